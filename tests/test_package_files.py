@@ -1,0 +1,68 @@
+"""Files out of wheels: a wheel made here, served to pip from a folder."""
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from a2inet_jax import package_files
+
+CONTENT = b"a clip" * 1000
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "index"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "clips-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("clips/data/clip.bin", CONTENT)
+        wheel.writestr(
+            "clips-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: clips\nVersion: 1.0\n"
+        )
+        wheel.writestr(
+            "clips-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        wheel.writestr("clips-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def test_fetch_brings_a_checked_file(index: Path, tmp_path: Path) -> None:
+    there = tmp_path / "new" / "clip.bin"
+    package_files.fetch("clips==1.0", {"clips/data/clip.bin": (DIGEST, there)})
+    assert there.read_bytes() == CONTENT
+    assert package_files.sha256(there) == DIGEST
+    assert [path.name for path in there.parent.iterdir()] == ["clip.bin"]
+
+
+def test_what_is_there_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    there = tmp_path / "clip.bin"
+    there.write_bytes(b"kept")
+    package_files.fetch("no-such-package==1.0", {"clip.bin": (DIGEST, there)})
+    assert there.read_bytes() == b"kept"
+
+
+def test_another_content_is_refused(index: Path, tmp_path: Path) -> None:
+    there = tmp_path / "out" / "clip.bin"
+    with pytest.raises(package_files.PackageFileError, match="SHA-256"):
+        package_files.fetch("clips==1.0", {"clips/data/clip.bin": ("0" * 64, there)})
+    assert list(there.parent.iterdir()) == []
+
+
+def test_a_missing_member_and_a_missing_package_are_named(index: Path, tmp_path: Path) -> None:
+    with pytest.raises(package_files.PackageFileError, match=r"clips==1\.0 has no file nowhere"):
+        package_files.fetch("clips==1.0", {"nowhere": (DIGEST, tmp_path / "x")})
+    with pytest.raises(package_files.PackageFileError, match=r"could not download clips==2\.0"):
+        package_files.fetch("clips==2.0", {"nowhere": (DIGEST, tmp_path / "x")})
+
+
+def test_cache_dir_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A2INET_HOME", str(tmp_path))
+    assert package_files.cache_dir() == tmp_path
+    monkeypatch.delenv("A2INET_HOME")
+    assert package_files.cache_dir().name == "a2inet"
