@@ -1,0 +1,135 @@
+"""EfficientNet-Lite0 as a frozen feature extractor (Tan and Le, ICML 2019; the Lite variant of 2020).
+
+Lite has no squeeze-and-excitation, and ReLU6 for swish. Batch norm is already folded, so that every layer
+is a convolution with a bias. Padding is TensorFlow's `SAME` at the size that a map really has: at even
+sizes a strided layer pads less before than after.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import DTypeLike
+
+EPSILON = 1e-3  # of the batch norms
+# Groups of blocks: (blocks, depthwise kernel, stride of the first, expansion, output channels).
+GROUPS = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+STAGE_ENDS = (1, 2, 4, 6)  # the groups whose output is the last map at stride 4, 8, 16 and 32
+
+
+def _relu6(x: jax.Array) -> jax.Array:
+    return jnp.clip(x, 0, 6)
+
+
+def _pointwise(name: str, channels: int, dtype: DTypeLike) -> nn.Conv:
+    return nn.Conv(channels, (1, 1), dtype=dtype, name=name)
+
+
+class DepthwiseConv(nn.Module):
+    """A k×k filter of its own for each channel, `SAME` padding, with a bias.
+
+    Written as a sum of k² shifted products: XLA turns it into one loop over memory, on a CPU several times
+    faster than its grouped convolution.
+    """
+
+    kernel: int
+    stride: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        """Returns [B, ⌈H/stride⌉, ⌈W/stride⌉, C]."""
+        k, stride = self.kernel, self.stride
+        batch, *size, channels = x_BxHxWxC.shape
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (k, k, 1, channels))
+        bias = self.param("bias", nn.initializers.zeros, (channels,))
+        kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
+        pads = lax.padtype_to_pads(size, (k, k), (stride, stride), "SAME")
+        x = jnp.pad(x_BxHxWxC, ((0, 0), *pads, (0, 0)))
+        height, width = (-(-side // stride) for side in size)
+        y = jnp.broadcast_to(bias, (batch, height, width, channels))
+        for i in range(k):
+            for j in range(k):
+                end = (batch, i + stride * (height - 1) + 1, j + stride * (width - 1) + 1, channels)
+                window = lax.slice(x, (0, i, j, 0), end, (1, stride, stride, 1))
+                y = y + window * kernel[i, j].reshape(1, 1, 1, channels)
+        return y
+
+
+class InvertedResidual(nn.Module):
+    """Expansion, depthwise convolution and linear projection, with a shortcut where shapes allow."""
+
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        """Returns the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, channels]."""
+        inputs = x = x_BxHxWxC
+        if self.expansion > 1:
+            x = _relu6(_pointwise("expand", self.expansion * x.shape[-1], self.dtype)(x))
+        x = _relu6(DepthwiseConv(self.kernel, self.stride, self.dtype, name="depthwise")(x))
+        x = _pointwise("project", self.channels, self.dtype)(x)
+        return x + inputs if x.shape == inputs.shape else x
+
+
+class EfficientNetLite0(nn.Module):
+    """The four stages of EfficientNet-Lite0.
+
+    Attributes:
+      dtype: of the computation; parameters are float32.
+    """
+
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWx3: jax.Array) -> list[jax.Array]:
+        """The last maps at strides 4, 8, 16 and 32 (sizes rounded up), before any activation.
+
+        Args:
+          x_BxHxWx3: normalised frames.
+
+        Returns:
+          Four arrays [B, h, w, C], with C = 24, 40, 112 and 320.
+        """
+        x = x_BxHxWx3.astype(self.dtype)
+        x = _relu6(nn.Conv(32, (3, 3), 2, padding="SAME", dtype=self.dtype, name="stem")(x))
+        stages = []
+        number = 0
+        for group, (blocks, kernel, first_stride, expansion, channels) in enumerate(GROUPS):
+            for index in range(blocks):
+                stride = first_stride if index == 0 else 1
+                x = InvertedResidual(
+                    kernel, stride, expansion, channels, self.dtype, name=f"blocks_{number}"
+                )(x)
+                number += 1
+            if group in STAGE_ENDS:
+                stages.append(x)
+        return stages
+
+
+def published_names(path: Sequence[str]) -> tuple[str, str]:
+    """Names that the PyTorch port gives a layer: its convolution and its batch norm.
+
+    Args:
+      path: the layer among the parameters, like `("blocks_3", "depthwise")`.
+    """
+    if tuple(path) == ("stem",):
+        return "_conv_stem", "_bn0"
+    block, layer = path
+    prefix = f"_{block.replace('_', '.')}."
+    norm = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}[layer]
+    return f"{prefix}_{layer}_conv", f"{prefix}{norm}"

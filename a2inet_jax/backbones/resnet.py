@@ -1,0 +1,111 @@
+"""ResNet-18, -34 and -50 as frozen feature extractors (He et al., CVPR 2016, as torchvision lays them out).
+
+Batch norm is already folded, so that every layer is a convolution with a bias. Padding is explicit and
+symmetric, as in PyTorch; `SAME` would shift the strided layers. The strided convolution of a bottleneck is
+its 3×3.
+"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+EPSILON = 1e-5  # of the batch norms
+STAGE_WIDTHS = (64, 128, 256, 512)
+STAGE_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
+
+
+def _conv(name: str, channels: int, kernel: int, stride: int, dtype: DTypeLike) -> nn.Conv:
+    padding = (kernel // 2, kernel // 2)
+    return nn.Conv(
+        channels, (kernel, kernel), stride, padding=(padding, padding), dtype=dtype, name=name
+    )
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions and a shortcut (ResNet-18, -34)."""
+
+    width: int
+    stride: int
+    dtype: DTypeLike = jnp.float32
+    expansion = 1
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        """Returns the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, width]."""
+        y = nn.relu(_conv("conv1", self.width, 3, self.stride, self.dtype)(x_BxHxWxC))
+        y = _conv("conv2", self.width, 3, 1, self.dtype)(y)
+        return nn.relu(y + _shortcut(x_BxHxWxC, self.width, self.stride, self.dtype))
+
+
+class Bottleneck(nn.Module):
+    """1×1, 3×3 and 1×1 convolutions and a shortcut (ResNet-50)."""
+
+    width: int
+    stride: int
+    dtype: DTypeLike = jnp.float32
+    expansion = 4
+
+    @nn.compact
+    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        """Returns the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, 4 × width]."""
+        channels = self.expansion * self.width
+        y = nn.relu(_conv("conv1", self.width, 1, 1, self.dtype)(x_BxHxWxC))
+        y = nn.relu(_conv("conv2", self.width, 3, self.stride, self.dtype)(y))
+        y = _conv("conv3", channels, 1, 1, self.dtype)(y)
+        return nn.relu(y + _shortcut(x_BxHxWxC, channels, self.stride, self.dtype))
+
+
+def _shortcut(x: jax.Array, channels: int, stride: int, dtype: DTypeLike) -> jax.Array:
+    """The input itself, or its projection where the block changes the shape."""
+    if stride == 1 and x.shape[-1] == channels:
+        return x
+    return _conv("downsample", channels, 1, stride, dtype)(x)
+
+
+class ResNet(nn.Module):
+    """The four stages of a ResNet.
+
+    Attributes:
+      depth: 18, 34 or 50.
+      dtype: of the computation; parameters are float32.
+    """
+
+    depth: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWx3: jax.Array) -> list[jax.Array]:
+        """Maps of the four stages, at strides 4, 8, 16 and 32 (sizes rounded up).
+
+        Args:
+          x_BxHxWx3: normalised frames.
+
+        Returns:
+          Four arrays [B, h, w, C], with C = 64, 128, 256, 512 (ResNet-50: four times as many).
+        """
+        block = Bottleneck if self.depth == 50 else BasicBlock
+        x = nn.relu(_conv("conv1", 64, 7, 2, self.dtype)(x_BxHxWx3.astype(self.dtype)))
+        x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+        stages = []
+        for stage, (width, blocks) in enumerate(zip(STAGE_WIDTHS, STAGE_BLOCKS[self.depth])):
+            for index in range(blocks):
+                stride = 2 if stage > 0 and index == 0 else 1
+                x = block(width, stride, self.dtype, name=f"layer{stage + 1}_{index}")(x)
+            stages.append(x)
+        return stages
+
+
+def published_names(path: Sequence[str]) -> tuple[str, str]:
+    """torchvision's names of a layer: its convolution and its batch norm.
+
+    Args:
+      path: the layer among the parameters, like `("layer1_0", "conv2")`.
+    """
+    *block, layer = path
+    prefix = "".join(f"{name.replace('_', '.')}." for name in block)
+    if layer == "downsample":
+        return f"{prefix}downsample.0", f"{prefix}downsample.1"
+    return f"{prefix}{layer}", f"{prefix}{layer.replace('conv', 'bn')}"

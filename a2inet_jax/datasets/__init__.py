@@ -1,0 +1,1 @@
+"""Labelled videos: the data sets, their index and how they are split."""

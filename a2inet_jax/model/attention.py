@@ -1,0 +1,40 @@
+"""Global self-attention over the frames of a video (Eq. 5)."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+
+from a2inet_jax.model.linear import Linear
+
+
+class GlobalSelfAttention(nn.Module):
+    """F_e = F_pe + softmax(F_Q F_Kᵀ / √C) F_V, one head of the input's full width C.
+
+    W_Q, W_K and W_V are plain matrices, as the paper has them, held side by side as one product. There is no
+    layer norm. The softmax runs over a video's own frames, in float32 or wider. The attention map `[B, T, T]`
+    (a query's row sums to 1) is sown as `attention` into the collection `intermediates`, which
+    `apply(..., mutable="intermediates")` returns.
+    """
+
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxTxC: jax.Array, mask_BxT: jax.Array) -> jax.Array:
+        """Returns F_e, `[B, T, C]`; rows of the padding hold finite values without meaning."""
+        channels = x_BxTxC.shape[-1]
+        projected = Linear(3 * channels, use_bias=False, dtype=self.dtype, name="query_key_value")(
+            x_BxTxC
+        )
+        query, key, value = jnp.split(projected, 3, axis=-1)
+        logits_BxTxT = jnp.einsum(
+            "btc,bsc->bts",
+            query,
+            key,
+            preferred_element_type=jnp.promote_types(self.dtype, jnp.float32),
+        ) / jnp.sqrt(channels)
+        # The lowest finite number, not −∞: a row without any frame then has a softmax, not a NaN.
+        lowest = jnp.finfo(logits_BxTxT.dtype).min
+        attention_BxTxT = nn.softmax(jnp.where(mask_BxT[:, None, :], logits_BxTxT, lowest))
+        self.sow("intermediates", "attention", attention_BxTxT)
+        return x_BxTxC + jnp.einsum("bts,bsc->btc", attention_BxTxT.astype(self.dtype), value)
