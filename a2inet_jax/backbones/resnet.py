@@ -99,7 +99,7 @@ class ResNet(nn.Module):
 
 
 def published_names(path: Sequence[str]) -> tuple[str, str]:
-    """torchvision's names of a layer: its convolution and its batch norm.
+    """Names that torchvision gives a layer: its convolution and its batch norm.
 
     Args:
       path: the layer among the parameters, like `("layer1_0", "conv2")`.

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 
 from a2inet_jax.backbones import checkpoint, conversion, efficientnet_lite, resnet
@@ -154,6 +156,9 @@ def frame_features(
 ) -> jax.Array:
     """One vector a frame: mean ⊕ deviation of each stage. Pure; jit it with the backbone closed over.
 
+    On a CPU the frames go through one after another: a frame's maps stay in the cache, which halves the
+    time of EfficientNet-Lite0. Other devices take them together.
+
     Args:
       backbone: of the table.
       params: from `load_params`.
@@ -172,11 +177,19 @@ def frame_features(
             f"{backbone.name} needs frames of at least {backbone.min_side} pixels a side, "
             f"these are {width}×{height}"
         )
-    rgb = frames_BxHxWx3.astype(jnp.float32) / 255
+    network = backbone.network.clone(dtype=dtype)
     mean = jnp.asarray(backbone.mean, jnp.float32).reshape(1, 1, 1, 3)
     std = jnp.asarray(backbone.std, jnp.float32).reshape(1, 1, 1, 3)
-    network = backbone.network.clone(dtype=dtype)
-    return pool_stages(network.apply({"params": params}, (rgb - mean) / std))
+
+    def together(frames: jax.Array) -> jax.Array:
+        rgb = frames.astype(jnp.float32) / 255
+        maps = cast(list[jax.Array], network.apply({"params": params}, (rgb - mean) / std))
+        return pool_stages(maps)
+
+    def one_by_one(frames: jax.Array) -> jax.Array:
+        return lax.map(lambda frame: together(frame[None])[0], frames)
+
+    return lax.platform_dependent(frames_BxHxWx3, cpu=one_by_one, default=together)
 
 
 def _fetched(backbone: Backbone) -> Path:

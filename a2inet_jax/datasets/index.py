@@ -1,7 +1,53 @@
-"""From the name of a data set to its videos."""
+"""From the name of a data set to its labelled videos.
+
+TFDS takes seconds to import, so it is imported only where a data set is prepared or read.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from a2inet_jax.datasets.sample import clips, sample_dataset_builder, sources
 from a2inet_jax.datasets.video import Video
+
+NAMES = ("sample",)
+
+
+def prepare(name: str, data_dir: Path, on_progress: Callable[[str, int, int], None]) -> None:
+    """Make what is missing of a data set under the data folder; quick when all is there.
+
+    Args:
+      name: the data set.
+      data_dir: the data folder.
+      on_progress: called with (video id, videos done, videos in all).
+
+    Raises:
+      ValueError: there is no data set of that name.
+      ClipError: a clip could not be made.
+      PackageFileError: the source of a clip could not be fetched.
+    """
+    _check(name)
+    from a2inet_jax.datasets.sample import prepare as sample
+
+    sample.prepare(data_dir, None, on_progress)
+
+
+def load(name: str, data_dir: Path) -> list[Video]:
+    """The labelled videos of a prepared data set.
+
+    Returns:
+      All videos, sorted by video id.
+
+    Raises:
+      ValueError: there is no data set of that name.
+      FileNotFoundError: it was not prepared, or not completely.
+    """
+    _check(name)
+    from a2inet_jax.datasets.sample import prepare as sample
+    from a2inet_jax.datasets.sample import sample_dataset_builder
+    from a2inet_jax.datasets.sample.recipe import Recipe
+
+    return sample_dataset_builder.read(sample.folder(data_dir, Recipe()))
+
+
+def _check(name: str) -> None:
+    if name not in NAMES:
+        raise ValueError(f"no data set {name!r}: known are {', '.join(NAMES)}")

@@ -29,8 +29,8 @@ class A2INet(nn.Module):
         hidden: Hidden units of the GRU.
         tau: Frames of the temporal pooling's windows.
         beta: Weight of the present against the memory in the temporal pooling.
-        dtype: Of the computation, bfloat16 for speed; norms, softmax, GRU and scores are float32 or wider, and
-            parameters start as float32.
+        dtype: Of the computation, bfloat16 for speed; norms, softmax, GRU and scores are float32 or
+            wider, and parameters start as float32.
     """
 
     width: int = 1024
@@ -49,8 +49,8 @@ class A2INet(nn.Module):
         """Scores a batch.
 
         Args:
-            streams: Quality `[B, T, Dq]` and semantic `[B, T, Ds]` features of the same frames, any float type;
-                anything may stand in the padding.
+            streams: Quality `[B, T, Dq]` and semantic `[B, T, Ds]` features of the same frames, any
+                float type; anything may stand in the padding.
             mask: `[B, T]` bool, True for each video's frames, False behind its end.
 
         Returns:

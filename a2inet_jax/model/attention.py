@@ -11,10 +11,10 @@ from a2inet_jax.model.linear import Linear
 class GlobalSelfAttention(nn.Module):
     """F_e = F_pe + softmax(F_Q F_Kᵀ / √C) F_V, one head of the input's full width C.
 
-    W_Q, W_K and W_V are plain matrices, as the paper has them, held side by side as one product. There is no
-    layer norm. The softmax runs over a video's own frames, in float32 or wider. The attention map `[B, T, T]`
-    (a query's row sums to 1) is sown as `attention` into the collection `intermediates`, which
-    `apply(..., mutable="intermediates")` returns.
+    W_Q, W_K and W_V are plain matrices, as the paper has them, held side by side as one product.
+    There is no layer norm. The softmax runs over a video's own frames, in float32 or wider. The
+    attention map `[B, T, T]` (a query's row sums to 1) is sown as `attention` into the collection
+    `intermediates`, which `apply(..., mutable="intermediates")` returns.
     """
 
     dtype: DTypeLike = jnp.float32

@@ -1,4 +1,4 @@
-"""Cross-aware guided interaction module: local gaps by CGIN, then global interaction of the frames."""
+"""Cross-aware guided interaction module: CGIN frame by frame, then attention over all frames."""
 
 import jax
 import jax.numpy as jnp

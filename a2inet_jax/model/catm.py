@@ -1,5 +1,7 @@
 """Cross-aware temporal modeling: quality saliency and content variation perception."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,9 +14,9 @@ from a2inet_jax.model.masking import deviation_and_std, maximum, zero_padding
 class Perception(nn.Module):
     """A temporal convolution of F_e, times a gate made from what was pooled over time.
 
-    The gate is FC(D → D/r) – ReLU – FC(D/r → D) – sigmoid, one number a channel and video, sown as `gate`
-    (`[B, 1, D]`) into the collection `intermediates`. The convolution keeps the length and sees zeros beyond
-    each video's own first and last frame.
+    The gate is FC(D → D/r), ReLU, FC(D/r → D), sigmoid: one number a channel and video, sown as
+    `gate` (`[B, 1, D]`) into the collection `intermediates`. The convolution keeps the length and
+    sees zeros beyond each video's own first and last frame.
     """
 
     reduction: int = 4
@@ -44,10 +46,11 @@ class Perception(nn.Module):
 
 
 class CATM(nn.Module):
-    """F_qt ⊕ F_st: quality saliency, gated by the max over time, and content variation, gated by the std.
+    """F_qt ⊕ F_st: quality saliency and content variation side by side.
 
-    An FC layer first brings F_e to width D. The std is torch's (ddof 1; zero for one frame), with 1e-12 under
-    its root.
+    An FC layer first brings F_e to width D. Quality saliency is gated by the max over time, content
+    variation by the std over time: torch's (ddof 1, and 0 for a single frame), with 1e-12 under its
+    root.
     """
 
     width: int = 1024
@@ -60,9 +63,9 @@ class CATM(nn.Module):
         """Returns F_z, `[B, T, 2D]`."""
         x = Linear(self.width, dtype=self.dtype, name="fc")(x_BxTxC)
         _, std = deviation_and_std(x, mask_BxT, axis=1, ddof=1, epsilon=1e-12)
-        perceive = {"reduction": self.reduction, "kernel": self.kernel, "dtype": self.dtype}
-        saliency = Perception(**perceive, name="quality_saliency")(
-            x, maximum(x, mask_BxT), mask_BxT
+        perceive = partial(
+            Perception, reduction=self.reduction, kernel=self.kernel, dtype=self.dtype
         )
-        variation = Perception(**perceive, name="content_variation")(x, std, mask_BxT)
+        saliency = perceive(name="quality_saliency")(x, maximum(x, mask_BxT), mask_BxT)
+        variation = perceive(name="content_variation")(x, std, mask_BxT)
         return jnp.concatenate([saliency, variation], axis=-1)

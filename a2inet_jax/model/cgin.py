@@ -1,5 +1,6 @@
 """Cross-aware guided instance normalization: two streams deform each other (Eq. 2–4)."""
 
+from functools import partial
 from typing import Literal
 
 import jax
@@ -19,11 +20,12 @@ def normalize(x_BxTxD: jax.Array, mask_BxT: jax.Array, axis: NormAxis) -> jax.Ar
     Args:
         x_BxTxD: `[B, T, D]`.
         mask_BxT: `[B, T]` bool.
-        axis: "time" takes μ and σ of each channel over a video's frames, as instance normalization takes them
-            over an image; "channel" takes those of each frame over its channels.
+        axis: "time" takes μ and σ of each channel over a video's frames, as instance normalization
+            takes them over an image; "channel" takes those of each frame over its channels.
 
     Returns:
-        `[B, T, D]` in float32 or wider, zero in the padding. A stream that never changes gives zeros over time.
+        `[B, T, D]` in float32 or wider, zero in the padding. Over time, a stream that never changes
+        gives zeros.
 
     Raises:
         ValueError: The axis is neither of the two.
@@ -39,8 +41,8 @@ def normalize(x_BxTxD: jax.Array, mask_BxT: jax.Array, axis: NormAxis) -> jax.Ar
 class FGIN(nn.Module):
     """Feature guided instance normalization of X by Y, and Eq. 3, which keeps n(X) beside it.
 
-    f(X, Y) = γ(Y) · n(X) + θ(Y) + γ1 · n(X), where γ and θ are FC layers. γ1 = 0 is Eq. 2; γ1 = 1 is Eq. 3.
-    The two layers are one product: the first half of its columns is γ, the second θ.
+    f(X, Y) = γ(Y) · n(X) + θ(Y) + γ1 · n(X), where γ and θ are FC layers; γ1 = 0 is Eq. 2, γ1 = 1 is
+    Eq. 3. The two layers are one product: the first half of its columns is γ, the second θ.
     """
 
     gamma_1: float = 0.0
@@ -67,11 +69,11 @@ class CGIN(nn.Module):
         self, quality_BxTxD: jax.Array, semantic_BxTxD: jax.Array, mask_BxT: jax.Array
     ) -> jax.Array:
         """Returns F_pe, `[B, T, 2D]`."""
-        deform = {"gamma_1": 1.0, "norm_axis": self.norm_axis, "dtype": self.dtype}
+        deform = partial(FGIN, gamma_1=1.0, norm_axis=self.norm_axis, dtype=self.dtype)
         return jnp.concatenate(
             [
-                FGIN(**deform, name="quality_by_semantic")(quality_BxTxD, semantic_BxTxD, mask_BxT),
-                FGIN(**deform, name="semantic_by_quality")(semantic_BxTxD, quality_BxTxD, mask_BxT),
+                deform(name="quality_by_semantic")(quality_BxTxD, semantic_BxTxD, mask_BxT),
+                deform(name="semantic_by_quality")(semantic_BxTxD, quality_BxTxD, mask_BxT),
             ],
             axis=-1,
         )

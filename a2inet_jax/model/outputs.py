@@ -10,7 +10,8 @@ class Outputs:
 
     Attributes:
         score: `[B]`, float32 or wider: the videos' scores.
-        frame_scores: `[B, T]`, same type: the frame scores q_t, before temporal pooling; 0 in the padding.
+        frame_scores: `[B, T]`, same type: the frame scores q_t, before temporal pooling; 0 in the
+            padding.
     """
 
     score: jax.Array

@@ -13,12 +13,12 @@ from a2inet_jax.model.outputs import Outputs
 class GRU(nn.Module):
     """A gated recurrent unit over time, with torch's equations, starting from a state of zeros.
 
-    r = σ(W_ir x + b_r + W_hr h), z = σ(W_iz x + b_z + W_hz h), n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn)),
-    h' = (1 − z) ∘ n + z ∘ h. torch's second biases of r and z are one with the first. The products with x are
-    made for all frames at once, before the loop; gates stand in the order r, z, n. State and gates are float32
-    or wider.
+    r = σ(W_ir x + b_r + W_hr h), z = σ(W_iz x + b_z + W_hz h),
+    n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn)), h' = (1 − z) ∘ n + z ∘ h.
 
-    It takes no mask: a frame is never reached by a later one, and padding comes last.
+    torch's second biases of r and z are one with the first. The products with x are made for all
+    frames at once, before the loop; gates stand in the order r, z, n. State and gates are float32 or
+    wider. There is no mask: no frame is reached by a later one, and padding comes last.
     """
 
     hidden: int = 32
@@ -64,9 +64,10 @@ def subjective_pooling(
     present  m_t = Σ q_k e^{−q_k} / Σ e^{−q_k} over k = t … t + τ − 1,
     q'_t = β · m_t + (1 − β) · l_t: β weighs the present.
 
-    Both windows hold τ frames, t among them, where VSFA's paper writes t − τ … t − 1 and t … t + τ and lets its
-    weight go with the memory; at β = 0.5 the weight is the same. Windows are cut at the video's ends: VSFA pads
-    the memory with +∞ and the present with q = 10⁴, whose weight e^{−10⁴} is zero.
+    Both windows hold τ frames, t among them, where VSFA's paper writes t − τ … t − 1 and t … t + τ
+    and lets its weight go with the memory; at β = 0.5 the weight is the same. Windows are cut at the
+    video's ends: VSFA pads the memory with +∞ and the present with q = 10⁴, whose weight e^{−10⁴} is
+    zero.
 
     Args:
         q_BxT: `[B, T]`, float32 or wider: the frame scores.
@@ -88,7 +89,8 @@ def subjective_pooling(
     past, future = range(1 - tau, 1), range(tau)
     memory = jnp.min(windows(q_BxT, past, jnp.inf), axis=-1)
     present_BxTxK = windows(q_BxT, future, 0.0)
-    # Σ q e^{−q} / Σ e^{−q} is a softmax of −q, which cannot overflow; the lowest finite number drops a frame.
+    # Σ q e^{−q} / Σ e^{−q} weighs by a softmax of −q, which cannot overflow; the lowest finite
+    # number drops a frame.
     logits = jnp.where(windows(mask_BxT, future, False), -present_BxTxK, jnp.finfo(q_BxT.dtype).min)
     present = jnp.sum(nn.softmax(logits) * present_BxTxK, axis=-1)
     return jnp.where(mask_BxT, beta * present + (1 - beta) * memory, 0)

@@ -1,4 +1,4 @@
-"""VSFA's head (Li, Jiang and Jiang, "Quality Assessment of In-the-Wild Videos", ACM MM 2019), the baseline."""
+"""VSFA's head, the baseline (Li et al., "Quality Assessment of In-the-Wild Videos", MM 2019)."""
 
 from collections.abc import Sequence
 

@@ -4,9 +4,10 @@ Left out, because VMAF mislabels them: colour casts, contrast, gamma, brightness
 flawless or better), shake, freezes and stutter (it sees misaligned frames).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,8 @@ from a2inet_jax.datasets.sample import ffmpeg
 
 # Decoders differ in what they can read, so a clip that is not H.264 or HEVC by nature is decoded by ffmpeg
 # and kept as H.264 good enough to add nothing visible. Noise is kept at a coarser setting: it costs most.
-KEEP = ffmpeg.h264(12)
-KEEP_NOISE = ffmpeg.h264(20)
+KEEP = ffmpeg.h264(15)
+KEEP_NOISE = ffmpeg.h264(25)
 _RATE = ("-g", "24", "-bf", "0")
 
 
@@ -88,9 +89,7 @@ def _bands(step: int) -> str:
 
 def _combed(frames: int) -> str:
     late = f"tpad=start={frames}:start_mode=clone"
-    return (
-        f"split[now][t];[t]{late}[late];[now][late]blend=shortest=1:all_expr='if(mod(Y,2),B,A)'"
-    )
+    return f"split[now][t];[t]{late}[late];[now][late]blend=shortest=1:all_expr='if(mod(Y,2),B,A)'"
 
 
 def _ghost(pixels: int, opacity: float) -> str:
@@ -101,29 +100,101 @@ def _ghost(pixels: int, opacity: float) -> str:
     )
 
 
+def _kind(
+    name: str, make: Callable[..., dict[str, Any]], *grades: tuple[float, ...]
+) -> list[Distortion]:
+    """One kind at several strengths, mildest first; a grade is its usual VMAF and the parameters of `make`."""
+    return [
+        Distortion(name, strength, vmaf, **make(*parameters))
+        for strength, (vmaf, *parameters) in enumerate(grades, 1)
+    ]
+
+
 DISTORTIONS: tuple[Distortion, ...] = (
-    *(Distortion("h264", i, 0, stored=ffmpeg.h264(c)) for i, c in enumerate((24, 29, 33, 37, 41, 45, 48), 1)),
-    *(Distortion("hevc", i, 0, stored=ffmpeg.hevc(c)) for i, c in enumerate((24, 29, 34, 39, 44, 48, 51), 1)),
-    *(Distortion("av1", i, 0, codec=_av1(c)) for i, c in enumerate((35, 48, 56, 63), 1)),
-    *(Distortion("mpeg2", i, 0, codec=_mpeg2(c)) for i, c in enumerate((6, 14, 24, 31), 1)),
-    *(Distortion("mjpeg", i, 0, codec=_mjpeg(c), playback=_TV_RANGE) for i, c in enumerate((8, 16, 31), 1)),
-    *(Distortion("rescale", i, 0, filters=f"{_shrink(b)},{_ENLARGE}") for i, b in enumerate((1.5, 2, 3, 4, 5, 7), 1)),
-    *(Distortion("blur", i, 0, filters=f"gblur=sigma={s}") for i, s in enumerate((0.6, 0.9, 1.3, 1.8, 2.4, 3.2), 1)),
-    *(Distortion("motion_blur", i, 0, filters=f"dblur=angle={a}:radius={r}") for i, (a, r) in enumerate(((0, 1), (0, 2), (0, 3), (0, 4)), 1)),
-    *(Distortion("noise", i, 0, filters=_noise(n), stored=KEEP_NOISE) for i, n in enumerate((12, 24, 40, 64), 1)),
-    *(Distortion("noise_h264", i, 0, filters=_noise(n), stored=ffmpeg.h264(c)) for i, (n, c) in enumerate(((16, 28), (24, 34), (32, 40), (32, 45)), 1)),
-    *(Distortion("blur_h264", i, 0, filters=f"gblur=sigma={s}", stored=ffmpeg.h264(c)) for i, (s, c) in enumerate(((0.6, 28), (0.9, 32), (1.3, 36), (1.8, 40)), 1)),
-    *(Distortion("half_h264", i, 0, filters=_shrink(2), codec=ffmpeg.h264(c), playback=_ENLARGE) for i, c in enumerate((18, 26, 32, 37, 41), 1)),
-    *(Distortion("loss", i, 0, codec=_slices(24), lost=p) for i, p in enumerate((0.01, 0.04, 0.12, 0.3), 1)),
-    *(Distortion("bands", i, 0, filters=_bands(s)) for i, s in enumerate((16, 24, 32, 48), 1)),
-    *(Distortion("low_light", i, 0, filters=_dark(g, n), stored=KEEP_NOISE) for i, (g, n) in enumerate(((0.9, 6), (0.8, 10), (0.7, 14)), 1)),
-    *(Distortion("interlace", i, 0, filters=_combed(n)) for i, n in enumerate((1, 2, 4), 1)),
-    *(Distortion("ghost", i, 0, filters=_ghost(p, o)) for i, (p, o) in enumerate(((4, 0.12), (6, 0.2), (8, 0.3), (10, 0.42)), 1)),
+    *_kind(
+        "h264",
+        lambda crf: {"stored": ffmpeg.h264(crf)},
+        *((91, 24), (82, 29), (70, 33), (53, 37), (32, 41), (17, 45), (14, 48)),
+    ),
+    *_kind(
+        "hevc",
+        lambda crf: {"stored": ffmpeg.hevc(crf)},
+        *((94, 24), (87, 29), (74, 34), (54, 39), (34, 44), (17, 48), (9, 51)),
+    ),
+    *_kind("av1", lambda crf: {"codec": _av1(crf)}, (97, 35), (96, 48), (93, 56), (76, 63)),
+    *_kind("mpeg2", lambda q: {"codec": _mpeg2(q)}, (95, 6), (84, 14), (72, 24), (65, 31)),
+    *_kind(
+        "mjpeg",
+        lambda q: {"codec": _mjpeg(q), "playback": _TV_RANGE},
+        *((94, 8), (87, 16), (76, 31)),
+    ),
+    *_kind(
+        "rescale",
+        lambda by: {"filters": f"{_shrink(by)},{_ENLARGE}"},
+        *((94, 1.5), (86, 2), (71, 3), (52, 4), (33, 5), (5, 7)),
+    ),
+    *_kind(
+        "blur",
+        lambda sigma: {"filters": f"gblur=sigma={sigma}"},
+        *((88, 0.6), (76, 0.9), (62, 1.3), (43, 1.8), (24, 2.4), (6, 3.2)),
+    ),
+    *_kind(
+        "motion_blur",
+        lambda radius: {"filters": f"dblur=angle=0:radius={radius}"},
+        *((74, 1), (41, 2), (18, 3), (7, 4)),
+    ),
+    *_kind(
+        "noise",
+        lambda amount: {"filters": _noise(amount), "stored": KEEP_NOISE},
+        *((92, 12), (84, 24), (72, 40), (56, 64)),
+    ),
+    *_kind(
+        "noise_h264",
+        lambda amount, crf: {"filters": _noise(amount), "stored": ffmpeg.h264(crf)},
+        *((84, 16, 28), (60, 24, 34), (30, 32, 40), (13, 32, 45)),
+    ),
+    *_kind(
+        "blur_h264",
+        lambda sigma, crf: {"filters": f"gblur=sigma={sigma}", "stored": ffmpeg.h264(crf)},
+        *((74, 0.6, 28), (54, 0.9, 32), (32, 1.3, 36), (12, 1.8, 40)),
+    ),
+    *_kind(
+        "half_h264",
+        lambda crf: {"filters": _shrink(2), "codec": ffmpeg.h264(crf), "playback": _ENLARGE},
+        *((80, 18), (65, 26), (44, 32), (25, 37), (11, 41)),
+    ),
+    *_kind(
+        "loss",
+        lambda share: {"codec": _slices(24), "lost": share},
+        *((91, 0.01), (80, 0.04), (69, 0.12), (48, 0.3)),
+    ),
+    *_kind(
+        "bands",
+        lambda step: {"filters": _bands(step)},
+        *((91, 16), (81, 24), (72, 32), (60, 48)),
+    ),
+    *_kind(
+        "low_light",
+        lambda gain, noise: {"filters": _dark(gain, noise), "stored": KEEP_NOISE},
+        *((71, 0.9, 6), (49, 0.8, 10), (28, 0.7, 14)),
+    ),
+    *_kind("interlace", lambda late: {"filters": _combed(late)}, (76, 1), (59, 2), (40, 4)),
+    *_kind(
+        "ghost",
+        lambda pixels, opacity: {"filters": _ghost(pixels, opacity)},
+        *((77, 4, 0.12), (49, 6, 0.2), (23, 8, 0.3), (9, 10, 0.42)),
+    ),
 )
 
 
 def make_distorted(
-    clip: str, distortion: Distortion, size: tuple[int, int], seed: int, pristine: Path, work: Path, output: Path
+    clip: str,
+    distortion: Distortion,
+    size: tuple[int, int],
+    seed: int,
+    pristine: Path,
+    work: Path,
+    output: Path,
 ) -> None:
     """Damage a pristine clip.
 
@@ -179,17 +250,3 @@ def drop_slices(stream: bytes, share: float, rng: np.random.Generator) -> bytes:
             continue
         kept.append(unit)
     return start.join(kept)
-
-
-def draw(number: int, rng: np.random.Generator, among: Sequence[Distortion] = DISTORTIONS) -> list[Distortion]:
-    """Choose `number` distortions of one content with VMAF spread evenly.
-
-    The distortions, ordered by their usual VMAF, are cut into `number` runs of equal VMAF range; one is drawn
-    of each, preferring kinds that were not drawn yet.
-
-    Raises:
-      ValueError: fewer distortions than asked for.
-    """
-    if number > len(among):
-        raise ValueError(f"cannot draw {number} of {len(among)} distortions")
-    return []

@@ -58,7 +58,17 @@ def convert(
     """
     graph = ",".join(part for part in (f"setpts=N/{FPS}/TB", filters) if part)
     part = output.with_name(f".{output.stem}.part{output.suffix}")
-    options = ["-vf", graph, "-an", "-fps_mode", "passthrough", "-map_metadata", "-1", "-threads", "1"]
+    options = [
+        "-vf",
+        graph,
+        "-an",
+        "-fps_mode",
+        "passthrough",
+        "-map_metadata",
+        "-1",
+        "-threads",
+        "1",
+    ]
     exact = ["-fflags", "+bitexact", "-flags:v", "+bitexact"]
     try:
         _run(clip, ["-threads", "1", *source, *options, *encoder, *exact, str(part)], frames)
@@ -80,7 +90,9 @@ def vmaf(clip: str, distorted: Path, reference: Path, work: Path) -> tuple[float
       Mean over frames of VMAF (model v0.6.1, 0 to 100), and how many frames went into it.
     """
     clock = f"setpts=N/{FPS}/TB"
-    graph = f"[0:v]{clock}[d];[1:v]{clock}[r];[d][r]libvmaf=n_threads=1:log_fmt=json:log_path=vmaf.json"
+    graph = (
+        f"[0:v]{clock}[d];[1:v]{clock}[r];[d][r]libvmaf=n_threads=1:log_fmt=json:log_path=vmaf.json"
+    )
     inputs = ["-threads", "1", "-i", str(distorted.resolve())]
     inputs += ["-threads", "1", "-i", str(reference.resolve())]
     _run(clip, [*inputs, "-lavfi", graph, "-f", "null", "-"], None, work)
@@ -89,7 +101,14 @@ def vmaf(clip: str, distorted: Path, reference: Path, work: Path) -> tuple[float
 
 
 def _run(clip: str, arguments: Sequence[str], stdin: bytes | None, cwd: Path | None = None) -> None:
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostats", "-loglevel", "error", "-y"]
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-hide_banner",
+        "-nostats",
+        "-loglevel",
+        "error",
+        "-y",
+    ]
     command += ["-filter_threads", "1", "-filter_complex_threads", "1", *arguments]
     if stdin is None:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, cwd=cwd)
@@ -98,5 +117,6 @@ def _run(clip: str, arguments: Sequence[str], stdin: bytes | None, cwd: Path | N
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()[-8:]
         raise ClipError(
-            f"{clip}: ffmpeg ended with code {done.returncode}. Its last lines:\n" + "\n".join(lines)
+            f"{clip}: ffmpeg ended with code {done.returncode}. Its last lines:\n"
+            + "\n".join(lines)
         )

@@ -2,7 +2,7 @@
 
     <data_dir>/sample/recipe-<fingerprint>/clips/<video id>.mp4    a clip
                                           /clips/<video id>.json   its label, written last: "this clip is done"
-                                          /1.0.0/                  TFDS index
+                                          /sample/1.0.0/           TFDS index
 
 Another recipe, or another ffmpeg, has its own folder.
 """
@@ -10,7 +10,7 @@ Another recipe, or another ffmpeg, has its own folder.
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,16 @@ def prepare(
         files = locate([clip.source for clip in missing])
         done = len(wanted) - len(missing)
         # The pristine clips come first: the others are made from them and measured against them.
-        for stage in (lambda c: c.distortion is None, lambda c: c.distortion is not None):
-            for name in _make_all(filter(stage, missing), clips, files, workers or _cpus()):
+        pristine = [clip for clip in missing if clip.distortion is None]
+        distorted = [clip for clip in missing if clip.distortion is not None]
+        for stage in (pristine, distorted):
+            for name in _make_all(stage, clips, files, workers or _cpus()):
                 done += 1
                 on_progress(name, done, len(wanted))
-    _index(data_dir, recipe, clips)
+    # TFDS takes seconds to import; those who only make clips should not pay for it.
+    from a2inet_jax.datasets.sample import sample_dataset_builder
+
+    sample_dataset_builder.write(home, clips)
     return home
 
 
@@ -80,8 +85,8 @@ def _cpus() -> int:
 
 
 def _make_all(
-    missing: Iterable[Clip], clips: Path, files: dict[File, Path], workers: int
-) -> Iterable[str]:
+    missing: Sequence[Clip], clips: Path, files: dict[File, Path], workers: int
+) -> Iterator[str]:
     pool = ThreadPoolExecutor(workers)  # threads, for the work is done by ffmpeg's processes
     try:
         jobs: dict[Future[None], str] = {
@@ -125,10 +130,3 @@ def _make(clip: Clip, clips: Path, file: Path) -> None:
     part = label.with_name(f".{label.name}.part")
     part.write_text(json.dumps(record, indent=1) + "\n")
     os.replace(part, label)
-
-
-def _index(data_dir: Path, recipe: Recipe, clips: Path) -> None:
-    # TFDS takes seconds to import, which only preparing and loading should cost.
-    from a2inet_jax.datasets.sample import sample_dataset_builder
-
-    sample_dataset_builder.write(data_dir, recipe, clips)

@@ -1,5 +1,8 @@
 """TFDS index of the sample data set. The labels are VMAF's, a metric's: no person rated these clips."""
 
+import contextlib
+import io
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +11,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from a2inet_jax.datasets.sample import prepare
-from a2inet_jax.datasets.sample.recipe import Recipe
+from a2inet_jax.datasets.video import Video
 
+_REMEDY = "make it with `a2inet prepare --config=configs/sample.py`"
 _DESCRIPTION = """
 Short real clips and photographs under a moving camera, degraded in the ways that people's videos are, for trying
 out video quality assessment from end to end. **The labels are not human opinions**: `mos` is VMAF (model v0.6.1,
@@ -22,7 +26,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """Index and labels; the clips lie beside it as files."""
 
     VERSION = tfds.core.Version("1.0.0")
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "`a2inet prepare --config=configs/sample.py` makes the clips."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = _REMEDY
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -30,7 +34,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     "video_id": tfds.features.Text(),
-                    "path": tfds.features.Text(doc="relative to the data folder"),
+                    "path": tfds.features.Text(doc="of the clip, from the folder of the set"),
                     "mos": tfds.features.Scalar(np.float32, doc="VMAF, 0 to 100"),
                     "reference_id": tfds.features.Text(doc="content: splits never part it"),
                     "distortion": tfds.features.Text(),
@@ -47,39 +51,48 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         return {"train": self._generate_examples(Path(dl_manager.manual_dir))}
 
     def _generate_examples(self, clips: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-        for label in sorted(clips.glob("*.json")):
-            record = prepare.read_label(clips, label.stem)
+        for file in sorted(clips.glob("*.json")):
+            record = prepare.read_label(clips, file.stem)
             if record is None:
-                raise FileNotFoundError(f"{label.with_suffix('.mp4')} is missing: prepare the set again")
+                raise FileNotFoundError(f"{file.with_suffix('.mp4')} is gone: {_REMEDY}")
             del record["bytes"]
-            path = f"{self.name}/{self.builder_config.name}/clips/{label.stem}.mp4"
-            yield label.stem, {**record, "path": path}
+            yield file.stem, {**record, "path": f"{clips.name}/{file.stem}.mp4"}
 
 
-def builder(data_dir: Path, recipe: Recipe) -> Builder:
-    """The builder of one recipe's set under a data folder."""
-    name = prepare.folder(data_dir, recipe).name
-    description = "Clips and labels of one recipe, named by its fingerprint."
-    config = tfds.core.BuilderConfig(name=name, version="1.0.0", description=description)
-    return Builder(data_dir=str(data_dir), config=config, file_format="array_record")
-
-
-def write(data_dir: Path, recipe: Recipe, clips: Path) -> None:
-    """Write the index of a set whose clips are all there; nothing to do if there is one."""
+def write(home: Path, clips: Path) -> None:
+    """Write the index of the set in folder `home`, whose clips are all there; an existing one stays."""
     tfds.disable_progress_bar()
-    manual = tfds.download.DownloadConfig(manual_dir=str(clips))
-    builder(data_dir, recipe).download_and_prepare(download_config=manual)
+    with (
+        tempfile.TemporaryDirectory(prefix="a2inet-") as downloads,
+        # TFDS announces on standard output what it "downloads", which is where the caller's progress goes.
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        config = tfds.download.DownloadConfig(manual_dir=str(clips))
+        _builder(home).download_and_prepare(download_dir=downloads, download_config=config)
 
 
-def read(data_dir: Path, recipe: Recipe) -> list[dict[str, Any]]:
-    """The records of a prepared set.
+def read(home: Path) -> list[Video]:
+    """The labelled videos of the set in folder `home`, sorted by video id.
 
     Raises:
-      FileNotFoundError: the set is not there.
+      FileNotFoundError: the set is not there, or a clip of it is gone.
     """
-    found = builder(data_dir, recipe)
-    if not (Path(found.data_dir) / "dataset_info.json").exists():
-        raise FileNotFoundError(
-            f"no sample data set in {found.data_dir}: make it by `a2inet prepare --config=configs/sample.py`"
+    if not (builder := _builder(home)).is_prepared():
+        raise FileNotFoundError(f"there is no sample data set in {home}: {_REMEDY}")
+    videos = []
+    for record in builder.as_data_source(split="train"):
+        video_id, path, content = (
+            _text(record[key]) for key in ("video_id", "path", "reference_id")
         )
-    return list(found.as_data_source(split="train"))
+        videos.append(Video(video_id, home / path, float(record["mos"]), content))
+        if not videos[-1].path.exists():
+            raise FileNotFoundError(f"{videos[-1].path} is gone: {_REMEDY}")
+    return sorted(videos, key=lambda video: video.video_id)
+
+
+def _builder(home: Path) -> Builder:
+    return Builder(data_dir=str(home), file_format="array_record")
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

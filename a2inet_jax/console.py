@@ -1,0 +1,49 @@
+"""What a user sees while a job runs: one console and one kind of progress bar."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn
+
+console = Console()
+
+
+@contextlib.contextmanager
+def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar; yields `advance(what, done, total)`.
+
+    On a terminal the bar moves; in a log each tenth of the way is one line.
+    """
+    if not console.is_terminal:
+        yield _log_lines(title)
+        return
+    columns = (
+        TextColumn("[bold]{task.description:<9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[what]}"),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(title, total=None, what="")
+
+        def advance(what: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, what=what)
+
+        yield advance
+
+
+def _log_lines(title: str) -> Callable[[str, int, int], None]:
+    shown = -1
+
+    def advance(what: str, done: int, total: int) -> None:
+        nonlocal shown
+        tenth = 10 * done // max(total, 1)
+        if tenth > shown:
+            shown = tenth
+            console.print(f"{title:<9} {done}/{total} {what}", highlight=False)
+
+    return advance

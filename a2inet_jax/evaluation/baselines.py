@@ -1,0 +1,103 @@
+"""What features alone can do: their mean over time into a support vector regression."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.model_selection import GroupKFold
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
+
+from a2inet_jax.evaluation.metrics import srcc
+
+FOLDS = 5
+COSTS = (0.25, 1.0, 4.0, 16.0, 64.0)  # C, for labels of unit variance
+WIDTHS = (0.0625, 0.25, 1.0, 4.0)  # γ of exp(−γ‖x − y‖²), times the number of features
+TUBE = 0.1  # ε, in standard deviations of the labels
+Array = NDArray[np.float64]
+
+
+def pool(streams: tuple[ArrayLike, ...], mask: ArrayLike) -> Array:
+    """Means over the valid frames of each stream [N, T, D_i], side by side: [N, ΣD_i].
+
+    Args:
+        streams: features, any float dtype; rows that are masked out are ignored.
+        mask: [N, T] bool, True for frames that exist; at least one a video.
+    """
+    weights_NxT = np.asarray(mask, np.float64)
+    counts_Nx1 = weights_NxT.sum(axis=1, keepdims=True)
+    if (counts_Nx1 == 0).any():
+        raise ValueError(f"{int((counts_Nx1 == 0).sum())} videos have no frames to pool")
+    means = [
+        np.stack([w @ x.astype(np.float64) for w, x in zip(weights_NxT, np.asarray(s), strict=True)])
+        for s in streams
+    ]
+    return np.concatenate(means, axis=1) / counts_Nx1
+
+
+def svr_scores(
+    features: ArrayLike, mos: ArrayLike, groups: ArrayLike, train: ArrayLike, seed: int
+) -> Array:
+    """Scores of all videos by an RBF support vector regression fitted to the training part.
+
+    C and γ are those with the highest mean SRCC in a cross-validation inside the training part whose
+    folds are disjoint in content; features and labels are standardised within each fold. Ties go to
+    the smaller C, then the smaller γ: the flatter function.
+
+    Args:
+        features: one row a video, [N, D].
+        mos: labels, [N]; only the training part's are looked at.
+        groups: content ids, [N].
+        train: indices of the training part, [M].
+        seed: of the folds.
+
+    Returns:
+        Scores in the labels' unit, [N] float64.
+
+    Raises:
+        ValueError: the training part has fewer than two contents, or one label for all.
+    """
+    x, y = np.asarray(features, np.float64), np.asarray(mos, np.float64)
+    train = np.asarray(train)
+    contents = np.asarray(groups)[train]
+    number = len(np.unique(contents))
+    if number < 2:
+        raise ValueError("tuning the SVR needs videos of two contents or more in the training part")
+    if np.ptp(y[train]) == 0:
+        raise ValueError("all videos of the training part have the same label: nothing to learn")
+
+    folds = GroupKFold(min(FOLDS, number), shuffle=True, random_state=seed)
+    agreement = np.zeros((len(COSTS), len(WIDTHS)))
+    for fit, held in folds.split(train, groups=contents):
+        scores_CxGxH = _scores(x[train[fit]], y[train[fit]], x[train[held]], COSTS, WIDTHS)
+        for place in np.ndindex(agreement.shape):
+            # No order at all is worth nothing, and a fold of one video tells nothing.
+            agreement[place] += np.nan_to_num(srcc(scores_CxGxH[place], y[train[held]]))
+    cost, width = np.unravel_index(np.argmax(agreement), agreement.shape)
+    return _scores(x[train], y[train], x, COSTS[cost : cost + 1], WIDTHS[width : width + 1])[0, 0]
+
+
+def _scores(
+    x: Array, y: Array, queries: Array, costs: tuple[float, ...], widths: tuple[float, ...]
+) -> Array:
+    """Scores [C, G, Q] of queries [Q, D] for each C and γ, fitted to x [M, D] and y [M].
+
+    The squared distances are computed once for the whole grid: with thousands of features they cost
+    far more than the fits themselves.
+    """
+    scaler = StandardScaler().fit(x)
+    u, v = scaler.transform(x), scaler.transform(queries)
+    mean, std = y.mean(), max(y.std(), 1e-12)
+    near, far = _distances(u, u) / x.shape[1], _distances(v, u) / x.shape[1]
+    scores = np.empty((len(costs), len(widths), len(queries)))
+    for g, width in enumerate(widths):
+        kernel, cross = np.exp(-width * near), np.exp(-width * far)
+        for c, cost in enumerate(costs):
+            machine = SVR(kernel="precomputed", C=cost, epsilon=TUBE)
+            machine.fit(kernel, (y - mean) / std)
+            scores[c, g] = machine.predict(cross) * std + mean
+    return scores
+
+
+def _distances(a: Array, b: Array) -> Array:
+    """Squared Euclidean distances [A, B] between rows [A, D] and [B, D]."""
+    squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)[None, :]
+    return np.maximum(squares - 2.0 * a @ b.T, 0.0)

@@ -1,0 +1,107 @@
+"""Pieces of HTML; text that comes from outside is escaped here."""
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from a2inet_jax.evaluation import plots
+from a2inet_jax.evaluation.cases import Clip
+
+THUMBNAIL = 320  # pixels of the longer side
+Row = tuple[str, Sequence[tuple[str, bool]], bool]  # heading, (cell, best), whether it is ours
+
+
+def text(value: str) -> str:
+    """The text, safe inside an element or an attribute."""
+    return escape(value)
+
+
+def note(value: str) -> str:
+    """Something that the reader must not miss."""
+    return f'<p class="note">{escape(value)}</p>'
+
+
+def number(value: float | None, digits: int) -> str:
+    """A number, or a dash where it is not defined."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def span(values: Sequence[int]) -> str:
+    """`5`, or `5–8` where the values differ."""
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def table(headings: Sequence[str], rows: Sequence[Row]) -> str:
+    """A table whose first column names the rows."""
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    body = []
+    for heading, cells, ours in rows:
+        marked = "".join(
+            f'<td class="best">{escape(cell)}</td>' if best else f"<td>{escape(cell)}</td>"
+            for cell, best in cells
+        )
+        kind = ' class="ours"' if ours else ""
+        body.append(f'<tr{kind}><th scope="row">{escape(heading)}</th>{marked}</tr>')
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def facts(values: Any) -> str:
+    """Nested JSON as a table of dotted names and values."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
+        for name, value in _leaves(values, "")
+    )
+    return f'<table class="facts"><tbody>{rows}</tbody></table>'
+
+
+def figure(svg: str, caption: str) -> str:
+    """A drawing on a card."""
+    return f'<figure class="card">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
+
+
+def clip(shown: Clip, limits: tuple[float, float], label: str) -> str:
+    """A clip's frames, its numbers, and its frame scores over time."""
+    frames = "".join(
+        f'<div><img src="{_jpeg(frame)}" alt="{escape(shown.video_id)} at {seconds:.2f} s">'
+        f"{seconds:.2f} s</div>"
+        for seconds, frame in shown.thumbnails
+    )
+    name = f"{shown.video_id}-{shown.split}"
+    line = plots.timeline(
+        shown.timestamps, shown.frame_scores, shown.mos, shown.score, limits, name, label
+    )
+    return (
+        f'<article class="card clip"><header><h3>{escape(shown.video_id)}</h3>'
+        f'<span class="error">split {shown.split}</span></header>'
+        f'<div class="frames">{frames}</div>'
+        f'<div class="pair"><span>predicted <b>{shown.score:.1f}</b></span>'
+        f"<span>{escape(label)} <b>{shown.mos:.1f}</b></span>"
+        f'<span class="muted">error {shown.score - shown.mos:+.1f}</span></div>'
+        f'<figure style="margin:0">{line}</figure></article>'
+    )
+
+
+def _leaves(values: Any, name: str) -> Iterator[tuple[str, str]]:
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from _leaves(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(values, list):
+        yield name, ", ".join(str(value) for value in values)
+    else:
+        yield name, "–" if values is None or values == "" else str(values)
+
+
+def _jpeg(frame: NDArray[np.uint8]) -> str:
+    """An RGB frame [h, w, 3] as a data address, not larger than a thumbnail."""
+    image = Image.fromarray(frame)
+    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

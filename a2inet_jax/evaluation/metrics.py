@@ -1,0 +1,192 @@
+"""Agreement of predicted scores with MOS: SRCC, KRCC, PLCC and RMSE.
+
+PLCC and RMSE are taken after a four-parameter logistic has mapped the scores onto the MOS scale. Where
+that curve cannot be fitted, the result says why and both numbers are those of the scores as they are.
+"""
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import least_squares
+from scipy.special import expit
+from scipy.stats import kendalltau, rankdata
+
+FEWEST_POINTS = 5  # four parameters pass through any four points
+MAX_EVALUATIONS = 2000
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """The curve `(b1 - b2) / (1 + exp(-(x - b3) / |b4|)) + b2`, or the reason why there is none.
+
+    Attributes:
+        b1: asymptote for high scores, in MOS units.
+        b2: asymptote for low scores, in MOS units.
+        b3: score in the middle of the two.
+        b4: width of the transition, in score units.
+        converged: whether the curve may be used; if not, the parameters are NaN.
+        reason: why it may not be used; empty when it may.
+    """
+
+    b1: float
+    b2: float
+    b3: float
+    b4: float
+    converged: bool
+    reason: str = ""
+
+    def __call__(self, scores: ArrayLike) -> Vector:
+        """Maps scores [n] to the MOS scale; raises `ValueError` if the fit failed."""
+        if not self.converged:
+            raise ValueError(f"there is no logistic curve to apply: {self.reason}")
+        x = np.asarray(scores, np.float64)
+        return self.b2 + (self.b1 - self.b2) * expit((x - self.b3) / abs(self.b4))
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Agreement on one set of videos.
+
+    Attributes:
+        srcc: Spearman's rank correlation; NaN if the scores or the MOS are all alike.
+        plcc: Pearson's correlation after `logistic`, or without it if it did not converge.
+        krcc: Kendall's tau-b; NaN as `srcc`.
+        rmse: root mean square error in MOS units, after `logistic` as `plcc`.
+        n: number of videos.
+        logistic: the mapping, with the reason if it failed.
+    """
+
+    srcc: float
+    plcc: float
+    krcc: float
+    rmse: float
+    n: int
+    logistic: Logistic
+
+
+def srcc(scores: ArrayLike, mos: ArrayLike) -> float:
+    """Spearman's rank correlation of two vectors [n], ties ranked by their average.
+
+    NaN if either is constant (to float32 resolution): nothing has been put in order then.
+    """
+    x, y = _checked(scores, mos)
+    if _constant(x) or _constant(y):
+        return nan
+    return plcc(rankdata(x), rankdata(y))
+
+
+def krcc(scores: ArrayLike, mos: ArrayLike) -> float:
+    """Kendall's tau-b of two vectors [n]; NaN if either is constant."""
+    x, y = _checked(scores, mos)
+    if _constant(x) or _constant(y):
+        return nan
+    return float(kendalltau(x, y, variant="b").statistic)
+
+
+def plcc(scores: ArrayLike, mos: ArrayLike) -> float:
+    """Pearson's correlation of two vectors [n] as they are; NaN if either is constant."""
+    x, y = _checked(scores, mos)
+    if _constant(x) or _constant(y):
+        return nan
+    u, v = x - x.mean(), y - y.mean()
+    return float(np.clip(u @ v / (np.linalg.norm(u) * np.linalg.norm(v)), -1.0, 1.0))
+
+
+def rmse(scores: ArrayLike, mos: ArrayLike) -> float:
+    """Root mean square difference of two vectors [n] as they are."""
+    x, y = _checked(scores, mos)
+    return float(np.sqrt(np.mean(np.square(x - y))))
+
+
+def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
+    """Least-squares fit of the four-parameter logistic from scores [n] to MOS [n].
+
+    Two starts are tried and the better fit is kept: the width of 0.5 that is usual in published code,
+    which suits scores in [0, 1], and the scores' standard deviation, which suits every scale. As in
+    published code the curve may fall, so that PLCC after it is not negative: SRCC has the sign.
+
+    Returns:
+        The curve, or one with `converged=False` and a reason: fewer than five videos, constant scores,
+        constant MOS, a flat curve, or no convergence.
+    """
+    x, y = _checked(scores, mos)
+    if x.size < FEWEST_POINTS:
+        return _failed(f"fewer than {FEWEST_POINTS} videos")
+    if _constant(x):
+        return _failed("constant scores")
+    if _constant(y):
+        return _failed("constant MOS")
+
+    # Both axes standardised: one set of tolerances then serves every scale. The width is fitted as
+    # its logarithm, which keeps it positive; clipped where the curve is a step or a line.
+    x_mean, x_std, y_mean, y_std = x.mean(), x.std(), y.mean(), y.std()
+    u, v = (x - x_mean) / x_std, (y - y_mean) / y_std
+
+    def curve_and_slopes(b: Vector) -> tuple[Vector, Vector]:
+        steepness = np.exp(-np.clip(b[3], -12.0, 12.0))
+        z = (u - b[2]) * steepness
+        s = expit(z)
+        ds = (b[0] - b[1]) * s * (1 - s)
+        slopes = [s, 1 - s, -ds * steepness, -ds * z]
+        return b[1] + (b[0] - b[1]) * s, np.stack(slopes, axis=1)
+
+    fits = []
+    for width in (0.5 / x_std, 1.0):
+        fit = least_squares(
+            lambda b: curve_and_slopes(b)[0] - v,
+            [v.max(), v.min(), 0.0, np.log(width)],
+            lambda b: curve_and_slopes(b)[1],
+            method="lm",
+            max_nfev=MAX_EVALUATIONS,
+        )
+        # A line or an exponential has its optimum at infinity: close enough to it counts as there.
+        if fit.success or fit.cost < 1e-6 * x.size:
+            fits.append(fit)
+    if not fits:
+        return _failed(f"no convergence in {MAX_EVALUATIONS} evaluations")
+    b1, b2, b3, log_b4 = min(fits, key=lambda fit: fit.cost).x
+    curve = Logistic(
+        b1=float(b1 * y_std + y_mean),
+        b2=float(b2 * y_std + y_mean),
+        b3=float(b3 * x_std + x_mean),
+        b4=float(np.exp(log_b4) * x_std),
+        converged=True,
+    )
+    return _failed("flat curve") if _constant(curve(x)) else curve
+
+
+def measure(scores: ArrayLike, mos: ArrayLike) -> Metrics:
+    """All four metrics of scores [n] against MOS [n].
+
+    Raises:
+        ValueError: the vectors differ in length, are empty, or hold values that are not finite.
+    """
+    x, y = _checked(scores, mos)
+    logistic = fit_logistic(x, y)
+    mapped = logistic(x) if logistic.converged else x
+    return Metrics(srcc(x, y), plcc(mapped, y), krcc(x, y), rmse(mapped, y), x.size, logistic)
+
+
+def _failed(reason: str) -> Logistic:
+    return Logistic(nan, nan, nan, nan, converged=False, reason=reason)
+
+
+def _constant(x: Vector) -> bool:
+    """Whether the values differ by no more than float32 arithmetic may make equal ones differ."""
+    return bool(np.ptp(x) <= 1e-6 * np.abs(x).max())
+
+
+def _checked(scores: ArrayLike, mos: ArrayLike) -> tuple[Vector, Vector]:
+    x, y = np.asarray(scores, np.float64), np.asarray(mos, np.float64)
+    if x.ndim != 1 or x.shape != y.shape or x.size == 0:
+        raise ValueError(
+            f"scores and MOS must be vectors of one length ≥ 1, not {x.shape} and {y.shape}"
+        )
+    for name, values in (("scores", x), ("MOS", y)):
+        if not np.isfinite(values).all():
+            bad = int(np.sum(~np.isfinite(values)))
+            raise ValueError(f"{bad} of {values.size} {name} are not finite")
+    return x, y

@@ -1,0 +1,72 @@
+"""Test predictions as a table: one row for each video of each split's test part."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from a2inet_jax.evaluation.metrics import Metrics, measure
+
+
+class Prediction(NamedTuple):
+    """What a split's model said of a video of that split's test part.
+
+    Attributes:
+        split: number of the split, from 0.
+        video: video id.
+        mos: label.
+        score: prediction, in the label's unit.
+    """
+
+    split: int
+    video: str
+    mos: float
+    score: float
+
+
+def write(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Writes the CSV `split,video,mos,score`, sorted, with six decimals; whole or not at all."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(Prediction._fields)
+    for row in sorted(predictions):
+        table.writerow([row.split, row.video, f"{row.mos:.6f}", f"{row.score:.6f}"])
+    aside = path.with_name(path.name + ".part")
+    aside.write_text(text.getvalue(), encoding="utf-8")
+    os.replace(aside, path)
+
+
+def read(path: Path) -> list[Prediction]:
+    """Reads what `write` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it has other columns, values that are no numbers, or no rows.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: `a2inet evaluate` writes it")
+    with path.open(encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file)
+        if list(table.fieldnames or ()) != list(Prediction._fields):
+            wanted = ",".join(Prediction._fields)
+            raise ValueError(f"{path}: the columns must be {wanted}, not {table.fieldnames}")
+        try:
+            rows = [
+                Prediction(int(r["split"]), r["video"], float(r["mos"]), float(r["score"]))
+                for r in table
+            ]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}, line {table.line_num}: {error}") from None
+    if not rows:
+        raise ValueError(f"{path} holds no predictions: delete it and evaluate again")
+    return rows
+
+
+def measure_splits(predictions: Sequence[Prediction]) -> list[Metrics]:
+    """Metrics of each split, in the order of their numbers."""
+    by_split = groupby(sorted(predictions), key=lambda row: row.split)
+    parts = [list(rows) for _, rows in by_split]
+    return [measure([r.score for r in part], [r.mos for r in part]) for part in parts]

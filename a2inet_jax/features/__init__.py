@@ -1,0 +1,1 @@
+"""Frames to features: extraction with frozen backbones, and the store that keeps them."""

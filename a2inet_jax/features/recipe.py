@@ -1,0 +1,56 @@
+"""Everything that decides the numbers of a feature file."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Self
+
+from a2inet_jax.video.sampling import Sampling
+
+# To be raised by whoever changes what extraction computes from the same backbones and sampling.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How features were made: two features with the same recipe may stand in one data set.
+
+    Attributes:
+      quality: backbone of the quality stream.
+      quality_sha256: of its published checkpoint.
+      semantic: backbone of the semantic stream.
+      semantic_sha256: of its published checkpoint.
+      sampling: frames, sizes and patches.
+      dtype: of the backbones' computation.
+      version: of the code that extracts.
+    """
+
+    quality: str
+    quality_sha256: str
+    semantic: str
+    semantic_sha256: str
+    sampling: Sampling
+    dtype: str = "float32"
+    version: int = VERSION
+
+    def to_json(self) -> str:
+        """The recipe as text, the same text for the same recipe."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The recipe that `to_json` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "sampling": Sampling(**fields["sampling"])})
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that stand for the recipe."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def differences(self, other: "Recipe") -> str:
+        """What another recipe does differently, for messages: `field: ours, theirs: theirs`."""
+        ours, theirs = json.loads(self.to_json()), json.loads(other.to_json())
+        return "; ".join(
+            f"{k}: {ours[k]} here, {theirs[k]} there" for k in ours if ours[k] != theirs[k]
+        )

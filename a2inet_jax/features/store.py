@@ -1,0 +1,174 @@
+"""Features on disk: one safetensors file a video, float16, with its recipe in the header.
+
+The files are the truth: what is there is found by looking. A file is written under another name and renamed
+when it is whole, so that a record is there entirely or not at all, whoever is killed when, and several
+processes may write to one store.
+"""
+
+import json
+import os
+import urllib.parse
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
+
+from a2inet_jax.features.recipe import Recipe
+
+_SUFFIX = ".safetensors"
+_FIELDS = ("quality", "semantic", "frame_index", "timestamps")
+
+
+class StoreError(ValueError):
+    """A store or a file in it can't be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """What the model knows of one video.
+
+    Attributes:
+      quality: features of the quality stream, [T, Dq] float16.
+      semantic: features of the semantic stream, [T, Ds] float16.
+      frame_index: which frames of the video they describe, [T] int32.
+      timestamps: when these are shown, seconds, [T] float64.
+    """
+
+    quality: np.ndarray
+    semantic: np.ndarray
+    frame_index: np.ndarray
+    timestamps: np.ndarray
+
+
+@dataclass(frozen=True)
+class Record:
+    """A line of the manifest: which video, where, how many frames, how many bytes."""
+
+    video_id: str
+    path: Path
+    frames: int
+    size: int
+
+
+class Store:
+    """A folder of feature files, all of one recipe."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        """Open a store; the folder is made with the first file.
+
+        Args:
+          folder: where the files are.
+          recipe: what they are made by.
+
+        Raises:
+          StoreError: the folder has files of another recipe.
+        """
+        self.folder = folder
+        self.recipe = recipe
+        self._ending = f".{recipe.fingerprint()}{_SUFFIX}"
+        for path in sorted(folder.glob(f"*{_SUFFIX}")):
+            if not path.name.endswith(self._ending):
+                self._check_recipe(path, _header(path)[1])
+
+    def path(self, video_id: str) -> Path:
+        """Where a video's features are, or will be: video id (URL-quoted) and recipe make the name."""
+        return self.folder / (urllib.parse.quote(video_id, safe="") + self._ending)
+
+    def write(self, video_id: str, features: VideoFeatures) -> None:
+        """Put a video's features in place, whole, over what may be there.
+
+        Args:
+          video_id: name of the video.
+          features: of this store's recipe.
+
+        Raises:
+          OSError: the folder can't be written or the disk is full; nothing half-written is left.
+        """
+        # One key: the library writes several in any order, and equal records should be equal files.
+        header = json.dumps({"video_id": video_id, "recipe": self.recipe.to_json()})
+        content = save(
+            {name: np.ascontiguousarray(getattr(features, name)) for name in _FIELDS},
+            metadata={"record": header},
+        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        final = self.path(video_id)
+        aside = self.folder / f".{uuid.uuid4().hex}.part"
+        try:
+            with aside.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(final)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def read(self, video_id: str) -> VideoFeatures:
+        """Features of one video.
+
+        Args:
+          video_id: name of the video.
+
+        Raises:
+          FileNotFoundError: they have not been extracted.
+          StoreError: the file is damaged, of another recipe or of another video.
+        """
+        path = self.path(video_id)
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: run `a2inet extract` to make it")
+        written_id, recipe = _header(path)
+        self._check_recipe(path, recipe)
+        if written_id != video_id:
+            raise StoreError(f"{path} holds the features of {written_id!r}, not of {video_id!r}")
+        tensors = load_file(path)
+        return VideoFeatures(**{name: tensors[name] for name in _FIELDS})
+
+    def missing(self, video_ids: Iterable[str]) -> list[str]:
+        """Those videos, in the order given, that have no features here yet."""
+        present = {path.name for path in self._paths()}
+        return [video_id for video_id in video_ids if self.path(video_id).name not in present]
+
+    def manifest(self) -> list[Record]:
+        """What the folder holds, by looking at every file's header; sorted by video id.
+
+        Raises:
+          StoreError: a file is damaged or of another recipe.
+        """
+        records = []
+        for path in self._paths():
+            video_id, recipe = _header(path)
+            self._check_recipe(path, recipe)
+            with safe_open(path, framework="numpy") as file:
+                frames = file.get_slice("quality").get_shape()[0]
+            records.append(Record(video_id, path, frames, path.stat().st_size))
+        return sorted(records, key=lambda record: record.video_id)
+
+    def _paths(self) -> list[Path]:
+        return [
+            path for path in self.folder.glob(f"*{_SUFFIX}") if path.name.endswith(self._ending)
+        ]
+
+    def _check_recipe(self, path: Path, recipe: Recipe) -> None:
+        if recipe != self.recipe:
+            raise StoreError(
+                f"{path} was made by recipe {recipe.fingerprint()}, and recipe "
+                f"{self.recipe.fingerprint()} is asked for ({self.recipe.differences(recipe)}): "
+                "take another folder, or remove the files"
+            )
+
+
+def _header(path: Path) -> tuple[str, Recipe]:
+    """Video id and recipe of a feature file."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            if not set(_FIELDS) <= set(file.keys()):
+                raise KeyError("tensors")
+            record = json.loads(file.metadata()["record"])
+        return record["video_id"], Recipe.from_json(record["recipe"])
+    except (SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise StoreError(
+            f"{path} is damaged or no feature file ({error}): remove it and run `a2inet extract`"
+        ) from None

@@ -1,0 +1,1 @@
+"""Training: losses, batches, state and step, data parallelism, checkpoints, the loop over epochs."""

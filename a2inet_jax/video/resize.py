@@ -1,0 +1,33 @@
+"""Resizing of frames with antialiasing."""
+
+import jax
+import jax.numpy as jnp
+
+
+def resize_short_side(frames_NxHxWx3: jax.Array, short_side: int) -> jax.Array:
+    """Resize frames so that min(height, width) = short_side, up or down, keeping their aspect.
+
+    Bilinear; on the way down the triangle widens with the scale (antialiasing), as in Pillow. The longer side
+    is rounded to the nearest pixel.
+
+    Args:
+      frames_NxHxWx3: RGB, uint8.
+      short_side: pixels.
+
+    Returns:
+      [N, h, w, 3] uint8, rounded to the nearest level.
+    """
+    number, height, width, channels = frames_NxHxWx3.shape
+    shorter = min(height, width)
+    if shorter == short_side:
+        return frames_NxHxWx3
+    # Integers, half a pixel up: the size must not hang on a machine's rounding.
+    h, w = ((2 * side * short_side + shorter) // (2 * shorter) for side in (height, width))
+    resized = jax.image.resize(
+        frames_NxHxWx3.astype(jnp.float32),
+        (number, h, w, channels),
+        method="linear",
+        antialias=True,
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    return jnp.clip(jnp.round(resized), 0, 255).astype(jnp.uint8)

@@ -1,0 +1,152 @@
+"""Small video files, good and bad, made with the bundled ffmpeg when a test first asks for them."""
+
+import random
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+
+_TEST = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=1"]
+# testsrc2 has even sides only.
+_ODD = ["-f", "lavfi", "-i", "testsrc2=s=98x66:r=25:d=1", "-vf"]
+_ODD_FILTER = "format=yuv444p,crop=97:65:0:0:exact=1,format="
+_H264 = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-g", "12"]
+_X265 = ["-c:v", "libx265", "-x265-params", "log-level=none"]
+_FASTSTART = [*_H264, "-movflags", "+faststart"]
+_TONE = ["-f", "lavfi", "-i", "sine=d=1"]
+
+# What follows ffmpeg's general options; {folder} holds the other clips.
+_COMMANDS = {
+    "h264.mp4": [*_TEST, *_H264],
+    "faststart.mp4": [*_TEST, *_FASTSTART],
+    "h264.mkv": [*_TEST, *_H264],
+    "h264.mov": [*_TEST, *_H264],
+    "h264.avi": [*_TEST, *_H264],
+    "h264.flv": [*_TEST, *_H264],
+    "fragments.mp4": [*_TEST, *_H264, "-movflags", "frag_keyframe+empty_moov"],
+    "hevc_10bit.mp4": [*_TEST, *_X265, "-pix_fmt", "yuv420p10le"],
+    "av1.mp4": [*_TEST, "-c:v", "libsvtav1", "-preset", "12", "-svtav1-params", "lp=1"],
+    "vp8.webm": [*_TEST, "-c:v", "libvpx", "-auto-alt-ref", "1", "-lag-in-frames", "16"],
+    "vp9.webm": [*_TEST, "-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"],
+    "alpha.mov": [*_TEST, "-c:v", "qtrle", "-pix_fmt", "argb"],
+    "yuv444.mp4": [*_TEST, "-c:v", "libx264", "-pix_fmt", "yuv444p"],
+    "gray.mp4": [*_TEST, "-c:v", "libx264", "-pix_fmt", "gray"],
+    "full_range_709.mp4": [
+        *_TEST,
+        "-vf",
+        "scale=out_color_matrix=bt709:out_range=full,setparams=colorspace=bt709",
+        "-c:v",
+        "libx264",
+        "-pix_fmt",
+        "yuvj420p",
+    ],
+    "odd_420.mkv": [*_ODD, f"{_ODD_FILTER}yuv420p", "-c:v", "ffv1"],
+    "odd_444.mp4": [*_ODD, f"{_ODD_FILTER}yuv444p", "-c:v", "libx264"],
+    "wmv.wmv": [*_TEST, "-c:v", "wmv2", "-g", "12"],
+    "mpeg4_b_frames.avi": [*_TEST, "-c:v", "mpeg4", "-bf", "2", "-g", "12"],
+    "transport.ts": [*_TEST, *_H264],
+    "bluray.m2ts": [*_TEST, *_H264, "-mpegts_m2ts_mode", "1"],
+    "program.mpg": [*_TEST, "-c:v", "mpeg2video", "-q:v", "3"],
+    "elementary.h264": [*_TEST, *_H264],
+    "theora.ogv": [*_TEST, "-c:v", "libtheora"],
+    "animated.gif": [*_TEST],
+    "rotate90.mp4": ["-display_rotation", "90", "-i", "{folder}/h264.mp4", "-c", "copy"],
+    "edit_list.mp4": ["-ss", "0.28", "-i", "{folder}/h264.mp4", "-c", "copy"],
+    "one_frame.mp4": [*_TEST, *_H264, "-frames:v", "1"],
+    "two_frames.mp4": [*_TEST, *_H264, "-frames:v", "2"],
+    "black.mp4": ["-f", "lavfi", "-i", "color=black:s=96x64:r=25:d=0.4", *_H264],
+    "variable_rate.mp4": [
+        *_TEST,
+        "-vf",
+        "select='not(mod(n,5))+lt(n,12)',settb=1/1000",
+        "-fps_mode",
+        "vfr",
+        *_H264,
+    ],
+    "audio_first.mp4": [*_TONE, *_TEST, "-map", "0", "-map", "1", *_H264],
+    "audio_only.mp4": [*_TONE],
+    "tiny.mp4": ["-f", "lavfi", "-i", "testsrc2=s=16x16:r=25:d=0.4", *_H264],
+    "small.ts": ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", *_H264],
+    "still.jpg": [*_TEST, "-frames:v", "1"],
+    "large.mp4": ["-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=2", *_H264],
+}
+_MADE_FROM = {"rotate90.mp4": ["h264.mp4"], "edit_list.mp4": ["h264.mp4"]}
+
+
+class Clips:
+    """A folder that is filled on demand: `clips["h264.mp4"]` is a path."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+
+    def __getitem__(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.exists():
+            if name in _COMMANDS:
+                for other in _MADE_FROM.get(name, []):
+                    self[other]
+                arguments = [a.format(folder=self.folder) for a in _COMMANDS[name]]
+                ffmpeg("-y", *arguments, str(path))
+            else:
+                path.write_bytes(self._bytes(name))
+        return path
+
+    def _bytes(self, name: str) -> bytes:
+        match name:
+            case "empty.mp4":
+                return b""
+            case "text.mp4":
+                return b"This is not a video.\n" * 500
+            case "random.mp4":
+                return random.Random(0).randbytes(20_000)
+            case "jpeg.mp4":
+                return self["still.jpg"].read_bytes()
+            case "renamed_transport.mp4":
+                return self["transport.ts"].read_bytes()
+            case "size_changes.ts":
+                return self["transport.ts"].read_bytes() + self["small.ts"].read_bytes()
+            case "cut_faststart.mp4":
+                return _first(self["faststart.mp4"], 0.6)
+            case "cut_last_byte.mp4":
+                return self["faststart.mp4"].read_bytes()[:-1]
+            case "cut_no_index.mp4":
+                return _first(self["h264.mp4"], 0.6)
+            case "cut.mkv":
+                return _first(self["h264.mkv"], 0.6)
+            case "cut.avi":
+                return _first(self["h264.avi"], 0.6)
+            case "damaged_frames.mp4":
+                return _damage(self["faststart.mp4"].read_bytes(), b"mdat", 0.3)
+            case "damaged_index.mp4":
+                return _damage(self["faststart.mp4"].read_bytes(), b"moov", 0.0)
+        raise KeyError(name)
+
+
+def ffmpeg(*arguments: str) -> bytes:
+    """Standard output of ffmpeg, which must not fail."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-threads", "1"]
+    return subprocess.run([*command, *arguments], check=True, capture_output=True).stdout
+
+
+def ffmpeg_frames(path: Path, height: int, width: int) -> np.ndarray:
+    """All frames that ffmpeg shows, [T, height, width, 3] uint8 RGB."""
+    raw = ffmpeg(
+        *("-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"),
+        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
+    )
+    return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
+
+
+def _first(path: Path, share: float) -> bytes:
+    content = path.read_bytes()
+    return content[: int(share * len(content))]
+
+
+def _damage(content: bytes, box: bytes, share: float) -> bytes:
+    """Noise over a part of a box's payload."""
+    start = content.index(box) + 4
+    start += int(share * (len(content) - start))
+    noise = random.Random(1).randbytes(400 if box == b"moov" else (len(content) - start) // 2)
+    return content[:start] + noise + content[start + len(noise) :]

@@ -1,0 +1,134 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from a2inet_jax.video.decode import Decoder, VideoError
+from tests.clips import Clips, ffmpeg_frames
+
+# Name, frames, width × height.
+GOOD = [
+    ("h264.mp4", 25, (96, 64)),
+    ("h264.mkv", 25, (96, 64)),
+    ("h264.avi", 25, (96, 64)),
+    ("h264.flv", 25, (96, 64)),
+    ("fragments.mp4", 25, (96, 64)),
+    ("hevc_10bit.mp4", 25, (96, 64)),
+    ("av1.mp4", 25, (96, 64)),
+    ("vp8.webm", 25, (96, 64)),
+    ("vp9.webm", 25, (96, 64)),
+    ("alpha.mov", 25, (96, 64)),
+    ("yuv444.mp4", 25, (96, 64)),
+    ("gray.mp4", 25, (96, 64)),
+    ("full_range_709.mp4", 25, (96, 64)),
+    ("odd_420.mkv", 25, (97, 65)),
+    ("odd_444.mp4", 25, (97, 65)),
+    ("wmv.wmv", 25, (96, 64)),
+    ("mpeg4_b_frames.avi", 25, (96, 64)),
+    ("transport.ts", 25, (96, 64)),
+    ("bluray.m2ts", 25, (96, 64)),
+    ("renamed_transport.mp4", 25, (96, 64)),
+    ("program.mpg", 25, (96, 64)),
+    ("elementary.h264", 25, (96, 64)),
+    ("theora.ogv", 25, (96, 64)),
+    ("animated.gif", 25, (96, 64)),
+    ("rotate90.mp4", 25, (64, 96)),
+    ("edit_list.mp4", 18, (96, 64)),
+    ("size_changes.ts", 50, (96, 64)),
+    ("one_frame.mp4", 1, (96, 64)),
+    ("two_frames.mp4", 2, (96, 64)),
+    ("black.mp4", 10, (96, 64)),
+    ("variable_rate.mp4", 14, (96, 64)),
+    ("audio_first.mp4", 25, (96, 64)),
+]
+BAD = [
+    ("empty.mp4", "is empty"),
+    ("text.mp4", "no video that can be decoded"),
+    ("random.mp4", "no video that can be decoded"),
+    ("jpeg.mp4", "no video that can be decoded"),
+    ("still.jpg", "can't be decoded"),
+    ("audio_only.mp4", "cannot find video stream"),
+    ("damaged_index.mp4", "can't be decoded|no video that can be decoded"),
+    ("damaged_frames.mp4", "frame [0-9]+ can't be decoded"),
+    ("tiny.mp4", "16×16 pixels; at least 32"),
+    ("cut_faststart.mp4", "bytes .* are missing"),
+    ("cut_last_byte.mp4", "1 bytes .* are missing"),
+    ("cut_no_index.mp4", "bytes .* are missing"),
+    ("cut.mkv", "bytes .* are missing"),
+    ("cut.avi", "bytes .* are missing"),
+]
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    return Clips(tmp_path_factory.getbasetemp() / "clips")
+
+
+@pytest.mark.parametrize(("name", "frames", "size"), GOOD, ids=[row[0] for row in GOOD])
+def test_frames_are_ffmpegs(
+    clips: Clips, tmp_path: Path, name: str, frames: int, size: tuple[int, int]
+) -> None:
+    decoder = Decoder(clips[name], tmp_path)
+    info = decoder.info
+    assert (info.frames, (info.width, info.height)) == (frames, size)
+    assert info.timestamps.shape == (frames,)
+    assert info.timestamps[0] == pytest.approx(0, abs=0.05)
+    assert np.all(np.diff(info.timestamps) > 0)
+
+    ours = np.stack(list(decoder.read(range(frames))))
+    theirs = ffmpeg_frames(clips[name], info.height, info.width)
+    assert ours.dtype == np.uint8
+    assert ours.shape == theirs.shape
+    assert np.abs(ours.astype(int) - theirs).max() <= 2
+
+
+@pytest.mark.parametrize(("name", "reason"), BAD, ids=[row[0] for row in BAD])
+def test_bad_files_are_refused(clips: Clips, tmp_path: Path, name: str, reason: str) -> None:
+    def read_all() -> None:
+        decoder = Decoder(clips[name], tmp_path)
+        list(decoder.read(range(decoder.info.frames)))
+
+    with pytest.raises(VideoError, match=reason) as caught:
+        read_all()
+    assert str(clips[name]) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
+    link = tmp_path / "link.mp4"
+    link.symlink_to(tmp_path / "nowhere.mp4")
+    for path, reason in ((link, "does not exist"), (tmp_path, "is a folder")):
+        with pytest.raises(VideoError, match=reason):
+            Decoder(path, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["h264.mp4", "wmv.wmv", "mpeg4_b_frames.avi", "program.mpg"])
+def test_skipping_and_going_back_find_the_right_frames(
+    clips: Clips, tmp_path: Path, name: str
+) -> None:
+    decoder = Decoder(clips[name], tmp_path)
+    frames = np.stack(list(decoder.read(range(25))))
+    assert len(np.unique(frames, axis=0)) == 25
+    for indices in ([0, 7, 13, 24], [3], [3, 3, 20], [19]):
+        np.testing.assert_array_equal(np.stack(list(decoder.read(indices))), frames[indices])
+
+
+def test_indices_beyond_the_end_are_refused(clips: Clips, tmp_path: Path) -> None:
+    decoder = Decoder(clips["h264.mp4"], tmp_path)
+    with pytest.raises(VideoError, match="has 25 frames"):
+        list(decoder.read([3, 25]))
+
+
+def test_timestamps_follow_a_variable_rate(clips: Clips, tmp_path: Path) -> None:
+    info = Decoder(clips["variable_rate.mp4"], tmp_path).info
+    shown = [*range(12), 15, 20]
+    np.testing.assert_allclose(info.timestamps, np.array(shown) / 25, atol=1e-3)
+
+
+def test_the_decoding_process_needs_no_jax() -> None:
+    import subprocess
+
+    code = "import sys, a2inet_jax.video.worker; print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,139 @@
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from a2inet_jax.video.decode import Decoder, VideoError
+from a2inet_jax.video.reader import Reader
+from tests.clips import Clips
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    return Clips(tmp_path_factory.getbasetemp() / "clips")
+
+
+@pytest.fixture
+def reader() -> Iterator[Reader]:
+    with Reader(timeout_s=30) as reader:
+        yield reader
+
+
+def child(reader: Reader) -> int:
+    assert reader.pid is not None
+    return reader.pid
+
+
+def check_it_still_reads(reader: Reader, path: Path) -> None:
+    assert reader.open(path).frames == 50
+    assert sum(len(frames) for frames in reader.read(path, np.arange(50))) == 50
+
+
+def test_frames_are_the_decoders(clips: Clips, reader: Reader, tmp_path: Path) -> None:
+    path = clips["large.mp4"]
+    decoder = Decoder(path, tmp_path)
+    indices = np.array([0, 1, 5, 30, 49])
+    info = reader.open(path)
+    assert (info.frames, info.height, info.width) == (50, 120, 160)
+    np.testing.assert_array_equal(info.timestamps, decoder.info.timestamps)
+    chunks = list(reader.read(path, indices, chunk=2))
+    assert [len(chunk) for chunk in chunks] == [2, 2, 1]
+    expected = np.stack(list(decoder.read(indices.tolist())))
+    np.testing.assert_array_equal(np.concatenate(chunks), expected)
+    # The same again, without `open`, by the same process.
+    pid = child(reader)
+    np.testing.assert_array_equal(np.concatenate(list(reader.read(path, indices))), expected)
+    assert child(reader) == pid
+
+
+def test_chunks_are_the_callers_own_memory(clips: Clips, reader: Reader) -> None:
+    chunks = list(reader.read(clips["large.mp4"], np.arange(16), chunk=8))
+    assert all(chunk.flags.writeable and chunk.flags.owndata for chunk in chunks)
+    assert not np.array_equal(chunks[0], chunks[1])
+
+
+def test_a_bad_file_does_not_end_the_process(
+    clips: Clips, reader: Reader, capfd: pytest.CaptureFixture[str]
+) -> None:
+    check_it_still_reads(reader, clips["large.mp4"])
+    pid = child(reader)
+    for name in ("text.mp4", "damaged_index.mp4", "jpeg.mp4"):
+        with pytest.raises(VideoError, match="can't be decoded|can be decoded"):
+            reader.open(clips[name])
+    with pytest.raises(VideoError, match="frame .* can't be decoded"):
+        list(reader.read(clips["damaged_frames.mp4"], np.arange(25), chunk=2))
+    check_it_still_reads(reader, clips["large.mp4"])
+    assert child(reader) == pid
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_killed_process_is_replaced(clips: Clips, reader: Reader) -> None:
+    path = clips["large.mp4"]
+    chunks = reader.read(path, np.arange(50), chunk=5)
+    next(chunks)
+    pid = child(reader)
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(VideoError, match="large.mp4: decoding crashed .*SIGKILL"):
+        list(chunks)
+    check_it_still_reads(reader, path)
+    assert child(reader) != pid
+
+
+def test_a_process_killed_while_idle_is_replaced(clips: Clips, reader: Reader) -> None:
+    check_it_still_reads(reader, clips["large.mp4"])
+    os.kill(child(reader), signal.SIGKILL)
+    time.sleep(0.2)
+    check_it_still_reads(reader, clips["large.mp4"])
+
+
+def test_a_hanging_process_is_replaced(clips: Clips) -> None:
+    path = clips["large.mp4"]
+    with Reader(timeout_s=1.5) as reader:
+        reader.open(path)
+        pid = child(reader)
+        os.kill(pid, signal.SIGSTOP)
+        before = time.monotonic()
+        with pytest.raises(VideoError, match=r"large.mp4: decoding took longer than 1.5 s"):
+            list(reader.read(path, np.arange(50)))
+        assert time.monotonic() - before < 5
+        check_it_still_reads(reader, path)
+        assert child(reader) != pid
+
+
+def test_an_abandoned_read_leaves_nothing_behind(clips: Clips, reader: Reader) -> None:
+    path = clips["large.mp4"]
+    abandoned = reader.read(path, np.arange(50), chunk=5)
+    next(abandoned)
+    first = next(reader.read(clips["h264.mp4"], np.arange(1)))
+    assert first.shape == (1, 64, 96, 3)
+    with pytest.raises(RuntimeError, match="another request"):
+        next(abandoned)
+
+
+def test_file_names_are_taken_literally(clips: Clips, reader: Reader, tmp_path: Path) -> None:
+    for name in ("-i.ts", "a b%20c:d'é.ts", "concat:x|y.ts"):
+        path = tmp_path / name
+        path.write_bytes(clips["transport.ts"].read_bytes())
+        assert reader.open(path).frames == 25
+
+
+def test_close_ends_the_process_and_removes_its_files(clips: Clips) -> None:
+    reader = Reader()
+    reader.open(clips["transport.ts"])
+    pid, scratch = child(reader), Path(reader._scratch.name)
+    assert list(scratch.iterdir())
+    reader.close()
+    assert not scratch.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("indices", [[], [-1, 2], [3, 2]])
+def test_bad_indices_are_refused_at_once(clips: Clips, reader: Reader, indices: list[int]) -> None:
+    with pytest.raises(ValueError, match="ascending"):
+        reader.read(clips["h264.mp4"], np.array(indices, int))
+    assert reader.pid is None

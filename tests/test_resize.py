@@ -1,0 +1,51 @@
+import numpy as np
+import PIL.Image
+import pytest
+
+from a2inet_jax.video.resize import resize_short_side
+
+
+def frames(height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (2, height // 8 + 1, width // 8 + 1, 3))
+    smooth = coarse.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
+    return np.clip(smooth + rng.normal(0, 40, smooth.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("size", "short_side", "expected"),
+    [
+        ((120, 200), 54, (54, 90)),
+        ((200, 120), 54, (90, 54)),
+        ((97, 65), 40, (60, 40)),
+        ((64, 96), 100, (100, 150)),
+        ((100, 101), 37, (37, 37)),
+    ],
+)
+def test_like_pillow(size: tuple[int, int], short_side: int, expected: tuple[int, int]) -> None:
+    before = frames(*size)
+    after = np.asarray(resize_short_side(before, short_side))
+    assert after.shape == (2, *expected, 3)
+    assert after.dtype == np.uint8
+    for ours, frame in zip(after, before):
+        image = PIL.Image.fromarray(frame)
+        theirs = np.asarray(image.resize(expected[::-1], PIL.Image.Resampling.BILINEAR))
+        assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_fine_stripes_do_not_alias() -> None:
+    stripes = np.zeros((1, 128, 128, 3), np.uint8)
+    stripes[:, :, ::2] = 200
+    small = np.asarray(resize_short_side(stripes, 32)).astype(int)
+    assert np.abs(small[:, :, 2:-2] - 100).max() <= 2
+
+
+def test_the_right_size_is_left_alone() -> None:
+    before = frames(54, 96)
+    np.testing.assert_array_equal(resize_short_side(before, 54), before)
+
+
+def test_flat_frames_stay_flat() -> None:
+    for level in (0, 1, 254, 255):
+        flat = np.full((1, 70, 90, 3), level, np.uint8)
+        assert np.all(np.asarray(resize_short_side(flat, 33)) == level)
