@@ -1,56 +1,50 @@
 """Blind video quality assessment with A2INet.
 
-  a2inet demo     [--config=C]                  prepare, extract, train, evaluate, report
-  a2inet prepare  --config=C                    make or index the data set
-  a2inet extract  --config=C                    features of every video that has none yet
-  a2inet train    --config=C                    A2INet and its neural baselines over all splits
-  a2inet evaluate --config=C                    SRCC, PLCC, KRCC, RMSE; metrics.json and the table
-  a2inet report   --config=C                    report.html
-  a2inet score    FILE|FOLDER|CSV... [--run=R] [--json | --csv=OUT]
-  a2inet weights  list | get NAME...            pretrained backbones; `get default` brings the default pair
+a2inet demo     --config=C                    all of the next five, and the default weights
+a2inet prepare  --config=C                    make the data set and its index
+a2inet extract  --config=C                    features of every video that has none yet
+a2inet train    --config=C                    A2INet and its neural baselines on every split
+a2inet evaluate --config=C                    SRCC, PLCC, KRCC, RMSE: metrics.json and the table
+a2inet report   --config=C                    report.html
+a2inet score    FILE|FOLDER|CSV ... [--run=R] [--json] [--csv=OUT]
+a2inet weights  list | get NAME ...           pretrained backbones; `get default` brings the default pair
 
-A config is a file such as configs/sample.py; any field is changed by --config.train.epochs=20 and the like.
-The exit code is 0 only when nothing failed.
+C is a file such as configs/sample.py; --config.train.epochs=20 changes a field of it. R is runs/demo unless
+another is named. The exit code is 0 when nothing failed.
 """
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import config_flags
 
-_CONFIG = config_flags.DEFINE_config_file("config", help_string="The experiment, configs/sample.py")
-_RUN = flags.DEFINE_string("run", "runs/demo", "Folder of a trained run, for `score`")
-_JSON = flags.DEFINE_bool("json", False, "score: one JSON object a video on standard output")
-_CSV = flags.DEFINE_string("csv", None, "score: write the scores to this CSV file")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.")
+_RUN = flags.DEFINE_string("run", "runs/demo", "score: folder of a trained run.")
+_JSON = flags.DEFINE_bool("json", False, "score: print a JSON object for each video.")
+_CSV = flags.DEFINE_string("csv", None, "score: also write a table to this file.")
 
 
 def _step(name: str) -> Callable[[Sequence[str]], int]:
-    def call(arguments: Sequence[str]) -> int:
+    def command(arguments: Sequence[str]) -> int:
+        if arguments or _CONFIG.value is None:
+            raise app.UsageError(f"a2inet {name} --config=configs/sample.py")
         from a2inet_jax import experiment
 
-        if arguments:
-            raise app.UsageError(f"`a2inet {name}` takes no arguments, only --config")
-        if _CONFIG.value is None:
-            raise app.UsageError(f"`a2inet {name}` needs --config=configs/….py")
         return getattr(experiment, name)(_CONFIG.value)
 
-    return call
+    return command
 
 
 def _score(arguments: Sequence[str]) -> int:
+    if not arguments:
+        raise app.UsageError("a2inet score FILE|FOLDER|CSV ...")
     from a2inet_jax import scoring
 
-    if not arguments:
-        raise app.UsageError("`a2inet score` needs a video, a folder or a CSV file")
-    return scoring.score_all(
-        [Path(a) for a in arguments],
-        Path(_RUN.value),
-        as_json=_JSON.value,
-        csv_path=Path(_CSV.value) if _CSV.value else None,
-    )
+    videos = scoring.videos([Path(argument) for argument in arguments])
+    csv_path = Path(_CSV.value) if _CSV.value else None
+    return scoring.score_all(videos, Path(_RUN.value), _JSON.value, csv_path)
 
 
 def _weights(arguments: Sequence[str]) -> int:
@@ -61,9 +55,45 @@ def _weights(arguments: Sequence[str]) -> int:
         case ["list"]:
             console.print(weights.table())
         case ["get", *names] if names:
-            for name in names:
-                for path in weights.get(name):
-                    console.print(f"{path}", highlight=False, soft_wrap=True)
+            for path in [path for name in names for path in weights.get(name)]:
+                console.print(str(path), highlight=False, soft_wrap=True)
         case _:
-            raise app.UsageError("`a2inet weights list` or `a2inet weights get NAME...`")
+            raise app.UsageError("a2inet weights list | get NAME ...")
     return 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    **{name: _step(name) for name in ("demo", "prepare", "extract", "train", "evaluate", "report")},
+    "score": _score,
+    "weights": _weights,
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; its exit code is returned. An expected error is one line, without a traceback."""
+    name = arguments[1] if len(arguments) > 1 else ""
+    if name not in COMMANDS:
+        raise app.UsageError(f"no command {name!r}: {', '.join(COMMANDS)}")
+    try:
+        return COMMANDS[name](arguments[2:])
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return 130
+    except (OSError, ValueError, RuntimeError) as error:
+        if _verbose():
+            raise
+        print(f"a2inet {name}: {error}\n(--verbosity=1 shows where)", file=sys.stderr)
+        return 1
+
+
+def _verbose() -> bool:
+    return flags.FLAGS.verbosity >= 1
+
+
+def run() -> None:
+    """The console script."""
+    app.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,29 +1,31 @@
 """Scores for any video: `a2inet_jax.load(run).score(path)` and `a2inet score`.
 
-A run's ten split models each score the video; the score is their mean, and `spread` their standard deviation.
+Each of a run's split models scores the video. The score is their mean, `spread` their standard deviation.
 """
 
 import csv
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from rich.table import Table
 
-from a2inet_jax.console import console, progress
-from a2inet_jax.features.extract import Extractor
+from a2inet_jax import experiment
+from a2inet_jax.datasets import index
 from a2inet_jax.model import ensemble
 from a2inet_jax.package_files import sha256
+from a2inet_jax.run_folder import RunError, RunFolder
 from a2inet_jax.video.decode import VideoError
 
-VIDEO_SUFFIXES = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .ts .webm .wmv".split()
+# Files of other names are scored when they are named themselves, not when their folder is.
+SUFFIXES = frozenset(
+    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv"}
+    | {".ts", ".webm", ".wmv"}
 )
 
 
@@ -35,11 +37,11 @@ class Score:
       path: the video.
       score: mean of the split models' scores; higher is better.
       spread: standard deviation (n − 1) of the split models' scores, in the same unit.
-      scale: lowest and highest label that the models were trained on. Scores may go a little beyond.
-      calibrated_to: the data set and the kind of label whose scale the score is in.
-      split_scores: score of each split's model, [S].
-      frame_scores: mean frame score over the split models, [T], in the same unit.
-      timestamps: time of each scored frame from the start, seconds, [T].
+      scale: lowest and highest label that the models have seen. A score may lie a little beyond.
+      calibrated_to: data set and kind of label whose scale the score is in.
+      split_scores: the score of each split's model, [S].
+      frame_scores: frame scores, mean over the split models, [T], in the same unit.
+      timestamps: seconds from the start of the video to each scored frame, [T].
     """
 
     path: Path
@@ -57,9 +59,161 @@ class Score:
             "path": str(self.path),
             "score": round(self.score, 6),
             "spread": round(self.spread, 6),
-            "scale": list(self.scale),
+            "scale": [round(x, 6) for x in self.scale],
             "calibrated_to": self.calibrated_to,
             "split_scores": [round(x, 6) for x in self.split_scores.tolist()],
             "frame_scores": [round(x, 6) for x in self.frame_scores.tolist()],
             "timestamps": [round(x, 6) for x in self.timestamps.tolist()],
         }
+
+
+class Scorer:
+    """A trained run, ready to score video after video. Close it, or use it in a `with` statement.
+
+    Attributes:
+      calibrated_to: data set and kind of label whose scale the scores are in.
+      scale: lowest and highest label that the models have seen.
+    """
+
+    def __init__(self, run: Path) -> None:
+        """Read a run folder.
+
+        Raises:
+          FileNotFoundError: it is no finished run, or the backbones' weights are not here.
+          RunError: the backbones' weights here are not those that the run was trained with.
+        """
+        folder = RunFolder(run)
+        config = folder.config()
+        self._models = ensemble.load(run / "model.safetensors")
+        self._model = experiment.build_model("a2inet", config["model"])
+        self._extractor = experiment.open_extractor(config["features"])
+        label, _ = index.label(config["data"]["name"])
+        self.calibrated_to = f"{label} of the {config['data']['name']} data set"
+        ranges = self._models.label_ranges
+        self.scale = float(ranges[:, 0].min()), float(ranges[:, 1].max())
+        trained, here = folder.inputs()["recipe"], self._extractor.recipe.as_dict()
+        if trained != here:
+            self.close()
+            raise RunError(f"{run} was trained on features of {trained}, and here they are {here}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the decoding process."""
+        self._extractor.close()
+
+    def score(self, path: Path | str) -> Score:
+        """Score one video file. The same content gets the same score, whatever its name.
+
+        Args:
+          path: the video.
+
+        Raises:
+          VideoError: it can't be decoded; names the file and the reason.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise VideoError(path, "there is no such file")
+        # Places of patches hang on the content, so that a renamed file keeps its score.
+        features = self._extractor.extract(path, sha256(path))
+        split_scores, frames_SxT = self._models.scores(
+            self._model, (features.quality, features.semantic)
+        )
+        return Score(
+            path=path,
+            score=float(split_scores.mean()),
+            spread=float(split_scores.std(ddof=1)) if len(split_scores) > 1 else 0.0,
+            scale=self.scale,
+            calibrated_to=self.calibrated_to,
+            split_scores=split_scores,
+            frame_scores=frames_SxT.mean(axis=0),
+            timestamps=features.timestamps,
+        )
+
+
+def videos(arguments: Sequence[Path]) -> list[Path]:
+    """The videos that files, folders and CSV files name, in the order given.
+
+    A folder gives its videos at any depth, sorted; a CSV file the paths of its column `path`, relative to the
+    file's own folder.
+
+    Raises:
+      ValueError: a folder has no videos, or a CSV file no column `path` or no rows.
+    """
+    found: list[Path] = []
+    for argument in arguments:
+        if argument.is_dir():
+            here = sorted(p for p in argument.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not here:
+                raise ValueError(f"{argument} has no videos ({' '.join(sorted(SUFFIXES))})")
+            found += here
+        elif argument.suffix.lower() == ".csv":
+            found += _listed(argument)
+        else:
+            found.append(argument)
+    return found
+
+
+def score_all(paths: Sequence[Path], run: Path, as_json: bool, csv_path: Path | None) -> int:
+    """Score videos and print a line for each; a video that fails has its own line, the others go on.
+
+    Args:
+      paths: of the videos.
+      run: folder of a trained run.
+      as_json: print a JSON object a line instead: `Score.as_json`, or `path` and `error`.
+      csv_path: also write `path,score,spread,frames,error` there, whole or not at all.
+
+    Returns:
+      The exit code: 1 if a video failed, else 0.
+    """
+    rows: list[dict[str, Any]] = []
+    with Scorer(run) as scorer:
+        if not as_json:
+            low, high = scorer.scale
+            print(f"   score ± spread   in {scorer.calibrated_to}: {low:.1f} to {high:.1f}")
+        for path in paths:
+            try:
+                scored = scorer.score(path)
+            except (VideoError, OSError) as error:
+                reason = error.reason if isinstance(error, VideoError) else str(error)
+                rows.append({"path": str(path), "error": reason})
+                line = f"{'failed':>8}           {path}: {reason}"
+                shown: dict[str, Any] = rows[-1]
+            else:
+                digits = {"score": f"{scored.score:.4f}", "spread": f"{scored.spread:.4f}"}
+                rows.append({"path": str(path), **digits, "frames": len(scored.timestamps)})
+                line = f"{scored.score:8.2f} ± {scored.spread:5.2f}   {path}"
+                shown = scored.as_json()
+            print(json.dumps(shown) if as_json else line, flush=True)
+    if csv_path:
+        _write_csv(csv_path, rows)
+    return 1 if any("error" in row for row in rows) else 0
+
+
+def _listed(file: Path) -> list[Path]:
+    with file.open(newline="", encoding="utf-8") as opened:
+        rows = list(csv.DictReader(opened))
+    if not rows or "path" not in rows[0]:
+        raise ValueError(f"{file}: needs a header line with a column `path`, and a line a video")
+    return [file.parent / row["path"] for row in rows]
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    table = csv.DictWriter(
+        text, ["path", "score", "spread", "frames", "error"], lineterminator="\n"
+    )
+    table.writeheader()
+    table.writerows(rows)
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text.getvalue(), encoding="utf-8")
+    os.replace(aside, path)

@@ -23,11 +23,13 @@ def get_config() -> ConfigDict:
     config.features = ConfigDict()
     config.features.quality = "resnet34_unique"
     config.features.semantic = "resnet50_imagenet"
-    config.features.quality_weights = ""  # a published checkpoint's path; "" takes the fetched default
+    # Paths of published checkpoints; "" takes the weights that `a2inet weights get` has fetched.
+    config.features.quality_weights = ""
     config.features.semantic_weights = ""
-    config.features.frames = 0  # frames of a video, at equal intervals; 0 takes every one (FR)
-    config.features.short_side = 0  # semantic stream: pixels of the shorter side; 0 keeps the size (FR)
-    config.features.patches = 0  # quality stream: patches of a frame; 0 takes the frame whole (FR)
+    # FR, full resolution, is 0 in these three; PR, preprocessed, is 128, 540 and 4.
+    config.features.frames = 0  # of a video, at equal intervals; 0: every one
+    config.features.short_side = 0  # of the semantic stream's frames, pixels; 0: as they are
+    config.features.patches = 0  # of the quality stream's frames; 0: the frames whole
     config.features.patch_size = 768
     config.features.dtype = "float32"  # of the backbones' computation
     config.features.chunk = 8  # frames on the device at a time
@@ -47,6 +49,8 @@ def get_config() -> ConfigDict:
     config.train = ConfigDict()
     config.train.learning_rate = 2e-5
     config.train.weight_decay = 0.0
+    config.train.schedule = "constant"  # or "cosine"
+    config.train.warmup = 0.0  # share of the steps
     config.train.batch_size = 8
     config.train.epochs = 40
     config.train.rank_weight = 1.0  # η of the loss

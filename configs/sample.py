@@ -1,6 +1,6 @@
 """The sample data set, end to end within minutes on a laptop's CPU.
 
-  a2inet demo --config=configs/sample.py
+a2inet demo --config=configs/sample.py
 """
 
 from ml_collections import ConfigDict

@@ -7,7 +7,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 
-_TEST = ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=1"]
+_TEST = ["-f", "lavfi", "-i", "testsrc2=s=128x80:r=25:d=1"]
 # testsrc2 has even sides only.
 _ODD = ["-f", "lavfi", "-i", "testsrc2=s=98x66:r=25:d=1", "-vf"]
 _ODD_FILTER = "format=yuv444p,crop=97:65:0:0:exact=1,format="
@@ -55,7 +55,7 @@ _COMMANDS = {
     "edit_list.mp4": ["-ss", "0.28", "-i", "{folder}/h264.mp4", "-c", "copy"],
     "one_frame.mp4": [*_TEST, *_H264, "-frames:v", "1"],
     "two_frames.mp4": [*_TEST, *_H264, "-frames:v", "2"],
-    "black.mp4": ["-f", "lavfi", "-i", "color=black:s=96x64:r=25:d=0.4", *_H264],
+    "black.mp4": ["-f", "lavfi", "-i", "color=black:s=128x80:r=25:d=0.4", *_H264],
     "variable_rate.mp4": [
         *_TEST,
         "-vf",
@@ -67,6 +67,7 @@ _COMMANDS = {
     "audio_first.mp4": [*_TONE, *_TEST, "-map", "0", "-map", "1", *_H264],
     "audio_only.mp4": [*_TONE],
     "tiny.mp4": ["-f", "lavfi", "-i", "testsrc2=s=16x16:r=25:d=0.4", *_H264],
+    "width96.mp4": ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=0.4", *_H264],
     "small.ts": ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", *_H264],
     "still.jpg": [*_TEST, "-frames:v", "1"],
     "large.mp4": ["-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=2", *_H264],

@@ -62,9 +62,9 @@ def test_a_bad_file_does_not_end_the_process(
     check_it_still_reads(reader, clips["large.mp4"])
     pid = child(reader)
     for name in ("text.mp4", "damaged_index.mp4", "jpeg.mp4"):
-        with pytest.raises(VideoError, match="can't be decoded|can be decoded"):
+        with pytest.raises(VideoError, match=r"can.t be decoded|can be decoded"):
             reader.open(clips[name])
-    with pytest.raises(VideoError, match="frame .* can't be decoded"):
+    with pytest.raises(VideoError, match=r"frame .* can't be decoded"):
         list(reader.read(clips["damaged_frames.mp4"], np.arange(25), chunk=2))
     check_it_still_reads(reader, clips["large.mp4"])
     assert child(reader) == pid
@@ -77,7 +77,7 @@ def test_a_killed_process_is_replaced(clips: Clips, reader: Reader) -> None:
     next(chunks)
     pid = child(reader)
     os.kill(pid, signal.SIGKILL)
-    with pytest.raises(VideoError, match="large.mp4: decoding crashed .*SIGKILL"):
+    with pytest.raises(VideoError, match=r"large.mp4: decoding crashed .*SIGKILL"):
         list(chunks)
     check_it_still_reads(reader, path)
     assert child(reader) != pid
@@ -109,7 +109,7 @@ def test_an_abandoned_read_leaves_nothing_behind(clips: Clips, reader: Reader) -
     abandoned = reader.read(path, np.arange(50), chunk=5)
     next(abandoned)
     first = next(reader.read(clips["h264.mp4"], np.arange(1)))
-    assert first.shape == (1, 64, 96, 3)
+    assert first.shape == (1, 80, 128, 3)
     with pytest.raises(RuntimeError, match="another request"):
         next(abandoned)
 

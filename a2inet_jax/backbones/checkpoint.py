@@ -16,7 +16,6 @@ from typing import IO, Any, NamedTuple
 import ml_dtypes
 import numpy as np
 import safetensors
-import safetensors.numpy
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
@@ -32,6 +31,17 @@ _DTYPES = {
     "CharStorage": np.dtype("i1"),
     "ByteStorage": np.dtype("u1"),
     "BoolStorage": np.dtype("?"),
+}
+
+_SAFETENSORS_DTYPES = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
 }
 
 
@@ -65,7 +75,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             elif head.startswith(b"\x80\x02"):
                 loaded = _read_legacy(file)
             elif head[8:9] == b"{":
-                loaded = safetensors.numpy.load(file.read())
+                loaded = _read_safetensors(file)
             else:
                 raise CheckpointError("neither safetensors nor written by torch.save")
         except CheckpointError as error:
@@ -167,6 +177,14 @@ class _Unpickler(pickle.Unpickler):
         if kind != "storage" or any(view):
             raise CheckpointError(f"holds a {kind} that this reader doesn't know")
         return self.storages.setdefault(key, _Storage(key, _DTYPES[storage_type], int(length)))
+
+
+def _read_safetensors(file: IO[bytes]) -> dict[str, np.ndarray]:
+    """As safetensors.numpy does, and bfloat16 too."""
+    return {
+        name: np.frombuffer(view["data"], _SAFETENSORS_DTYPES[view["dtype"]]).reshape(view["shape"])
+        for name, view in safetensors.deserialize(file.read())
+    }
 
 
 def _read_zip(file: IO[bytes]) -> dict[str, np.ndarray]:

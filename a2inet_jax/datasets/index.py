@@ -8,7 +8,13 @@ from pathlib import Path
 
 from a2inet_jax.datasets.video import Video
 
-NAMES = ("sample",)
+# What the labels of each data set are, and what a reader of results must know of them.
+LABELS = {
+    "sample": (
+        "VMAF",
+        "The labels are VMAF, a metric that sees the pristine source: no person has rated these clips.",
+    )
+}
 
 
 def prepare(name: str, data_dir: Path, on_progress: Callable[[str, int, int], None]) -> None:
@@ -48,6 +54,12 @@ def load(name: str, data_dir: Path) -> list[Video]:
     return sample_dataset_builder.read(sample.folder(data_dir, Recipe()))
 
 
+def label(name: str) -> tuple[str, str]:
+    """What a data set's labels are called, and what must be said of them; ValueError for another name."""
+    _check(name)
+    return LABELS[name]
+
+
 def _check(name: str) -> None:
-    if name not in NAMES:
-        raise ValueError(f"no data set {name!r}: known are {', '.join(NAMES)}")
+    if name not in LABELS:
+        raise ValueError(f"no data set {name!r}: known are {', '.join(LABELS)}")

@@ -27,7 +27,9 @@ def pool(streams: tuple[ArrayLike, ...], mask: ArrayLike) -> Array:
     if (counts_Nx1 == 0).any():
         raise ValueError(f"{int((counts_Nx1 == 0).sum())} videos have no frames to pool")
     means = [
-        np.stack([w @ x.astype(np.float64) for w, x in zip(weights_NxT, np.asarray(s), strict=True)])
+        np.stack(
+            [w @ x.astype(np.float64) for w, x in zip(weights_NxT, np.asarray(s), strict=True)]
+        )
         for s in streams
     ]
     return np.concatenate(means, axis=1) / counts_Nx1

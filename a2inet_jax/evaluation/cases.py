@@ -55,5 +55,7 @@ def choose(
     rest = [row for row in predictions if row.video not in shown]
     smallest = {row.video: row for row in sorted(rest, key=error, reverse=True)}
     by_mos = sorted(smallest.values(), key=lambda row: (row.mos, row.video))
-    parts = [by_mos[i * len(by_mos) // number : (i + 1) * len(by_mos) // number] for i in range(number)]
+    parts = [
+        by_mos[i * len(by_mos) // number : (i + 1) * len(by_mos) // number] for i in range(number)
+    ]
     return [min(part, key=error) for part in parts if part], worst

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -21,7 +22,7 @@ COLOURS = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", SECOND: "
 RASTER_COLOUR = "#3f7fd6"  # pixels cannot follow the page
 MANY_POINTS = 4000  # above, points become a picture: as drawings they would fill megabytes
 WIDTH = 5.0  # inches, of 72 units each: a phone shows it at about its natural size
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "a2inet",
     "font.size": 9.0,
@@ -159,7 +160,9 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     opening, body = re.split(r"(?<=>)", drawing, maxsplit=1)
     box = re.search(r'viewBox="[^"]*"', opening)
     assert box is not None
-    body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|font-family: [^;]*; ", "", body, flags=re.S)
+    body = re.sub(
+        r"<metadata>.*?</metadata>|<style.*?</style>|font-family: [^;]*; ", "", body, flags=re.S
+    )
     # Ids must differ between the figures of one page.
     key = re.sub(r"[^A-Za-z0-9]", "-", name)
     body = re.sub(r'\bid="|href="#|url\(#', lambda match: f"{match[0]}{key}-", body)

@@ -63,9 +63,7 @@ def summarise(splits: Sequence[Metrics]) -> Summary:
     return summary
 
 
-def results(
-    models: Mapping[str, Sequence[Metrics]], data: Data, epoch_rule: str
-) -> dict[str, Any]:
+def results(models: Mapping[str, Sequence[Metrics]], data: Data, epoch_rule: str) -> dict[str, Any]:
     """The content of `metrics.json`: each model's splits and their summary, rounded; NaN is null."""
     return {
         "data": asdict(data),
@@ -117,7 +115,7 @@ def table(content: Mapping[str, Any]) -> Table:
         + (note if content["epoch_rule"] == "best_test" else ""),
     )
     shown.add_column("Model")
-    for metric, heading in METRICS.items():
+    for heading in METRICS.values():
         shown.add_column(heading, justify="right")
     bold = {metric: best(summaries, metric) for metric in METRICS}
     for name, summary in summaries.items():

@@ -103,7 +103,9 @@ def _lead(results: Mapping[str, Any], number: int, sizes: Sequence[Sequence[int]
 def _notes(results: Mapping[str, Any]) -> list[str]:
     notes = [results["data"]["note"]]
     if results["epoch_rule"] == "best_test":
-        notes.append("The epoch was chosen by the test part's own SRCC: these numbers are optimistic.")
+        notes.append(
+            "The epoch was chosen by the test part's own SRCC: these numbers are optimistic."
+        )
     for name, model in results["models"].items():
         undefined = model["summary"]["srcc"]["undefined"]
         if undefined:
@@ -199,6 +201,8 @@ def _figures(
 def _clips(clips: Iterable[Clip], best: Sequence[Clip], worst: Sequence[Clip], label: str) -> str:
     # One range for all timelines, so that they can be compared.
     shown = [*best, *worst]
+    if not shown:
+        return ""
     values = np.concatenate([[*clip.frame_scores, clip.mos, clip.score] for clip in shown])
     margin = 0.06 * max(float(np.ptp(values)), 1e-6)
     limits = float(values.min()) - margin, float(values.max()) + margin

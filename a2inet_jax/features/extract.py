@@ -15,7 +15,7 @@ from a2inet_jax.backbones.table import Backbone, frame_features
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.features.recipe import Recipe
 from a2inet_jax.features.store import Store, VideoFeatures
-from a2inet_jax.video.decode import VideoError
+from a2inet_jax.video.decode import VideoError, VideoInfo
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.resize import resize_short_side
 from a2inet_jax.video.sampling import Sampling, frame_indices, patch_places
@@ -78,7 +78,7 @@ class Extractor:
         self._sampling = sampling
         self._chunk = chunk
         self._reader = Reader(timeout_s)
-        self._params = (quality.params, semantic.params)
+        self._quality, self._semantic = quality, semantic
 
         @jax.jit
         def describe(
@@ -124,19 +124,21 @@ class Extractor:
         """
         info = self._reader.open(path)
         indices = frame_indices(info.frames, self._sampling.frames)
+        self._check_size(path, info)
         places = patch_places(video_id, info.height, info.width, self._sampling)
         if len(places) and np.all(places == places[:1]):
             places = places[:1]  # the mean of equal features is each of them
         chunk = max(
             1, self._chunk * _FULL_CHUNK_PIXELS // max(info.height * info.width, _FULL_CHUNK_PIXELS)
         )
+        params = (self._quality.params, self._semantic.params)
         rows: list[tuple[np.ndarray, np.ndarray]] = []
         ahead: tuple[jax.Array, jax.Array] | None = None
         for frames in self._reader.read(path, indices, chunk):
             missing = chunk - len(frames)
             if missing:
                 frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
-            described = self._describe(self._params, frames, places)
+            described = self._describe(params, frames, places)
             # Fetching waits for the device: done for the chunk before, while this one is computed.
             if ahead is not None:
                 rows.append((np.asarray(ahead[0]), np.asarray(ahead[1])))
@@ -150,6 +152,16 @@ class Extractor:
             frame_index=indices,
             timestamps=info.timestamps[indices],
         )
+
+    def _check_size(self, path: Path, info: VideoInfo) -> None:
+        for stream in (self._quality, self._semantic):
+            needed = stream.backbone.min_side
+            if min(info.height, info.width) < needed:
+                raise VideoError(
+                    path,
+                    f"frames of {info.width}×{info.height} pixels; "
+                    f"{stream.backbone.name} needs at least {needed} a side",
+                )
 
 
 def extract_all(

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from a2inet_jax.video.sampling import Sampling
 
@@ -34,9 +34,13 @@ class Recipe:
     dtype: str = "float32"
     version: int = VERSION
 
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe as plain values."""
+        return dataclasses.asdict(self)
+
     def to_json(self) -> str:
         """The recipe as text, the same text for the same recipe."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        return json.dumps(self.as_dict(), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:

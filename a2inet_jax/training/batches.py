@@ -1,7 +1,7 @@
 """A data set's features in memory, and the order in which an epoch's batches take them.
 
-The arrays live on the device for the whole training. An epoch sends only an `Order` of row numbers;
-the rows are gathered inside the compiled program.
+The arrays live on the device for the whole training. A step is sent row numbers only, and gathers the rows
+inside the compiled program.
 """
 
 import functools
@@ -102,18 +102,15 @@ class Batch(NamedTuple):
 
 
 class Order(NamedTuple):
-    """Which rows each batch takes.
+    """Which rows each of S batches takes.
 
     Attributes:
         index: `[S, B]` int32, rows of the data; 0 where `where` is False.
         where: `[S, B]` bool, False for rows that fill a batch.
-        steps: int32 scalar ≤ S, the batches that hold anything. It is an array, so that parts of
-            different size share one compiled program.
     """
 
     index: np.ndarray
     where: np.ndarray
-    steps: np.ndarray
 
 
 def gather(data: Data, index: jax.Array, where: jax.Array) -> Batch:
@@ -123,7 +120,7 @@ def gather(data: Data, index: jax.Array, where: jax.Array) -> Batch:
 
 
 def epoch_batches(
-    key: Sequence[int], rows: np.ndarray, batch_size: int, capacity: int, width: int = 0
+    key: Sequence[int], rows: np.ndarray, batch_size: int, width: int | None = None
 ) -> Order:
     """Shuffles rows into batches; a short last batch is filled and masked, none is dropped.
 
@@ -131,21 +128,20 @@ def epoch_batches(
         key: Non-negative numbers that the order is a function of, such as (seed, split, epoch).
         rows: `[n]` int, rows of the data.
         batch_size: Rows of a batch.
-        capacity: Rows that the order has room for, ≥ n: the same for parts of any size.
-        width: Places of a batch, ≥ `batch_size`, where devices must get equally many; 0: as many.
+        width: Places of a batch, ≥ `batch_size` (where every device must get as many); those
+            beyond `batch_size` are masked. None: as many as rows.
     """
-    return batches(np.random.default_rng(tuple(key)).permutation(rows), batch_size, capacity, width)
+    return batches(np.random.default_rng(tuple(key)).permutation(rows), batch_size, width)
 
 
-def batches(rows: np.ndarray, batch_size: int, capacity: int, width: int = 0) -> Order:
+def batches(rows: np.ndarray, batch_size: int, width: int | None = None) -> Order:
     """As `epoch_batches`, in the order given."""
-    steps = -(-capacity // batch_size)
+    steps = -(-len(rows) // batch_size)
     index = np.zeros(steps * batch_size, np.int32)
     index[: len(rows)] = rows
     where = np.arange(steps * batch_size) < len(rows)
-    fill = ((0, 0), (0, max(width, batch_size) - batch_size))
+    fill = ((0, 0), (0, (width or batch_size) - batch_size))
     return Order(
         np.pad(index.reshape(steps, batch_size), fill),
         np.pad(where.reshape(steps, batch_size), fill),
-        np.array(-(-len(rows) // batch_size), np.int32),
     )

@@ -1,6 +1,9 @@
-"""Where the compiled programs run: on one device, or on all local ones with each batch split between them."""
+"""Where the programs run: on one device, or on all local ones with each batch split between them.
 
-import functools
+A step is a program of its own, not a turn of a compiled loop over the epoch: XLA's CPU backend runs a
+convolution's gradient inside loops about ten times slower, and the call costs a fraction of a millisecond.
+"""
+
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -9,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2inet_jax.training import step
-from a2inet_jax.training.batches import Data, Order
+from a2inet_jax.training.batches import Data, Order, gather
 from a2inet_jax.training.losses import Losses
 from a2inet_jax.training.settings import Settings
 from a2inet_jax.training.state import TrainState
@@ -18,28 +21,33 @@ AXIS = "data"
 
 
 class Runner(Protocol):
-    """One way to run; each gives the same numbers up to rounding.
+    """One way to run; each gives the same numbers up to rounding."""
 
-    `put` brings a tree of arrays to where it is used and `get` brings it back as NumPy arrays; `width` is the
-    number of places that a batch needs for `batch_size` rows.
-    """
+    def width(self, batch_size: int) -> int:
+        """Places that a batch needs to hold `batch_size` rows."""
 
-    def width(self, batch_size: int) -> int: ...
-    def put(self, tree: Any) -> Any: ...
-    def get(self, tree: Any) -> Any: ...
-    def train_epoch(
+    def put(self, tree: Any) -> Any:
+        """Brings arrays to where the other methods use them."""
+
+    def get(self, tree: Any) -> Any:
+        """Brings arrays back as NumPy arrays; waits for them."""
+
+    def train(
         self, model: nn.Module, settings: Settings, state: TrainState, data: Data, order: Order
-    ) -> tuple[TrainState, Losses]: ...
+    ) -> tuple[TrainState, list[Losses]]:
+        """A step for each batch; does not wait for the results. State and data as `put`."""
+
     def score(
         self, model: nn.Module, params: Any, data: Data, order: Order
-    ) -> tuple[np.ndarray, np.ndarray]: ...
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores `[S, B]` and frame scores `[S, B, T]` of the order's rows. Parameters as `put`."""
 
 
 class OneDevice:
     """`jit` on the default device."""
 
     def width(self, batch_size: int) -> int:
-        """`batch_size`."""
+        """As many places as rows."""
         return batch_size
 
     def put(self, tree: Any) -> Any:
@@ -50,27 +58,33 @@ class OneDevice:
         """To the host."""
         return jax.device_get(tree)
 
-    def train_epoch(
+    def train(
         self, model: nn.Module, settings: Settings, state: TrainState, data: Data, order: Order
-    ) -> tuple[TrainState, Losses]:
-        """See `step.train_epoch`."""
-        return _jit_epoch(model, settings, state, data, order)
+    ) -> tuple[TrainState, list[Losses]]:
+        """See `Runner`."""
+        history = []
+        for index, where in zip(*order):
+            state, losses = _jit_step(model, settings, state, data, index, where)
+            history.append(losses)
+        return state, history
 
     def score(
         self, model: nn.Module, params: Any, data: Data, order: Order
     ) -> tuple[np.ndarray, np.ndarray]:
-        """See `step.score`; on the host."""
-        return jax.device_get(_jit_score(model, params, data, order))
+        """See `Runner`."""
+        outputs = [_jit_score(model, params, data, *rows) for rows in zip(*order)]
+        score, frames = zip(*jax.device_get(outputs))
+        return np.stack(score), np.stack(frames)
 
 
 class LocalDevices:
-    """`pmap` over the local devices: parameters and data on each, a part of every batch for each."""
+    """`pmap`: parameters and data on each local device, a part of every batch for each."""
 
     def __init__(self) -> None:
         self.devices = jax.local_device_count()
 
     def width(self, batch_size: int) -> int:
-        """`batch_size`, rounded up to a multiple of the devices; the places beyond are masked."""
+        """`batch_size`, rounded up to a multiple of the devices."""
         return -(-batch_size // self.devices) * self.devices
 
     def put(self, tree: Any) -> Any:
@@ -81,37 +95,61 @@ class LocalDevices:
         """The first device's copy, to the host."""
         return jax.device_get(jax.tree.map(lambda x: x[0], tree))
 
-    def train_epoch(
+    def train(
         self, model: nn.Module, settings: Settings, state: TrainState, data: Data, order: Order
-    ) -> tuple[TrainState, Losses]:
-        """See `step.train_epoch`; arguments but `order` as `put` gave them, results likewise."""
-        return _pmap_epoch(model, settings, state, data, self._deal(order))
+    ) -> tuple[TrainState, list[Losses]]:
+        """See `Runner`."""
+        history = []
+        for rows in zip(*order):
+            state, losses = _pmap_step(model, settings, state, data, *self._deal(rows))
+            history.append(losses)
+        return state, history
 
     def score(
         self, model: nn.Module, params: Any, data: Data, order: Order
     ) -> tuple[np.ndarray, np.ndarray]:
-        """See `step.score`; on the host."""
-        score, frames = jax.device_get(_pmap_score(model, params, data, self._deal(order)))
-        return np.concatenate(score, axis=1), np.concatenate(frames, axis=1)
-
-    def _deal(self, order: Order) -> Order:
-        # [S, D·b] → [D, S, b]: each device gets b neighbouring places of every batch.
-        index, where = (
-            np.stack(np.split(x, self.devices, axis=1)) for x in (order.index, order.where)
+        """See `Runner`."""
+        outputs = [_pmap_score(model, params, data, *self._deal(rows)) for rows in zip(*order)]
+        score, frames = zip(*jax.device_get(outputs))
+        return np.stack([s.reshape(-1) for s in score]), np.stack(
+            [f.reshape(-1, f.shape[-1]) for f in frames]
         )
-        return Order(index, where, np.full(self.devices, order.steps))
+
+    def _deal(self, rows: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        # [B] → [devices, B / devices]
+        return tuple(x.reshape(self.devices, -1) for x in rows)
 
 
 def runner(parallel: str) -> Runner:
     """The one of this name: "jit" or "pmap"."""
-    return {"jit": OneDevice, "pmap": LocalDevices}[parallel]()
+    return OneDevice() if parallel == "jit" else LocalDevices()
+
+
+def _step(
+    model: nn.Module,
+    settings: Settings,
+    state: TrainState,
+    data: Data,
+    index: jax.Array,
+    where: jax.Array,
+    axis: str | None = None,
+) -> tuple[TrainState, Losses]:
+    return step.train_step(model, settings, state, gather(data, index, where), axis)
+
+
+def _step_over_devices(*arguments: Any) -> tuple[TrainState, Losses]:
+    return _step(*arguments, axis=AXIS)
+
+
+def _score(
+    model: nn.Module, params: Any, data: Data, index: jax.Array, where: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    return step.score(model, params, gather(data, index, where))
 
 
 # Model and settings are constants of the programs, equal for all splits of a run: one compilation.
-_jit_epoch = jax.jit(step.train_epoch, static_argnums=(0, 1))
-_jit_score = jax.jit(step.score, static_argnums=0)
-_pmap_epoch = jax.pmap(
-    functools.partial(step.train_epoch, axis=AXIS), AXIS, static_broadcasted_argnums=(0, 1)
-)
-_pmap_score = jax.pmap(step.score, AXIS, static_broadcasted_argnums=0)
+_jit_step = jax.jit(_step, static_argnums=(0, 1))
+_jit_score = jax.jit(_score, static_argnums=0)
+_pmap_step = jax.pmap(_step_over_devices, AXIS, static_broadcasted_argnums=(0, 1))
+_pmap_score = jax.pmap(_score, AXIS, static_broadcasted_argnums=0)
 _pmap_copy = jax.pmap(lambda _, tree: tree, in_axes=(0, None))

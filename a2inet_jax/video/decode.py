@@ -9,7 +9,7 @@ What decord gets wrong without raising, and what is done about it:
 - A frame that can't be decoded is replaced by its neighbour: decord is told to raise at the first of them.
 - A file that was cut short ends where it was cut: compared with what its container declares, and refused.
 - Frames that an edit list hides are counted: those with a negative time, left out here.
-- Frames smaller than 32 pixels come out with a wrong number of channels: refused.
+- A few narrow widths (16, 32, 48, 96) come out with a wrong number of channels: refused.
 
 Quarter turns in the metadata are applied. Other display matrices are not honoured: mirrored video comes
 out turned by 180°, oblique angles at the next quarter turn. Untagged colour is taken as BT.601, as in ffmpeg.
@@ -81,14 +81,18 @@ class Decoder:
         self._file = _playable(path, scratch)
         self._rewind()
         self._advance()
-        shape = tuple(self._frame.shape)
-        if len(shape) != 3 or min(shape[:2]) < MIN_SIDE or shape[2] != 3:
-            size = "×".join(str(side) for side in shape[1::-1])
+        height, width, channels = self._frame.shape
+        size = f"{width}×{height} pixels"
+        if min(height, width) < MIN_SIDE:
+            raise VideoError(path, f"frames of {size}: at least {MIN_SIDE} a side are needed")
+        if channels != 3:
             raise VideoError(
-                path, f"frames of {size} pixels; at least {MIN_SIDE} a side are needed"
+                path,
+                f"frames of {size} come out of the decoder with {channels} channels. Change the width: "
+                "ffmpeg -i FILE -vf scale=128:-2 COPY.mp4",
             )
         timestamps = _timestamps(self._reader)
-        self.info = VideoInfo(len(timestamps), shape[0], shape[1], timestamps)
+        self.info = VideoInfo(len(timestamps), height, width, timestamps)
 
     def read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Decode frames.

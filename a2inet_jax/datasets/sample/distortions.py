@@ -75,7 +75,9 @@ _TV_RANGE = f"scale=out_range=tv:{ffmpeg.SWS},format=yuv420p"
 
 
 def _noise(amount: int) -> str:
-    return f"noise=alls={amount}:allf=t:all_seed={{seed}}"
+    # A sensor's noise is mostly in luma; VMAF looks at nothing else.
+    colour = amount // 3
+    return f"noise=all_seed={{seed}}:allf=t:c0s={amount}:c1s={colour}:c2s={colour}"
 
 
 def _dark(gain: float, noise: int) -> str:
@@ -103,7 +105,7 @@ def _ghost(pixels: int, opacity: float) -> str:
 def _kind(
     name: str, make: Callable[..., dict[str, Any]], *grades: tuple[float, ...]
 ) -> list[Distortion]:
-    """One kind at several strengths, mildest first; a grade is its usual VMAF and the parameters of `make`."""
+    """One kind, mildest first; a grade is its usual VMAF and the parameters of `make`."""
     return [
         Distortion(name, strength, vmaf, **make(*parameters))
         for strength, (vmaf, *parameters) in enumerate(grades, 1)
@@ -131,12 +133,12 @@ DISTORTIONS: tuple[Distortion, ...] = (
     *_kind(
         "rescale",
         lambda by: {"filters": f"{_shrink(by)},{_ENLARGE}"},
-        *((94, 1.5), (86, 2), (71, 3), (52, 4), (33, 5), (5, 7)),
+        *((93, 1.5), (86, 2), (71, 3), (51, 4), (33, 5), (17, 6)),
     ),
     *_kind(
         "blur",
         lambda sigma: {"filters": f"gblur=sigma={sigma}"},
-        *((88, 0.6), (76, 0.9), (62, 1.3), (43, 1.8), (24, 2.4), (6, 3.2)),
+        *((87, 0.6), (75, 0.9), (61, 1.3), (42, 1.8), (24, 2.4), (12, 2.9)),
     ),
     *_kind(
         "motion_blur",
@@ -146,12 +148,12 @@ DISTORTIONS: tuple[Distortion, ...] = (
     *_kind(
         "noise",
         lambda amount: {"filters": _noise(amount), "stored": KEEP_NOISE},
-        *((92, 12), (84, 24), (72, 40), (56, 64)),
+        *((89, 12), (84, 24), (72, 40), (61, 56)),
     ),
     *_kind(
         "noise_h264",
         lambda amount, crf: {"filters": _noise(amount), "stored": ffmpeg.h264(crf)},
-        *((84, 16, 28), (60, 24, 34), (30, 32, 40), (13, 32, 45)),
+        *((83, 16, 28), (59, 24, 34), (26, 32, 40), (12, 32, 45)),
     ),
     *_kind(
         "blur_h264",
@@ -171,18 +173,18 @@ DISTORTIONS: tuple[Distortion, ...] = (
     *_kind(
         "bands",
         lambda step: {"filters": _bands(step)},
-        *((91, 16), (81, 24), (72, 32), (60, 48)),
+        *((91, 16), (81, 24), (72, 32), (59, 48)),
     ),
     *_kind(
         "low_light",
         lambda gain, noise: {"filters": _dark(gain, noise), "stored": KEEP_NOISE},
-        *((71, 0.9, 6), (49, 0.8, 10), (28, 0.7, 14)),
+        *((69, 0.9, 6), (48, 0.8, 10), (27, 0.7, 14)),
     ),
     *_kind("interlace", lambda late: {"filters": _combed(late)}, (76, 1), (59, 2), (40, 4)),
     *_kind(
         "ghost",
         lambda pixels, opacity: {"filters": _ghost(pixels, opacity)},
-        *((77, 4, 0.12), (49, 6, 0.2), (23, 8, 0.3), (9, 10, 0.42)),
+        *((77, 4, 0.12), (48, 6, 0.2), (23, 8, 0.3), (11, 10, 0.38)),
     ),
 )
 

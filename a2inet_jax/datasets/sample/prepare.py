@@ -1,7 +1,7 @@
 """Makes the sample data set: clips, their labels, and the index over them. May be killed at any moment.
 
     <data_dir>/sample/recipe-<fingerprint>/clips/<video id>.mp4    a clip
-                                          /clips/<video id>.json   its label, written last: "this clip is done"
+                                          /clips/<video id>.json   its label, written last: the clip is done
                                           /sample/1.0.0/           TFDS index
 
 Another recipe, or another ffmpeg, has its own folder.

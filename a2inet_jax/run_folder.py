@@ -1,0 +1,94 @@
+"""The folder of a run: what it was started with, and a guard against mixing two runs in one folder."""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_PACKAGES = ("a2inet-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
+
+
+class RunError(RuntimeError):
+    """A run folder belongs to another experiment; the message shows the difference."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`runs/<name>`: config.json, environment.json, and what the steps of the experiment add."""
+
+    path: Path
+
+    def open(self, config: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+        """Begin a run, or go on with the one that is there.
+
+        Args:
+          config: all of it, as plain values; becomes config.json.
+          inputs: what the config does not tell: hashes of features, weights and labels.
+
+        Raises:
+          RunError: the folder holds a run with another config or other inputs.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(config, sort_keys=True)
+        environment = {
+            "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "inputs": inputs,
+            "python": platform.python_version(),
+            "packages": {name: metadata.version(name) for name in _PACKAGES},
+            "device": jax.devices()[0].device_kind,
+            "devices": jax.local_device_count(),
+        }
+        if (self.path / "config.json").is_file():
+            self._compare("config.json", json.loads(text))
+        if (self.path / "environment.json").is_file():
+            self._compare("environment.json", json.loads(json.dumps({"inputs": inputs})))
+        else:
+            _write(self.path / "config.json", json.loads(text))
+            _write(self.path / "environment.json", environment)
+
+    def config(self) -> dict[str, Any]:
+        """The config that the run was started with; FileNotFoundError if there is no run here."""
+        return self._read("config.json")
+
+    def inputs(self) -> dict[str, Any]:
+        """The inputs that the run was started with; FileNotFoundError if there is no run here."""
+        return self._read("environment.json")["inputs"]
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing: train a run first, as by `a2inet demo`")
+        return json.loads(path.read_text())
+
+    def _compare(self, name: str, wanted: Mapping[str, Any]) -> None:
+        before, after = _flat(self._read(name)), _flat(wanted)
+        differing = [
+            f"  {key}: {before.get(key)} there, {after.get(key)} now"
+            for key in sorted(after | (before if name == "config.json" else {}))
+            if before.get(key) != after.get(key)
+        ]
+        if differing:
+            raise RunError(
+                f"{self.path} holds another run; choose another --config.name or remove the folder:\n"
+                + "\n".join(differing)
+            )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, Mapping):
+        return {prefix: tree}
+    parts = (_flat(value, f"{prefix}.{key}" if prefix else key) for key, value in tree.items())
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _write(path: Path, content: Any) -> None:
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+    os.replace(aside, path)

@@ -1,0 +1,60 @@
+"""What each epoch gave, as a table in CSV and as curves in TensorBoard."""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+Record = dict[str, float | None]
+COLUMNS = (
+    "epoch",
+    "train_loss",
+    "mae",
+    "rank",
+    "val_srcc",
+    "val_plcc",
+    "test_srcc",
+    "test_plcc",
+)
+
+
+def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, float | None]:
+    """SRCC and PLCC (linear, without a fitted curve) of `[n]` scores and labels.
+
+    None where undefined: fewer than two videos, or all scores or labels alike.
+    """
+    if len(score) < 2 or np.ptp(score) == 0 or np.ptp(label) == 0:
+        return None, None
+    score, label = np.asarray(score, np.float64), np.asarray(label, np.float64)
+    ranks = stats.rankdata(score), stats.rankdata(label)
+    return float(np.corrcoef(*ranks)[0, 1]), float(np.corrcoef(score, label)[0, 1])
+
+
+def write(path: Path, split_index: int, history: Sequence[Mapping[str, float | None]]) -> None:
+    """Puts a split's epochs in place of those that the table has of it; other splits' rows stay.
+
+    The table is written aside and renamed: at no moment is it half. Empty cells are undefined values.
+
+    Args:
+        path: The CSV file, one for all splits of a model; made if it is not there.
+        split_index: Number of the split.
+        history: One record an epoch, with a value for each of `COLUMNS`.
+    """
+    header = ["split", *COLUMNS]
+    rows = []
+    if path.is_file():
+        with path.open(newline="") as file:
+            rows = [row for row in csv.reader(file)][1:]
+    rows = [row for row in rows if int(row[0]) != split_index]
+    for record in history:
+        cells = [record[name] for name in COLUMNS]
+        rows.append([str(split_index), *("" if x is None else repr(x) for x in cells)])
+    rows.sort(key=lambda row: (int(row[0]), int(row[1])))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.partial")
+    with temporary.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    os.replace(temporary, path)

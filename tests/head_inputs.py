@@ -1,0 +1,37 @@
+"""Small batches and parameters for the tests of the model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+
+WIDTHS = (5, 7)  # of the two streams
+GARBAGE = (np.nan, np.inf, -np.inf, 1e30, 0.0)
+
+
+def videos(lengths: Sequence[int], seed: int = 0) -> list[tuple[np.ndarray, ...]]:
+    """One pair of float64 streams `[T, width]` a video."""
+    rng = np.random.default_rng(seed)
+    return [tuple(rng.normal(0.3, 1.0, (n, width)) for width in WIDTHS) for n in lengths]
+
+
+def batch(
+    clips: Sequence[tuple[np.ndarray, ...]], frames: int, garbage: float = 0.0
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Streams `[B, frames, width]` with garbage behind each video's end, and the mask."""
+    streams = tuple(np.full((len(clips), frames, width), garbage) for width in WIDTHS)
+    mask = np.zeros((len(clips), frames), bool)
+    for b, clip in enumerate(clips):
+        mask[b, : len(clip[0])] = True
+        for stream, x in zip(streams, clip, strict=True):
+            stream[b, : len(x)] = x
+    return streams, mask
+
+
+def parameters(model: nn.Module, *inputs: Any, seed: int = 0) -> Any:
+    """float64 parameters shaped for the model, biases included: none is zero."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: rng.normal(0, leaf.shape[0] ** -0.5 / 1.5, leaf.shape), shapes)

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from flax.traverse_util import flatten_dict
+
+from a2inet_jax.backbones import conversion, table
+from a2inet_jax.backbones.conversion import ConversionError
+from a2inet_jax.package_files import sha256
+from tests.make_torch_expectations import random_tensor
+
+LITE0 = table.BACKBONES["efficientnet_lite0"]
+NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def published(backbone: table.Backbone) -> dict[str, np.ndarray]:
+    """A checkpoint with random values in the layout that the backbone expects."""
+    layout = backbone.published
+    tensors: dict[str, np.ndarray] = {}
+    for path, leaf in flatten_dict(table.parameter_shapes(backbone)).items():
+        if path[-1] != "kernel":
+            continue
+        conv, norm = layout.names(path[:-1])
+        shapes = {f"{conv}.weight": tuple(leaf.shape[axis] for axis in (3, 2, 0, 1))}
+        shapes |= {f"{norm}.{name}": leaf.shape[-1:] for name in NORM}
+        tensors |= {
+            layout.prefix + name: random_tensor(name, shape) for name, shape in shapes.items()
+        }
+        tensors[f"{layout.prefix}{norm}.num_batches_tracked"] = np.array(5)
+    return tensors
+
+
+def convert(backbone: table.Backbone, tensors: dict[str, np.ndarray]) -> conversion.Params:
+    return conversion.convert(tensors, table.parameter_shapes(backbone), backbone.published)
+
+
+def test_folding_is_batch_norm_after_the_convolution() -> None:
+    tensors = published(LITE0)
+    layer = convert(LITE0, tensors)["blocks_1"]["expand"]
+    x = random_tensor("x", (16,)).astype(np.float64)
+    y = tensors["_blocks.1._expand_conv.weight"][:, :, 0, 0].astype(np.float64) @ x
+    gamma, beta, mean, variance = (
+        tensors[f"_blocks.1._bn0.{name}"].astype(np.float64) for name in NORM
+    )
+    expected = (y - mean) / np.sqrt(variance + 1e-3) * gamma + beta
+    np.testing.assert_allclose(x @ layer["kernel"][0, 0] + layer["bias"], expected, rtol=2e-5)
+
+
+def test_all_that_is_wrong_is_listed_in_one_error() -> None:
+    tensors = published(LITE0)
+    del tensors["_conv_stem.weight"], tensors["_blocks.4._bn2.bias"]
+    tensors["_blocks.3._se_reduce.weight"] = np.zeros((10, 144, 1, 1), np.float32)
+    tensors["_blocks.5._depthwise_conv.weight"] = np.zeros((240, 1, 5, 5), np.float32)
+    with pytest.raises(ConversionError) as caught:
+        convert(LITE0, tensors)
+    message = str(caught.value)
+    assert "missing: _conv_stem.weight" in message
+    assert "missing: _blocks.4._bn2.bias" in message
+    assert "unexpected: _blocks.3._se_reduce.weight" in message
+    assert "_blocks.5._depthwise_conv.weight has shape (240, 1, 5, 5), expected (240, 1, 3, 3)" in (
+        message
+    )
+    assert message.count("\n") == 4
+
+
+def test_layouts_of_the_published_checkpoints() -> None:
+    """As many tensors as the published files have, their heads included."""
+    heads = {
+        "resnet18_fdim": (None, 122 - 2),
+        "resnet34_unique": (
+            {"backbone.fc.weight": (1000, 512), "backbone.fc.bias": (1000,)}
+            | {"fc.weight": (2, 262144), "fc.bias": (2,)},
+            220,
+        ),
+        "resnet50_imagenet": ({"fc.weight": (1000, 2048), "fc.bias": (1000,)}, 320),
+    }
+    for name, (head, count) in heads.items():
+        backbone = table.BACKBONES[name]
+        tensors = published(backbone)
+        tensors |= {key: np.zeros(shape, np.float32) for key, shape in (head or {}).items()}
+        assert len(tensors) == count, name
+        convert(backbone, tensors)
+
+
+def test_through_a_published_file_and_a_converted_one(tmp_path: Path) -> None:
+    tensors = {f"module.{name}": array for name, array in published(LITE0).items()}
+    file = tmp_path / "published.safetensors"
+    safetensors.numpy.save_file(tensors, file)
+    params, identity = table.load_params(LITE0, file)
+    assert identity == sha256(file)
+
+    kept = tmp_path / "kept" / "converted.safetensors"
+    conversion.save(kept, convert(LITE0, published(LITE0)), {"source_sha256": identity})
+    again, same = table.load_params(LITE0, kept)
+    assert same == identity
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    flat, flat_again = flatten_dict(params), flatten_dict(again)
+    assert flat.keys() == flat_again.keys()
+    for path, array in flat.items():
+        np.testing.assert_array_equal(array, flat_again[path])
+
+    with pytest.raises(ConversionError, match=r"converted\.safetensors doesn't fit resnet18_fdim"):
+        table.load_params(table.BACKBONES["resnet18_fdim"], kept)

@@ -1,0 +1,220 @@
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from a2inet_jax.backbones.conversion import Published
+from a2inet_jax.backbones.table import Backbone, frame_features
+from a2inet_jax.datasets.video import Video
+from a2inet_jax.features.extract import Extractor, Failure, Pretrained, extract_all
+from a2inet_jax.features.store import Store, VideoFeatures
+from a2inet_jax.video.decode import VideoError
+from a2inet_jax.video.resize import resize_short_side
+from a2inet_jax.video.sampling import Sampling, patch_places
+from tests.clips import Clips, ffmpeg_frames
+
+FR = Sampling()
+
+
+class TwoMaps(nn.Module):
+    """A network that costs nothing."""
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWx3: jax.Array) -> list[jax.Array]:
+        maps = []
+        x = x_BxHxWx3
+        for _ in range(2):
+            x = nn.relu(nn.Conv(self.features, (3, 3), strides=4, dtype=self.dtype)(x))
+            maps.append(x)
+        return maps
+
+
+def pretrained(name: str, features: int, min_side: int = 32) -> Pretrained:
+    backbone = Backbone(
+        name=name,
+        network=TwoMaps(features),
+        width=4 * features,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.2, 0.2, 0.2),
+        min_side=min_side,
+        published=Published(names=lambda name: name, epsilon=0.0),
+    )
+    params = backbone.network.init(jax.random.key(features), jnp.zeros((1, 32, 32, 3)))["params"]
+    return Pretrained(backbone, params, f"sha256 of {name}")
+
+
+QUALITY, SEMANTIC = pretrained("quality", 4), pretrained("semantic", 6)
+
+
+def extractor(sampling: Sampling = FR, chunk: int = 8) -> Extractor:
+    return Extractor(QUALITY, SEMANTIC, sampling, chunk=chunk, timeout_s=30)
+
+
+def describe(stream: Pretrained, frames: np.ndarray) -> np.ndarray:
+    return np.asarray(frame_features(stream.backbone, stream.params, jnp.asarray(frames)))
+
+
+def ignore(video_id: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    return Clips(tmp_path_factory.getbasetemp() / "clips")
+
+
+def assert_close(ours: np.ndarray, expected: np.ndarray) -> None:
+    assert ours.dtype == np.float16
+    np.testing.assert_allclose(ours.astype(np.float32), expected, rtol=2e-3, atol=1e-3)
+
+
+def test_both_streams_describe_the_frames(clips: Clips) -> None:
+    frames = ffmpeg_frames(clips["h264.mp4"], 80, 128)
+    with extractor() as extract:
+        features = extract.extract(clips["h264.mp4"], "v")
+    assert_close(features.quality, describe(QUALITY, frames))
+    assert_close(features.semantic, describe(SEMANTIC, frames))
+    assert features.quality.std(axis=0).max() > 0.01  # frames differ
+    np.testing.assert_array_equal(features.frame_index, np.arange(25))
+    np.testing.assert_allclose(features.timestamps, np.arange(25) / 25)
+
+
+def test_sampled_frames_carry_their_times(clips: Clips) -> None:
+    frames = ffmpeg_frames(clips["h264.mp4"], 80, 128)
+    with extractor(Sampling(frames=5)) as extract:
+        features = extract.extract(clips["h264.mp4"], "v")
+    np.testing.assert_array_equal(features.frame_index, [2, 7, 12, 17, 22])
+    np.testing.assert_allclose(features.timestamps, features.frame_index / 25)
+    assert_close(features.quality, describe(QUALITY, frames[features.frame_index]))
+
+
+def test_the_chunk_does_not_matter(clips: Clips) -> None:
+    results = []
+    for chunk in (1, 8, 25, 40):
+        with extractor(chunk=chunk) as extract:
+            results.append(extract.extract(clips["h264.mp4"], "v"))
+    for other in results[1:]:
+        for name in ("quality", "semantic"):
+            one_step = np.abs(getattr(results[0], name)) * 2.0**-10 + 1e-6
+            assert np.all(np.abs(getattr(other, name) - getattr(results[0], name)) <= one_step)
+
+
+def test_one_compilation_for_each_frame_size(clips: Clips) -> None:
+    with extractor(chunk=8) as extract:
+        for name in ("h264.mp4", "one_frame.mp4", "two_frames.mp4", "black.mp4"):
+            extract.extract(clips[name], name)
+        assert extract._describe._cache_size() == 1
+        extract.extract(clips["rotate90.mp4"], "v")
+        assert extract._describe._cache_size() == 2
+
+
+def test_preprocessed_mode(clips: Clips) -> None:
+    sampling = Sampling(frames=4, short_side=48, patches=3, patch_size=40, seed=5)
+    with extractor(sampling) as extract:
+        features = extract.extract(clips["h264.mp4"], "v")
+    frames = ffmpeg_frames(clips["h264.mp4"], 80, 128)[features.frame_index]
+    patches = [
+        describe(QUALITY, frames[:, top : top + 40, left : left + 40])
+        for top, left in patch_places("v", 80, 128, sampling)
+    ]
+    assert_close(features.quality, np.mean(patches, axis=0))
+    small = np.asarray(resize_short_side(jnp.asarray(frames), 48))
+    assert small.shape == (4, 48, 77, 3)
+    assert_close(features.semantic, describe(SEMANTIC, small))
+
+
+def test_patches_larger_than_the_frame_are_the_frame(clips: Clips) -> None:
+    with extractor(Sampling(patches=4, patch_size=768)) as extract:
+        patches = extract.extract(clips["two_frames.mp4"], "v")
+    with extractor() as extract:
+        whole = extract.extract(clips["two_frames.mp4"], "v")
+    np.testing.assert_array_equal(patches.quality, whole.quality)
+
+
+@pytest.mark.parametrize("name", ["one_frame.mp4", "black.mp4"])
+def test_dull_videos_give_finite_features(clips: Clips, name: str) -> None:
+    with extractor() as extract:
+        features = extract.extract(clips[name], name)
+    assert np.all(np.isfinite(features.quality))
+    assert np.all(np.isfinite(features.semantic))
+
+
+@pytest.mark.parametrize("factor", [1e7, np.nan])
+def test_features_beyond_float16_are_an_error(clips: Clips, factor: float) -> None:
+    loud = dataclasses.replace(SEMANTIC, params=jax.tree.map(lambda x: x * factor, SEMANTIC.params))
+    with (
+        Extractor(QUALITY, loud, FR) as extract,
+        pytest.raises(VideoError, match=r"two_frames.mp4: semantic gives .* float16"),
+    ):
+        extract.extract(clips["two_frames.mp4"], "v")
+
+
+def test_frames_too_small_for_a_backbone_are_a_video_error(clips: Clips) -> None:
+    with (
+        Extractor(pretrained("demanding", 4, min_side=100), SEMANTIC, FR) as extract,
+        pytest.raises(VideoError, match=r"two_frames.mp4: .*128×80 .*demanding needs .*100"),
+    ):
+        extract.extract(clips["two_frames.mp4"], "v")
+
+
+def videos(clips: Clips, *names: str) -> list[Video]:
+    return [Video(name, clips.folder / name, 1.0, name) for name in names if clips[name]]
+
+
+def same(one: VideoFeatures, other: VideoFeatures) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(vars(one).values(), vars(other).values()))
+
+
+def test_bad_videos_are_listed_and_the_rest_is_there(clips: Clips, tmp_path: Path) -> None:
+    every = videos(clips, "h264.mp4", "text.mp4", "two_frames.mp4", "cut.mkv")
+    calls: list[tuple[str, int, int]] = []
+    with extractor() as extract:
+        store = Store(tmp_path, extract.recipe)
+        failures = extract_all(every, extract, store, lambda *call: calls.append(call))
+    assert [failure.video_id for failure in failures] == ["text.mp4", "cut.mkv"]
+    assert failures[1] == Failure("cut.mkv", clips["cut.mkv"], failures[1].reason)
+    assert "cut short" in failures[1].reason
+    assert calls[0] == ("", 0, 4)
+    assert calls[-1] == ("cut.mkv", 4, 4)
+    assert store.missing([video.video_id for video in every]) == ["text.mp4", "cut.mkv"]
+
+
+def test_a_job_that_was_stopped_goes_on(clips: Clips, tmp_path: Path) -> None:
+    every = videos(clips, "h264.mp4", "black.mp4", "two_frames.mp4")
+
+    def stop(video_id: str, done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with extractor() as extract:
+        store = Store(tmp_path / "stopped", extract.recipe)
+        with pytest.raises(KeyboardInterrupt):
+            extract_all(every, extract, store, stop)
+    assert store.missing([video.video_id for video in every]) == ["two_frames.mp4"]
+    before = {path: path.stat().st_mtime_ns for path in store.folder.iterdir()}
+
+    with extractor() as extract:
+        again = Store(tmp_path / "stopped", extract.recipe)
+        calls: list[tuple[str, int, int]] = []
+        assert extract_all(every, extract, again, lambda *call: calls.append(call)) == []
+        assert calls == [("", 2, 3), ("two_frames.mp4", 3, 3)]
+        straight = Store(tmp_path / "straight", extract.recipe)
+        extract_all(every, extract, straight, ignore)
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    for video in every:
+        assert same(again.read(video.video_id), straight.read(video.video_id))
+
+
+def test_a_store_of_another_recipe_is_refused(clips: Clips, tmp_path: Path) -> None:
+    with extractor() as extract, extractor(Sampling(frames=3)) as other:
+        store = Store(tmp_path, other.recipe)
+        with pytest.raises(ValueError, match="sampling"):
+            extract_all([], extract, store, ignore)

@@ -1,0 +1,161 @@
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from a2inet_jax.features.recipe import Recipe
+from a2inet_jax.features.store import Store, StoreError, VideoFeatures
+from a2inet_jax.video.sampling import PR, Sampling
+
+RECIPE = Recipe("good", "11", "better", "22", Sampling(frames=16))
+
+
+def features(seed: int = 0, frames: int = 5) -> VideoFeatures:
+    rng = np.random.default_rng(seed)
+    return VideoFeatures(
+        quality=rng.normal(size=(frames, 6)).astype(np.float16),
+        semantic=rng.normal(size=(frames, 4)).astype(np.float16),
+        frame_index=np.arange(frames, dtype=np.int32) * 3,
+        timestamps=np.arange(frames) / 25,
+    )
+
+
+def assert_equal(one: VideoFeatures, other: VideoFeatures) -> None:
+    for field in dataclasses.fields(VideoFeatures):
+        ours, theirs = getattr(one, field.name), getattr(other, field.name)
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_recipe_survives_its_text() -> None:
+    recipe = Recipe("q", "1", "s", "2", PR, dtype="bfloat16")
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert recipe.fingerprint() == Recipe.from_json(recipe.to_json()).fingerprint()
+    assert len(recipe.fingerprint()) == 16
+
+
+def test_every_field_changes_the_fingerprint() -> None:
+    others = [
+        dataclasses.replace(RECIPE, quality="x"),
+        dataclasses.replace(RECIPE, quality_sha256="x"),
+        dataclasses.replace(RECIPE, semantic="x"),
+        dataclasses.replace(RECIPE, semantic_sha256="x"),
+        dataclasses.replace(RECIPE, sampling=Sampling(frames=16, seed=1)),
+        dataclasses.replace(RECIPE, dtype="bfloat16"),
+        dataclasses.replace(RECIPE, version=2),
+    ]
+    assert len({recipe.fingerprint() for recipe in [RECIPE, *others]}) == 8
+
+
+@pytest.mark.parametrize("video_id", ["v", "a/b c.mp4", "..", "Ünï·%2F", "-x"])
+def test_what_is_written_is_read(tmp_path: Path, video_id: str) -> None:
+    store = Store(tmp_path / "new" / "store", RECIPE)
+    assert store.missing([video_id]) == [video_id]
+    store.write(video_id, features())
+    assert store.path(video_id).parent == store.folder
+    assert_equal(store.read(video_id), features())
+    assert store.missing(["other", video_id]) == ["other"]
+    assert [record.video_id for record in store.manifest()] == [video_id]
+
+
+def test_equal_records_are_equal_files(tmp_path: Path) -> None:
+    store = Store(tmp_path, RECIPE)
+    contents = set()
+    for _ in range(5):
+        store.write("v", features())
+        contents.add(store.path("v").read_bytes())
+    assert len(contents) == 1
+    store.write("v", features(seed=1))
+    assert_equal(store.read("v"), features(seed=1))
+
+
+def test_manifest_is_what_is_there(tmp_path: Path) -> None:
+    store = Store(tmp_path, RECIPE)
+    assert store.manifest() == []
+    for name, frames in (("b", 7), ("a", 1)):
+        store.write(name, features(frames=frames))
+    records = store.manifest()
+    assert [(record.video_id, record.frames) for record in records] == [("a", 1), ("b", 7)]
+    assert all(record.size == record.path.stat().st_size for record in records)
+    store.path("a").unlink()
+    assert [record.video_id for record in store.manifest()] == ["b"]
+
+
+def test_another_recipe_is_refused_with_both_named(tmp_path: Path) -> None:
+    Store(tmp_path, RECIPE).write("v", features())
+    other = dataclasses.replace(RECIPE, semantic="worse")
+    with pytest.raises(StoreError, match="semantic: worse here, better there") as caught:
+        Store(tmp_path, other)
+    assert RECIPE.fingerprint() in str(caught.value)
+    assert other.fingerprint() in str(caught.value)
+    # Nor does a file that was renamed pass.
+    fresh = Store(tmp_path / "fresh", other)
+    fresh.folder.mkdir()
+    Store(tmp_path, RECIPE).path("v").rename(fresh.path("v"))
+    with pytest.raises(StoreError, match="take another folder"):
+        fresh.read("v")
+
+
+def test_another_videos_file_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path, RECIPE)
+    store.write("v", features())
+    store.path("v").rename(store.path("w"))
+    with pytest.raises(StoreError, match="'v', not of 'w'"):
+        store.read("w")
+
+
+def test_missing_and_damaged_files_say_what_to_do(tmp_path: Path) -> None:
+    store = Store(tmp_path, RECIPE)
+    with pytest.raises(FileNotFoundError, match="a2inet extract"):
+        store.read("v")
+    store.write("v", features())
+    whole = store.path("v").read_bytes()
+    for content in (b"", whole[:-1], whole[: len(whole) // 2], b"x" * 100):
+        store.path("v").write_bytes(content)
+        with pytest.raises(StoreError, match="remove it and run"):
+            store.read("v")
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    store = Store(tmp_path, RECIPE)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            store.write("v", features())
+    assert list(tmp_path.iterdir()) == []
+    store.write("v", features())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            store.write("v", features(seed=1))
+    assert_equal(store.read("v"), features())
+
+
+def test_a_write_that_is_killed_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from a2inet_jax.features.recipe import Recipe
+from a2inet_jax.features.store import Store, VideoFeatures
+recipe = Recipe.from_json(sys.argv[2])
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+rows = np.zeros((5, 6), np.float16)
+record = VideoFeatures(rows, rows, np.arange(5, dtype=np.int32), np.zeros(5))
+Store(Path(sys.argv[1]), recipe).write("v", record)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path), RECIPE.to_json()])
+    assert done.returncode == -9
+    assert len(list(tmp_path.iterdir())) == 1  # what was begun
+    store = Store(tmp_path, RECIPE)
+    assert store.missing(["v"]) == ["v"]
+    assert store.manifest() == []
+    store.write("v", features())
+    assert_equal(store.read("v"), features())

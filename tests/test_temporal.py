@@ -1,0 +1,106 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference_head as reference
+from head_inputs import parameters
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from a2inet_jax.model.temporal import GRU, TemporalNetwork, subjective_pooling
+
+
+def torch_gru(x, w_ih, w_hh, b_ih, b_hh):
+    """torch.nn.GRU as its documentation states it, weights `[3H, C]` and `[3H, H]` in torch's order."""
+    h, states = np.zeros(w_hh.shape[1]), []
+    for frame in x:
+        i_r, i_z, i_n = np.split(w_ih @ frame + b_ih, 3)
+        h_r, h_z, h_n = np.split(w_hh @ h + b_hh, 3)
+        r, z = reference.sigmoid(i_r + h_r), reference.sigmoid(i_z + h_z)
+        h = (1 - z) * np.tanh(i_n + r * h_n) + z * h
+        states.append(h)
+    return np.array(states)
+
+
+@pytest.mark.parametrize("frames", [1, 9, 19])
+def test_gru_has_torchs_equations(frames):
+    hidden, channels = 4, 3
+    rng = np.random.default_rng(0)
+    w_ih, w_hh = rng.normal(size=(3 * hidden, channels)), rng.normal(size=(3 * hidden, hidden))
+    b_ih, b_hh = rng.normal(size=(2, 3 * hidden))
+    x = rng.normal(size=(2, frames, channels))
+    folded = b_ih + np.where(np.arange(3 * hidden) < 2 * hidden, b_hh, 0)
+    params = {
+        "input": {"kernel": w_ih.T, "bias": folded},
+        "recurrent_kernel": w_hh.T,
+        "recurrent_bias": b_hh[2 * hidden :],
+    }
+    with jax.enable_x64(True):
+        states = GRU(hidden, jnp.float64).apply({"params": params}, x)
+    for b in range(2):
+        np.testing.assert_allclose(states[b], torch_gru(x[b], w_ih, w_hh, b_ih, b_hh), rtol=1e-10)
+
+
+def test_gru_starts_within_torchs_range():
+    params = GRU(hidden=16).init(jax.random.key(0), jnp.ones((1, 2, 64)))["params"]
+    for kernel in (params["input"]["kernel"], params["recurrent_kernel"]):
+        assert 0.9 / 4 < np.abs(kernel).max() <= 1 / 4
+
+
+def test_gru_state_is_float32_under_bfloat16():
+    x = jnp.ones((1, 2, 3), jnp.bfloat16)
+    states, _ = GRU(hidden=4, dtype=jnp.bfloat16).init_with_output(jax.random.key(0), x)
+    assert states.dtype == jnp.float32
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    length=st.integers(1, 30),
+    tau=st.sampled_from([1, 3, 12]),
+    beta=st.sampled_from([0.0, 0.3, 1.0]),
+    scale=st.sampled_from([0.1, 5.0]),
+    garbage=st.sampled_from([np.nan, np.inf, -np.inf, -1e30, 0.0]),
+    seed=st.integers(0, 2**16),
+)
+def test_pooling_is_the_formula_frame_by_frame(length, tau, beta, scale, garbage, seed):
+    q = np.random.default_rng(seed).normal(0, scale, length)
+    padded = np.full((1, 30), garbage)
+    padded[0, :length] = q
+    with jax.enable_x64(True):
+        pooled = pool(padded, np.arange(30)[None, :] < length, tau, beta)
+    expected = reference.subjective_pooling(q, tau, beta)
+    np.testing.assert_allclose(pooled[0, :length], expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(pooled[0, length:], 0)
+
+
+pool = jax.jit(subjective_pooling, static_argnums=(2, 3))
+
+
+def test_beta_weighs_the_present_and_windows_hold_tau_frames():
+    q, mask = jnp.asarray([[1.0, 3.0, 2.0, 5.0]]), jnp.ones((1, 4), bool)
+    np.testing.assert_allclose(subjective_pooling(q, mask, 2, 0.0), [[1, 1, 2, 2]])  # memory
+    near = 1 / (1 + np.exp(-2.0))  # weight of 1 beside 3
+    present = subjective_pooling(q, mask, 2, 1.0)
+    np.testing.assert_allclose(present[0, 0], 1 * near + 3 * (1 - near), rtol=1e-6)
+    np.testing.assert_allclose(present[0, 3], 5)
+
+
+def test_scores_far_from_zero_do_not_overflow():
+    q, mask = jnp.full((1, 20), -500.0), jnp.ones((1, 20), bool)
+    np.testing.assert_allclose(subjective_pooling(q, mask), q, rtol=1e-6)
+    np.testing.assert_allclose(subjective_pooling(-q, mask), -q, rtol=1e-6)
+
+
+def test_a_video_score_is_the_mean_of_its_pooled_frames():
+    rng = np.random.default_rng(0)
+    x, mask = rng.normal(size=(2, 15, 3)), np.arange(15)[None, :] < np.array([[15], [4]])
+    with jax.enable_x64(True):
+        module = TemporalNetwork(neck=5, hidden=4, dtype=jnp.float64)
+        params = parameters(module, x, mask)
+        out = module.apply({"params": params}, x, mask)
+        bare = jax.tree.map(np.asarray, out)
+    for b, n in enumerate((15, 4)):
+        score, q = reference.temporal_network(x[b, :n], params, 12, 0.5)
+        np.testing.assert_allclose(bare.score[b], score, rtol=1e-10)
+        np.testing.assert_allclose(bare.frame_scores[b, :n], q, rtol=1e-10)
+        np.testing.assert_array_equal(bare.frame_scores[b, n:], 0)
