@@ -30,6 +30,11 @@ def batch(
     return streams, mask
 
 
+def apply(module: nn.Module, params: Any, *inputs: Any, **options: Any) -> Any:
+    """What the module makes of the inputs."""
+    return module.apply({"params": params}, *inputs, **options)
+
+
 def parameters(model: nn.Module, *inputs: Any, seed: int = 0) -> Any:
     """float64 parameters shaped for the model, biases included: none is zero."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]

@@ -1,29 +1,37 @@
 """The whole heads, A2INet in its variants and VSFA, against the equations and against padding."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference_head as reference
-from head_inputs import GARBAGE, batch, parameters, videos
+from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.vsfa import VSFA
+from tests import reference_head as reference
+from tests.head_inputs import GARBAGE, WIDTHS, apply, batch, parameters, videos
 
-SMALL = {"width": 4, "reduction": 2, "neck": 6, "hidden": 3}
 FRAMES = 26  # longer than two windows of the temporal pooling
-HEADS = {
-    "cagi, time": (A2INet(**SMALL, dtype=jnp.float64), reference.a2inet),
+
+
+def small(**changes: Any) -> A2INet:
+    return A2INet(width=4, reduction=2, neck=6, hidden=3, **changes)
+
+
+HEADS: dict[str, tuple[nn.Module, Callable[..., tuple[float, np.ndarray]]]] = {
+    "cagi, time": (small(dtype=jnp.float64), reference.a2inet),
     "cagi, channel": (
-        A2INet(**SMALL, norm_axis="channel", dtype=jnp.float64),
+        small(norm_axis="channel", dtype=jnp.float64),
         functools.partial(reference.a2inet, norm_axis="channel"),
     ),
     "concat": (
-        A2INet(**SMALL, fusion="concat", dtype=jnp.float64),
+        small(fusion="concat", dtype=jnp.float64),
         functools.partial(reference.a2inet, fusion="concat"),
     ),
     "vsfa": (VSFA(neck=6, hidden=3, dtype=jnp.float64), reference.vsfa),
@@ -31,21 +39,23 @@ HEADS = {
 
 
 @functools.cache
-def params_of(name):
+def params_of(name: str) -> Any:
     with jax.enable_x64(True):
         return parameters(HEADS[name][0], *batch(videos([2]), 2))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def scores(name, params, streams, mask):
-    return HEADS[name][0].apply({"params": params}, streams, mask)
+def scores(name: str, params: Any, streams: Any, mask: Any) -> Any:
+    return apply(HEADS[name][0], params, streams, mask)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 @functools.partial(jax.grad, argnums=(1, 2))
-def gradients(name, params, streams, mask, weight_B, weight_BxT):
+def gradients(
+    name: str, params: Any, streams: Any, mask: Any, weight_B: Any, weight_BxT: Any
+) -> Any:
     """Of a sum in which each video score and frame score has a weight of its own."""
-    out = HEADS[name][0].apply({"params": params}, streams, mask)
+    out = apply(HEADS[name][0], params, streams, mask)
     return jnp.sum(out.score * weight_B) + jnp.sum(out.frame_scores * weight_BxT)
 
 
@@ -56,7 +66,9 @@ def gradients(name, params, streams, mask, weight_B, weight_BxT):
     garbage=st.sampled_from(GARBAGE),
     seed=st.integers(0, 2**16),
 )
-def test_scores_are_those_of_the_equations_whatever_the_padding(name, lengths, garbage, seed):
+def test_scores_are_those_of_the_equations_whatever_the_padding(
+    name: str, lengths: list[int], garbage: float, seed: int
+) -> None:
     clips = videos(lengths, seed)
     streams, mask = batch(clips, FRAMES, garbage)
     with jax.enable_x64(True):
@@ -76,7 +88,9 @@ def test_scores_are_those_of_the_equations_whatever_the_padding(name, lengths, g
     garbage=st.sampled_from(GARBAGE),
     seed=st.integers(0, 2**16),
 )
-def test_gradients_are_those_of_each_video_alone(name, lengths, garbage, seed):
+def test_gradients_are_those_of_each_video_alone(
+    name: str, lengths: list[int], garbage: float, seed: int
+) -> None:
     params, clips = params_of(name), videos(lengths, seed)
     rng = np.random.default_rng(seed)
     weight_B, weight_BxT = rng.normal(size=3), rng.normal(size=(3, FRAMES))
@@ -98,7 +112,7 @@ def test_gradients_are_those_of_each_video_alone(name, lengths, garbage, seed):
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_gradients_are_those_of_finite_differences(name):
+def test_gradients_are_those_of_finite_differences(name: str) -> None:
     clips = videos([13, 4])
     streams, mask = batch(clips, 13)
     rng = np.random.default_rng(1)
@@ -106,7 +120,7 @@ def test_gradients_are_those_of_finite_differences(name):
     direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), params)
     weight_B, weight_BxT = rng.normal(size=2), rng.normal(size=(2, 13))
 
-    def value(step):
+    def value(step: float) -> float:
         moved = jax.tree.map(lambda leaf, d: leaf + step * d, params, direction)
         results = [HEADS[name][1](clip, moved) for clip in clips]
         return sum(
@@ -122,12 +136,12 @@ def test_gradients_are_those_of_finite_differences(name):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_low_precision_stays_near_and_scores_in_float32(dtype):
+def test_low_precision_stays_near_and_scores_in_float32(dtype: str) -> None:
     clips = videos([20, 5])
     streams, mask = batch(clips, 20)
     halves = tuple(stream.astype(np.float16) for stream in streams)
     params = jax.tree.map(np.float32, params_of("cagi, time"))
-    out = A2INet(**SMALL, dtype=dtype).apply({"params": params}, halves, mask)
+    out = apply(small(dtype=dtype), params, halves, mask)
     assert out.score.dtype == out.frame_scores.dtype == jnp.float32
     expected = [reference.a2inet(clip, params_of("cagi, time"))[0] for clip in clips]
     atol = {"float32": 2e-3, "bfloat16": 5e-2}[dtype]  # float16 inputs alone cost 1e-3
@@ -135,26 +149,26 @@ def test_low_precision_stays_near_and_scores_in_float32(dtype):
 
 
 @pytest.mark.parametrize("fusion", ["cagi", "concat"])
-def test_still_and_missing_videos_have_finite_scores_and_gradients(fusion):
+def test_still_and_missing_videos_have_finite_scores_and_gradients(fusion: str) -> None:
     """A constant video, one frame, and a row of nothing but padding, in float32."""
-    model = A2INet(**SMALL, fusion=fusion)
-    streams = tuple(jnp.full((3, 5, width), 0.1) for width in (5, 7))
+    model = small(fusion=fusion)
+    streams = tuple(jnp.full((3, 5, width), 0.1) for width in WIDTHS)
     mask = jnp.arange(5)[None, :] < jnp.asarray([[5], [1], [0]])
-    params = model.init(jax.random.key(0), streams, mask)
+    params = model.init(jax.random.key(0), streams, mask)["params"]
 
-    def total(params, streams):
-        return model.apply(params, streams, mask).score.sum()
+    def total(params: Any, streams: Any) -> jax.Array:
+        return apply(model, params, streams, mask).score.sum()
 
-    assert model.apply(params, streams, mask).score[2] == 0
+    assert apply(model, params, streams, mask).score[2] == 0
     found = jax.grad(total, argnums=(0, 1))(params, streams)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
 
 
-def test_the_papers_sizes():
+def test_the_papers_sizes() -> None:
     streams = tuple(jax.ShapeDtypeStruct((1, 2, n), jnp.float32) for n in (1920, 7680))
     mask = jax.ShapeDtypeStruct((1, 2), bool)
 
-    def count(model):
+    def count(model: nn.Module) -> int:
         params = jax.eval_shape(model.init, jax.random.key(0), streams, mask)["params"]
         assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
         return sum(leaf.size for leaf in jax.tree.leaves(params))
@@ -163,7 +177,7 @@ def test_the_papers_sizes():
     assert count(VSFA()) == 9600 * 128 + 128 + 3 * 32 * (128 + 32) + 4 * 32 + 33
 
 
-def test_another_fusion_is_refused():
+def test_another_fusion_is_refused() -> None:
     model = A2INet(fusion="sum")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'cagi' or 'concat'"):
         model.init(jax.random.key(0), *batch(videos([2]), 2))

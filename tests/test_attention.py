@@ -1,13 +1,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import reference_head as reference
-from head_inputs import parameters
 
 from a2inet_jax.model.attention import GlobalSelfAttention
+from tests import reference_head as reference
+from tests.head_inputs import apply, parameters
 
 
-def test_attention_is_eq_5_over_a_videos_own_frames():
+def test_attention_is_eq_5_over_a_videos_own_frames() -> None:
     lengths, frames = (6, 3, 1), 6
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, frames, 4))
@@ -15,7 +15,7 @@ def test_attention_is_eq_5_over_a_videos_own_frames():
     with jax.enable_x64(True):
         module = GlobalSelfAttention(dtype=jnp.float64)
         params = parameters(module, x, mask)
-        out, state = module.apply({"params": params}, x, mask, mutable="intermediates")
+        out, state = apply(module, params, x, mask, mutable="intermediates")
     maps = np.asarray(state["intermediates"]["attention"][0])
     np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-12)
     assert np.all(maps[~np.broadcast_to(mask[:, None, :], maps.shape)] == 0)
@@ -26,18 +26,18 @@ def test_attention_is_eq_5_over_a_videos_own_frames():
         np.testing.assert_allclose(out[b, :n], reference.attention(x[b, :n], params), rtol=1e-10)
 
 
-def test_a_row_without_frames_is_finite():
+def test_a_row_without_frames_is_finite() -> None:
     x, mask = jnp.ones((1, 3, 4)), jnp.zeros((1, 3), bool)
     module = GlobalSelfAttention()
-    params = module.init(jax.random.key(0), x, mask)
-    value, gradient = jax.value_and_grad(lambda x: module.apply(params, x, mask).sum())(x)
+    params = module.init(jax.random.key(0), x, mask)["params"]
+    value, gradient = jax.value_and_grad(lambda x: apply(module, params, x, mask).sum())(x)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
 
 
-def test_bfloat16_has_its_softmax_in_float32():
+def test_bfloat16_has_its_softmax_in_float32() -> None:
     x, mask = jnp.ones((1, 3, 4)), jnp.ones((1, 3), bool)
     module = GlobalSelfAttention(dtype=jnp.bfloat16)
-    params = module.init(jax.random.key(0), x, mask)
-    _, state = module.apply(params, x, mask, mutable="intermediates")
+    params = module.init(jax.random.key(0), x, mask)["params"]
+    _, state = apply(module, params, x, mask, mutable="intermediates")
     assert state["intermediates"]["attention"][0].dtype == jnp.float32

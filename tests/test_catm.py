@@ -2,15 +2,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference_head as reference
-from head_inputs import parameters
 
 from a2inet_jax.model.catm import CATM
 from a2inet_jax.model.masking import maximum
+from tests import reference_head as reference
+from tests.head_inputs import apply, parameters
 
 
 @pytest.mark.parametrize("kernel", [1, 3, 5])
-def test_catm_sees_zeros_beyond_each_videos_end(kernel):
+def test_catm_sees_zeros_beyond_each_videos_end(kernel: int) -> None:
     lengths, frames = (7, 4, 2, 1), 7
     rng = np.random.default_rng(0)
     x = rng.normal(size=(len(lengths), frames, 6))
@@ -18,17 +18,17 @@ def test_catm_sees_zeros_beyond_each_videos_end(kernel):
     with jax.enable_x64(True):
         module = CATM(width=4, reduction=2, kernel=kernel, dtype=jnp.float64)
         params = parameters(module, x, mask)
-        out = module.apply({"params": params}, x, mask)
+        out = apply(module, params, x, mask)
     for b, n in enumerate(lengths):
         np.testing.assert_allclose(out[b, :n], reference.catm(x[b, :n], params), rtol=1e-10)
 
 
-def test_the_gates_can_be_looked_at():
+def test_the_gates_can_be_looked_at() -> None:
     x, mask = jnp.ones((2, 3, 8)), jnp.ones((2, 3), bool)
     module = CATM(width=4)
-    params = module.init(jax.random.key(0), x, mask)
-    assert set(params) == {"params"}
-    _, state = module.apply(params, x, mask, mutable="intermediates")
+    variables = module.init(jax.random.key(0), x, mask)
+    assert set(variables) == {"params"}
+    _, state = apply(module, variables["params"], x, mask, mutable="intermediates")
     for block in ("quality_saliency", "content_variation"):
         gate = state["intermediates"][block]["gate"][0]
         assert gate.shape == (2, 1, 4)
@@ -36,16 +36,16 @@ def test_the_gates_can_be_looked_at():
 
 
 @pytest.mark.parametrize("frames", [0, 1, 5])
-def test_gradients_of_constant_features_are_finite(frames):
+def test_gradients_of_constant_features_are_finite(frames: int) -> None:
     x = jnp.full((1, 5, 8), 0.1)
     mask = jnp.arange(5)[None, :] < frames
     module = CATM(width=4)
-    params = module.init(jax.random.key(0), x, mask)
-    gradients = jax.grad(lambda p, x: module.apply(p, x, mask).sum(), argnums=(0, 1))(params, x)
+    params = module.init(jax.random.key(0), x, mask)["params"]
+    gradients = jax.grad(lambda p, x: apply(module, p, x, mask).sum(), argnums=(0, 1))(params, x)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
-def test_the_max_is_over_a_videos_own_frames():
+def test_the_max_is_over_a_videos_own_frames() -> None:
     x = jnp.asarray([[[-3.0], [-2.0], [5.0]], [[-3.0], [-2.0], [5.0]]])
     mask = jnp.asarray([[True, True, False], [False, False, False]])
     np.testing.assert_array_equal(maximum(x, mask), [[[-2.0]], [[0.0]]])

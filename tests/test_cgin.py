@@ -1,37 +1,39 @@
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference_head as reference
-from head_inputs import parameters
 
-from a2inet_jax.model.cgin import CGIN, FGIN, normalize
+from a2inet_jax.model.cgin import CGIN, FGIN, NormAxis, normalize
+from tests import reference_head as reference
+from tests.head_inputs import apply, parameters
 
 
 @pytest.mark.parametrize("norm_axis", ["time", "channel"])
 @pytest.mark.parametrize("frames", [1, 6])
-def test_cgin_is_eq_4(norm_axis, frames):
+def test_cgin_is_eq_4(norm_axis: NormAxis, frames: int) -> None:
     rng = np.random.default_rng(0)
     quality, semantic = rng.normal(2, 3, (2, 1, frames, 4))
     mask = np.ones((1, frames), bool)
     with jax.enable_x64(True):
         module = CGIN(norm_axis, dtype=jnp.float64)
         params = parameters(module, quality, semantic, mask)
-        out = module.apply({"params": params}, quality, semantic, mask)
+        out = apply(module, params, quality, semantic, mask)
     expected = reference.cgin(quality[0], semantic[0], params, norm_axis)
     np.testing.assert_allclose(out[0], expected, rtol=1e-10)
 
 
-def test_gamma_1_is_what_divides_eq_3_from_eq_2():
+def test_gamma_1_is_what_divides_eq_3_from_eq_2() -> None:
     rng = np.random.default_rng(0)
     x, y = jnp.asarray(rng.normal(size=(2, 1, 6, 4)), jnp.float32)
     mask = jnp.ones((1, 6), bool)
-    params = FGIN().init(jax.random.key(0), x, y, mask)
-    difference = FGIN(gamma_1=1.0).apply(params, x, y, mask) - FGIN().apply(params, x, y, mask)
+    params = FGIN().init(jax.random.key(0), x, y, mask)["params"]
+    difference = apply(FGIN(gamma_1=1.0), params, x, y, mask) - apply(FGIN(), params, x, y, mask)
     np.testing.assert_allclose(difference, normalize(x, mask, "time"), atol=1e-6)
 
 
-def test_statistics_run_over_a_videos_own_frames():
+def test_statistics_run_over_a_videos_own_frames() -> None:
     x = jnp.asarray([[[1.0], [3.0], [100.0]]])
     over_time = normalize(x, jnp.asarray([[True, True, False]]), "time")
     np.testing.assert_allclose(over_time[0, :, 0], [-1, 1, 0], atol=1e-4)
@@ -39,15 +41,17 @@ def test_statistics_run_over_a_videos_own_frames():
 
 @pytest.mark.parametrize("norm_axis", ["time", "channel"])
 @pytest.mark.parametrize("frames", [0, 1, 7])
-def test_constant_streams_are_finite_and_so_is_their_gradient(norm_axis, frames):
+def test_constant_streams_are_finite_and_so_is_their_gradient(
+    norm_axis: NormAxis, frames: int
+) -> None:
     x = jnp.full((1, 7, 4), 0.1)
     mask = jnp.arange(7)[None, :] < frames
     module = CGIN(norm_axis)
-    params = module.init(jax.random.key(0), x, x, mask)
+    params = module.init(jax.random.key(0), x, x, mask)["params"]
 
-    def total(params, quality, semantic):
+    def total(params: Any, quality: jax.Array, semantic: jax.Array) -> jax.Array:
         return jnp.sum(
-            jnp.where(mask[:, :, None], module.apply(params, quality, semantic, mask), 0)
+            jnp.where(mask[:, :, None], apply(module, params, quality, semantic, mask), 0)
         )
 
     value, gradients = jax.value_and_grad(total, argnums=(0, 1, 2))(params, x, 2 * x)
@@ -55,13 +59,13 @@ def test_constant_streams_are_finite_and_so_is_their_gradient(norm_axis, frames)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
-def test_bfloat16_keeps_its_statistics_in_float32():
+def test_bfloat16_keeps_its_statistics_in_float32() -> None:
     x = 1000 + jnp.arange(8, dtype=jnp.float32)[None, :, None] * 8
     normalized = normalize(x.astype(jnp.bfloat16), jnp.ones((1, 8), bool), "time")
     assert normalized.dtype == jnp.float32
     np.testing.assert_allclose(normalized, normalize(x, jnp.ones((1, 8), bool), "time"), atol=1e-4)
 
 
-def test_another_axis_is_refused():
+def test_another_axis_is_refused() -> None:
     with pytest.raises(ValueError, match="'time' or 'channel'"):
         normalize(jnp.ones((1, 2, 3)), jnp.ones((1, 2), bool), "space")  # type: ignore[arg-type]

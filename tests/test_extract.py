@@ -21,6 +21,9 @@ from tests.clips import Clips, ffmpeg_frames
 FR = Sampling()
 
 
+traced: list[tuple[int, ...]] = []
+
+
 class TwoMaps(nn.Module):
     """A network that costs nothing."""
 
@@ -29,6 +32,7 @@ class TwoMaps(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxHxWx3: jax.Array) -> list[jax.Array]:
+        traced.append(x_BxHxWx3.shape)
         maps = []
         x = x_BxHxWx3
         for _ in range(2):
@@ -45,7 +49,7 @@ def pretrained(name: str, features: int, min_side: int = 32) -> Pretrained:
         mean=(0.5, 0.5, 0.5),
         std=(0.2, 0.2, 0.2),
         min_side=min_side,
-        published=Published(names=lambda name: name, epsilon=0.0),
+        published=Published(names=lambda _: ("conv", "norm"), epsilon=0.0),
     )
     params = backbone.network.init(jax.random.key(features), jnp.zeros((1, 32, 32, 3)))["params"]
     return Pretrained(backbone, params, f"sha256 of {name}")
@@ -109,11 +113,12 @@ def test_the_chunk_does_not_matter(clips: Clips) -> None:
 
 def test_one_compilation_for_each_frame_size(clips: Clips) -> None:
     with extractor(chunk=8) as extract:
+        traced.clear()
         for name in ("h264.mp4", "one_frame.mp4", "two_frames.mp4", "black.mp4"):
             extract.extract(clips[name], name)
-        assert extract._describe._cache_size() == 1
+        assert traced == [(8, 80, 128, 3)] * 2  # once for each stream
         extract.extract(clips["rotate90.mp4"], "v")
-        assert extract._describe._cache_size() == 2
+        assert traced[2:] == [(8, 128, 80, 3)] * 2
 
 
 def test_preprocessed_mode(clips: Clips) -> None:

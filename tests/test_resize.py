@@ -1,8 +1,13 @@
+import jax.numpy as jnp
 import numpy as np
 import PIL.Image
 import pytest
 
 from a2inet_jax.video.resize import resize_short_side
+
+
+def resize(frames_NxHxWx3: np.ndarray, short_side: int) -> np.ndarray:
+    return np.asarray(resize_short_side(jnp.asarray(frames_NxHxWx3), short_side))
 
 
 def frames(height: int, width: int) -> np.ndarray:
@@ -24,7 +29,7 @@ def frames(height: int, width: int) -> np.ndarray:
 )
 def test_like_pillow(size: tuple[int, int], short_side: int, expected: tuple[int, int]) -> None:
     before = frames(*size)
-    after = np.asarray(resize_short_side(before, short_side))
+    after = resize(before, short_side)
     assert after.shape == (2, *expected, 3)
     assert after.dtype == np.uint8
     for ours, frame in zip(after, before):
@@ -36,16 +41,16 @@ def test_like_pillow(size: tuple[int, int], short_side: int, expected: tuple[int
 def test_fine_stripes_do_not_alias() -> None:
     stripes = np.zeros((1, 128, 128, 3), np.uint8)
     stripes[:, :, ::2] = 200
-    small = np.asarray(resize_short_side(stripes, 32)).astype(int)
+    small = resize(stripes, 32).astype(int)
     assert np.abs(small[:, :, 2:-2] - 100).max() <= 2
 
 
 def test_the_right_size_is_left_alone() -> None:
     before = frames(54, 96)
-    np.testing.assert_array_equal(resize_short_side(before, 54), before)
+    np.testing.assert_array_equal(resize(before, 54), before)
 
 
 def test_flat_frames_stay_flat() -> None:
     for level in (0, 1, 254, 255):
         flat = np.full((1, 70, 90, 3), level, np.uint8)
-        assert np.all(np.asarray(resize_short_side(flat, 33)) == level)
+        assert np.all(resize(flat, 33) == level)

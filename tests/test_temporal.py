@@ -2,15 +2,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference_head as reference
-from head_inputs import parameters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from a2inet_jax.model.temporal import GRU, TemporalNetwork, subjective_pooling
+from tests import reference_head as reference
+from tests.head_inputs import apply, parameters
 
 
-def torch_gru(x, w_ih, w_hh, b_ih, b_hh):
+def torch_gru(
+    x: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray, b_ih: np.ndarray, b_hh: np.ndarray
+) -> np.ndarray:
     """torch.nn.GRU as its documentation states it, weights `[3H, C]` and `[3H, H]` in torch's order."""
     h, states = np.zeros(w_hh.shape[1]), []
     for frame in x:
@@ -23,7 +25,7 @@ def torch_gru(x, w_ih, w_hh, b_ih, b_hh):
 
 
 @pytest.mark.parametrize("frames", [1, 9, 19])
-def test_gru_has_torchs_equations(frames):
+def test_gru_has_torchs_equations(frames: int) -> None:
     hidden, channels = 4, 3
     rng = np.random.default_rng(0)
     w_ih, w_hh = rng.normal(size=(3 * hidden, channels)), rng.normal(size=(3 * hidden, hidden))
@@ -36,21 +38,22 @@ def test_gru_has_torchs_equations(frames):
         "recurrent_bias": b_hh[2 * hidden :],
     }
     with jax.enable_x64(True):
-        states = GRU(hidden, jnp.float64).apply({"params": params}, x)
+        states = apply(GRU(hidden, jnp.float64), params, x)
     for b in range(2):
         np.testing.assert_allclose(states[b], torch_gru(x[b], w_ih, w_hh, b_ih, b_hh), rtol=1e-10)
 
 
-def test_gru_starts_within_torchs_range():
+def test_gru_starts_within_torchs_range() -> None:
     params = GRU(hidden=16).init(jax.random.key(0), jnp.ones((1, 2, 64)))["params"]
     for kernel in (params["input"]["kernel"], params["recurrent_kernel"]):
         assert 0.9 / 4 < np.abs(kernel).max() <= 1 / 4
 
 
-def test_gru_state_is_float32_under_bfloat16():
+def test_gru_state_is_float32_under_bfloat16() -> None:
     x = jnp.ones((1, 2, 3), jnp.bfloat16)
-    states, _ = GRU(hidden=4, dtype=jnp.bfloat16).init_with_output(jax.random.key(0), x)
-    assert states.dtype == jnp.float32
+    module = GRU(hidden=4, dtype=jnp.bfloat16)
+    params = module.init(jax.random.key(0), x)["params"]
+    assert apply(module, params, x).dtype == jnp.float32
 
 
 @settings(deadline=None, max_examples=60)
@@ -62,7 +65,9 @@ def test_gru_state_is_float32_under_bfloat16():
     garbage=st.sampled_from([np.nan, np.inf, -np.inf, -1e30, 0.0]),
     seed=st.integers(0, 2**16),
 )
-def test_pooling_is_the_formula_frame_by_frame(length, tau, beta, scale, garbage, seed):
+def test_pooling_is_the_formula_frame_by_frame(
+    length: int, tau: int, beta: float, scale: float, garbage: float, seed: int
+) -> None:
     q = np.random.default_rng(seed).normal(0, scale, length)
     padded = np.full((1, 30), garbage)
     padded[0, :length] = q
@@ -76,7 +81,7 @@ def test_pooling_is_the_formula_frame_by_frame(length, tau, beta, scale, garbage
 pool = jax.jit(subjective_pooling, static_argnums=(2, 3))
 
 
-def test_beta_weighs_the_present_and_windows_hold_tau_frames():
+def test_beta_weighs_the_present_and_windows_hold_tau_frames() -> None:
     q, mask = jnp.asarray([[1.0, 3.0, 2.0, 5.0]]), jnp.ones((1, 4), bool)
     np.testing.assert_allclose(subjective_pooling(q, mask, 2, 0.0), [[1, 1, 2, 2]])  # memory
     near = 1 / (1 + np.exp(-2.0))  # weight of 1 beside 3
@@ -85,19 +90,19 @@ def test_beta_weighs_the_present_and_windows_hold_tau_frames():
     np.testing.assert_allclose(present[0, 3], 5)
 
 
-def test_scores_far_from_zero_do_not_overflow():
+def test_scores_far_from_zero_do_not_overflow() -> None:
     q, mask = jnp.full((1, 20), -500.0), jnp.ones((1, 20), bool)
     np.testing.assert_allclose(subjective_pooling(q, mask), q, rtol=1e-6)
     np.testing.assert_allclose(subjective_pooling(-q, mask), -q, rtol=1e-6)
 
 
-def test_a_video_score_is_the_mean_of_its_pooled_frames():
+def test_a_video_score_is_the_mean_of_its_pooled_frames() -> None:
     rng = np.random.default_rng(0)
     x, mask = rng.normal(size=(2, 15, 3)), np.arange(15)[None, :] < np.array([[15], [4]])
     with jax.enable_x64(True):
         module = TemporalNetwork(neck=5, hidden=4, dtype=jnp.float64)
         params = parameters(module, x, mask)
-        out = module.apply({"params": params}, x, mask)
+        out = apply(module, params, x, mask)
         bare = jax.tree.map(np.asarray, out)
     for b, n in enumerate((15, 4)):
         score, q = reference.temporal_network(x[b, :n], params, 12, 0.5)

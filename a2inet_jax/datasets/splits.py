@@ -1,7 +1,7 @@
 """Training, validation and test parts that share no content.
 
-Clips made from one source look alike whatever befell them, so a split that parted them would measure memory. All
-parts are therefore drawn from contents (`reference_id`), and a content's videos stay together.
+Clips made from one source look alike whatever befell them, so a split that parted them would measure memory.
+Parts are therefore drawn from contents (`reference_id`), and a content's videos stay together.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,6 @@ class Split:
     train: tuple[str, ...]
     validation: tuple[str, ...]
     test: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        for name, ids in parts.items():
-            if len(set(ids)) < len(ids):
-                raise ValueError(f"the {name} part names a video twice")
-        for (one, ids), (other, others) in combinations(parts.items(), 2):
-            if shared := sorted(set(ids) & set(others)):
-                raise ValueError(f"video {shared[0]!r} is in both the {one} and the {other} part")
 
 
 def make_splits(
@@ -65,9 +55,7 @@ def make_splits(
         raise ValueError(
             f"fractions must lie between 0 and 1: test {test_fraction}, validation {validation_fraction}"
         )
-    twice = [name for name, times in Counter(v.video_id for v in videos).items() if times > 1]
-    if twice:
-        raise ValueError(f"video id {min(twice)!r} occurs twice: ids must be unique in a data set")
+    _check_unique([video.video_id for video in videos])
     contents = sorted({video.reference_id for video in videos})
     tested = max(1, round(test_fraction * len(contents)))
     rest = len(contents) - tested
@@ -105,20 +93,30 @@ def read(path: Path) -> list[Split]:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: the file is not one of `save`, was changed since, or its parts overlap.
+      ValueError: the file is not one of `save`, was changed since, or has a video in two parts.
     """
-    text = path.read_text()
+    if not path.exists():
+        raise FileNotFoundError(f"there are no splits at {path}: `a2inet train` draws them")
     try:
-        found = json.loads(text)
+        found = json.loads(path.read_text())
         body, digest = found["splits"], found["sha256"]
         splits = [Split(**{name: tuple(ids) for name, ids in split.items()}) for split in body]
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not a file of splits: delete it and split again") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is no file of splits: delete it and train again") from error
     if _hash(body) != digest:
-        raise ValueError(f"{path} was changed since it was written: delete it and split again")
+        raise ValueError(f"{path} was changed since it was written: delete it and train again")
+    for number, split in enumerate(splits):
+        try:
+            _check_unique([*split.train, *split.validation, *split.test])
+        except ValueError as error:
+            raise ValueError(f"{path}, split {number}, has a video in two parts: {error}") from None
     return splits
+
+
+def _check_unique(video_ids: Sequence[str]) -> None:
+    twice = sorted(name for name, times in Counter(video_ids).items() if times > 1)
+    if twice:
+        raise ValueError(f"{len(twice)} video ids occur more than once, such as {twice[0]!r}")
 
 
 def _ids(videos: Sequence[Video], contents: Sequence[str]) -> tuple[str, ...]:

@@ -61,9 +61,10 @@ def facts(values: Any) -> str:
     return f'<table class="facts"><tbody>{rows}</tbody></table>'
 
 
-def figure(svg: str, caption: str) -> str:
-    """A drawing on a card."""
-    return f'<figure class="card">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
+def figure(svg: str, caption: str, wide: bool = False) -> str:
+    """A drawing on a card, which may take a row of its own."""
+    kind = "card wide" if wide else "card"
+    return f'<figure class="{kind}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def clip(shown: Clip, limits: tuple[float, float], label: str) -> str:
@@ -73,6 +74,7 @@ def clip(shown: Clip, limits: tuple[float, float], label: str) -> str:
         f"{seconds:.2f} s</div>"
         for seconds, frame in shown.thumbnails
     )
+    error = f"{shown.score - shown.mos:+.1f}".replace("-", "−")
     name = f"{shown.video_id}-{shown.split}"
     line = plots.timeline(
         shown.timestamps, shown.frame_scores, shown.mos, shown.score, limits, name, label
@@ -83,7 +85,7 @@ def clip(shown: Clip, limits: tuple[float, float], label: str) -> str:
         f'<div class="frames">{frames}</div>'
         f'<div class="pair"><span>predicted <b>{shown.score:.1f}</b></span>'
         f"<span>{escape(label)} <b>{shown.mos:.1f}</b></span>"
-        f'<span class="muted">error {shown.score - shown.mos:+.1f}</span></div>'
+        f'<span class="muted">error {error}</span></div>'
         f'<figure style="margin:0">{line}</figure></article>'
     )
 

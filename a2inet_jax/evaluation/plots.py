@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -79,7 +80,7 @@ def learning_curves(history: Sequence[Mapping[str, float]]) -> str:
         if any(np.isfinite(row.get(name, np.nan)) for row in history)
     }
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 4.2), layout=ConstrainedLayoutEngine(hspace=0.08))
         grid = figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (name, title), colour in zip(grid, shown.items(), (SECOND, ACCENT), strict=False):
             _band(axes, history, name, colour)
@@ -121,8 +122,8 @@ def timeline(
     t, q = np.asarray(timestamps, np.float64), np.asarray(frame_scores, np.float64)
     with mpl.rc_context(STYLE):
         figure, axes = _figure(1.75)
-        axes.axhline(mos, color=SECOND, linestyle=(0, (4, 2)), linewidth=1.2, label=label)
         axes.axhline(score, color=MUTED, linewidth=1.0, label="predicted")
+        axes.axhline(mos, color=SECOND, linestyle=(0, (4, 2)), linewidth=1.2, label=label)
         marker = "o" if t.size <= 64 else None
         axes.plot(t, q, color=ACCENT, marker=marker, markersize=2.6, label="frame score")
         axes.set_ylim(*limits)

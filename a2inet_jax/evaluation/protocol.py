@@ -16,7 +16,7 @@ from a2inet_jax.evaluation.metrics import Metrics
 METRICS = {"srcc": "SRCC ↑", "plcc": "PLCC ↑", "krcc": "KRCC ↑", "rmse": "RMSE ↓"}
 TITLES = {
     "a2inet": "A2INet",
-    "concat": "A2INet without CAGI (concatenation)",
+    "concat": "A2INet, concatenation for CAGI",
     "vsfa": "VSFA head",
     "svr": "SVR on mean-pooled features",
 }
@@ -63,7 +63,9 @@ def summarise(splits: Sequence[Metrics]) -> Summary:
     return summary
 
 
-def results(models: Mapping[str, Sequence[Metrics]], data: Data, epoch_rule: str) -> dict[str, Any]:
+def results(
+    measured: Mapping[str, Sequence[Metrics]], data: Data, epoch_rule: str
+) -> dict[str, Any]:
     """The content of `metrics.json`: each model's splits and their summary, rounded; NaN is null."""
     return {
         "data": asdict(data),
@@ -73,7 +75,7 @@ def results(models: Mapping[str, Sequence[Metrics]], data: Data, epoch_rule: str
                 "splits": _rounded([asdict(metrics) for metrics in splits]),
                 "summary": _rounded(summarise(splits)),
             }
-            for name, splits in models.items()
+            for name, splits in measured.items()
         },
     }
 
@@ -84,6 +86,17 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
     aside = path.with_name(path.name + ".part")
     aside.write_text(text + "\n", encoding="utf-8")
     os.replace(aside, path)
+
+
+def models(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The models of `results` or of a read `metrics.json`, ours first, then in the order of `TITLES`."""
+    order = [*TITLES, *sorted(content["models"].keys() - TITLES.keys())]
+    return {name: content["models"][name] for name in order if name in content["models"]}
+
+
+def title(name: str) -> str:
+    """A model's name as people read it."""
+    return TITLES.get(name, name)
 
 
 def cell(summary: Mapping[str, Mapping[str, float | None]], metric: str) -> str:
@@ -102,17 +115,39 @@ def best(summaries: Mapping[str, Mapping[str, Mapping[str, float]]], metric: str
     return {name for name, text in printed.items() if text == top}
 
 
+def remarks(content: Mapping[str, Any]) -> list[str]:
+    """What a reader of the summaries must know: an optimistic rule, and splits that were not ordinary."""
+    found = []
+    if content["epoch_rule"] == "best_test":
+        found.append(
+            "The epoch was chosen by the test part's own SRCC: the numbers are optimistic."
+        )
+    for name, model in models(content).items():
+        splits = model["splits"]
+        undefined = sum(metrics["srcc"] is None for metrics in splits)
+        unmapped = sum(not metrics["logistic"]["converged"] for metrics in splits)
+        if undefined:
+            found.append(
+                f"{title(name)}: no order at all in {undefined} of {len(splits)} splits; the "
+                f"correlations count as 0 there."
+            )
+        if unmapped:
+            found.append(
+                f"{title(name)}: no logistic could be fitted in {unmapped} of {len(splits)} splits; "
+                f"PLCC and RMSE are of the scores as they are there."
+            )
+    return found
+
+
 def table(content: Mapping[str, Any]) -> Table:
     """The models beside each other: median (std) over the splits, the best in bold."""
-    summaries = {name: model["summary"] for name, model in content["models"].items()}
+    summaries = {name: model["summary"] for name, model in models(content).items()}
     number = len(next(iter(content["models"].values()))["splits"])
     data = content["data"]
     splits = "1 split" if number == 1 else f"{number} splits"
-    note = " (optimistic: epoch chosen on the test part)"
     shown = Table(
         title=f"{data['name']}, labels: {data['label']}; median (std) of {splits}",
-        caption=f"epoch: {content['epoch_rule']}"
-        + (note if content["epoch_rule"] == "best_test" else ""),
+        caption="\n".join([f"Epoch: {content['epoch_rule']}.", *remarks(content)]),
     )
     shown.add_column("Model")
     for heading in METRICS.values():
@@ -124,7 +159,7 @@ def table(content: Mapping[str, Any]) -> Table:
             f"[bold]{text}[/]" if name in bold[metric] else text
             for metric, text in zip(METRICS, cells, strict=True)
         ]
-        shown.add_row(TITLES.get(name, name), *marked)
+        shown.add_row(title(name), *marked)
     return shown
 
 

@@ -18,9 +18,10 @@ from a2inet_jax.evaluation import markup, plots, predictions, protocol
 from a2inet_jax.evaluation.cases import Clip
 from a2inet_jax.evaluation.metrics import fit_logistic
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.evaluation.protocol import METRICS, TITLES
+from a2inet_jax.evaluation.protocol import METRICS, title
 
 MODEL = "a2inet"
+CURVES = ("epoch", "train_loss", "val_srcc")
 HASHED = ("splits.json", "config.json", "metrics.json", "predictions.csv", "model.safetensors")
 
 
@@ -56,7 +57,9 @@ def write(run: Path, best: Sequence[Clip], worst: Sequence[Clip]) -> Path:
     page = text.substitute(
         title=markup.text(f"A2INet on the {data['name']} data set"),
         lead=markup.text(_lead(results, len(parts), sizes)),
-        notes="".join(markup.note(note) for note in _notes(results)),
+        notes="".join(
+            markup.note(note) for note in [data["note"], *protocol.remarks(results)] if note
+        ),
         tiles=_tiles(results),
         comparison=_comparison(results),
         comparison_note=markup.text(
@@ -86,7 +89,7 @@ def _lead(results: Mapping[str, Any], number: int, sizes: Sequence[Sequence[int]
     data = results["data"]
     train, validation, test = (markup.span(part) for part in sizes)
     held = f" and {validation} for validation" if any(sizes[1]) else ""
-    summaries = {name: model["summary"] for name, model in results["models"].items()}
+    summaries = {name: model["summary"] for name, model in protocol.models(results).items()}
     ours = summaries.pop(MODEL)["srcc"]["median"]
     sentence = (
         f"Trained to predict {data['label']} from frozen backbones' features of {data['videos']} "
@@ -97,23 +100,7 @@ def _lead(results: Mapping[str, Any], number: int, sizes: Sequence[Sequence[int]
         return sentence + "."
     rival = max(summaries, key=lambda name: summaries[name]["srcc"]["median"])
     theirs = summaries[rival]["srcc"]["median"]
-    return f"{sentence}; the best of the baselines, {TITLES.get(rival, rival)}, has {theirs:.3f}."
-
-
-def _notes(results: Mapping[str, Any]) -> list[str]:
-    notes = [results["data"]["note"]]
-    if results["epoch_rule"] == "best_test":
-        notes.append(
-            "The epoch was chosen by the test part's own SRCC: these numbers are optimistic."
-        )
-    for name, model in results["models"].items():
-        undefined = model["summary"]["srcc"]["undefined"]
-        if undefined:
-            notes.append(
-                f"{TITLES.get(name, name)} gave no order at all in {undefined} splits; their "
-                f"correlations count as 0 in the summaries."
-            )
-    return [note for note in notes if note]
+    return f"{sentence}. The best of the baselines ({title(rival)}): {theirs:.3f}."
 
 
 def _tiles(results: Mapping[str, Any]) -> str:
@@ -132,11 +119,11 @@ def _tiles(results: Mapping[str, Any]) -> str:
 
 
 def _comparison(results: Mapping[str, Any]) -> str:
-    summaries = {name: model["summary"] for name, model in results["models"].items()}
+    summaries = {name: model["summary"] for name, model in protocol.models(results).items()}
     best = {metric: protocol.best(summaries, metric) for metric in METRICS}
     rows = [
         (
-            TITLES.get(name, name),
+            title(name),
             [(protocol.cell(summary, metric), name in best[metric]) for metric in METRICS],
             name == MODEL,
         )
@@ -146,10 +133,10 @@ def _comparison(results: Mapping[str, Any]) -> str:
 
 
 def _per_split(results: Mapping[str, Any]) -> str:
-    models = results["models"]
+    models = protocol.models(results)
     others = [name for name in models if name != MODEL]
     heads = ["Split", "Videos", *(f"A2INet {heading}" for heading in METRICS.values())]
-    heads += [f"{TITLES.get(name, name)} SRCC" for name in others]
+    heads += [f"{title(name)} SRCC" for name in others]
     rows = []
     for number, ours in enumerate(models[MODEL]["splits"]):
         mark = "" if ours["logistic"]["converged"] else " †"
@@ -178,8 +165,8 @@ def _figures(
     label = results["data"]["label"]
     scores, mos = [row.score for row in tested], [row.mos for row in tested]
     values = {
-        TITLES.get(name, name).replace(" (", "\n("): [s["srcc"] or 0.0 for s in model["splits"]]
-        for name, model in results["models"].items()
+        title(name): [s["srcc"] or 0.0 for s in model["splits"]]
+        for name, model in protocol.models(results).items()
     }
     return "".join(
         (
@@ -192,7 +179,9 @@ def _figures(
                 "Mean over the splits; the band is one standard deviation to either side.",
             ),
             markup.figure(
-                plots.spread(values, "SRCC"), "The same splits for every model, one dot each."
+                plots.spread(values, "SRCC"),
+                "The same splits for every model, one dot each.",
+                wide=True,
             ),
         )
     )
@@ -221,8 +210,8 @@ def _provenance(run: Path, config: Any, environment: Any) -> str:
         "SHA-256 of the run's files": markup.facts(hashes),
     }
     return "".join(
-        f'<details><summary>{title}</summary><div class="scroll">{table}</div></details>'
-        for title, table in sections.items()
+        f'<details><summary>{heading}</summary><div class="scroll">{table}</div></details>'
+        for heading, table in sections.items()
     )
 
 
@@ -243,8 +232,8 @@ def _history(path: Path) -> list[dict[str, float]]:
     with path.open(encoding="utf-8", newline="") as file:
         try:
             return [
-                {name: float(value) if value else math.nan for name, value in row.items()}
+                {name: float(row[name] or math.nan) for name in CURVES}
                 for row in csv.DictReader(file)
             ]
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}: {error}") from None
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path} needs numbers in its columns {CURVES}: {error}") from None

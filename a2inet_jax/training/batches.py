@@ -84,39 +84,42 @@ class Features:
         return content.hexdigest()[:16]
 
 
+Array = jax.Array | np.ndarray
+
+
 class Data(NamedTuple):
     """What lives on the device: as `Features`, with `label` `[N]` float32 scaled for training."""
 
-    streams: tuple[jax.Array, ...]
-    mask: jax.Array
-    label: jax.Array
+    streams: tuple[Array, ...]
+    mask: Array
+    label: Array
 
 
 class Batch(NamedTuple):
     """Rows of `Data`: streams `[B, T, D]`, mask `[B, T]`, label `[B]`; `where` `[B]` is False for fill."""
 
-    streams: tuple[jax.Array, ...]
-    mask: jax.Array
-    label: jax.Array
-    where: jax.Array
+    streams: tuple[Array, ...]
+    mask: Array
+    label: Array
+    where: Array
 
 
 class Order(NamedTuple):
     """Which rows each of S batches takes.
 
     Attributes:
-        index: `[S, B]` int32, rows of the data; 0 where `where` is False.
+        rows: `[S, B]` int32, rows of the data; 0 where `where` is False.
         where: `[S, B]` bool, False for rows that fill a batch.
     """
 
-    index: np.ndarray
+    rows: np.ndarray
     where: np.ndarray
 
 
-def gather(data: Data, index: jax.Array, where: jax.Array) -> Batch:
-    """Takes rows `index` `[B]` of the data."""
-    streams = tuple(stream[index] for stream in data.streams)
-    return Batch(streams, data.mask[index], data.label[index], where)
+def gather(data: Data, rows: Array, where: Array) -> Batch:
+    """Takes rows `[B]` of the data; `where` `[B]` goes into the batch."""
+    streams = tuple(stream[rows] for stream in data.streams)
+    return Batch(streams, data.mask[rows], data.label[rows], where)
 
 
 def epoch_batches(

@@ -25,19 +25,19 @@ class Checkpoints:
     def __init__(self, checkpointer: Any) -> None:
         self._checkpointer = checkpointer
 
-    def save(self, epoch: int, tree: Any, record: dict[str, Any]) -> None:
+    def save(self, epoch: int, tree: Any, record: Any) -> None:
         """Starts to write a checkpoint; ends in the background.
 
         Args:
             epoch: Epochs done.
             tree: Arrays. They are copied first and may change at once.
-            record: What else belongs to it, as JSON knows it.
+            record: What else belongs to it, of JSON's types.
         """
         arrays = jax.tree.map(np.array, tree)
-        record = {"record": record, "checksum": _checksum(arrays)}
-        self._checkpointer.save_async(epoch, arrays, overwrite=True, custom_metadata=record)
+        metadata = {"record": record, "checksum": _checksum(arrays)}
+        self._checkpointer.save_async(epoch, arrays, overwrite=True, custom_metadata=metadata)
 
-    def load(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+    def load(self, like: Any) -> tuple[Any, Any] | None:
         """The latest whole checkpoint, or None if there is none.
 
         Damaged newer ones are named in a warning and deleted.
@@ -71,17 +71,12 @@ def open_folder(folder: Path) -> Iterator[Checkpoints]:
     """Opens a folder of checkpoints, makes it if needed; leaving waits until all are written."""
     with ocp.training.Checkpointer(
         folder.resolve(),
-        save_decision_policy=_Always(),
+        # By default a save would be skipped while another is under way.
+        save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
         preservation_policy=ocp.training.preservation_policies.LatestN(2),
         cleanup_tmp_directories=True,
     ) as checkpointer:
         yield Checkpoints(checkpointer)
-
-
-class _Always(ocp.training.save_decision_policies.SaveDecisionPolicy):
-    # Orbax's default skips a save while another is under way; when to save is the loop's to say.
-    def should_save(self, *_: Any, **__: Any) -> bool:
-        return True
 
 
 def _checksum(tree: Any) -> int:

@@ -2,13 +2,17 @@
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
+from tensorboardX import SummaryWriter
 
-Record = dict[str, float | None]
+from a2inet_jax.training.settings import EpochRule
+
+Record = Mapping[str, float | None]
 COLUMNS = (
     "epoch",
     "train_loss",
@@ -33,7 +37,7 @@ def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, fl
     return float(np.corrcoef(*ranks)[0, 1]), float(np.corrcoef(score, label)[0, 1])
 
 
-def write(path: Path, split_index: int, history: Sequence[Mapping[str, float | None]]) -> None:
+def write(path: Path, split_index: int, history: Sequence[Record]) -> None:
     """Puts a split's epochs in place of those that the table has of it; other splits' rows stay.
 
     The table is written aside and renamed: at no moment is it half. Empty cells are undefined values.
@@ -47,7 +51,7 @@ def write(path: Path, split_index: int, history: Sequence[Mapping[str, float | N
     rows = []
     if path.is_file():
         with path.open(newline="") as file:
-            rows = [row for row in csv.reader(file)][1:]
+            rows = list(csv.reader(file))[1:]
     rows = [row for row in rows if int(row[0]) != split_index]
     for record in history:
         cells = [record[name] for name in COLUMNS]
@@ -58,3 +62,34 @@ def write(path: Path, split_index: int, history: Sequence[Mapping[str, float | N
     with temporary.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
     os.replace(temporary, path)
+
+
+@contextmanager
+def curves(folder: Path, done: int) -> Iterator[Callable[[Record], None]]:
+    """Opens a split's TensorBoard folder; gives a function that adds an epoch to its curves.
+
+    Args:
+        folder: Where the event files lie.
+        done: Epochs that count; what stands there of later ones is purged.
+    """
+    with SummaryWriter(str(folder), purge_step=done + 1 if done else None) as writer:
+
+        def draw(record: Record) -> None:
+            for name in COLUMNS[1:]:
+                if (value := record[name]) is not None:
+                    writer.add_scalar(name, value, record["epoch"])
+
+        yield draw
+
+
+def chosen_epoch(history: Sequence[Record], rule: EpochRule) -> int:
+    """The epoch, from 1, that the rule picks.
+
+    "last", or the best SRCC on the validation ("best_val") or test part ("best_test"; optimistic).
+    The earlier of equals; an undefined SRCC is worse than any.
+    """
+    if rule == "last":
+        return len(history)
+    column = {"best_val": "val_srcc", "best_test": "test_srcc"}[rule]
+    values = [-np.inf if (value := r[column]) is None else value for r in history]
+    return int(np.argmax(values)) + 1

@@ -52,9 +52,7 @@ def rank_loss(score: jax.Array, label: jax.Array, where: jax.Array) -> jax.Array
     return jnp.where(pair_BxB, hinge_BxB, 0).sum() / jnp.maximum(pair_BxB.sum(), 1)
 
 
-def total(
-    score: jax.Array, label: jax.Array, where: jax.Array, rank_weight: float = 1.0
-) -> Losses:
+def total(score: jax.Array, label: jax.Array, where: jax.Array, rank_weight: float = 1.0) -> Losses:
     """Both losses and their weighted sum (Eq. 9; `rank_weight` is its η), arguments as above."""
     absolute, rank = mae(score, label, where), rank_loss(score, label, where)
     return Losses(absolute + rank_weight * rank, absolute, rank)

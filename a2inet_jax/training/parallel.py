@@ -4,6 +4,7 @@ A step is a program of its own, not a turn of a compiled loop over the epoch: XL
 convolution's gradient inside loops about ten times slower, and the call costs a fraction of a millisecond.
 """
 
+import functools
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -40,7 +41,7 @@ class Runner(Protocol):
     def score(
         self, model: nn.Module, params: Any, data: Data, order: Order
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores `[S, B]` and frame scores `[S, B, T]` of the order's rows. Parameters as `put`."""
+        """Scores `[n]` and frame scores `[n, T]` of the order's valid rows, float64 on the host."""
 
 
 class OneDevice:
@@ -63,8 +64,8 @@ class OneDevice:
     ) -> tuple[TrainState, list[Losses]]:
         """See `Runner`."""
         history = []
-        for index, where in zip(*order):
-            state, losses = _jit_step(model, settings, state, data, index, where)
+        for rows, where in zip(*order):
+            state, losses = _jit_step(model, settings, state, data, rows, where)
             history.append(losses)
         return state, history
 
@@ -73,8 +74,7 @@ class OneDevice:
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Runner`."""
         outputs = [_jit_score(model, params, data, *rows) for rows in zip(*order)]
-        score, frames = zip(*jax.device_get(outputs))
-        return np.stack(score), np.stack(frames)
+        return _flat(outputs, order)
 
 
 class LocalDevices:
@@ -93,7 +93,7 @@ class LocalDevices:
 
     def get(self, tree: Any) -> Any:
         """The first device's copy, to the host."""
-        return jax.device_get(jax.tree.map(lambda x: x[0], tree))
+        return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], tree)
 
     def train(
         self, model: nn.Module, settings: Settings, state: TrainState, data: Data, order: Order
@@ -110,10 +110,7 @@ class LocalDevices:
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `Runner`."""
         outputs = [_pmap_score(model, params, data, *self._deal(rows)) for rows in zip(*order)]
-        score, frames = zip(*jax.device_get(outputs))
-        return np.stack([s.reshape(-1) for s in score]), np.stack(
-            [f.reshape(-1, f.shape[-1]) for f in frames]
-        )
+        return _flat(outputs, order)
 
     def _deal(self, rows: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         # [B] → [devices, B / devices]
@@ -125,31 +122,37 @@ def runner(parallel: str) -> Runner:
     return OneDevice() if parallel == "jit" else LocalDevices()
 
 
+def _flat(outputs: list[Any], order: Order) -> tuple[np.ndarray, np.ndarray]:
+    if not outputs:
+        return np.zeros(0), np.zeros((0, 0))
+    score, frames = zip(*jax.device_get(outputs))
+    valid = order.where.reshape(-1)
+    score_n = np.concatenate([s.reshape(-1) for s in score])[valid]
+    frames_nxT = np.concatenate([f.reshape(-1, f.shape[-1]) for f in frames])[valid]
+    return score_n.astype(np.float64), frames_nxT.astype(np.float64)
+
+
 def _step(
     model: nn.Module,
     settings: Settings,
     state: TrainState,
     data: Data,
-    index: jax.Array,
+    rows: jax.Array,
     where: jax.Array,
     axis: str | None = None,
 ) -> tuple[TrainState, Losses]:
-    return step.train_step(model, settings, state, gather(data, index, where), axis)
-
-
-def _step_over_devices(*arguments: Any) -> tuple[TrainState, Losses]:
-    return _step(*arguments, axis=AXIS)
+    return step.train_step(model, settings, state, gather(data, rows, where), axis)
 
 
 def _score(
-    model: nn.Module, params: Any, data: Data, index: jax.Array, where: jax.Array
+    model: nn.Module, params: Any, data: Data, rows: jax.Array, where: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    return step.score(model, params, gather(data, index, where))
+    return step.score(model, params, gather(data, rows, where))
 
 
 # Model and settings are constants of the programs, equal for all splits of a run: one compilation.
 _jit_step = jax.jit(_step, static_argnums=(0, 1))
 _jit_score = jax.jit(_score, static_argnums=0)
-_pmap_step = jax.pmap(_step_over_devices, AXIS, static_broadcasted_argnums=(0, 1))
+_pmap_step = jax.pmap(functools.partial(_step, axis=AXIS), AXIS, static_broadcasted_argnums=(0, 1))
 _pmap_score = jax.pmap(_score, AXIS, static_broadcasted_argnums=0)
 _pmap_copy = jax.pmap(lambda _, tree: tree, in_axes=(0, None))

@@ -32,9 +32,7 @@ class TrainState(NamedTuple):
 def optimizer(settings: Settings) -> optax.GradientTransformation:
     """Adam, with decoupled weight decay if there is any, up to the factor of the learning rate."""
     if settings.weight_decay:
-        return optax.chain(
-            optax.scale_by_adam(), optax.add_decayed_weights(settings.weight_decay)
-        )
+        return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(settings.weight_decay))
     return optax.scale_by_adam()
 
 

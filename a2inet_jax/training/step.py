@@ -29,7 +29,7 @@ def gradients(
 
     def loss(p: Any) -> tuple[jax.Array, Losses]:
         outputs: Any = model.apply({"params": p}, batch.streams, batch.mask)
-        rows = (outputs.score, batch.label, batch.where)
+        rows: Any = (outputs.score, batch.label, batch.where)
         if axis is not None:
             rows = jax.lax.all_gather(rows, axis, tiled=True)
         result = losses.total(*rows, rank_weight)

@@ -7,7 +7,6 @@ each chunk of frames. A message {"error"} takes the place of the first that can'
 """
 
 import contextlib
-import itertools
 import os
 import socket
 import sys
@@ -50,9 +49,14 @@ def _answer(sock: socket.socket, decoder: Decoder, request: dict[str, Any]) -> N
         info = decoder.info
         channel.send(sock, {"height": info.height, "width": info.width}, info.timestamps)
         return
-    frames = decoder.read(request["indices"])
-    while chunk := list(itertools.islice(frames, request["chunk"])):
-        channel.send(sock, {}, np.stack(chunk))
+    indices, chunk = request["indices"], request["chunk"]
+    frames = decoder.read(indices)
+    for start in range(0, len(indices), chunk):
+        number = min(chunk, len(indices) - start)
+        part = np.empty((number, decoder.info.height, decoder.info.width, 3), np.uint8)
+        for place, frame in zip(part, frames):
+            place[:] = frame
+        channel.send(sock, {}, part)
 
 
 def main() -> None:

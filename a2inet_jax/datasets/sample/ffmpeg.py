@@ -57,7 +57,8 @@ def convert(
       ClipError: ffmpeg failed; names the clip and carries ffmpeg's last lines.
     """
     graph = ",".join(part for part in (f"setpts=N/{FPS}/TB", filters) if part)
-    part = output.with_name(f".{output.stem}.part{output.suffix}")
+    # Named by process: an ffmpeg that outlived a killed job must not write into its successor's file.
+    part = output.with_name(f".{output.stem}.part{os.getpid()}{output.suffix}")
     options = [
         "-vf",
         graph,

@@ -63,6 +63,8 @@ def prepare(
             for name in _make_all(stage, clips, files, workers or _cpus()):
                 done += 1
                 on_progress(name, done, len(wanted))
+    for part in clips.glob(".*.part*"):  # what a killed job left
+        part.unlink()
     # TFDS takes seconds to import; those who only make clips should not pay for it.
     from a2inet_jax.datasets.sample import sample_dataset_builder
 
@@ -127,6 +129,6 @@ def _make(clip: Clip, clips: Path, file: Path) -> None:
         "bytes": output.stat().st_size,
     }
     label = output.with_suffix(".json")
-    part = label.with_name(f".{label.name}.part")
+    part = label.with_name(f".{label.stem}.part{os.getpid()}")
     part.write_text(json.dumps(record, indent=1) + "\n")
     os.replace(part, label)

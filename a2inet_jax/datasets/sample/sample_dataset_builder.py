@@ -15,10 +15,11 @@ from a2inet_jax.datasets.video import Video
 
 _REMEDY = "make it with `a2inet prepare --config=configs/sample.py`"
 _DESCRIPTION = """
-Short real clips, and photographs under a moving camera, degraded in the ways that people's videos are: for trying
-video quality assessment from end to end. **The labels are not human opinions**: `mos` is VMAF (model v0.6.1, 0 to
-100) of each clip against its pristine source, standing in for a mean opinion score. A model trained here learns
-to see without the reference what VMAF sees with it; it does not learn what people like.
+Short real clips, and photographs under a moving camera, degraded in the ways that people's videos are:
+for trying video quality assessment from end to end.
+**The labels are not human opinions**: `mos` is VMAF (model v0.6.1, 0 to 100) of each clip against its
+pristine source, standing in for a mean opinion score. A model trained here learns to see without the
+reference what VMAF sees with it; it does not learn what people like.
 """
 
 

@@ -1,0 +1,249 @@
+"""The sample data set, small: real ffmpeg, real photographs out of installed packages, a few frames."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from a2inet_jax import package_files
+from a2inet_jax.datasets import index
+from a2inet_jax.datasets.sample import distortions, ffmpeg, sample_dataset_builder, sources
+from a2inet_jax.datasets.sample.distortions import DISTORTIONS, Distortion
+from a2inet_jax.datasets.sample.prepare import prepare
+from a2inet_jax.datasets.sample.recipe import Recipe, draw
+from a2inet_jax.datasets.sample.sources import SOURCES, Photo, Shot
+
+BY_NAME = {source.name: source for source in SOURCES}
+BY_LABEL = {distortion.label: distortion for distortion in DISTORTIONS}
+
+
+def small(name: str, frames: int = 6) -> Photo:
+    photo = BY_NAME[name]
+    assert isinstance(photo, Photo)
+    return replace(
+        photo, height=128, width=192, start=(320, 210, 2.5), stop=(320, 215, 2.5), frames=frames
+    )
+
+
+TINY = Recipe(
+    sources=(small("china"), small("flower", frames=5)),
+    distortions=(BY_LABEL["h264_5"], BY_LABEL["noise_2"], BY_LABEL["loss_4"]),
+    number=2,
+)
+
+
+def silent(video_id: str, done: int, total: int) -> None:
+    pass
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((folder / "clips").iterdir())}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare(tmp_path_factory.mktemp("data"), 2, silent, TINY)
+
+
+def test_clips_labels_and_index_agree(tiny: Path) -> None:
+    videos = sample_dataset_builder.read(tiny)
+    assert [video.video_id for video in videos] == sorted(c.video_id for c in TINY.clips())
+    assert Counter(video.reference_id for video in videos) == {"china": 3, "flower": 3}
+    for video in videos:
+        record = json.loads(video.path.with_suffix(".json").read_text())
+        assert video.mos == pytest.approx(record["mos"], rel=1e-6)
+        assert (record["height"], record["width"]) == (128, 192)
+        assert record["frames"] == {"china": 6, "flower": 5}[video.reference_id]
+        if record["distortion"] == "pristine":
+            assert video.mos > 90
+        else:
+            assert 0 <= video.mos < 90
+
+
+def test_made_again_by_one_worker_it_is_the_same_to_the_last_bit(
+    tiny: Path, tmp_path: Path
+) -> None:
+    assert contents(prepare(tmp_path, 1, silent, TINY)) == contents(tiny)
+
+
+def test_a_killed_job_is_continued(tiny: Path, tmp_path: Path) -> None:
+    half = tmp_path / "sample" / tiny.name
+    shutil.copytree(tiny / "clips", half / "clips")
+    clips = half / "clips"
+    names = [clip.video_id for clip in TINY.clips()]
+    (clips / f"{names[0]}.json").unlink()  # killed between a clip and its label
+    (clips / f"{names[4]}.mp4").unlink()
+    with (clips / f"{names[5]}.mp4").open("r+b") as file:
+        file.truncate(100)
+    (clips / f".{names[5]}.part1.mp4").write_bytes(b"left behind")
+    kept = {name: (clips / f"{name}.mp4").stat().st_mtime_ns for name in names[1:4]}
+    told: list[tuple[str, int, int]] = []
+    assert prepare(tmp_path, 2, lambda *what: told.append(what), TINY) == half
+    assert contents(half) == contents(tiny)
+    assert told[0] == ("", 3, 6)
+    assert {name for name, _, _ in told[1:]} == {names[0], names[4], names[5]}
+    assert told[-1][1:] == (6, 6)
+    assert kept == {name: (clips / f"{name}.mp4").stat().st_mtime_ns for name in kept}
+    assert len(sample_dataset_builder.read(half)) == 6
+
+
+def test_a_complete_set_is_left_alone(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("ffmpeg was started")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    told: list[tuple[str, int, int]] = []
+    assert prepare(tiny.parents[1], 2, lambda *what: told.append(what), TINY) == tiny
+    assert told == [("", 6, 6)]
+
+
+def test_an_error_names_the_clip_and_says_what_ffmpeg_said(tmp_path: Path) -> None:
+    bad = Distortion("bad", 1, 50.0, filters="no_such_filter=3")
+    recipe = Recipe((small("china"),), (bad,), number=1)
+    with pytest.raises(ffmpeg.ClipError, match=r"(?s)china__bad_1: .*no_such_filter"):
+        prepare(tmp_path, 1, silent, recipe)
+    (folder,) = (tmp_path / "sample").iterdir()
+    assert sorted(contents(folder)) == ["china__pristine.json", "china__pristine.mp4"]
+    with pytest.raises(FileNotFoundError, match="a2inet prepare"):
+        sample_dataset_builder.read(folder)
+
+
+def test_a_missing_clip_is_told(tiny: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny, copy)
+    (copy / "clips" / "china__pristine.mp4").unlink()
+    with pytest.raises(FileNotFoundError, match=r"china__pristine\.mp4 is gone"):
+        sample_dataset_builder.read(copy)
+
+
+@pytest.mark.parametrize("kind", sorted({d.name for d in DISTORTIONS}))
+def test_each_kind_is_worse_when_stronger(kind: str, tiny: Path, tmp_path: Path) -> None:
+    grades = [d for d in DISTORTIONS if d.name == kind]
+    pristine = tiny / "clips" / "china__pristine.mp4"
+    labels = []
+    for distortion in (grades[0], grades[-1]):
+        output = tmp_path / f"{distortion.label}.mp4"
+        args = (distortion.label, distortion, (128, 192), 5, pristine, tmp_path, output)
+        distortions.make_distorted(*args)
+        label, frames = ffmpeg.vmaf(distortion.label, output, pristine, tmp_path)
+        assert frames == 6
+        labels.append(label)
+    assert labels[0] > labels[1] + 5
+
+
+def test_a_shot_is_cut_to_the_frame(tmp_path: Path) -> None:
+    grey = np.repeat(np.arange(0, 250, 25, dtype=np.uint8), 48 * 64)  # frame n is of grey 25 n
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", "64x48", "-i", "pipe:0"]
+    film = tmp_path / "film.mkv"
+    ffmpeg.convert("film", raw, "", ("-c:v", "ffv1"), film, grey.tobytes())
+    shot = Shot("shot", sources.File("none", "film.mkv", ""), 24, 32, 3, 7)
+    sources.make_pristine(shot, film, tmp_path / "shot.mp4")
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(tmp_path / "shot.mp4")]
+    command += ["-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    shown = subprocess.run(command, capture_output=True, check=True).stdout
+    seen = np.frombuffer(shown, np.uint8).reshape(-1, 24, 32).mean(axis=(1, 2))
+    np.testing.assert_allclose(seen, [75, 100, 125, 150], atol=3)
+    assert shot.frames == 4
+
+
+def test_lost_slices_leave_every_picture_its_first() -> None:
+    start = b"\x00\x00\x01"
+    header, idr = b"\x67abc", b"\x65\x20rest"  # parameter set; a later slice of an IDR picture
+    first, later = b"\x41\x9afirst", b"\x41\x2alater"
+    stream = start.join([b"\x00", header, idr, first, later, later, first, later])
+    kept = start.join([b"\x00", header, idr, first, first])
+    rng = np.random.default_rng(0)
+    assert distortions.drop_slices(stream, 1.0, rng) == kept
+    assert distortions.drop_slices(stream, 0.0, rng) == stream
+
+
+def test_the_full_recipe_is_spread_and_balanced() -> None:
+    recipe = Recipe()
+    clips = recipe.clips()
+    assert len({clip.video_id for clip in clips}) == len(clips) == 23 * 13
+    used = Counter(clip.distortion.label for clip in clips if clip.distortion)
+    assert set(used) == {d.label for d in DISTORTIONS}
+    for name in BY_NAME:
+        usual = sorted(c.distortion.vmaf for c in clips if c.source.name == name and c.distortion)
+        assert len(usual) == 12
+        assert np.diff(usual).max() <= 18
+        assert usual[0] < 20
+        assert usual[-1] > 88
+    assert recipe.clips() == clips
+    assert replace(recipe, seed=1).clips() != clips
+    with pytest.raises(ValueError, match="cannot draw 4"):
+        draw(TINY.distortions, 1, 4, 0)
+
+
+def test_the_fingerprint_tells_recipes_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = [replace(TINY, seed=1), replace(TINY, number=1), replace(TINY, sources=SOURCES[:2])]
+    other.append(
+        replace(TINY, distortions=(*TINY.distortions[:2], replace(BY_LABEL["loss_4"], lost=0.2)))
+    )
+    prints = {recipe.fingerprint() for recipe in (TINY, *other)}
+    monkeypatch.setattr(ffmpeg, "version", lambda: "another")
+    assert len(prints | {TINY.fingerprint()}) == 6
+    assert TINY.fingerprint() not in prints
+
+
+@pytest.mark.parametrize(
+    "photo", [s for s in SOURCES if isinstance(s, Photo)], ids=lambda p: p.name
+)
+def test_the_camera_moves_gently_and_only_shrinks(photo: Photo) -> None:
+    boxes = sources.windows(photo)
+    assert boxes.shape == (sources.FRAMES, 4)
+    assert photo.height % 2 == photo.width % 2 == 0
+    scale = (boxes[:, 2] - boxes[:, 0]) / photo.width
+    assert scale.min() >= 1.0
+    np.testing.assert_allclose((boxes[:, 3] - boxes[:, 1]) / photo.height, scale)
+    moves = np.abs(np.diff(boxes, axis=0)).max(axis=1) / scale[1:]
+    assert 0.5 < moves.max() < 8.0
+    if "==" not in photo.file.package:
+        with Image.open(sources.locate([photo])[photo.file]) as picture:
+            width, height = picture.size
+        assert boxes[:, :2].min() >= 0
+        assert boxes[:, 2].max() <= width
+        assert boxes[:, 3].max() <= height
+
+
+def test_another_picture_in_an_installed_package_is_refused() -> None:
+    photo = small("china")
+    changed = replace(photo, file=replace(photo.file, sha256="0" * 64))
+    with pytest.raises(package_files.PackageFileError, match=r"china\.jpg"):
+        sources.locate([changed])
+
+
+@pytest.mark.network
+def test_every_source_makes_a_pristine_clip(tmp_path: Path) -> None:
+    files = sources.locate(SOURCES)
+    for source in SOURCES:
+        output = tmp_path / f"{source.name}.mp4"
+        sources.make_pristine(source, files[source.file], output)
+        label, frames = ffmpeg.vmaf(source.name, output, output, tmp_path)
+        assert (frames, label > 95) == (sources.FRAMES, True)
+
+
+def test_names_and_missing_sets(tmp_path: Path) -> None:
+    for use in (
+        lambda: index.load("no_set", tmp_path),
+        lambda: index.prepare("no_set", tmp_path, silent),
+        lambda: index.label("no_set"),
+    ):
+        with pytest.raises(ValueError, match="no_set"):
+            use()
+    with pytest.raises(FileNotFoundError, match="a2inet prepare"):
+        index.load("sample", tmp_path)
+    assert index.label("sample")[0] == "VMAF"
+
+
+def test_importing_the_index_is_light() -> None:
+    code = "import sys, a2inet_jax.datasets.index; sys.exit('tensorflow_datasets' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
