@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.")
@@ -74,20 +74,19 @@ def main(arguments: Sequence[str]) -> int:
     name = arguments[1] if len(arguments) > 1 else ""
     if name not in COMMANDS:
         raise app.UsageError(f"no command {name!r}: {', '.join(COMMANDS)}")
+    verbose = flags.FLAGS.verbosity >= 1
+    if not verbose:
+        logging.set_verbosity(logging.WARNING)  # TFDS and JAX tell a lot
     try:
         return COMMANDS[name](arguments[2:])
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         return 130
     except (OSError, ValueError, RuntimeError) as error:
-        if _verbose():
+        if verbose:
             raise
         print(f"a2inet {name}: {error}\n(--verbosity=1 shows where)", file=sys.stderr)
         return 1
-
-
-def _verbose() -> bool:
-    return flags.FLAGS.verbosity >= 1
 
 
 def run() -> None:

@@ -21,6 +21,7 @@ from tests.clips import Clips, ffmpeg_frames
 FR = Sampling()
 
 
+# Shapes for which the network was traced: jit compiles after tracing, and not without.
 traced: list[tuple[int, ...]] = []
 
 
@@ -114,11 +115,13 @@ def test_the_chunk_does_not_matter(clips: Clips) -> None:
 def test_one_compilation_for_each_frame_size(clips: Clips) -> None:
     with extractor(chunk=8) as extract:
         traced.clear()
-        for name in ("h264.mp4", "one_frame.mp4", "two_frames.mp4", "black.mp4"):
+        extract.extract(clips["h264.mp4"], "v")
+        once = len(traced)
+        for name in ("one_frame.mp4", "two_frames.mp4", "black.mp4"):
             extract.extract(clips[name], name)
-        assert traced == [(8, 80, 128, 3)] * 2  # once for each stream
+        assert once == len(traced) > 0
         extract.extract(clips["rotate90.mp4"], "v")
-        assert traced[2:] == [(8, 128, 80, 3)] * 2
+        assert len(traced) == 2 * once
 
 
 def test_preprocessed_mode(clips: Clips) -> None:
