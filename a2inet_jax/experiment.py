@@ -245,9 +245,9 @@ def _videos(config: Config) -> list[Video]:
 
 
 def _store(config: Config, extractor: Extractor) -> Store:
-    fingerprint = extractor.recipe.fingerprint()
-    folder = Path(config["data"]["folder"]) / "features" / f"{config['data']['name']}-{fingerprint}"
-    return Store(folder, extractor.recipe)
+    name = config["data"]["name"]
+    versions = f"{name}-{index.version(name)}-{extractor.recipe.fingerprint()}"
+    return Store(Path(config["data"]["folder"]) / "features" / versions, extractor.recipe)
 
 
 def _features(config: Config, videos: Sequence[Video]) -> tuple[Features, dict[str, Any]]:

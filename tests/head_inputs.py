@@ -1,5 +1,6 @@
 """Small batches and parameters for the tests of the model."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,13 +31,20 @@ def batch(
     return streams, mask
 
 
-def apply(module: nn.Module, params: Any, *inputs: Any, **options: Any) -> Any:
+def apply(module: nn.Module, params: Any, *inputs: Any, mutable: Any = False) -> Any:
     """What the module makes of the inputs."""
-    return module.apply({"params": params}, *inputs, **options)
+    return module.apply({"params": params}, *inputs, mutable=mutable)
 
 
-def parameters(model: nn.Module, *inputs: Any, seed: int = 0) -> Any:
-    """float64 parameters shaped for the model, biases included: none is zero."""
+# The arrays are tiny: most of the time would go into optimising the compiled programs.
+quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+run = quick_jit(apply, static_argnums=0, static_argnames="mutable")
+
+
+def parameters(model: nn.Module, *inputs: Any, dtype: Any = np.float64) -> Any:
+    """Random parameters shaped for the model, biases included: none is zero."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: rng.normal(0, leaf.shape[0] ** -0.5 / 1.5, leaf.shape), shapes)
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda leaf: rng.normal(0, leaf.shape[0] ** -0.5 / 1.5, leaf.shape).astype(dtype), shapes
+    )

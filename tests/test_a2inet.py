@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.vsfa import VSFA
 from tests import reference_head as reference
-from tests.head_inputs import GARBAGE, WIDTHS, apply, batch, parameters, videos
+from tests.head_inputs import GARBAGE, WIDTHS, apply, batch, parameters, quick_jit, run, videos
 
 FRAMES = 26  # longer than two windows of the temporal pooling
 
@@ -44,12 +44,7 @@ def params_of(name: str) -> Any:
         return parameters(HEADS[name][0], *batch(videos([2]), 2))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def scores(name: str, params: Any, streams: Any, mask: Any) -> Any:
-    return apply(HEADS[name][0], params, streams, mask)
-
-
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(quick_jit, static_argnums=0)
 @functools.partial(jax.grad, argnums=(1, 2))
 def gradients(
     name: str, params: Any, streams: Any, mask: Any, weight_B: Any, weight_BxT: Any
@@ -72,7 +67,7 @@ def test_scores_are_those_of_the_equations_whatever_the_padding(
     clips = videos(lengths, seed)
     streams, mask = batch(clips, FRAMES, garbage)
     with jax.enable_x64(True):
-        out = jax.tree.map(np.asarray, scores(name, params_of(name), streams, mask))
+        out = jax.device_get(run(HEADS[name][0], params_of(name), streams, mask))
     for b, clip in enumerate(clips):
         score, q = HEADS[name][1](clip, params_of(name))
         np.testing.assert_allclose(out.score[b], score, rtol=1e-6, atol=1e-12)
@@ -83,8 +78,8 @@ def test_scores_are_those_of_the_equations_whatever_the_padding(
 @pytest.mark.parametrize("name", HEADS)
 @settings(deadline=None, max_examples=15)
 @given(
-    # Few lengths, as each one alone is compiled: one frame, two, τ − 1, τ, the whole batch's.
-    lengths=st.lists(st.sampled_from([1, 2, 11, 12, FRAMES]), min_size=3, max_size=3),
+    # Few lengths, as each one alone is compiled.
+    lengths=st.lists(st.sampled_from([1, 5, 12, FRAMES]), min_size=3, max_size=3),
     garbage=st.sampled_from(GARBAGE),
     seed=st.integers(0, 2**16),
 )
@@ -96,13 +91,14 @@ def test_gradients_are_those_of_each_video_alone(
     weight_B, weight_BxT = rng.normal(size=3), rng.normal(size=(3, FRAMES))
     close = functools.partial(np.testing.assert_allclose, rtol=1e-9, atol=1e-11)
     with jax.enable_x64(True):
-        of_params, of_streams = gradients(
-            name, params, *batch(clips, FRAMES, garbage), weight_B, weight_BxT
+        of_params, of_streams = jax.device_get(
+            gradients(name, params, *batch(clips, FRAMES, garbage), weight_B, weight_BxT)
         )
         total = jax.tree.map(np.zeros_like, params)
         for b, (clip, n) in enumerate(zip(clips, lengths)):
-            alone, alone_streams = gradients(
-                name, params, *batch([clip], n), weight_B[b : b + 1], weight_BxT[b : b + 1, :n]
+            weights = weight_B[b : b + 1], weight_BxT[b : b + 1, :n]
+            alone, alone_streams = jax.device_get(
+                gradients(name, params, *batch([clip], n), *weights)
             )
             total = jax.tree.map(np.add, total, alone)
             for x, y in zip(of_streams, alone_streams):
@@ -129,7 +125,7 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
         )
 
     with jax.enable_x64(True):
-        slope, _ = gradients(name, params, streams, mask, weight_B, weight_BxT)
+        slope, _ = jax.device_get(gradients(name, params, streams, mask, weight_B, weight_BxT))
     along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.sum(g * d), slope, direction)))
     difference = (value(1e-6) - value(-1e-6)) / 2e-6
     np.testing.assert_allclose(along, difference, rtol=1e-6)
@@ -141,7 +137,7 @@ def test_low_precision_stays_near_and_scores_in_float32(dtype: str) -> None:
     streams, mask = batch(clips, 20)
     halves = tuple(stream.astype(np.float16) for stream in streams)
     params = jax.tree.map(np.float32, params_of("cagi, time"))
-    out = apply(small(dtype=dtype), params, halves, mask)
+    out = run(small(dtype=dtype), params, halves, mask)
     assert out.score.dtype == out.frame_scores.dtype == jnp.float32
     expected = [reference.a2inet(clip, params_of("cagi, time"))[0] for clip in clips]
     atol = {"float32": 2e-3, "bfloat16": 5e-2}[dtype]  # float16 inputs alone cost 1e-3
@@ -154,13 +150,13 @@ def test_still_and_missing_videos_have_finite_scores_and_gradients(fusion: str) 
     model = small(fusion=fusion)
     streams = tuple(jnp.full((3, 5, width), 0.1) for width in WIDTHS)
     mask = jnp.arange(5)[None, :] < jnp.asarray([[5], [1], [0]])
-    params = model.init(jax.random.key(0), streams, mask)["params"]
+    params = parameters(model, streams, mask, dtype=np.float32)
 
     def total(params: Any, streams: Any) -> jax.Array:
         return apply(model, params, streams, mask).score.sum()
 
-    assert apply(model, params, streams, mask).score[2] == 0
-    found = jax.grad(total, argnums=(0, 1))(params, streams)
+    assert run(model, params, streams, mask).score[2] == 0
+    found = quick_jit(jax.grad(total, argnums=(0, 1)))(params, streams)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from a2inet_jax.model.attention import GlobalSelfAttention
 from tests import reference_head as reference
-from tests.head_inputs import apply, parameters
+from tests.head_inputs import apply, parameters, quick_jit, run
 
 
 def test_attention_is_eq_5_over_a_videos_own_frames() -> None:
@@ -15,7 +15,7 @@ def test_attention_is_eq_5_over_a_videos_own_frames() -> None:
     with jax.enable_x64(True):
         module = GlobalSelfAttention(dtype=jnp.float64)
         params = parameters(module, x, mask)
-        out, state = apply(module, params, x, mask, mutable="intermediates")
+        out, state = run(module, params, x, mask, mutable="intermediates")
     maps = np.asarray(state["intermediates"]["attention"][0])
     np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-12)
     assert np.all(maps[~np.broadcast_to(mask[:, None, :], maps.shape)] == 0)
@@ -29,8 +29,10 @@ def test_attention_is_eq_5_over_a_videos_own_frames() -> None:
 def test_a_row_without_frames_is_finite() -> None:
     x, mask = jnp.ones((1, 3, 4)), jnp.zeros((1, 3), bool)
     module = GlobalSelfAttention()
-    params = module.init(jax.random.key(0), x, mask)["params"]
-    value, gradient = jax.value_and_grad(lambda x: apply(module, params, x, mask).sum())(x)
+    params = parameters(module, x, mask, dtype=np.float32)
+    value, gradient = quick_jit(jax.value_and_grad(lambda x: apply(module, params, x, mask).sum()))(
+        x
+    )
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
 
@@ -38,6 +40,6 @@ def test_a_row_without_frames_is_finite() -> None:
 def test_bfloat16_has_its_softmax_in_float32() -> None:
     x, mask = jnp.ones((1, 3, 4)), jnp.ones((1, 3), bool)
     module = GlobalSelfAttention(dtype=jnp.bfloat16)
-    params = module.init(jax.random.key(0), x, mask)["params"]
-    _, state = apply(module, params, x, mask, mutable="intermediates")
+    params = parameters(module, x, mask, dtype=np.float32)
+    _, state = run(module, params, x, mask, mutable="intermediates")
     assert state["intermediates"]["attention"][0].dtype == jnp.float32

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.training_inputs import make_features
 
 from a2inet_jax.training.batches import Features, batches, epoch_batches
+from tests.training_inputs import make_features
 
 
 def test_pack_pads_with_zeros_and_masks() -> None:

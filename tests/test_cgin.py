@@ -7,7 +7,7 @@ import pytest
 
 from a2inet_jax.model.cgin import CGIN, FGIN, NormAxis, normalize
 from tests import reference_head as reference
-from tests.head_inputs import apply, parameters
+from tests.head_inputs import apply, parameters, quick_jit, run
 
 
 @pytest.mark.parametrize("norm_axis", ["time", "channel"])
@@ -19,7 +19,7 @@ def test_cgin_is_eq_4(norm_axis: NormAxis, frames: int) -> None:
     with jax.enable_x64(True):
         module = CGIN(norm_axis, dtype=jnp.float64)
         params = parameters(module, quality, semantic, mask)
-        out = apply(module, params, quality, semantic, mask)
+        out = run(module, params, quality, semantic, mask)
     expected = reference.cgin(quality[0], semantic[0], params, norm_axis)
     np.testing.assert_allclose(out[0], expected, rtol=1e-10)
 
@@ -28,8 +28,8 @@ def test_gamma_1_is_what_divides_eq_3_from_eq_2() -> None:
     rng = np.random.default_rng(0)
     x, y = jnp.asarray(rng.normal(size=(2, 1, 6, 4)), jnp.float32)
     mask = jnp.ones((1, 6), bool)
-    params = FGIN().init(jax.random.key(0), x, y, mask)["params"]
-    difference = apply(FGIN(gamma_1=1.0), params, x, y, mask) - apply(FGIN(), params, x, y, mask)
+    params = parameters(FGIN(), x, y, mask, dtype=np.float32)
+    difference = run(FGIN(gamma_1=1.0), params, x, y, mask) - run(FGIN(), params, x, y, mask)
     np.testing.assert_allclose(difference, normalize(x, mask, "time"), atol=1e-6)
 
 
@@ -47,14 +47,14 @@ def test_constant_streams_are_finite_and_so_is_their_gradient(
     x = jnp.full((1, 7, 4), 0.1)
     mask = jnp.arange(7)[None, :] < frames
     module = CGIN(norm_axis)
-    params = module.init(jax.random.key(0), x, x, mask)["params"]
+    params = parameters(module, x, x, mask, dtype=np.float32)
 
     def total(params: Any, quality: jax.Array, semantic: jax.Array) -> jax.Array:
         return jnp.sum(
             jnp.where(mask[:, :, None], apply(module, params, quality, semantic, mask), 0)
         )
 
-    value, gradients = jax.value_and_grad(total, argnums=(0, 1, 2))(params, x, 2 * x)
+    value, gradients = quick_jit(jax.value_and_grad(total, argnums=(0, 1, 2)))(params, x, 2 * x)
     assert np.isfinite(value)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 

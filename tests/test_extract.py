@@ -221,6 +221,25 @@ def test_a_job_that_was_stopped_goes_on(clips: Clips, tmp_path: Path) -> None:
         assert same(again.read(video.video_id), straight.read(video.video_id))
 
 
+def test_replaced_videos_and_damaged_files_are_extracted_again(
+    clips: Clips, tmp_path: Path
+) -> None:
+    path = tmp_path / "v.mp4"
+    video = Video("v", path, 1.0, "v")
+    with extractor() as extract:
+        store = Store(tmp_path / "store", extract.recipe)
+        for name, frames in (("h264.mp4", 25), ("two_frames.mp4", 2)):
+            path.write_bytes(clips[name].read_bytes())
+            assert extract_all([video], extract, store, ignore) == []
+            assert len(store.read("v").quality) == frames
+        store.path("v").write_bytes(b"damaged")
+        assert extract_all([video], extract, store, ignore) == []
+        assert len(store.read("v").quality) == 2
+        path.unlink()
+        assert extract_all([video], extract, store, ignore) == []
+    assert len(store.read("v").quality) == 2
+
+
 def test_a_store_of_another_recipe_is_refused(clips: Clips, tmp_path: Path) -> None:
     with extractor() as extract, extractor(Sampling(frames=3)) as other:
         store = Store(tmp_path, other.recipe)

@@ -64,7 +64,7 @@ def test_a_bad_file_does_not_end_the_process(
     for name in ("text.mp4", "damaged_index.mp4", "jpeg.mp4"):
         with pytest.raises(VideoError, match=r"can.t be decoded|can be decoded"):
             reader.open(clips[name])
-    with pytest.raises(VideoError, match=r"frame .* can't be decoded"):
+    with pytest.raises(VideoError, match="can't be decoded near frame"):
         list(reader.read(clips["damaged_frames.mp4"], np.arange(25), chunk=2))
     check_it_still_reads(reader, clips["large.mp4"])
     assert child(reader) == pid

@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tests.training_inputs import MeanPooling, make_features
 
 from a2inet_jax.training import batches, state, step
 from a2inet_jax.training.settings import Settings
 from a2inet_jax.training.state import TrainState
+from tests.training_inputs import MeanPooling, make_features
 
 
 def rates(settings: Settings, steps: int = 100) -> np.ndarray:

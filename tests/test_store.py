@@ -55,10 +55,11 @@ def test_every_field_changes_the_fingerprint() -> None:
 def test_what_is_written_is_read(tmp_path: Path, video_id: str) -> None:
     store = Store(tmp_path / "new" / "store", RECIPE)
     assert store.missing([video_id]) == [video_id]
-    store.write(video_id, features())
+    store.write(video_id, features(), 1000)
     assert store.path(video_id).parent == store.folder
     assert_equal(store.read(video_id), features())
     assert store.missing(["other", video_id]) == ["other"]
+    assert store.source_bytes(video_id) == 1000
     assert [record.video_id for record in store.manifest()] == [video_id]
 
 
@@ -66,10 +67,10 @@ def test_equal_records_are_equal_files(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     contents = set()
     for _ in range(5):
-        store.write("v", features())
+        store.write("v", features(), 1000)
         contents.add(store.path("v").read_bytes())
     assert len(contents) == 1
-    store.write("v", features(seed=1))
+    store.write("v", features(seed=1), 1000)
     assert_equal(store.read("v"), features(seed=1))
 
 
@@ -77,7 +78,7 @@ def test_manifest_is_what_is_there(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     assert store.manifest() == []
     for name, frames in (("b", 7), ("a", 1)):
-        store.write(name, features(frames=frames))
+        store.write(name, features(frames=frames), 1000)
     records = store.manifest()
     assert [(record.video_id, record.frames) for record in records] == [("a", 1), ("b", 7)]
     assert all(record.size == record.path.stat().st_size for record in records)
@@ -86,7 +87,7 @@ def test_manifest_is_what_is_there(tmp_path: Path) -> None:
 
 
 def test_another_recipe_is_refused_with_both_named(tmp_path: Path) -> None:
-    Store(tmp_path, RECIPE).write("v", features())
+    Store(tmp_path, RECIPE).write("v", features(), 1000)
     other = dataclasses.replace(RECIPE, semantic="worse")
     with pytest.raises(StoreError, match="semantic: worse here, better there") as caught:
         Store(tmp_path, other)
@@ -102,7 +103,7 @@ def test_another_recipe_is_refused_with_both_named(tmp_path: Path) -> None:
 
 def test_another_videos_file_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
-    store.write("v", features())
+    store.write("v", features(), 1000)
     store.path("v").rename(store.path("w"))
     with pytest.raises(StoreError, match="'v', not of 'w'"):
         store.read("w")
@@ -112,7 +113,7 @@ def test_missing_and_damaged_files_say_what_to_do(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     with pytest.raises(FileNotFoundError, match="a2inet extract"):
         store.read("v")
-    store.write("v", features())
+    store.write("v", features(), 1000)
     whole = store.path("v").read_bytes()
     for content in (b"", whole[:-1], whole[: len(whole) // 2], b"x" * 100):
         store.path("v").write_bytes(content)
@@ -128,13 +129,13 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
-            store.write("v", features())
+            store.write("v", features(), 1000)
     assert list(tmp_path.iterdir()) == []
-    store.write("v", features())
+    store.write("v", features(), 1000)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
-            store.write("v", features(seed=1))
+            store.write("v", features(seed=1), 1000)
     assert_equal(store.read("v"), features())
 
 
@@ -149,7 +150,7 @@ recipe = Recipe.from_json(sys.argv[2])
 os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 rows = np.zeros((5, 6), np.float16)
 record = VideoFeatures(rows, rows, np.arange(5, dtype=np.int32), np.zeros(5))
-Store(Path(sys.argv[1]), recipe).write("v", record)
+Store(Path(sys.argv[1]), recipe).write("v", record, 1000)
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path), RECIPE.to_json()])
     assert done.returncode == -9
@@ -157,5 +158,5 @@ Store(Path(sys.argv[1]), recipe).write("v", record)
     store = Store(tmp_path, RECIPE)
     assert store.missing(["v"]) == ["v"]
     assert store.manifest() == []
-    store.write("v", features())
+    store.write("v", features(), 1000)
     assert_equal(store.read("v"), features())

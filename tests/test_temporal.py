@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from a2inet_jax.model.temporal import GRU, TemporalNetwork, subjective_pooling
 from tests import reference_head as reference
-from tests.head_inputs import apply, parameters
+from tests.head_inputs import parameters, quick_jit, run
 
 
 def torch_gru(
@@ -38,7 +38,7 @@ def test_gru_has_torchs_equations(frames: int) -> None:
         "recurrent_bias": b_hh[2 * hidden :],
     }
     with jax.enable_x64(True):
-        states = apply(GRU(hidden, jnp.float64), params, x)
+        states = run(GRU(hidden, jnp.float64), params, x)
     for b in range(2):
         np.testing.assert_allclose(states[b], torch_gru(x[b], w_ih, w_hh, b_ih, b_hh), rtol=1e-10)
 
@@ -52,8 +52,11 @@ def test_gru_starts_within_torchs_range() -> None:
 def test_gru_state_is_float32_under_bfloat16() -> None:
     x = jnp.ones((1, 2, 3), jnp.bfloat16)
     module = GRU(hidden=4, dtype=jnp.bfloat16)
-    params = module.init(jax.random.key(0), x)["params"]
-    assert apply(module, params, x).dtype == jnp.float32
+    params = parameters(module, x, dtype=np.float32)
+    assert run(module, params, x).dtype == jnp.float32
+
+
+pool = quick_jit(subjective_pooling, static_argnums=(2, 3))
 
 
 @settings(deadline=None, max_examples=60)
@@ -78,22 +81,19 @@ def test_pooling_is_the_formula_frame_by_frame(
     np.testing.assert_array_equal(pooled[0, length:], 0)
 
 
-pool = jax.jit(subjective_pooling, static_argnums=(2, 3))
-
-
 def test_beta_weighs_the_present_and_windows_hold_tau_frames() -> None:
     q, mask = jnp.asarray([[1.0, 3.0, 2.0, 5.0]]), jnp.ones((1, 4), bool)
-    np.testing.assert_allclose(subjective_pooling(q, mask, 2, 0.0), [[1, 1, 2, 2]])  # memory
+    np.testing.assert_allclose(pool(q, mask, 2, 0.0), [[1, 1, 2, 2]])  # memory
     near = 1 / (1 + np.exp(-2.0))  # weight of 1 beside 3
-    present = subjective_pooling(q, mask, 2, 1.0)
+    present = pool(q, mask, 2, 1.0)
     np.testing.assert_allclose(present[0, 0], 1 * near + 3 * (1 - near), rtol=1e-6)
     np.testing.assert_allclose(present[0, 3], 5)
 
 
 def test_scores_far_from_zero_do_not_overflow() -> None:
     q, mask = jnp.full((1, 20), -500.0), jnp.ones((1, 20), bool)
-    np.testing.assert_allclose(subjective_pooling(q, mask), q, rtol=1e-6)
-    np.testing.assert_allclose(subjective_pooling(-q, mask), -q, rtol=1e-6)
+    np.testing.assert_allclose(pool(q, mask), q, rtol=1e-6)
+    np.testing.assert_allclose(pool(-q, mask), -q, rtol=1e-6)
 
 
 def test_a_video_score_is_the_mean_of_its_pooled_frames() -> None:
@@ -102,10 +102,9 @@ def test_a_video_score_is_the_mean_of_its_pooled_frames() -> None:
     with jax.enable_x64(True):
         module = TemporalNetwork(neck=5, hidden=4, dtype=jnp.float64)
         params = parameters(module, x, mask)
-        out = apply(module, params, x, mask)
-        bare = jax.tree.map(np.asarray, out)
+        out = jax.device_get(run(module, params, x, mask))
     for b, n in enumerate((15, 4)):
         score, q = reference.temporal_network(x[b, :n], params, 12, 0.5)
-        np.testing.assert_allclose(bare.score[b], score, rtol=1e-10)
-        np.testing.assert_allclose(bare.frame_scores[b, :n], q, rtol=1e-10)
-        np.testing.assert_array_equal(bare.frame_scores[b, n:], 0)
+        np.testing.assert_allclose(out.score[b], score, rtol=1e-10)
+        np.testing.assert_allclose(out.frame_scores[b, :n], q, rtol=1e-10)
+        np.testing.assert_array_equal(out.frame_scores[b, n:], 0)

@@ -60,6 +60,14 @@ def label(name: str) -> tuple[str, str]:
     return LABELS[name]
 
 
+def version(name: str) -> str:
+    """What the videos of a data set are a version of: features of one version don't serve another."""
+    _check(name)
+    from a2inet_jax.datasets.sample.recipe import Recipe
+
+    return Recipe().fingerprint()
+
+
 def _check(name: str) -> None:
     if name not in LABELS:
         raise ValueError(f"no data set {name!r}: known are {', '.join(LABELS)}")

@@ -14,7 +14,7 @@ from a2inet_jax.backbones.conversion import Params
 from a2inet_jax.backbones.table import Backbone, frame_features
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.features.recipe import Recipe
-from a2inet_jax.features.store import Store, VideoFeatures
+from a2inet_jax.features.store import Store, StoreError, VideoFeatures
 from a2inet_jax.video.decode import VideoError, VideoInfo
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.resize import resize_short_side
@@ -172,7 +172,8 @@ def extract_all(
 ) -> list[Failure]:
     """Extract the features that a store lacks. A video that fails is listed, and the rest goes on.
 
-    What is in the store is left as it is, so that a job that was killed goes on where it was.
+    What is in the store is left as it is, so that a job that was killed goes on where it was; unless it is
+    damaged, or the video's file is another by its size. Features of videos that are gone are kept.
 
     Args:
       videos: all videos of the data set.
@@ -192,18 +193,27 @@ def extract_all(
             f"the extractor and {store.folder} differ: {extractor.recipe.differences(store.recipe)}"
         )
     missing = set(store.missing(video.video_id for video in videos))
-    todo = [video for video in videos if video.video_id in missing]
+    todo = [video for video in videos if video.video_id in missing or not _is_current(video, store)]
     done = len(videos) - len(todo)
     on_progress("", done, len(videos))
     failures = []
     for video in todo:
         try:
-            store.write(video.video_id, extractor.extract(video.path, video.video_id))
+            features = extractor.extract(video.path, video.video_id)
+            store.write(video.video_id, features, video.path.stat().st_size)
         except VideoError as error:
             failures.append(Failure(video.video_id, video.path, error.reason))
         done += 1
         on_progress(video.video_id, done, len(videos))
     return failures
+
+
+def _is_current(video: Video, store: Store) -> bool:
+    try:
+        source_bytes = store.source_bytes(video.video_id)
+    except StoreError:
+        return False
+    return not video.path.exists() or video.path.stat().st_size == source_bytes
 
 
 def _quality(

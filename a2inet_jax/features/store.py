@@ -72,24 +72,31 @@ class Store:
         self._ending = f".{recipe.fingerprint()}{_SUFFIX}"
         for path in sorted(folder.glob(f"*{_SUFFIX}")):
             if not path.name.endswith(self._ending):
-                self._check_recipe(path, _header(path)[1])
+                self._check_recipe(path, _header(path).recipe)
 
     def path(self, video_id: str) -> Path:
         """Where a video's features are, or will be: video id (URL-quoted) and recipe make the name."""
         return self.folder / (urllib.parse.quote(video_id, safe="") + self._ending)
 
-    def write(self, video_id: str, features: VideoFeatures) -> None:
+    def write(self, video_id: str, features: VideoFeatures, source_bytes: int) -> None:
         """Put a video's features in place, whole, over what may be there.
 
         Args:
           video_id: name of the video.
           features: of this store's recipe.
+          source_bytes: size of the video file, by which another file of the same name is told.
 
         Raises:
           OSError: the folder can't be written or the disk is full; nothing half-written is left.
         """
         # One key: the library writes several in any order, and equal records should be equal files.
-        header = json.dumps({"video_id": video_id, "recipe": self.recipe.to_json()})
+        header = json.dumps(
+            {
+                "video_id": video_id,
+                "recipe": self.recipe.to_json(),
+                "source_bytes": source_bytes,
+            }
+        )
         content = save(
             {name: np.ascontiguousarray(getattr(features, name)) for name in _FIELDS},
             metadata={"record": header},
@@ -119,10 +126,12 @@ class Store:
         path = self.path(video_id)
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: run `a2inet extract` to make it")
-        written_id, recipe = _header(path)
-        self._check_recipe(path, recipe)
-        if written_id != video_id:
-            raise StoreError(f"{path} holds the features of {written_id!r}, not of {video_id!r}")
+        header = _header(path)
+        self._check_recipe(path, header.recipe)
+        if header.video_id != video_id:
+            raise StoreError(
+                f"{path} holds the features of {header.video_id!r}, not of {video_id!r}"
+            )
         tensors = load_file(path)
         return VideoFeatures(**{name: tensors[name] for name in _FIELDS})
 
@@ -130,6 +139,17 @@ class Store:
         """Those videos, in the order given, that have no features here yet."""
         present = {path.name for path in self._paths()}
         return [video_id for video_id in video_ids if self.path(video_id).name not in present]
+
+    def source_bytes(self, video_id: str) -> int:
+        """Size of the video file that the features on disk were made from.
+
+        Args:
+          video_id: name of a video that isn't missing.
+
+        Raises:
+          StoreError: the file is damaged.
+        """
+        return _header(self.path(video_id)).source_bytes
 
     def manifest(self) -> list[Record]:
         """What the folder holds, by looking at every file's header; sorted by video id.
@@ -139,11 +159,11 @@ class Store:
         """
         records = []
         for path in self._paths():
-            video_id, recipe = _header(path)
-            self._check_recipe(path, recipe)
+            header = _header(path)
+            self._check_recipe(path, header.recipe)
             with safe_open(path, framework="numpy") as file:
                 frames = file.get_slice("quality").get_shape()[0]
-            records.append(Record(video_id, path, frames, path.stat().st_size))
+            records.append(Record(header.video_id, path, frames, path.stat().st_size))
         return sorted(records, key=lambda record: record.video_id)
 
     def _paths(self) -> list[Path]:
@@ -160,14 +180,21 @@ class Store:
             )
 
 
-def _header(path: Path) -> tuple[str, Recipe]:
-    """Video id and recipe of a feature file."""
+@dataclass(frozen=True)
+class _Header:
+    video_id: str
+    recipe: Recipe
+    source_bytes: int
+
+
+def _header(path: Path) -> _Header:
     try:
         with safe_open(path, framework="numpy") as file:
             if not set(_FIELDS) <= set(file.keys()):
                 raise KeyError("tensors")
             record = json.loads(file.metadata()["record"])
-        return record["video_id"], Recipe.from_json(record["recipe"])
+        recipe = Recipe.from_json(record["recipe"])
+        return _Header(record["video_id"], recipe, record["source_bytes"])
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise StoreError(
             f"{path} is damaged or no feature file ({error}): remove it and run `a2inet extract`"

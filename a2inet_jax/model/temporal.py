@@ -23,7 +23,6 @@ class GRU(nn.Module):
 
     hidden: int = 32
     dtype: DTypeLike = jnp.float32
-    unroll: int = 8  # frames a turn of the loop; changes the speed only
 
     @nn.compact
     def __call__(self, x_BxTxC: jax.Array) -> jax.Array:
@@ -51,7 +50,9 @@ class GRU(nn.Module):
 
         zeros = jnp.zeros((x_BxTxC.shape[0], self.hidden), wide)
         over_time = jnp.swapaxes(from_input.astype(wide), 0, 1)
-        _, states_TxBxH = jax.lax.scan(step, zeros, over_time, unroll=self.unroll)
+        # An accelerator spends its time on starting the loop's turns; a CPU only compiles longer.
+        unroll = 1 if jax.default_backend() == "cpu" else 8
+        _, states_TxBxH = jax.lax.scan(step, zeros, over_time, unroll=unroll)
         return jnp.swapaxes(states_TxBxH, 0, 1)
 
 
@@ -79,19 +80,19 @@ def subjective_pooling(
         q', `[B, T]`, 0 in the padding. A video's score is its mean over the video's frames.
     """
 
-    def windows(x_BxT: jax.Array, offsets: range, beyond: float | bool) -> jax.Array:
-        """`[B, T, τ]`: the entries at t + offset, `beyond` where that is outside of the array."""
-        padding = ((0, 0), (max(0, -offsets[0]), max(0, offsets[-1])))
-        padded = jnp.pad(x_BxT, padding, constant_values=beyond)
-        return jnp.stack([padded[:, k : k + x_BxT.shape[1]] for k in range(tau)], axis=-1)
+    def windows(x_BxT: jax.Array, before: int, after: int, beyond: float | bool) -> jax.Array:
+        """`[B, T, τ]`: the entries from t − before to t + after, `beyond` outside of the array."""
+        padded = jnp.pad(x_BxT, ((0, 0), (before, after)), constant_values=beyond)
+        frames = x_BxT.shape[1]
+        return jnp.stack([padded[:, k : k + frames] for k in range(before + 1 + after)], axis=-1)
 
     q_BxT = jnp.where(mask_BxT, q_BxT, 0)
-    past, future = range(1 - tau, 1), range(tau)
-    memory = jnp.min(windows(q_BxT, past, jnp.inf), axis=-1)
-    present_BxTxK = windows(q_BxT, future, 0.0)
+    memory = jnp.min(windows(q_BxT, tau - 1, 0, jnp.inf), axis=-1)
+    present_BxTxK = windows(q_BxT, 0, tau - 1, 0.0)
+    valid_BxTxK = windows(mask_BxT, 0, tau - 1, False)
     # Σ q e^{−q} / Σ e^{−q} weighs by a softmax of −q, which cannot overflow; the lowest finite
     # number drops a frame.
-    logits = jnp.where(windows(mask_BxT, future, False), -present_BxTxK, jnp.finfo(q_BxT.dtype).min)
+    logits = jnp.where(valid_BxTxK, -present_BxTxK, jnp.finfo(q_BxT.dtype).min)
     present = jnp.sum(nn.softmax(logits) * present_BxTxK, axis=-1)
     return jnp.where(mask_BxT, beta * present + (1 - beta) * memory, 0)
 

@@ -30,17 +30,16 @@ class Checkpoints:
 
         Args:
             epoch: Epochs done.
-            tree: Arrays. They are copied first and may change at once.
+            tree: NumPy arrays, which nobody changes.
             record: What else belongs to it, of JSON's types.
         """
-        arrays = jax.tree.map(np.array, tree)
-        metadata = {"record": record, "checksum": _checksum(arrays)}
-        self._checkpointer.save_async(epoch, arrays, overwrite=True, custom_metadata=metadata)
+        metadata = {"record": record, "checksum": _checksum(tree)}
+        self._checkpointer.save_async(epoch, tree, custom_metadata=metadata)
 
     def load(self, like: Any) -> tuple[Any, Any] | None:
         """The latest whole checkpoint, or None if there is none.
 
-        Damaged newer ones are named in a warning and deleted.
+        Newer ones that cannot be read are named in a warning and renamed to `<epoch>.damaged`.
 
         Args:
             like: A tree of arrays with the structure, shapes and dtypes of the tree saved.
@@ -56,14 +55,18 @@ class Checkpoints:
                 if _checksum(arrays) != metadata["checksum"]:
                     raise ValueError("its checksum differs")
             except Exception as error:  # whatever a reader of damaged files may raise
-                damaged = Path(self._checkpointer.directory) / str(step)
-                reason = (str(error).splitlines() or [type(error).__name__])[0]
-                _log.warning("%s is damaged, the one before it is used: %s", damaged, reason)
-                shutil.rmtree(damaged, ignore_errors=True)
-                self._checkpointer.reload()
+                self._set_aside(Path(self._checkpointer.directory) / str(step), error)
             else:
                 return arrays, metadata["record"]
         return None
+
+    def _set_aside(self, damaged: Path, error: Exception) -> None:
+        aside = damaged.with_name(f"{damaged.name}.damaged")
+        _log.warning("%s is damaged (now %s); going on from an earlier one", damaged, aside.name)
+        _log.debug("reading it raised", exc_info=error)
+        shutil.rmtree(aside, ignore_errors=True)
+        damaged.rename(aside)
+        self._checkpointer.reload()
 
 
 @contextmanager

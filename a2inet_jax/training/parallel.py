@@ -93,7 +93,7 @@ class LocalDevices:
 
     def get(self, tree: Any) -> Any:
         """The first device's copy, to the host."""
-        return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], tree)
+        return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0, ...], tree)
 
     def train(
         self, model: nn.Module, settings: Settings, state: TrainState, data: Data, order: Order

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from a2inet_jax.training.batches import Features
@@ -58,12 +57,6 @@ def create(
     return TrainState(params, opt_state, jnp.int32(0), jnp.array(total_steps, jnp.int32))
 
 
-def _init(
-    model: nn.Module, key: jax.Array, streams: tuple[np.ndarray, ...], mask: np.ndarray
-) -> Any:
-    return _jitted_init(model, key, streams, mask)["params"]
-
-
-_jitted_init = jax.jit(
-    lambda model, key, streams, mask: model.init(key, streams, mask), static_argnums=0
+_init = jax.jit(
+    lambda model, key, streams, mask: model.init(key, streams, mask)["params"], static_argnums=0
 )

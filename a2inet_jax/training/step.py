@@ -32,7 +32,8 @@ def gradients(
         rows: Any = (outputs.score, batch.label, batch.where)
         if axis is not None:
             rows = jax.lax.all_gather(rows, axis, tiled=True)
-        result = losses.total(*rows, rank_weight)
+        score, label, where = rows
+        result = losses.total(score, label, where, rank_weight)
         return result.total, result
 
     grads, result = jax.grad(loss, has_aux=True)(params)

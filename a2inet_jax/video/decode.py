@@ -95,7 +95,10 @@ class Decoder:
         self.info = VideoInfo(len(timestamps), height, width, timestamps)
 
     def read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Decode frames.
+        """Decode frames, and with the last of them all that follow.
+
+        decord decodes ahead, as far as time permits; were the frames after the last index left alone, damage
+        among them would be found on one day and not on another.
 
         Args:
           indices: which ones, in ascending order.
@@ -104,18 +107,19 @@ class Decoder:
           [height, width, 3] uint8 RGB for each index.
 
         Raises:
-          VideoError: a frame up to the last index can't be decoded, or doesn't exist.
+          VideoError: a frame can't be decoded or doesn't exist, or the frames' size changes.
         """
         if not 0 <= indices[0] <= indices[-1] < self.info.frames:
             raise VideoError(self.path, f"has {self.info.frames} frames, asked for {indices[-1]}")
         if indices[0] < self._decoded - 1:
             self._rewind()
-        for index in indices:
-            while self._decoded <= index:
-                self._advance()
+        for number, index in enumerate(indices, start=1):
+            self._advance_to(index)
             frame = self._frame.asnumpy()
             if frame.shape != (self.info.height, self.info.width, 3):
                 raise VideoError(self.path, f"changes its frame size at frame {index}")
+            if number == len(indices):
+                self._advance_to(self.info.frames - 1)
             yield frame
 
     def _rewind(self) -> None:
@@ -142,6 +146,10 @@ class Decoder:
                 self.path, f"holds no video that can be decoded ({_brief(error)})"
             ) from None
 
+    def _advance_to(self, index: int) -> None:
+        while self._decoded <= index:
+            self._advance()
+
     def _advance(self) -> None:
         try:
             self._frame = self._reader.next()
@@ -149,7 +157,7 @@ class Decoder:
             raise VideoError(self.path, f"ends after {self._decoded} frames") from None
         except self._failures as error:
             raise VideoError(
-                self.path, f"frame {self._decoded} can't be decoded ({_brief(error)})"
+                self.path, f"can't be decoded near frame {self._decoded} ({_brief(error)})"
             ) from None
         self._decoded += 1
 

@@ -177,9 +177,11 @@ class Reader:
         assert self._socket is not None
         self._socket.close()
         self._socket = None
-        # One that ended by itself keeps its exit status.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        # Once its status was read (`poll` does), its id may be another process's.
+        if self._process.returncode is None:
+            # A process that just ended and was not waited for: macOS refuses, Linux takes it.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         status = self._process.wait()
         self._process = None
         self._unfinished = False

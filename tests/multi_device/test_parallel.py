@@ -39,13 +39,12 @@ def data_of(features: Features) -> Data:
     return Data(features.streams, features.mask, label)
 
 
-def over_devices(function: Any, batch: Batch) -> Any:
-    """The first device's result of a function of the device's part; all devices' must be equal."""
+def over_devices(function: Any, params: Any, batch: Batch) -> Any:
+    """First device's result of a function of its part of the batch; all devices' must be equal."""
     parts = jax.tree.map(lambda x: np.reshape(x, (DEVICES, -1, *x.shape[1:])), batch)
-    results = jax.pmap(function, "data")(parts)
-    jax.tree.map(
-        lambda x: np.testing.assert_array_equal(x, np.broadcast_to(x[:1], x.shape)), results
-    )
+    results = jax.device_get(jax.pmap(function, "data", in_axes=(None, 0))(params, parts))
+    for x in jax.tree.leaves(results):
+        np.testing.assert_array_equal(x, np.broadcast_to(x[:1], x.shape))
     return jax.tree.map(lambda x: x[0], results)
 
 
@@ -59,8 +58,11 @@ def assert_close(found: Any, expected: Any, tolerance: float) -> None:
     )
 
 
-@pytest.mark.parametrize("rows", [16, 13, 5])  # the last: devices that hold nothing but filling
-@pytest.mark.parametrize("name", MODELS)
+# 13 leaves a device with a row and a filling one; 5, devices with nothing but filling.
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("mean_pooling", 16), ("mean_pooling", 13), ("mean_pooling", 5), ("a2inet", 13)],
+)
 def test_loss_and_gradients_are_the_global_batchs(features: Features, name: str, rows: int) -> None:
     model = MODELS[name]
     params = state.create(model, Settings(), features, 0, 1).params
@@ -69,7 +71,7 @@ def test_loss_and_gradients_are_the_global_batchs(features: Features, name: str,
     shared = batches.gather(data, *(x[0] for x in batches.batches(np.arange(rows), 16)))
 
     expected = jax.jit(lambda p, b: step.gradients(model, p, b, 1.0))(params, alone)
-    found = over_devices(lambda b: step.gradients(model, params, b, 1.0, "data"), shared)
+    found = over_devices(lambda p, b: step.gradients(model, p, b, 1.0, "data"), params, shared)
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
     assert_close(found[0], expected[0], 1e-5)
 
@@ -79,15 +81,15 @@ def test_pairs_inside_each_device_alone_would_be_wrong(features: Features) -> No
     params = state.create(model, Settings(), features, 0, 1).params
     batch = batches.gather(data_of(features), np.arange(16), np.ones(16, bool))
 
-    def local(b: Batch) -> Any:
-        return jax.lax.pmean(step.gradients(model, params, b, 1.0), "data")
+    def local(p: Any, b: Batch) -> Any:
+        return jax.lax.pmean(step.gradients(model, p, b, 1.0), "data")
 
-    expected = step.gradients(model, params, batch, 1.0)
-    found = over_devices(local, batch)
+    expected = jax.jit(lambda p, b: step.gradients(model, p, b, 1.0))(params, batch)
+    found = over_devices(local, params, batch)
     # The absolute error is a mean over rows, which parts of equal size do not change ...
     np.testing.assert_allclose(found[1].mae, expected[1].mae, rtol=1e-5)
     # ... but 2 × 2 pairs on each of 8 devices are not the 16 × 16 pairs of the batch.
-    assert float(found[1].rank) < 0.8 * float(expected[1].rank)
+    assert abs(float(found[1].rank / expected[1].rank) - 1) > 0.05
     with pytest.raises(AssertionError):
         assert_close(found[0], expected[0], 0.05)
 
@@ -97,15 +99,17 @@ def test_summed_gradients_would_be_eight_times_too_large(features: Features) -> 
     params = state.create(model, Settings(), features, 0, 1).params
     batch = batches.gather(data_of(features), np.arange(16), np.ones(16, bool))
 
-    def summed(b: Batch) -> Any:
-        def loss(p: Any) -> jax.Array:
-            rows: Any = (model.apply({"params": p}, b.streams, b.mask).score, b.label, b.where)
+    def summed(p: Any, b: Batch) -> Any:
+        def loss(q: Any) -> jax.Array:
+            outputs: Any = model.apply({"params": q}, b.streams, b.mask)
+            rows = (outputs.score, b.label, b.where)
             return losses.total(*jax.lax.all_gather(rows, "data", tiled=True)).total
 
-        return jax.lax.psum(jax.grad(loss)(params), "data")
+        return jax.lax.psum(jax.grad(loss)(p), "data")
 
-    expected, _ = step.gradients(model, params, batch, 1.0)
-    assert_close(jax.tree.map(lambda g: g / DEVICES, over_devices(summed, batch)), expected, 1e-5)
+    expected, _ = jax.jit(lambda p, b: step.gradients(model, p, b, 1.0))(params, batch)
+    found = over_devices(summed, params, batch)
+    assert_close(jax.tree.map(lambda g: g / DEVICES, found), expected, 1e-5)
 
 
 def train(
@@ -129,14 +133,15 @@ def train(
     return runner.get(current), np.array(history), score
 
 
-@pytest.mark.parametrize("batch_size", [16, 12])  # 12 videos do not divide among 8 devices
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("name", "batch_size"),
+    [("mean_pooling", 16), ("mean_pooling", 12), ("a2inet", 12)],  # 12 is no multiple of 8
+)
 def test_fifty_steps_end_where_one_device_ends(
     features: Features, name: str, batch_size: int
 ) -> None:
-    # Adam divides by the root of the mean square gradient: where a gradient is all but zero, rounding becomes a
-    # whole step. Parameters are therefore compared on the scale of what fifty steps can move, rate × steps, and
-    # the losses and scores, in which such parameters do not show, as they are.
+    # At this rate fifty steps move parameters by up to 0.05; 1e-5 of that is what rounding may become when
+    # Adam divides a gradient that is all but zero by its own size.
     settings = Settings(learning_rate=1e-3, batch_size=batch_size)
     epochs = -(-50 * batch_size // len(features.ids))
     one, one_losses, one_score = train(MODELS[name], features, settings, epochs)
@@ -164,17 +169,14 @@ def test_a_split_trains_scores_and_resumes_under_pmap(features: Features, tmp_pa
     )
     assert many.epoch == one.epoch
     assert_close(many.params, one.params, 1e-5)
-    np.testing.assert_allclose(
-        [list(r.values()) for r in many.history], [list(r.values()) for r in one.history], atol=1e-5
-    )
-
-    class Killed(Exception): ...
+    for found, expected in zip(many.history, one.history):
+        assert found == pytest.approx(expected, abs=1e-5)
 
     def kill(epoch: int) -> None:
         if epoch == 3:
-            raise Killed
+            raise KeyboardInterrupt
 
-    with pytest.raises(Killed):
+    with pytest.raises(KeyboardInterrupt):
         train_split(model, features, split, settings(parallel="pmap"), tmp_path / "again", 0, kill)
     again = train_split(
         model, features, split, settings(parallel="pmap"), tmp_path / "again", 0, lambda _: None

@@ -1,7 +1,8 @@
 """What befalls the pristine clips: the ways in which people's videos go bad that VMAF judges well.
 
-Left out, because VMAF mislabels them: colour casts, contrast, gamma, brightness and sharpening (it calls them
-flawless or better), shake, freezes and stutter (it sees misaligned frames).
+Left out, because VMAF mislabels them: colour casts, gamma, raised contrast and sharpening (it calls them flawless
+or better), lowered contrast and low light (a luma gain of 0.7, hardly noticed, gets 27), ghosts, shake, freezes
+and stutter (it sees misaligned frames).
 """
 
 from collections.abc import Callable
@@ -80,11 +81,6 @@ def _noise(amount: int) -> str:
     return f"noise=all_seed={{seed}}:allf=t:c0s={amount}:c1s={colour}:c2s={colour}"
 
 
-def _dark(gain: float, noise: int) -> str:
-    luma, chroma = f"16+(val-16)*{gain}", f"128+(val-128)*{gain}"
-    return f"lutyuv=y={luma}:u={chroma}:v={chroma},{_noise(noise)}"
-
-
 def _bands(step: int) -> str:
     return f"lutyuv=y=floor(val/{step})*{step}+{step // 2}"
 
@@ -92,14 +88,6 @@ def _bands(step: int) -> str:
 def _combed(frames: int) -> str:
     late = f"tpad=start={frames}:start_mode=clone"
     return f"split[now][t];[t]{late}[late];[now][late]blend=shortest=1:all_expr='if(mod(Y,2),B,A)'"
-
-
-def _ghost(pixels: int, opacity: float) -> str:
-    moved = f"crop={{width}}-{pixels}:{{height}}:0:0,pad={{width}}:{{height}}:{pixels}:0"
-    return (
-        f"split[direct][t];[t]{moved}[echo];"
-        f"[direct][echo]blend=all_expr='A*{1 - opacity}+B*{opacity}'"
-    )
 
 
 def _kind(
@@ -175,17 +163,7 @@ DISTORTIONS: tuple[Distortion, ...] = (
         lambda step: {"filters": _bands(step)},
         *((91, 16), (81, 24), (72, 32), (59, 48)),
     ),
-    *_kind(
-        "low_light",
-        lambda gain, noise: {"filters": _dark(gain, noise), "stored": KEEP_NOISE},
-        *((69, 0.9, 6), (48, 0.8, 10), (27, 0.7, 14)),
-    ),
     *_kind("interlace", lambda late: {"filters": _combed(late)}, (76, 1), (59, 2), (40, 4)),
-    *_kind(
-        "ghost",
-        lambda pixels, opacity: {"filters": _ghost(pixels, opacity)},
-        *((77, 4, 0.12), (48, 6, 0.2), (23, 8, 0.3), (11, 10, 0.38)),
-    ),
 )
 
 

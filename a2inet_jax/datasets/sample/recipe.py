@@ -47,7 +47,7 @@ class Recipe:
 
     sources: tuple[Source, ...] = SOURCES
     distortions: tuple[Distortion, ...] = DISTORTIONS
-    number: int = 12
+    number: int = 14
     seed: int = 0
 
     def clips(self) -> list[Clip]:

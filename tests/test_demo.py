@@ -1,0 +1,134 @@
+"""The whole way on real clips and real networks, small: from nothing to a report, and on to scores."""
+
+import csv
+import functools
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+import a2inet_jax
+from a2inet_jax import experiment, scoring
+from a2inet_jax.datasets.sample import prepare, recipe, sources
+from a2inet_jax.run_folder import RunError
+from tests.test_configs import CONFIGS, load
+
+pytestmark = pytest.mark.network
+CONTENTS = ("astronaut", "brick", "gravel", "moon", "bikes_cyclist", "bikes_fence", "bikes_wall")
+
+
+@pytest.fixture(scope="module")
+def config() -> ConfigDict:
+    small = load(CONFIGS[0].with_name("sample.py"))
+    small.update({"splits": {"number": 2}, "features": {"frames": 3}, "model": {"width": 16}})
+    small.update({"train": {"epochs": 3, "checkpoint_every": 2}})
+    return small
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, config: ConfigDict) -> Iterator[Path]:
+    """A working folder in which the demo has run."""
+    folder = tmp_path_factory.mktemp("demo")
+    chosen = tuple(source for source in sources.SOURCES if source.name in CONTENTS)
+    small = functools.partial(recipe.Recipe, sources=chosen, number=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(recipe, "Recipe", small)
+        patch.setattr(prepare, "Recipe", small)
+        assert experiment.demo(config) == 0
+        yield folder
+
+
+def test_the_run_folder_tells_everything(home: Path) -> None:
+    run = home / "runs" / "demo"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics["models"]) == {"a2inet", "concat", "vsfa", "svr"}
+    assert all(len(model["splits"]) == 2 for model in metrics["models"].values())
+    rows = list(csv.DictReader((run / "predictions.csv").read_text().splitlines()))
+    tested = [part["test"] for part in json.loads((run / "splits.json").read_text())["splits"]]
+    assert [row["video"] for row in rows] == sorted(tested[0]) + sorted(tested[1])
+    page = (run / "report.html").read_text()
+    assert "VMAF" in page
+    assert "http-equiv" in page
+    assert (run / "a2inet" / "metrics.csv").is_file()
+    assert any((run / "a2inet").rglob("events.out.tfevents*"))
+
+
+def test_it_goes_on_where_it_was_and_ends_the_same(home: Path, config: ConfigDict) -> None:
+    run = home / "runs" / "demo"
+    names = ("metrics.json", "predictions.csv", "model.safetensors", "report.html")
+    before = {name: (run / name).read_bytes() for name in names}
+    features = next((home / "data" / "features").rglob("*.safetensors"))
+    features.unlink()
+    shutil.rmtree(run / "a2inet" / "checkpoints" / "split_01", ignore_errors=True)
+    for name in (*names, "a2inet/predictions.csv"):
+        (run / name).unlink()
+    assert experiment.demo(config) == 0
+    assert features.is_file()
+    assert {name: (run / name).read_bytes() for name in names} == before
+
+
+def test_a_run_of_another_config_is_refused(home: Path, config: ConfigDict) -> None:
+    other = config.copy_and_resolve_references()
+    other.train.epochs = 4
+    with pytest.raises(RunError, match=r"train\.epochs: 3 there, 4 now"):
+        experiment.train(other)
+
+
+def test_the_same_video_gets_the_same_score(home: Path, tmp_path: Path) -> None:
+    clip = next(home.rglob("astronaut__pristine.mp4"))
+    copy = tmp_path / "renamed.mp4"
+    shutil.copy(clip, copy)
+    with a2inet_jax.load(home / "runs" / "demo") as scorer:
+        first, again = scorer.score(clip), scorer.score(copy)
+    with a2inet_jax.load(home / "runs" / "demo") as scorer:
+        later = scorer.score(str(clip))
+    assert first.score == again.score == later.score
+    assert first.score == pytest.approx(first.split_scores.mean())
+    assert first.calibrated_to == "VMAF of the sample data set"
+    assert first.scale[0] < first.scale[1]
+    assert len(first.frame_scores) == len(first.timestamps) == 3
+    assert first.timestamps[0] == 0
+
+
+def test_one_bad_file_does_not_stop_the_others(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = next(home.rglob("brick__pristine.mp4"))
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("not a video")
+    listing = tmp_path / "list.csv"
+    listing.write_text("path\nbad.mp4\nmissing.mp4\n")
+    table = tmp_path / "scores.csv"
+    paths = scoring.videos([listing, good])
+    run = home / "runs" / "demo"
+    assert scoring.score_all(paths, run, as_json=True, csv_path=table) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert ["error" in line for line in lines] == [True, True, False]
+    assert "no such file" in lines[1]["error"]
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [bool(row["score"]) for row in rows] == [False, False, True]
+    assert float(rows[2]["score"]) == pytest.approx(lines[2]["score"], abs=1e-4)
+    assert scoring.score_all([good], run, as_json=False, csv_path=None) == 0
+    assert f"{good}" in capsys.readouterr().out
+
+
+def test_what_there_is_to_score(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("b.MP4", "deep/a.mkv", "notes.txt"):
+        (tmp_path / name).touch()
+    assert scoring.videos([tmp_path]) == [tmp_path / "b.MP4", tmp_path / "deep" / "a.mkv"]
+    with pytest.raises(ValueError, match="has no videos"):
+        (tmp_path / "empty").mkdir()
+        scoring.videos([tmp_path / "empty"])
+    (tmp_path / "bad.csv").write_text("file\nx.mp4\n")
+    with pytest.raises(ValueError, match="column `path`"):
+        scoring.videos([tmp_path / "bad.csv"])
+
+
+def test_no_run_no_scores(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="train a run first"):
+        a2inet_jax.load(tmp_path)
