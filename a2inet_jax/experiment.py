@@ -142,7 +142,10 @@ def open_extractor(fields: Config) -> Extractor:
         patches=fields["patches"],
         patch_size=fields["patch_size"],
     )
-    return Extractor(*pair, sampling, fields["dtype"], fields["chunk"], fields["timeout"])
+    quality, semantic = pair
+    return Extractor(
+        quality, semantic, sampling, fields["dtype"], fields["chunk"], fields["timeout"]
+    )
 
 
 def build_model(name: str, fields: Config) -> nn.Module:

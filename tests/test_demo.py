@@ -121,8 +121,8 @@ def test_what_there_is_to_score(tmp_path: Path) -> None:
     for name in ("b.MP4", "deep/a.mkv", "notes.txt"):
         (tmp_path / name).touch()
     assert scoring.videos([tmp_path]) == [tmp_path / "b.MP4", tmp_path / "deep" / "a.mkv"]
+    (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="has no videos"):
-        (tmp_path / "empty").mkdir()
         scoring.videos([tmp_path / "empty"])
     (tmp_path / "bad.csv").write_text("file\nx.mp4\n")
     with pytest.raises(ValueError, match="column `path`"):
