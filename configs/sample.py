@@ -18,8 +18,8 @@ def get_config() -> ConfigDict:
     config.features.semantic = "efficientnet_lite0"
     config.features.frames = 16
 
-    # Few short clips need a smaller head and larger steps than the paper's data sets. Rates, decay and epochs were
-    # chosen on validation parts; with that settled, these contents are worth more for training.
+    # Few short clips need a smaller head and larger steps than the paper's data sets. Rates, decay and
+    # epochs were chosen on validation parts; that settled, these contents are worth more for training.
     config.model.width = 256
     config.splits.validation = 0.0
     config.train.epoch_rule = "last"
