@@ -91,7 +91,7 @@ def test_the_same_video_gets_the_same_score(home: Path, tmp_path: Path) -> None:
     assert first.calibrated_to == "VMAF of the sample data set"
     assert first.scale[0] < first.scale[1]
     assert len(first.frame_scores) == len(first.timestamps) == 3
-    assert first.timestamps[0] == 0
+    assert 0 <= first.timestamps[0] < first.timestamps[1] < first.timestamps[2] < 2
 
 
 def test_one_bad_file_does_not_stop_the_others(

@@ -168,12 +168,12 @@ def test_lost_slices_leave_every_picture_its_first() -> None:
 def test_the_full_recipe_is_spread_and_balanced() -> None:
     recipe = Recipe()
     clips = recipe.clips()
-    assert len({clip.video_id for clip in clips}) == len(clips) == 23 * 13
+    assert len({clip.video_id for clip in clips}) == len(clips) == 23 * 15
     used = Counter(clip.distortion.label for clip in clips if clip.distortion)
     assert set(used) == {d.label for d in DISTORTIONS}
     for name in BY_NAME:
         usual = sorted(c.distortion.vmaf for c in clips if c.source.name == name and c.distortion)
-        assert len(usual) == 12
+        assert len(usual) == 14
         assert np.diff(usual).max() <= 18
         assert usual[0] < 20
         assert usual[-1] > 88
