@@ -1,8 +1,8 @@
 """What befalls the pristine clips: the ways in which people's videos go bad that VMAF judges well.
 
 Left out, because VMAF mislabels them: colour casts, gamma, raised contrast and sharpening (it calls them
-flawless or better), lowered contrast and low light (a luma gain of 0.7, hardly noticed, gets 27), ghosts,
-shake, freezes and stutter (it sees misaligned frames).
+flawless or better), lowered contrast, and with it low light (a luma gain of 0.7 gets 27), shake, freezes and
+stutter (it sees misaligned frames). Ghosts are left out too: whether VMAF judges them as people do is not known.
 """
 
 from collections.abc import Callable
