@@ -2,7 +2,8 @@
 
 Left out, because VMAF mislabels them: colour casts, gamma, raised contrast and sharpening (it calls them
 flawless or better), lowered contrast, and with it low light (a luma gain of 0.7 gets 27), shake, freezes and
-stutter (it sees misaligned frames). Ghosts are left out too: whether VMAF judges them as people do is not known.
+stutter (it sees misaligned frames). Ghosts are left out too: it is not known whether
+VMAF judges them as people do.
 """
 
 from collections.abc import Callable
