@@ -4,11 +4,14 @@ The one file of the package that reads configs; the rooms take plain values. A s
 so a job that was killed goes on where it was when the same command is given again.
 """
 
+import json
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -23,13 +26,18 @@ from a2inet_jax.evaluation import report as page
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.features.extract import Extractor, Pretrained, extract_all
 from a2inet_jax.features.store import Store
-from a2inet_jax.model import ensemble
+from a2inet_jax.model import cost, ensemble
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.vsfa import VSFA
+from a2inet_jax.package_files import cache_dir
 from a2inet_jax.run_folder import RunFolder
-from a2inet_jax.training.batches import Features
-from a2inet_jax.training.loop import predict, train_split
+from a2inet_jax.training import loop
+from a2inet_jax.training.features import Features
+from a2inet_jax.training.loop import Watch
+from a2inet_jax.training.prediction import predict
+from a2inet_jax.training.replica import Replica
 from a2inet_jax.training.settings import Settings
+from a2inet_jax.training.termination import TerminatedError
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.sampling import Sampling
 
@@ -37,6 +45,7 @@ Config = Mapping[str, Any]  # an ml_collections.ConfigDict, or the config.json o
 
 CLIPS_SHOWN = 4  # best and worst clips in a report
 THUMBNAILS = 4  # frames of each
+STREAMS = ("quality", "semantic")
 
 
 def demo(config: Config) -> int:
@@ -70,7 +79,13 @@ def extract(config: Config) -> int:
 
 
 def train(config: Config) -> int:
-    """Train A2INet and its neural baselines on every split; keep their parameters and predictions."""
+    """Train the model and its neural baselines on every split; keep their parameters and predictions.
+
+    After SIGTERM a checkpoint is written, and the exit code is 143, as shells have it.
+    """
+    if jax.process_count() > 1 and config["train"]["parallel"] != "mesh":
+        raise ValueError("several processes train together by --config.train.parallel=mesh alone")
+    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
     videos = _videos(config)
     features, recipe = _features(config, videos)
     parts = splits.make_splits(
@@ -81,15 +96,21 @@ def train(config: Config) -> int:
         validation_fraction=config["splits"]["validation"],
     )
     run = RunFolder(Path("runs") / config["name"])
-    run.open(_plain(config), {"features": features.digest, "recipe": recipe})
-    splits.save(parts, run.path / "splits.json")
-    for name in ("a2inet", *(x for x in config["baselines"] if x != "svr")):
-        _train_model(name, config, features, parts, run)
+    if jax.process_index() == 0:
+        run.open(_plain(config), {"features": features.digest, "recipe": recipe})
+        splits.save(parts, run.path / "splits.json")
+    try:
+        for name in (config["model"]["name"], *(x for x in config["baselines"] if x != "svr")):
+            _train_model(name, config, features, parts, run)
+    except TerminatedError as stopped:
+        console.print(f"{stopped}: the same command goes on from here")
+        return 128 + signal.SIGTERM
     return 0
 
 
 def evaluate(config: Config) -> int:
-    """Metrics of A2INet and of the baselines on the test parts: metrics.json, and a table on the screen."""
+    """Metrics of the model and the baselines on the test parts: metrics.json, and a table on the screen."""
+    main = config["model"]["name"]
     run = RunFolder(Path("runs") / config["name"])
     videos = _videos(config)
     parts = splits.read(run.path / "splits.json")
@@ -97,10 +118,10 @@ def evaluate(config: Config) -> int:
         _support_vectors(config, videos, parts, run)
     tables = {
         name: predictions.measure_splits(predictions.read(run.path / name / "predictions.csv"))
-        for name in ("a2inet", *config["baselines"])
+        for name in (main, *config["baselines"])
     }
     predictions.write(
-        run.path / "predictions.csv", predictions.read(run.path / "a2inet" / "predictions.csv")
+        run.path / "predictions.csv", predictions.read(run.path / main / "predictions.csv")
     )
     label, note = index.label(config["data"]["name"])
     data = protocol.Data(config["data"]["name"], len(videos), label, note)
@@ -116,11 +137,11 @@ def report(config: Config) -> int:
     best, worst = cases.choose(predictions.read(run.path / "predictions.csv"), CLIPS_SHOWN)
     videos = {video.video_id: video for video in _videos(config)}
     models = ensemble.load(run.path / "model.safetensors")
-    model = build_model("a2inet", config["model"])
+    model = build_model(config["model"]["name"], config["model"])
     with open_extractor(config["features"]) as extractor, Reader() as reader:
         store = _store(config, extractor)
         shown = [
-            [_case(row, videos[row.video], models, model, store, reader) for row in rows]
+            [_case(row, videos[row.video], config, models, model, store, reader) for row in rows]
             for rows in (best, worst)
         ]
     path = page.write(run.path, *shown)
@@ -149,22 +170,46 @@ def open_extractor(fields: Config) -> Extractor:
 
 
 def build_model(name: str, fields: Config) -> nn.Module:
-    """The network `a2inet`, `concat` or `vsfa` with the `model` part of a config."""
-    temporal = {key: fields[key] for key in ("neck", "hidden", "tau", "beta")}
-    dtype = jnp.dtype(fields["dtype"])
+    """The network `a2inet`, `concat` (that with fusion "concat") or `vsfa` from a config's `model` part."""
+    streams = tuple(fields["streams"])
+    common = {key: fields[key] for key in ("neck", "hidden", "pooling", "tau", "beta")}
+    common["dtype"] = jnp.dtype(fields["dtype"])
     if name == "vsfa":
-        return VSFA(**temporal, dtype=dtype)
+        if streams not in (STREAMS, STREAMS[:1], STREAMS[1:]):
+            raise ValueError(
+                f"model.streams is {streams}: take one or both of {STREAMS}, in this order"
+            )
+        return VSFA(**common, tail=fields["tail"])
     if name not in ("a2inet", "concat"):
         raise ValueError(f"no model {name!r}: known are a2inet, concat and vsfa")
-    return A2INet(
-        **temporal,
-        width=fields["width"],
-        fusion="concat" if name == "concat" else "cagi",
-        norm_axis=fields["norm_axis"],
-        reduction=fields["reduction"],
-        kernel=fields["kernel"],
-        dtype=dtype,
-    )
+    if streams != STREAMS:
+        raise ValueError(
+            f"model.streams is {streams}: {name} takes {STREAMS}; model.name=vsfa takes one as well"
+        )
+    own = ("width", "fusion", "dropout", "normalization", "norm_axis", "attention", "catm")
+    switches = {key: fields[key] for key in (*own, "reduction", "kernel")}
+    if name == "concat":
+        switches["fusion"] = "concat"
+    return A2INet(**common, **switches)
+
+
+def describe(config: Config, frames: int = 240, as_json: bool = False) -> int:
+    """Parameters and FLOPs of the model and of its neural baselines, for one video of so many frames."""
+    names = [config["features"][stream] for stream in config["model"]["streams"]]
+    if unknown := [name for name in names if name not in BACKBONES]:
+        raise ValueError(f"no backbone {unknown[0]!r}: known are {', '.join(BACKBONES)}")
+    widths = [BACKBONES[name].width for name in names]
+    costs = {
+        name: cost.measure(build_model(name, config["model"]), widths, frames)
+        for name in (config["model"]["name"], *(x for x in config["baselines"] if x != "svr"))
+    }
+    if as_json:
+        models = {name: each.as_dict() for name, each in costs.items()}
+        print(json.dumps({"config": config["name"], "frames": frames, "models": models}))
+    else:
+        for name, each in costs.items():
+            console.print(cost.table(name, each))
+    return 0
 
 
 def _train_model(
@@ -174,34 +219,46 @@ def _train_model(
     if (folder / "predictions.csv").is_file():  # written last
         return
     model = build_model(name, config["model"])
-    settings = Settings(**_plain(config["train"]), seed=config["seed"])
+    settings = Settings(**_plain(config["train"]))
+    replicas = [
+        Replica(number, seed, part) for number, part in enumerate(parts) for seed in _seeds(config)
+    ]
+    at_once = config["splits"]["at_once"] or len(replicas)
     rows: list[Prediction] = []
     trained = []
-    with progress(name) as advance:
-        for number, part in enumerate(parts):
-
-            def on_epoch(epoch: int, split: int = number) -> None:
-                done = split * settings.epochs + epoch
-                advance(f"split {split + 1}", done, len(parts) * settings.epochs)
-
-            trained.append(train_split(model, features, part, settings, folder, number, on_epoch))
-            test = features.rows(part.test)
-            scored = predict(model, trained[-1], features, test)
+    for first in range(0, len(replicas), at_once):
+        group = replicas[first : first + at_once]
+        with progress(name) as advance:
+            found = loop.train(model, features, group, settings, folder, Watch(advance, _say))
+        trained += found
+        scores = predict(model, features, group, found, settings)
+        for replica, score_n in zip(group, scores, strict=True):
             rows += [
-                Prediction(number, features.ids[n], float(features.mos[n]), float(score))
-                for n, score in zip(test, scored.score)
+                Prediction(replica.number, features.ids[n], mos, float(score), replica.seed)
+                for n, score in zip(features.rows(replica.split.test), score_n, strict=True)
+                for mos in [float(features.mos[n])]
             ]
-    if name == "a2inet":
+    if jax.process_index():
+        return  # the first process writes
+    if name == config["model"]["name"]:
         ranges = [each.label_range for each in trained]
         ensemble.save(run.path / "model.safetensors", [each.params for each in trained], ranges)
     predictions.write(folder / "predictions.csv", rows)
+
+
+def _seeds(config: Config) -> range:
+    return range(config["seed"], config["seed"] + config["splits"]["seeds"])
+
+
+def _say(line: str) -> None:
+    console.print(line, highlight=False, markup=False)
 
 
 def _support_vectors(
     config: Config, videos: Sequence[Video], parts: Sequence[Split], run: RunFolder
 ) -> None:
     features, _ = _features(config, videos)
-    pooled = baselines.pool(features.streams, features.mask)
+    pooled = baselines.pool(features.read(n) for n in range(len(videos)))
     contents = [video.reference_id for video in videos]
     rows: list[Prediction] = []
     with progress("svr") as advance:
@@ -210,7 +267,13 @@ def _support_vectors(
             known = features.rows((*part.train, *part.validation))
             scores = baselines.svr_scores(pooled, features.mos, contents, known, config["seed"])
             rows += [
-                Prediction(number, features.ids[n], float(features.mos[n]), float(scores[n]))
+                Prediction(
+                    number,
+                    features.ids[n],
+                    float(features.mos[n]),
+                    float(scores[n]),
+                    config["seed"],
+                )
                 for n in features.rows(part.test)
             ]
             advance(f"split {number + 1}", number + 1, len(parts))
@@ -221,13 +284,16 @@ def _support_vectors(
 def _case(
     row: Prediction,
     video: Video,
+    config: Config,
     models: ensemble.Ensemble,
     model: nn.Module,
     store: Store,
     reader: Reader,
 ) -> cases.Clip:
     stored = store.read(row.video)
-    _, frames_SxT = models.scores(model, (stored.quality, stored.semantic))
+    streams = store.streams(row.video, config["model"]["streams"])
+    _, frames_SxT = models.scores(model, streams)
+    seeds = _seeds(config)
     where = np.linspace(0, len(stored.timestamps) - 1, THUMBNAILS).round().astype(int)
     where = np.unique(where)
     pictures = np.concatenate(list(reader.read(video.path, stored.frame_index[where])))
@@ -238,7 +304,7 @@ def _case(
         mos=row.mos,
         score=row.score,
         timestamps=stored.timestamps,
-        frame_scores=frames_SxT[row.split],
+        frame_scores=frames_SxT[row.split * len(seeds) + seeds.index(row.seed)],
         thumbnails=list(zip(stored.timestamps[where].tolist(), pictures)),
     )
 
@@ -262,10 +328,9 @@ def _features(config: Config, videos: Sequence[Video]) -> tuple[Features, dict[s
             f"{store.folder} lacks the features of {len(missing)} of {len(videos)} videos, "
             f"{missing[0]} the first: run `a2inet extract`"
         )
-    stored = [store.read(video.video_id) for video in videos]
-    streams = [(each.quality, each.semantic) for each in stored]
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
-    return Features.pack(ids, streams, labels), extractor.recipe.as_dict()
+    features = Features.of_store(store, ids, labels, config["model"]["streams"])
+    return features, extractor.recipe.as_dict()
 
 
 def _plain(config: Config) -> dict[str, Any]:

@@ -6,15 +6,20 @@ a2inet extract  --config=C                    features of every video that has n
 a2inet train    --config=C                    A2INet and its neural baselines on every split
 a2inet evaluate --config=C                    SRCC, PLCC, KRCC, RMSE: metrics.json and the table
 a2inet report   --config=C                    report.html
+a2inet describe --config=C [--frames=N] [--json]   parameters and FLOPs of the models, for a video of N frames
 a2inet score    FILE|FOLDER|CSV ... [--run=R] [--json] [--csv=OUT]
 a2inet weights  list | get NAME ...           pretrained backbones; `get default` brings the default pair
 
 C is a file such as configs/sample.py; --config.train.epochs=20 changes a field of it. R is runs/demo unless
 another is named. The exit code is 0 when nothing failed.
+
+Several processes train together by --config.train.parallel=mesh, in one folder on a disk that they share, when
+each is started with --coordinator=HOST:PORT --processes=N --process=I, or by srun or mpirun --distributed.
 """
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -22,19 +27,59 @@ from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.")
 _RUN = flags.DEFINE_string("run", "runs/demo", "score: folder of a trained run.")
-_JSON = flags.DEFINE_bool("json", False, "score: print a JSON object for each video.")
+_JSON = flags.DEFINE_bool(
+    "json", False, "score: print a JSON object for each video. describe: print one."
+)
+_FRAMES = flags.DEFINE_integer("frames", 240, "describe: frames of the video.", lower_bound=1)
 _CSV = flags.DEFINE_string("csv", None, "score: also write a table to this file.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "train: one of several processes of SLURM or Open MPI."
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "train: HOST:PORT of the first of several processes."
+)
+_PROCESSES = flags.DEFINE_integer(
+    "processes", None, "train: how many processes there are.", lower_bound=1
+)
+_PROCESS = flags.DEFINE_integer(
+    "process", None, "train: which of them this is, from 0.", lower_bound=0
+)
 
 
 def _step(name: str) -> Callable[[Sequence[str]], int]:
     def command(arguments: Sequence[str]) -> int:
         if arguments or _CONFIG.value is None:
             raise app.UsageError(f"a2inet {name} --config=configs/sample.py")
-        from a2inet_jax import experiment
+        with _together(name):
+            from a2inet_jax import experiment
 
-        return getattr(experiment, name)(_CONFIG.value)
+            return getattr(experiment, name)(_CONFIG.value)
 
     return command
+
+
+def _together(name: str) -> AbstractContextManager[None]:
+    """The other processes of the command, if flags speak of some."""
+    given = [flag.value is not None for flag in (_COORDINATOR, _PROCESSES, _PROCESS)]
+    if not any(given) and not _DISTRIBUTED.value:
+        return nullcontext()
+    if name != "train":
+        raise app.UsageError(f"only train is work for several processes: run {name} as one")
+    if any(given) and (_DISTRIBUTED.value or not all(given)):
+        raise app.UsageError(
+            "take --distributed, or all of --coordinator, --processes and --process"
+        )
+    from a2inet_jax import processes
+
+    return processes.joined(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+
+
+def _describe(arguments: Sequence[str]) -> int:
+    if arguments or _CONFIG.value is None:
+        raise app.UsageError("a2inet describe --config=configs/sample.py [--frames=N] [--json]")
+    from a2inet_jax import experiment
+
+    return experiment.describe(_CONFIG.value, _FRAMES.value, _JSON.value)
 
 
 def _score(arguments: Sequence[str]) -> int:
@@ -64,6 +109,7 @@ def _weights(arguments: Sequence[str]) -> int:
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     **{name: _step(name) for name in ("demo", "prepare", "extract", "train", "evaluate", "report")},
+    "describe": _describe,
     "score": _score,
     "weights": _weights,
 }

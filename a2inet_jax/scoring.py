@@ -84,7 +84,8 @@ class Scorer:
         folder = RunFolder(run)
         config = folder.config()
         self._models = ensemble.load(run / "model.safetensors")
-        self._model = experiment.build_model("a2inet", config["model"])
+        self._model = experiment.build_model(config["model"]["name"], config["model"])
+        self._streams = config["model"]["streams"]
         self._extractor = experiment.open_extractor(config["features"])
         label, _ = index.label(config["data"]["name"])
         self.calibrated_to = f"{label} of the {config['data']['name']} data set"
@@ -119,9 +120,8 @@ class Scorer:
             raise VideoError(path, "there is no such file")
         # Places of patches hang on the content, so that a renamed file keeps its score.
         features = self._extractor.extract(path, sha256(path))
-        split_scores, frames_SxT = self._models.scores(
-            self._model, (features.quality, features.semantic)
-        )
+        streams = tuple(getattr(features, name) for name in self._streams)
+        split_scores, frames_SxT = self._models.scores(self._model, streams)
         return Score(
             path=path,
             score=float(split_scores.mean()),

@@ -19,6 +19,8 @@ def get_config() -> ConfigDict:
     config.splits.number = 10
     config.splits.test = 0.2  # share of the contents
     config.splits.validation = 0.2  # share of the contents that are left for training
+    config.splits.seeds = 1  # trainings of each split, with the seeds that follow config.seed
+    config.splits.at_once = 0  # how many trainings are one program; 0: all
 
     config.features = ConfigDict()
     config.features.quality = "resnet34_unique"
@@ -36,12 +38,22 @@ def get_config() -> ConfigDict:
     config.features.timeout = 120.0  # seconds that decoding a chunk may take
 
     config.model = ConfigDict()
+    config.model.name = "a2inet"  # or "vsfa": the streams straight into the temporal network
+    config.model.streams = ("quality", "semantic")  # that enter the model; vsfa takes one as well
     config.model.width = 1024
-    config.model.norm_axis = "time"
+    config.model.fusion = "cagi"  # or "concat", "concat_mlp"
+    config.model.dropout = 0.5  # of concat_mlp
+    # CAGI: "cgin", or deform one stream: "fgin" or "adain", then "_s_to_q" or "_q_to_s".
+    config.model.normalization = "cgin"
+    config.model.norm_axis = "time"  # or "channel"
+    config.model.attention = True
+    config.model.catm = True
     config.model.reduction = 4
     config.model.kernel = 3
+    config.model.tail = 0  # vsfa: the last features that it takes of a stream; 0: all of them
     config.model.neck = 128
     config.model.hidden = 32
+    config.model.pooling = "subjective"  # or "mean"
     config.model.tau = 12
     config.model.beta = 0.5
     config.model.dtype = "float32"
@@ -49,13 +61,24 @@ def get_config() -> ConfigDict:
     config.train = ConfigDict()
     config.train.learning_rate = 2e-5
     config.train.weight_decay = 0.0
-    config.train.schedule = "constant"  # or "cosine"
+    config.train.schedule = "constant"  # or "cosine", or "step"
+    config.train.step_every = 10  # epochs, of "step"
+    config.train.step_factor = 0.5
     config.train.warmup = 0.0  # share of the steps
+    config.train.clip_norm = 0.0  # of the gradient; 0: no limit
+    config.train.ema = 0.0  # decay of the parameters' moving average; 0: none
     config.train.batch_size = 8
     config.train.epochs = 40
     config.train.rank_weight = 1.0  # η of the loss
     config.train.epoch_rule = "best_val"  # which epoch is reported: last | best_val | best_test
-    config.train.parallel = "jit"  # one device; "pmap" splits the batch over the local devices
+    # How the work is done; see a2inet_jax/training/settings.py.
+    config.train.parallel = (
+        "jit"  # one device; "pmap", local devices; "mesh", all processes' devices
+    )
+    config.train.placement = "auto"  # of the features: "resident" on the device, or "streamed"
+    config.train.memory_share = 0.5  # of the device, that resident features may take
+    config.train.buckets = 4  # lengths that videos are padded to
+    config.train.steps_per_call = 100
     config.train.checkpoint_every = 10  # epochs
 
     config.baselines = ("concat", "vsfa", "svr")

@@ -28,6 +28,7 @@ NETWORKS = {  # backbone in our table → depth of torchvision's ResNet
     "resnet34_unique": 34,
     "resnet50_imagenet": 50,
 }
+VSFA_LENGTHS = (1, 5, 12, 40)  # around the window of its temporal pooling
 
 
 def random_tensor(name: str, shape: Sequence[int]) -> np.ndarray:
@@ -52,6 +53,11 @@ def noise(height: int, width: int) -> np.ndarray:
     random = np.random.RandomState(height * width)
     ramp = np.linspace(0, 191, width).reshape(1, 1, width, 1)
     return (ramp + random.randint(0, 64, (1, height, width, 3))).astype(np.uint8)
+
+
+def vsfa_features(frames: int) -> np.ndarray:
+    """Features of a video for the tiny VSFA, float32 [frames, 6]."""
+    return np.random.RandomState(frames).standard_normal((frames, 6)).astype(np.float32)
 
 
 def tiny_tensors() -> dict[str, np.ndarray]:
@@ -89,6 +95,43 @@ def _write_tiny(torch: Any) -> None:
     }
     torch.save(wrapped, EXPECTED / "tiny_zip.pt")
     torch.save(wrapped, EXPECTED / "tiny_legacy.pt", _use_new_zipfile_serialization=False)
+
+
+def _write_vsfa(torch: Any) -> None:
+    """A tiny VSFA as its published code keeps it, and its scores of videos of several lengths."""
+    layers = torch.nn.ModuleDict(
+        {
+            # The second layer is in the published file as well, though nothing calls it.
+            "ann": torch.nn.ModuleDict(
+                {"fc0": torch.nn.Linear(6, 5), "fc": torch.nn.Linear(5, 5)},
+            ),
+            "rnn": torch.nn.GRU(5, 4, batch_first=True),
+            "q": torch.nn.Linear(4, 1),
+        }
+    )
+    _randomise(torch, layers)
+    torch.save(layers.state_dict(), EXPECTED / "vsfa_tiny.pt")
+    layers.double()
+    scores = {}
+    for frames in VSFA_LENGTHS:
+        x = torch.from_numpy(vsfa_features(frames)).double()
+        with torch.no_grad():
+            states, _ = layers["rnn"](layers["ann"]["fc0"](x)[None])
+            q = layers["q"](states)[0, :, 0]
+            scores[f"frame_scores_{frames}"] = q.numpy()
+            scores[f"score_{frames}"] = _subjective_pooling(torch, q).mean().numpy()
+    np.savez_compressed(EXPECTED / "vsfa_scores.npz", allow_pickle=False, **scores)
+
+
+def _subjective_pooling(torch: Any, q: Any, tau: int = 12, beta: float = 0.5) -> Any:
+    """VSFA's: the memory sees nothing before the first frame, the present q = 10⁴ behind the last."""
+    pool = torch.nn.functional
+    before = torch.full((tau - 1,), -torch.inf, dtype=q.dtype)
+    memory = -pool.max_pool1d(torch.cat([before, -q])[None], tau, stride=1)[0]
+    ahead = torch.cat([q, torch.full((tau - 1,), 1e4, dtype=q.dtype)])
+    weight = torch.exp(-ahead)
+    present, total = (pool.avg_pool1d(x[None], tau, stride=1)[0] for x in (ahead * weight, weight))
+    return beta * present / total + (1 - beta) * memory
 
 
 def _randomise(torch: Any, network: Any) -> None:
@@ -142,6 +185,7 @@ def main() -> None:
     torch = importlib.import_module("torch")
     EXPECTED.mkdir(exist_ok=True)
     _write_tiny(torch)
+    _write_vsfa(torch)
     mean, std = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
     features = {}
     for name, depth in NETWORKS.items():

@@ -4,6 +4,7 @@ Of the Flax code these functions know the names and layouts of the parameters, a
 """
 
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,27 +21,39 @@ def sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
-def normalize(x: Array, norm_axis: str) -> Array:
+def statistics(x: Array, norm_axis: str) -> tuple[Array, Array]:
+    """μ and σ, the variance of the population with 1e-5 added."""
     axis = {"time": 0, "channel": 1}[norm_axis]
     mu = x.mean(axis=axis, keepdims=True)
     variance = ((x - mu) ** 2).mean(axis=axis, keepdims=True)
-    return (x - mu) / np.sqrt(variance + 1e-5)
+    return mu, np.sqrt(variance + 1e-5)
 
 
-def deform(x: Array, y: Array, params: Params, norm_axis: str) -> Array:
-    """Eq. 3 with γ1 = 1."""
+def normalize(x: Array, norm_axis: str) -> Array:
+    mu, sigma = statistics(x, norm_axis)
+    return (x - mu) / sigma
+
+
+def adain(x: Array, y: Array, norm_axis: str) -> Array:
+    """Eq. 1."""
+    mu, sigma = statistics(y, norm_axis)
+    return sigma * normalize(x, norm_axis) + mu
+
+
+def deform(x: Array, y: Array, params: Params, norm_axis: str, gamma_1: float) -> Array:
+    """Eq. 3; Eq. 2 with γ1 = 0."""
     width = x.shape[1]
     kernel, bias = params["gamma_theta"]["kernel"], params["gamma_theta"]["bias"]
     gamma = y @ kernel[:, :width] + bias[:width]
     theta = y @ kernel[:, width:] + bias[width:]
-    return gamma * normalize(x, norm_axis) + theta + 1.0 * normalize(x, norm_axis)
+    return gamma * normalize(x, norm_axis) + theta + gamma_1 * normalize(x, norm_axis)
 
 
 def cgin(quality: Array, semantic: Array, params: Params, norm_axis: str) -> Array:
     return np.hstack(
         [
-            deform(quality, semantic, params["quality_by_semantic"], norm_axis),
-            deform(semantic, quality, params["semantic_by_quality"], norm_axis),
+            deform(quality, semantic, params["quality_by_semantic"], norm_axis, 1.0),
+            deform(semantic, quality, params["semantic_by_quality"], norm_axis, 1.0),
         ]
     )
 
@@ -59,6 +72,21 @@ def attention_map(x: Array, params: Params) -> Array:
 def attention(x: Array, params: Params) -> Array:
     value = x @ params["query_key_value"]["kernel"][:, 2 * x.shape[1] :]
     return attention_map(x, params) @ value + x
+
+
+def cagi(
+    quality: Array, semantic: Array, params: Params | None, switches: SimpleNamespace
+) -> Array:
+    axis, params = switches.norm_axis, params or {}
+    kind, _, direction = switches.normalization.partition("_")
+    if kind == "cgin":
+        perceived = cgin(quality, semantic, params["cgin"], axis)
+    else:
+        # S→Q deforms S to Q: X = S and Y = Q.
+        x, y = (semantic, quality) if direction == "s_to_q" else (quality, semantic)
+        x = adain(x, y, axis) if kind == "adain" else deform(x, y, params["fgin"], axis, 0.0)
+        perceived = np.hstack([quality, x] if direction == "s_to_q" else [x, semantic])
+    return attention(perceived, params["attention"]) if switches.attention else perceived
 
 
 def convolution(x: Array, params: Params) -> Array:
@@ -113,33 +141,55 @@ def subjective_pooling(q: Array, tau: int, beta: float) -> Array:
     return np.array(pooled)
 
 
-def temporal_network(x: Array, params: Params, tau: int, beta: float) -> tuple[float, Array]:
+def temporal_network(
+    x: Array, params: Params, tau: int, beta: float, pooling: str = "subjective"
+) -> tuple[float, Array]:
     states = gru(linear(x, params["neck"]), params["gru"])
     q = linear(states, params["score"])[:, 0]
-    return float(subjective_pooling(q, tau, beta).mean()), q
+    pooled = q if pooling == "mean" else subjective_pooling(q, tau, beta)
+    return float(pooled.mean()), q
 
 
 def a2inet(
-    streams: Sequence[Array],
-    params: Params,
-    fusion: str = "cagi",
-    norm_axis: str = "time",
-    tau: int = 12,
-    beta: float = 0.5,
+    streams: Sequence[Array], params: Params, dropout: Array | float = 1.0, **changes: Any
 ) -> tuple[float, Array]:
-    """Video score and frame scores q_t of one video; streams are `[T, width]`."""
+    """Video score and frame scores q_t of one video; streams are `[T, width]`.
+
+    `dropout` is what each number after the MLP is multiplied by, `changes` are switches of `A2INet`.
+    """
+    switches = SimpleNamespace(
+        fusion="cagi",
+        normalization="cgin",
+        norm_axis="time",
+        attention=True,
+        catm=True,
+        pooling="subjective",
+        tau=12,
+        beta=0.5,
+    )
+    vars(switches).update(changes)
     quality = linear(streams[0], params["quality_fc"])
     semantic = linear(streams[1], params["semantic_fc"])
-    if fusion == "cagi":
-        perceived = cgin(quality, semantic, params["cagi"]["cgin"], norm_axis)
-        fused = attention(perceived, params["cagi"]["attention"])
-    else:
-        fused = np.hstack([quality, semantic])
-    return temporal_network(catm(fused, params["catm"]), params["temporal"], tau, beta)
+    fused = np.hstack([quality, semantic])
+    if switches.fusion == "cagi":
+        fused = cagi(quality, semantic, params.get("cagi"), switches)
+    elif switches.fusion == "concat_mlp":
+        fused = dropout * np.maximum(linear(fused, params["mlp"]["fc"]), 0)
+    if switches.catm:
+        fused = catm(fused, params["catm"])
+    return temporal_network(
+        fused, params["temporal"], switches.tau, switches.beta, switches.pooling
+    )
 
 
 def vsfa(
-    streams: Sequence[Array], params: Params, tau: int = 12, beta: float = 0.5
+    streams: Sequence[Array],
+    params: Params,
+    tail: int = 0,
+    tau: int = 12,
+    beta: float = 0.5,
+    pooling: str = "subjective",
 ) -> tuple[float, Array]:
     """The same of the baseline."""
-    return temporal_network(np.hstack(streams), params["temporal"], tau, beta)
+    used = np.hstack([stream[:, stream.shape[1] - tail if tail else 0 :] for stream in streams])
+    return temporal_network(used, params["temporal"], tau, beta, pooling)

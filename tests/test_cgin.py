@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2inet_jax.model.cgin import CGIN, FGIN, NormAxis, normalize
+from a2inet_jax.model.cgin import CGIN, FGIN, NormAxis, adain, normalize
 from tests import reference_head as reference
 from tests.head_inputs import apply, parameters, quick_jit, run
 
@@ -31,6 +31,16 @@ def test_gamma_1_is_what_divides_eq_3_from_eq_2() -> None:
     params = parameters(FGIN(), x, y, mask, dtype=np.float32)
     difference = run(FGIN(gamma_1=1.0), params, x, y, mask) - run(FGIN(), params, x, y, mask)
     np.testing.assert_allclose(difference, normalize(x, mask, "time"), atol=1e-6)
+
+
+@pytest.mark.parametrize(("norm_axis", "axis"), [("time", 0), ("channel", 1)])
+def test_adain_gives_one_stream_the_statistics_of_the_other(norm_axis: NormAxis, axis: int) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(5, 3, (1, 9, 4)), rng.normal(-1, 2, (1, 9, 4))
+    mask = np.arange(9)[None, :] < 6
+    out = adain(jnp.asarray(x), jnp.asarray(y), jnp.asarray(mask), norm_axis)[0, :6]
+    np.testing.assert_allclose(out.mean(axis), y[0, :6].mean(axis), atol=1e-5)
+    np.testing.assert_allclose(out.std(axis), y[0, :6].std(axis), atol=1e-4)
 
 
 def test_statistics_run_over_a_videos_own_frames() -> None:

@@ -14,7 +14,7 @@ import a2inet_jax
 from a2inet_jax import experiment, scoring
 from a2inet_jax.datasets.sample import prepare, recipe, sources
 from a2inet_jax.run_folder import RunError
-from tests.test_configs import CONFIGS, load
+from configs import sample
 
 pytestmark = pytest.mark.network
 CONTENTS = ("astronaut", "brick", "gravel", "moon", "bikes_cyclist", "bikes_fence", "bikes_wall")
@@ -22,7 +22,7 @@ CONTENTS = ("astronaut", "brick", "gravel", "moon", "bikes_cyclist", "bikes_fenc
 
 @pytest.fixture(scope="module")
 def config() -> ConfigDict:
-    small = load(CONFIGS[0].with_name("sample.py"))
+    small = sample.get_config()
     small.update({"splits": {"number": 2}, "features": {"frames": 3}, "model": {"width": 16}})
     small.update({"train": {"epochs": 3, "checkpoint_every": 2}})
     return small

@@ -53,14 +53,19 @@ def test_undefined_everywhere_takes_the_first() -> None:
     assert history.chosen_epoch([record(1, None), record(2, None)], "best_val") == 1
 
 
-def test_table_keeps_other_splits_and_drops_later_epochs(tmp_path: Path) -> None:
+def test_table_keeps_other_replicas_and_drops_later_epochs(tmp_path: Path) -> None:
     path = tmp_path / "model" / "metrics.csv"
-    history.write(path, 10, [record(1)])
-    history.write(path, 2, [record(1), record(2, None), record(3)])
-    history.write(path, 2, [record(1), record(2, None)])
+    history.write(path, {(10, 0): [record(1)], (2, 1): [record(1)]})
+    history.write(path, {(2, 0): [record(1), record(2, None), record(3)]})
+    history.write(path, {(2, 0): [record(1), record(2, None)]})
     lines = path.read_text().splitlines()
-    assert lines[0].split(",") == ["split", *history.COLUMNS]
-    assert [line.split(",")[:2] for line in lines[1:]] == [["2", "1"], ["2", "2"], ["10", "1"]]
-    assert lines[2].split(",")[5:7] == ["", ""]
-    assert float(lines[1].split(",")[4]) == 1e-17  # written in full
+    assert lines[0].split(",") == ["split", "seed", *history.COLUMNS]
+    assert [line.split(",")[:3] for line in lines[1:]] == [
+        ["2", "0", "1"],
+        ["2", "0", "2"],
+        ["2", "1", "1"],
+        ["10", "0", "1"],
+    ]
+    assert lines[2].split(",")[6:8] == ["", ""]
+    assert float(lines[1].split(",")[5]) == 1e-17  # written in full
     assert [p.name for p in path.parent.iterdir()] == ["metrics.csv"]

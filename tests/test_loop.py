@@ -1,209 +1,250 @@
-"""A split trained from end to end: what it learns, keeps, refuses and resumes."""
+"""Replicas trained from end to end: what they learn, keep, refuse and resume."""
 
 import dataclasses
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 from a2inet_jax.model.a2inet import A2INet
-from a2inet_jax.training import history, parallel
-from a2inet_jax.training.loop import DivergedError, Trained, predict, train_split
+from a2inet_jax.training import history, loop
+from a2inet_jax.training.loop import DivergedError, Trained, Watch
+from a2inet_jax.training.prediction import predict
+from a2inet_jax.training.replica import Replica
 from a2inet_jax.training.settings import EpochRule, Settings
-from tests.training_inputs import MeanPooling, make_features, make_split
+from tests.training_inputs import MeanPooling, make_features, make_replicas, make_split
 
 FEATURES = make_features()
-SPLIT = make_split(FEATURES)
+REPLICAS = make_replicas(FEATURES)  # of 4, 3 and 3 steps: 13, 9 and 11 videos
+STEPS = 4
 SETTINGS = Settings(learning_rate=3e-2, batch_size=4, epochs=7, checkpoint_every=2)
+FOLDER = "splits_00-02_seeds_0-0"
 
 
 def train(
     folder: Path,
     settings: Settings = SETTINGS,
-    index: int = 0,
-    on_epoch: Callable[[int], None] = lambda _: None,
-) -> Trained:
-    return train_split(MeanPooling(), FEATURES, SPLIT, settings, folder, index, on_epoch)
+    replicas: list[Replica] = REPLICAS,
+    on_step: Callable[[int], None] = lambda _: None,
+) -> list[Trained]:
+    watch = Watch(advance=lambda text, done, total: on_step(done))
+    return loop.train(MeanPooling(), FEATURES, replicas, settings, folder, watch)
 
 
-def assert_same(one: Trained, other: Trained) -> None:
+def assert_same(one: list[Trained], other: list[Trained]) -> None:
     """Bit for bit."""
-    jax.tree.map(np.testing.assert_array_equal, one.params, other.params)
-    assert one.history == other.history
-    assert (one.epoch, one.label_range) == (other.epoch, other.label_range)
+    for a, b in zip(one, other, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, a.params, b.params)
+        assert a.history == b.history
+        assert (a.epoch, a.label_range) == (b.epoch, b.label_range)
 
 
-def kill_at(epoch: int) -> Callable[[int], None]:
-    def on_epoch(done: int) -> None:
-        if done == epoch:
+def assert_close(one: list[Trained], other: list[Trained], tolerance: float = 1e-5) -> None:
+    for a, b in zip(one, other, strict=True):
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=tolerance),
+            a.params,
+            b.params,
+        )
+        for found, expected in zip(a.history, b.history, strict=True):
+            assert found == pytest.approx(expected, abs=tolerance)
+        assert a.epoch == b.epoch
+
+
+def kill_at(step: int) -> Callable[[int], None]:
+    def on_step(done: int) -> None:
+        if done == step:
             raise KeyboardInterrupt
 
-    return on_epoch
+    return on_step
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained, list[int]]:
-    """A training that nothing disturbed, with its folder and what `on_epoch` was told."""
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Trained], list[int]]:
+    """A training that nothing disturbed, with its folder and the steps that were told."""
     told: list[int] = []
     folder = tmp_path_factory.mktemp("whole")
-    return folder, train(folder, on_epoch=told.append), told
+    return folder, train(folder, on_step=told.append), told
 
 
 def test_it_learns_and_predicts_in_the_labels_scale(tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, epochs=40, epoch_rule="last", checkpoint_every=40)
-    trained = train(tmp_path, settings)
-    assert trained.history[-1]["train_loss"] < 0.2 * trained.history[0]["train_loss"]  # type: ignore[operator]
-    rows = FEATURES.rows(SPLIT.train)
-    assert trained.label_range == (FEATURES.mos[rows].min(), FEATURES.mos[rows].max())
-    predictions = predict(MeanPooling(), trained, FEATURES, rows, batch_size=5)
-    assert np.abs(predictions.score - FEATURES.mos[rows]).mean() < 0.05 * np.ptp(FEATURES.mos[rows])
-    # The stand-in's score is the mean of its frame scores, and the scale's map is linear.
-    mask = FEATURES.mask[rows]
-    means = predictions.frame_scores.sum(axis=1) / mask.sum(axis=1)
-    np.testing.assert_allclose(means, predictions.score, rtol=1e-5)
-    np.testing.assert_array_equal(predictions.frame_scores[~mask], 0)
+    train_ids = tuple(FEATURES.ids[:13])
+    split = dataclasses.replace(make_split(FEATURES), test=train_ids)  # tests what it has learnt
+    replicas = [Replica(0, 0, split)]
+    trained = train(tmp_path, settings, replicas)
+    (one,) = trained
+    assert one.history[-1]["train_loss"] < 0.2 * one.history[0]["train_loss"]  # type: ignore[operator]
+    mos = FEATURES.mos[:13]
+    assert one.label_range == (mos.min(), mos.max())
+    (score,) = predict(MeanPooling(), FEATURES, replicas, trained, settings)
+    assert np.abs(score - mos).mean() < 0.05 * np.ptp(mos)
 
 
-def test_history_table_and_curves_agree(whole: tuple[Path, Trained, list[int]]) -> None:
+def test_history_table_and_curves_agree(whole: tuple[Path, list[Trained], list[int]]) -> None:
     folder, trained, told = whole
-    assert told == list(range(8))
-    assert [record["epoch"] for record in trained.history] == list(range(1, 8))
+    assert told == list(range(0, 7 * STEPS + 1, STEPS))
     lines = (folder / "metrics.csv").read_text().splitlines()
-    assert lines[0].split(",") == ["split", *history.COLUMNS]
-    for line, record in zip(lines[1:], trained.history, strict=True):
-        assert [float(x) for x in line.split(",")] == [0, *record.values()]
-    events = list((folder / "tensorboard" / "split_00").glob("events.*"))
-    assert len(events) == 1
-    assert b"val_srcc" in events[0].read_bytes()
+    assert lines[0].split(",") == ["split", "seed", *history.COLUMNS]
+    rows = iter(lines[1:])
+    for number, one in enumerate(trained):
+        assert [record["epoch"] for record in one.history] == list(range(1, 8))
+        for record in one.history:
+            assert [float(x) for x in next(rows).split(",")] == [number, 0, *record.values()]
+        (events,) = (folder / "tensorboard" / f"split_0{number}_seed_0").glob("events.*")
+        assert b"val_srcc" in events.read_bytes()
 
 
-def test_best_epoch_has_the_best_parameters(whole: tuple[Path, Trained, list[int]]) -> None:
+def test_best_epoch_has_the_best_parameters(whole: tuple[Path, list[Trained], list[int]]) -> None:
     _, trained, _ = whole
-    values = [record["val_srcc"] for record in trained.history]
-    assert trained.epoch == values.index(max(values)) + 1  # type: ignore[type-var]
-    rows = FEATURES.rows(SPLIT.validation)
-    score = predict(MeanPooling(), trained, FEATURES, rows).score
-    assert history.correlations(score, FEATURES.mos[rows])[0] == pytest.approx(
-        values[trained.epoch - 1]
-    )
+    # Of the validation part as if it were the test part.
+    replicas = [
+        dataclasses.replace(r, split=dataclasses.replace(r.split, test=r.split.validation))
+        for r in REPLICAS
+    ]
+    scores = predict(MeanPooling(), FEATURES, replicas, trained, SETTINGS)
+    for one, replica, score in zip(trained, replicas, scores):
+        values = [record["val_srcc"] for record in one.history]
+        assert one.epoch == values.index(max(values)) + 1  # type: ignore[type-var]
+        found, _ = history.correlations(score, FEATURES.mos[FEATURES.rows(replica.split.test)])
+        assert found == pytest.approx(values[one.epoch - 1])
+    assert len({one.epoch for one in trained}) > 1  # or the replicas would share their choice
 
 
 @pytest.mark.parametrize("rule", ["last", "best_test"])
 def test_other_epoch_rules_change_the_choice_alone(
-    whole: tuple[Path, Trained, list[int]], tmp_path: Path, rule: EpochRule
+    whole: tuple[Path, list[Trained], list[int]], tmp_path: Path, rule: EpochRule
 ) -> None:
     trained = train(tmp_path, dataclasses.replace(SETTINGS, epoch_rule=rule))
-    assert trained.history == whole[1].history
-    values = [record["test_srcc"] for record in trained.history]
-    assert trained.epoch == (7 if rule == "last" else values.index(max(values)) + 1)  # type: ignore[type-var]
+    for one, before in zip(trained, whole[1]):
+        assert one.history == before.history
+        values = [record["test_srcc"] for record in one.history]
+        assert one.epoch == (7 if rule == "last" else values.index(max(values)) + 1)  # type: ignore[type-var]
 
 
-def test_the_same_seed_gives_the_same_and_another_does_not(
-    whole: tuple[Path, Trained, list[int]], tmp_path: Path
+def test_a_replica_ends_where_it_ends_alone(
+    whole: tuple[Path, list[Trained], list[int]], tmp_path: Path
 ) -> None:
-    assert_same(train(tmp_path / "same"), whole[1])
-    other = train(tmp_path / "other", dataclasses.replace(SETTINGS, seed=1))
-    assert other.history != whole[1].history
+    alone = [train(tmp_path, replicas=[replica])[0] for replica in REPLICAS]
+    assert_close(whole[1], alone, 1e-6)
+    assert (tmp_path / "metrics.csv").read_text().count("\n") == 1 + 3 * 7
+
+
+def test_seeds_are_replicas_too(
+    whole: tuple[Path, list[Trained], list[int]], tmp_path: Path
+) -> None:
+    replicas = [dataclasses.replace(REPLICAS[0], seed=seed) for seed in (0, 1)]
+    same, other = train(tmp_path, replicas=replicas)
+    assert_close([same], whole[1][:1], 1e-6)
+    assert other.history != same.history
+
+
+def test_the_same_seed_gives_the_same(
+    whole: tuple[Path, list[Trained], list[int]], tmp_path: Path
+) -> None:
+    assert_same(train(tmp_path), whole[1])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"placement": "streamed"},
+        {"steps_per_call": 1},
+        {"steps_per_call": 3},
+        {"buckets": 1},
+        {"parallel": "pmap"},
+        {"parallel": "mesh"},
+        {"parallel": "mesh", "placement": "streamed"},
+    ],
+    ids=str,
+)
+def test_other_ways_give_the_same_numbers(tmp_path: Path, changes: dict[str, Any]) -> None:
+    features = make_features(longest=20)
+    replicas = make_replicas(features)
+
+    def run(folder: Path, settings: Settings) -> list[Trained]:
+        return loop.train(MeanPooling(), features, replicas, settings, folder)
+
+    usual = run(tmp_path / "usual", SETTINGS)
+    assert_close(run(tmp_path / "other", dataclasses.replace(SETTINGS, **changes)), usual, 1e-6)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_the_average_is_what_is_kept(tmp_path: Path, ema: float) -> None:
+    settings = dataclasses.replace(SETTINGS, epochs=1, ema=ema, epoch_rule="last")
+    (one,) = train(tmp_path, settings, REPLICAS[:1])
+    tree = load(tmp_path / "checkpoints" / "splits_00-00_seeds_0-0", STEPS)
+    state = tree["state"]
+    kept = state["average"] if ema else state["params"]
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[0]), one.params, kept)
+
+
+def load(folder: Path, step: int) -> Any:
+    """A checkpoint's arrays as nested dictionaries."""
+    from orbax.checkpoint import v1 as ocp
+
+    return ocp.load(folder / str(step))
 
 
 def test_real_model_with_no_validation_part(tmp_path: Path) -> None:
     settings = Settings(learning_rate=1e-2, batch_size=6, epochs=8, epoch_rule="last")
-    split = make_split(FEATURES, validation=0)
+    replicas = [Replica(3, 0, make_split(FEATURES, validation=0))]
     model = A2INet(width=8, neck=8, hidden=4)
-    trained = train_split(model, FEATURES, split, settings, tmp_path, 3, lambda _: None)
+    (trained,) = loop.train(model, FEATURES, replicas, settings, tmp_path)
     assert trained.history[-1]["train_loss"] < 0.7 * trained.history[0]["train_loss"]  # type: ignore[operator]
     assert trained.history[0]["val_srcc"] is None
     assert isinstance(trained.history[0]["test_srcc"], float)
 
 
-def test_splits_of_other_sizes_share_the_compiled_programs(tmp_path: Path) -> None:
-    model = MeanPooling(width=5)
-    programs = parallel._jit_step._cache_size  # type: ignore[attr-defined]
-    before = programs()
-    for index, size in enumerate((13, 11, 9)):
-        split = make_split(FEATURES, train=size)
-        train_split(model, FEATURES, split, SETTINGS, tmp_path, index, lambda _: None)
-    assert programs() == before + 1
+def test_few_programs_are_compiled_and_it_says_so(tmp_path: Path) -> None:
+    features = make_features(longest=40)
+    lines: list[str] = []
+    settings = dataclasses.replace(SETTINGS, steps_per_call=1, buckets=2)
+    replicas = make_replicas(features, validation=4)
+    watch = Watch(say=lines.append)
+    loop.train(MeanPooling(width=5), features, replicas, settings, tmp_path, watch)
+    assert lines[0].startswith("features: resident on the device (")
+    # Training and scoring, in two lengths each.
+    assert lines[-1].startswith("compiled 4 programs in ")
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 5, 7])
+@pytest.mark.parametrize("step", [4, 8, 20, 28])
 def test_interrupted_ends_like_undisturbed(
-    whole: tuple[Path, Trained, list[int]], tmp_path: Path, epoch: int
+    whole: tuple[Path, list[Trained], list[int]], tmp_path: Path, step: int
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, on_epoch=kill_at(epoch))
+        train(tmp_path, on_step=kill_at(step))
     told: list[int] = []
-    assert_same(train(tmp_path, on_epoch=told.append), whole[1])
-    assert told == list(range(epoch - epoch % 2 if epoch < 7 else 7, 8))
+    assert_same(train(tmp_path, on_step=told.append), whole[1])
+    assert told[0] % (2 * STEPS) == 0
+    assert told[0] <= step
     assert (tmp_path / "metrics.csv").read_bytes() == (whole[0] / "metrics.csv").read_bytes()
 
 
-def test_complete_split_is_read_back_without_training(
-    whole: tuple[Path, Trained, list[int]], monkeypatch: pytest.MonkeyPatch
+def test_complete_training_is_read_back(
+    whole: tuple[Path, list[Trained], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("a2inet_jax.training.parallel.runner", None)
-    told: list[int] = []
-    again = train_split(MeanPooling(), make_features(), SPLIT, SETTINGS, whole[0], 0, told.append)
-    assert told == [7]
-    assert_same(again, whole[1])
-
-
-SCRIPT = """
-import sys
-from pathlib import Path
-from tests import test_loop
-test_loop.train(Path(sys.argv[1]), test_loop.LONGER, on_epoch=lambda done: print(done, flush=True))
-"""
-LONGER = dataclasses.replace(SETTINGS, epochs=60, checkpoint_every=3)
-
-
-def test_sigkill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
-    folder, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
-    command = [sys.executable, "-c", SCRIPT, str(folder)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    random = np.random.default_rng(0)
-    starts = []
-    for epoch in (8, 30):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
-            assert child.stdout is not None
-            starts.append(int(child.stdout.readline()))
-            while int(child.stdout.readline()) < epoch:
-                pass
-            time.sleep(random.uniform(0, 0.05))
-            child.send_signal(signal.SIGKILL)
-        assert child.returncode == -signal.SIGKILL
-        for line in (folder / "metrics.csv").read_text().splitlines():
-            assert line.count(",") == len(history.COLUMNS)
-    told: list[int] = []
-    resumed = train(folder, LONGER, on_epoch=told.append)
-    assert starts[0] == 0
-    assert 0 < starts[1] < told[0] < 60
-    assert_same(resumed, train(undisturbed, LONGER))
-    assert (folder / "metrics.csv").read_bytes() == (undisturbed / "metrics.csv").read_bytes()
-    assert not list((folder / "checkpoints" / "split_00").glob("*tmp*"))
+    assert_same(train(whole[0]), whole[1])
 
 
 # Orbax leaves reads in flight when one of them fails.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("harm", ["empty", "flipped", "missing"])
 def test_damaged_newest_checkpoint_is_named_and_the_one_before_used(
-    whole: tuple[Path, Trained, list[int]],
+    whole: tuple[Path, list[Trained], list[int]],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     harm: str,
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, on_epoch=kill_at(5))
-    newest = tmp_path / "checkpoints" / "split_00" / "4"
+        train(tmp_path, on_step=kill_at(5 * STEPS))
+    newest = tmp_path / "checkpoints" / FOLDER / "16"
     for path in [p for p in (newest / "state").rglob("*") if p.is_file()]:
         content = bytearray(path.read_bytes())
         if harm == "missing":
@@ -216,36 +257,38 @@ def test_damaged_newest_checkpoint_is_named_and_the_one_before_used(
             path.write_bytes(content)
     told: list[int] = []
     with caplog.at_level(logging.WARNING, "a2inet_jax"):
-        resumed = train(tmp_path, on_epoch=told.append)
-    assert told[0] == 2
+        resumed = train(tmp_path, on_step=told.append)
+    assert told[0] == 8
     (warning,) = [r.getMessage() for r in caplog.records if r.name.startswith("a2inet_jax")]
     assert str(newest) in warning
-    assert (newest.parent / "4.damaged").is_dir()
+    assert (newest.parent / "16.damaged").is_dir()
     assert_same(resumed, whole[1])
 
 
 def test_all_checkpoints_damaged_starts_over(
-    whole: tuple[Path, Trained, list[int]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    whole: tuple[Path, list[Trained], list[int]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, on_epoch=kill_at(5))
-    for name in ("2", "4"):
-        (tmp_path / "checkpoints" / "split_00" / name / "state" / "_METADATA").unlink()
+        train(tmp_path, on_step=kill_at(5 * STEPS))
+    for name in ("8", "16"):
+        (tmp_path / "checkpoints" / FOLDER / name / "state" / "_METADATA").unlink()
     told: list[int] = []
-    assert_same(train(tmp_path, on_epoch=told.append), whole[1])
-    assert told == list(range(8))
+    assert_same(train(tmp_path, on_step=told.append), whole[1])
+    assert told[0] == 0
     assert len([r for r in caplog.records if r.name.startswith("a2inet_jax")]) == 2
     assert_same(train(tmp_path), whole[1])  # the new checkpoints are read, not the old
 
 
-def test_folder_of_another_training_is_refused(whole: tuple[Path, Trained, list[int]]) -> None:
+def test_folder_of_another_training_is_refused(
+    whole: tuple[Path, list[Trained], list[int]],
+) -> None:
     folder, _, _ = whole
 
     def refused(expected: str, **changes: object) -> None:
-        arguments = {"model": MeanPooling(), "features": FEATURES, "split": SPLIT}
-        arguments |= {"settings": SETTINGS, "folder": folder, "split_index": 0} | changes
+        arguments = {"model": MeanPooling(), "features": FEATURES, "replicas": REPLICAS}
+        arguments |= {"settings": SETTINGS, "folder": folder} | changes
         with pytest.raises(ValueError, match=expected) as error:
-            train_split(**arguments, on_epoch=lambda _: None)  # type: ignore[arg-type]
+            loop.train(**arguments)  # type: ignore[arg-type]
         assert str(folder) in str(error.value)
 
     rate = dataclasses.replace(SETTINGS, learning_rate=1e-3, weight_decay=0.1)
@@ -255,11 +298,14 @@ def test_folder_of_another_training_is_refused(whole: tuple[Path, Trained, list[
     refused(r"model.width \(8 there, 9 now\)", model=MeanPooling(width=9))
     refused("model .*'MeanPooling' there, 'A2INet' now", model=A2INet())
     refused("features", features=make_features(seed=1))
-    refused(r"split.train \(13 videos there, 12 videos now\)", split=make_split(FEATURES, train=12))
+    refused(
+        r"split 0.train \(13 videos there, 12 videos now\)",
+        replicas=make_replicas(FEATURES, (12, 9, 11)),
+    )
 
 
 def test_unreadable_settings_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoints" / "split_00" / "settings.json"
+    path = tmp_path / "checkpoints" / FOLDER / "settings.json"
     path.parent.mkdir(parents=True)
     path.write_text("{")
     with pytest.raises(ValueError, match=r"settings\.json cannot be read"):
@@ -267,21 +313,40 @@ def test_unreadable_settings_are_named(tmp_path: Path) -> None:
 
 
 def test_settings_are_written_beside_the_checkpoints(
-    whole: tuple[Path, Trained, list[int]],
+    whole: tuple[Path, list[Trained], list[int]],
 ) -> None:
-    folder = whole[0] / "checkpoints" / "split_00"
+    folder = whole[0] / "checkpoints" / FOLDER
     found = json.loads((folder / "settings.json").read_text())
     assert found["settings.learning_rate"] == 3e-2
-    assert found["split.test"] == list(SPLIT.test)
+    assert found["split 1.test"] == list(REPLICAS[1].split.test)
     # The two latest: every second epoch, and the last.
-    assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == ["6", "7"]
+    assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == ["24", "28"]
 
 
-def test_loss_that_is_not_finite_stops_with_split_and_epoch(tmp_path: Path) -> None:
-    features = make_features()
-    features.streams[0][2, 0, 0] = np.inf
-    with pytest.raises(DivergedError, match="split 4, epoch 1"):
-        train_split(MeanPooling(), features, SPLIT, SETTINGS, tmp_path, 4, lambda _: None)
+def test_loss_that_is_not_finite_stops_with_the_step_and_the_last_checkpoint_stays(
+    tmp_path: Path,
+) -> None:
+    settings = dataclasses.replace(SETTINGS, epochs=3, checkpoint_every=1)
+    replicas = [dataclasses.replace(r, number=r.number + 4) for r in REPLICAS]
+    loop.train(MeanPooling(), FEATURES, replicas, settings, tmp_path)
+    longer = dataclasses.replace(settings, epochs=9)
+    folder = tmp_path / "checkpoints" / "splits_04-06_seeds_0-0"
+    # As if the features had been good up to here.
+    (folder / "settings.json").unlink()
+    videos = [tuple(x.copy() for x in FEATURES.read(n)) for n in range(len(FEATURES.ids))]
+    videos[FEATURES.rows(replicas[1].split.train)[2]][0][0, 0] = np.inf
+    features = type(FEATURES).of_arrays(FEATURES.ids, videos, FEATURES.mos)
+    with pytest.raises(DivergedError, match=r"split [456], epoch 4, step [1-4]: the loss is"):
+        loop.train(MeanPooling(), features, replicas, longer, tmp_path)
+    assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == ["12", "8"]
+
+
+def test_parameters_that_are_not_finite_stop_it_too(tmp_path: Path) -> None:
+    # The first update already overflows, and the one step has a loss from before it.
+    settings = Settings(learning_rate=3e38, weight_decay=3e38, batch_size=16, epochs=1)
+    with pytest.raises(DivergedError, match="split 0, epoch 1: a parameter is not finite"):
+        train(tmp_path, settings, REPLICAS[:1])
+    assert not list(tmp_path.glob("checkpoints/*/1"))
 
 
 @pytest.mark.parametrize("rule", ["best_val", "best_test"])
@@ -289,10 +354,10 @@ def test_rule_needs_videos_to_choose_by(tmp_path: Path, rule: EpochRule) -> None
     settings = dataclasses.replace(SETTINGS, epoch_rule=rule)
     split = make_split(FEATURES, train=13, validation=0 if rule == "best_val" else 10)
     with pytest.raises(ValueError, match=f"split 1: epoch_rule '{rule}'"):
-        train_split(MeanPooling(), FEATURES, split, settings, tmp_path, 1, lambda _: None)
+        train(tmp_path, settings, [Replica(1, 0, split)])
 
 
 def test_labels_all_alike_are_refused(tmp_path: Path) -> None:
     features = dataclasses.replace(FEATURES, mos=np.full(len(FEATURES.ids), 3.0))
     with pytest.raises(ValueError, match=r"split 0: all labels .* are 3.0"):
-        train_split(MeanPooling(), features, SPLIT, SETTINGS, tmp_path, 0, lambda _: None)
+        loop.train(MeanPooling(), features, REPLICAS, SETTINGS, tmp_path)

@@ -1,60 +1,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from a2inet_jax.model.temporal import GRU, TemporalNetwork, subjective_pooling
+from a2inet_jax.model.temporal import TemporalNetwork, subjective_pooling
 from tests import reference_head as reference
 from tests.head_inputs import parameters, quick_jit, run
-
-
-def torch_gru(
-    x: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray, b_ih: np.ndarray, b_hh: np.ndarray
-) -> np.ndarray:
-    """torch.nn.GRU as its documentation states it, weights `[3H, C]` and `[3H, H]` in torch's order."""
-    h, states = np.zeros(w_hh.shape[1]), []
-    for frame in x:
-        i_r, i_z, i_n = np.split(w_ih @ frame + b_ih, 3)
-        h_r, h_z, h_n = np.split(w_hh @ h + b_hh, 3)
-        r, z = reference.sigmoid(i_r + h_r), reference.sigmoid(i_z + h_z)
-        h = (1 - z) * np.tanh(i_n + r * h_n) + z * h
-        states.append(h)
-    return np.array(states)
-
-
-@pytest.mark.parametrize("frames", [1, 9, 19])
-def test_gru_has_torchs_equations(frames: int) -> None:
-    hidden, channels = 4, 3
-    rng = np.random.default_rng(0)
-    w_ih, w_hh = rng.normal(size=(3 * hidden, channels)), rng.normal(size=(3 * hidden, hidden))
-    b_ih, b_hh = rng.normal(size=(2, 3 * hidden))
-    x = rng.normal(size=(2, frames, channels))
-    folded = b_ih + np.where(np.arange(3 * hidden) < 2 * hidden, b_hh, 0)
-    params = {
-        "input": {"kernel": w_ih.T, "bias": folded},
-        "recurrent_kernel": w_hh.T,
-        "recurrent_bias": b_hh[2 * hidden :],
-    }
-    with jax.enable_x64(True):
-        states = run(GRU(hidden, jnp.float64), params, x)
-    for b in range(2):
-        np.testing.assert_allclose(states[b], torch_gru(x[b], w_ih, w_hh, b_ih, b_hh), rtol=1e-10)
-
-
-def test_gru_starts_within_torchs_range() -> None:
-    params = GRU(hidden=16).init(jax.random.key(0), jnp.ones((1, 2, 64)))["params"]
-    for kernel in (params["input"]["kernel"], params["recurrent_kernel"]):
-        assert 0.9 / 4 < np.abs(kernel).max() <= 1 / 4
-
-
-def test_gru_state_is_float32_under_bfloat16() -> None:
-    x = jnp.ones((1, 2, 3), jnp.bfloat16)
-    module = GRU(hidden=4, dtype=jnp.bfloat16)
-    params = parameters(module, x, dtype=np.float32)
-    assert run(module, params, x).dtype == jnp.float32
-
 
 pool = quick_jit(subjective_pooling, static_argnums=(2, 3))
 

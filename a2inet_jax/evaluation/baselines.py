@@ -1,5 +1,7 @@
 """What features alone can do: their mean over time into a support vector regression."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import GroupKFold
@@ -15,24 +17,10 @@ TUBE = 0.1  # ε, in standard deviations of the labels
 Array = NDArray[np.float64]
 
 
-def pool(streams: tuple[ArrayLike, ...], mask: ArrayLike) -> Array:
-    """Means over the valid frames of each stream [N, T, D_i], side by side: [N, ΣD_i].
-
-    Args:
-        streams: features, any float dtype; rows that are masked out are ignored.
-        mask: [N, T] bool, True for frames that exist; at least one a video.
-    """
-    weights_NxT = np.asarray(mask, np.float64)
-    counts_Nx1 = weights_NxT.sum(axis=1, keepdims=True)
-    if (counts_Nx1 == 0).any():
-        raise ValueError(f"{int((counts_Nx1 == 0).sum())} videos have no frames to pool")
-    means = [
-        np.stack(
-            [w @ x.astype(np.float64) for w, x in zip(weights_NxT, np.asarray(s), strict=True)]
-        )
-        for s in streams
-    ]
-    return np.concatenate(means, axis=1) / counts_Nx1
+def pool(videos: Iterable[Sequence[ArrayLike]]) -> Array:
+    """Means over the frames of each video's streams [T, D_i], side by side: [N, ΣD_i]."""
+    means = [[np.asarray(x, np.float64).mean(axis=0) for x in streams] for streams in videos]
+    return np.stack([np.concatenate(each) for each in means])
 
 
 def svr_scores(

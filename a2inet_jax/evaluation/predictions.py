@@ -1,4 +1,4 @@
-"""Test predictions as a table: one row for each video of each split's test part."""
+"""Test predictions as a table: one row for each video of each split's test part, and each seed."""
 
 import csv
 import io
@@ -19,21 +19,23 @@ class Prediction(NamedTuple):
         video: video id.
         mos: label.
         score: prediction, in the label's unit.
+        seed: of the training.
     """
 
     split: int
     video: str
     mos: float
     score: float
+    seed: int = 0
 
 
 def write(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Writes the CSV `split,video,mos,score`, sorted, with six decimals; whole or not at all."""
+    """Writes the CSV `split,video,mos,score,seed`, sorted, with six decimals; whole or not at all."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(Prediction._fields)
     for row in sorted(predictions):
-        table.writerow([row.split, row.video, f"{row.mos:.6f}", f"{row.score:.6f}"])
+        table.writerow([row.split, row.video, f"{row.mos:.6f}", f"{row.score:.6f}", row.seed])
     aside = path.with_name(path.name + ".part")
     aside.write_text(text.getvalue(), encoding="utf-8")
     os.replace(aside, path)
@@ -55,7 +57,13 @@ def read(path: Path) -> list[Prediction]:
             raise ValueError(f"{path}: the columns must be {wanted}, not {table.fieldnames}")
         try:
             rows = [
-                Prediction(int(r["split"]), r["video"], float(r["mos"]), float(r["score"]))
+                Prediction(
+                    split=int(r["split"]),
+                    video=r["video"],
+                    mos=float(r["mos"]),
+                    score=float(r["score"]),
+                    seed=int(r["seed"]),
+                )
                 for r in table
             ]
         except (TypeError, ValueError) as error:
@@ -66,7 +74,10 @@ def read(path: Path) -> list[Prediction]:
 
 
 def measure_splits(predictions: Sequence[Prediction]) -> list[Metrics]:
-    """Metrics of each split, in the order of their numbers."""
-    by_split = groupby(sorted(predictions), key=lambda row: row.split)
-    parts = [list(rows) for _, rows in by_split]
+    """Metrics of each split and seed, in the order of their numbers."""
+
+    def replica(row: Prediction) -> tuple[int, int]:
+        return row.split, row.seed
+
+    parts = [list(rows) for _, rows in groupby(sorted(predictions, key=replica), key=replica)]
     return [measure([r.score for r in part], [r.mos for r in part]) for part in parts]

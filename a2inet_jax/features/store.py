@@ -5,11 +5,12 @@ when it is whole, so that a record is there entirely or not at all, whoever is k
 processes may write to one store.
 """
 
+import hashlib
 import json
 import os
 import urllib.parse
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,12 +47,23 @@ class VideoFeatures:
 
 @dataclass(frozen=True)
 class Record:
-    """A line of the manifest: which video, where, how many frames, how many bytes."""
+    """A line of the manifest: which video, where, how many frames, how many bytes, and of what content.
+
+    Attributes:
+      video_id: name of the video.
+      path: its feature file.
+      frames: T.
+      widths: features of a frame in the quality and the semantic stream.
+      size: bytes of the file.
+      content_sha256: of the arrays in it.
+    """
 
     video_id: str
     path: Path
     frames: int
+    widths: dict[str, int]
     size: int
+    content_sha256: str
 
 
 class Store:
@@ -89,18 +101,17 @@ class Store:
         Raises:
           OSError: the folder can't be written or the disk is full; nothing half-written is left.
         """
+        arrays = {name: np.ascontiguousarray(getattr(features, name)) for name in _FIELDS}
         # One key: the library writes several in any order, and equal records should be equal files.
         header = json.dumps(
             {
                 "video_id": video_id,
                 "recipe": self.recipe.to_json(),
                 "source_bytes": source_bytes,
+                "content_sha256": _digest(arrays),
             }
         )
-        content = save(
-            {name: np.ascontiguousarray(getattr(features, name)) for name in _FIELDS},
-            metadata={"record": header},
-        )
+        content = save(arrays, metadata={"record": header})
         self.folder.mkdir(parents=True, exist_ok=True)
         final = self.path(video_id)
         aside = self.folder / f".{uuid.uuid4().hex}.part"
@@ -123,17 +134,20 @@ class Store:
           FileNotFoundError: they have not been extracted.
           StoreError: the file is damaged, of another recipe or of another video.
         """
-        path = self.path(video_id)
-        if not path.exists():
-            raise FileNotFoundError(f"{path} is missing: run `a2inet extract` to make it")
-        header = _header(path)
-        self._check_recipe(path, header.recipe)
-        if header.video_id != video_id:
-            raise StoreError(
-                f"{path} holds the features of {header.video_id!r}, not of {video_id!r}"
-            )
+        path, _ = self._checked(video_id)
         tensors = load_file(path)
         return VideoFeatures(**{name: tensors[name] for name in _FIELDS})
+
+    def streams(self, video_id: str, names: Sequence[str]) -> tuple[np.ndarray, ...]:
+        """Some streams of one video, "quality" or "semantic" each: `[T, D]` float16; errors as `read`."""
+        path, _ = self._checked(video_id)
+        with safe_open(path, framework="numpy") as file:
+            return tuple(file.get_tensor(name) for name in names)
+
+    def record(self, video_id: str) -> Record:
+        """The manifest's line of one video, from its header alone; errors as `read`."""
+        path, header = self._checked(video_id)
+        return _record(path, header)
 
     def missing(self, video_ids: Iterable[str]) -> list[str]:
         """Those videos, in the order given, that have no features here yet."""
@@ -161,10 +175,20 @@ class Store:
         for path in self._paths():
             header = _header(path)
             self._check_recipe(path, header.recipe)
-            with safe_open(path, framework="numpy") as file:
-                frames = file.get_slice("quality").get_shape()[0]
-            records.append(Record(header.video_id, path, frames, path.stat().st_size))
+            records.append(_record(path, header))
         return sorted(records, key=lambda record: record.video_id)
+
+    def _checked(self, video_id: str) -> tuple[Path, "_Header"]:
+        path = self.path(video_id)
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: run `a2inet extract` to make it")
+        header = _header(path)
+        self._check_recipe(path, header.recipe)
+        if header.video_id != video_id:
+            raise StoreError(
+                f"{path} holds the features of {header.video_id!r}, not of {video_id!r}"
+            )
+        return path, header
 
     def _paths(self) -> list[Path]:
         return [
@@ -185,6 +209,28 @@ class _Header:
     video_id: str
     recipe: Recipe
     source_bytes: int
+    content_sha256: str
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    content = hashlib.sha256()
+    for name in _FIELDS:
+        content.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
+        content.update(arrays[name].data)
+    return content.hexdigest()
+
+
+def _record(path: Path, header: _Header) -> Record:
+    with safe_open(path, framework="numpy") as file:
+        shapes = {name: file.get_slice(name).get_shape() for name in ("quality", "semantic")}
+    return Record(
+        video_id=header.video_id,
+        path=path,
+        frames=shapes["quality"][0],
+        widths={name: shape[1] for name, shape in shapes.items()},
+        size=path.stat().st_size,
+        content_sha256=header.content_sha256,
+    )
 
 
 def _header(path: Path) -> _Header:
@@ -194,7 +240,7 @@ def _header(path: Path) -> _Header:
                 raise KeyError("tensors")
             record = json.loads(file.metadata()["record"])
         recipe = Recipe.from_json(record["recipe"])
-        return _Header(record["video_id"], recipe, record["source_bytes"])
+        return _Header(record["video_id"], recipe, record["source_bytes"], record["content_sha256"])
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise StoreError(
             f"{path} is damaged or no feature file ({error}): remove it and run `a2inet extract`"

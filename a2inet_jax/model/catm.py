@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from a2inet_jax.model.linear import Linear, torch_uniform
+from a2inet_jax.model.convolution import TemporalConvolution
+from a2inet_jax.model.linear import Linear
 from a2inet_jax.model.masking import deviation_and_std, maximum, zero_padding
 
 
@@ -34,14 +35,9 @@ class Perception(nn.Module):
         )
         gate = nn.sigmoid(Linear(width, dtype=self.dtype, name="excite")(squeezed))
         self.sow("intermediates", "gate", gate)
-        convolved = nn.Conv(
-            width,
-            kernel_size=(self.kernel,),
-            padding="SAME",
-            kernel_init=torch_uniform,
-            dtype=self.dtype,
-            name="convolution",
-        )(zero_padding(x_BxTxD, mask_BxT))
+        convolved = TemporalConvolution(width, self.kernel, self.dtype, name="convolution")(
+            zero_padding(x_BxTxD, mask_BxT)
+        )
         return gate * convolved
 
 

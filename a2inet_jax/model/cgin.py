@@ -1,4 +1,4 @@
-"""Cross-aware guided instance normalization: two streams deform each other (Eq. 2–4)."""
+"""Cross-aware guided instance normalization: two streams deform each other (Eq. 1–4)."""
 
 from functools import partial
 from typing import Literal
@@ -30,12 +30,37 @@ def normalize(x_BxTxD: jax.Array, mask_BxT: jax.Array, axis: NormAxis) -> jax.Ar
     Raises:
         ValueError: The axis is neither of the two.
     """
+    deviation, std = _deviation_and_std(x_BxTxD, mask_BxT, axis)
+    return deviation / std
+
+
+def adain(x_BxTxD: jax.Array, y_BxTxD: jax.Array, mask_BxT: jax.Array, axis: NormAxis) -> jax.Array:
+    """AdaIN(X, Y) = σ(Y) · n(X) + μ(Y) (Eq. 1), with `normalize`'s statistics and no parameters.
+
+    Args:
+        x_BxTxD: `[B, T, D]`, the stream that is deformed.
+        y_BxTxD: `[B, T, D]`, the stream whose statistics it gets; finite in the padding.
+        mask_BxT: `[B, T]` bool.
+        axis: What the statistics of both run over.
+
+    Returns:
+        `[B, T, D]` in float32 or wider; rows of the padding hold finite values without meaning.
+
+    Raises:
+        ValueError: The axis is neither of the two.
+    """
+    deviation, std = _deviation_and_std(y_BxTxD, mask_BxT, axis)
+    return std * normalize(x_BxTxD, mask_BxT, axis) + (y_BxTxD - deviation)
+
+
+def _deviation_and_std(
+    x_BxTxD: jax.Array, mask_BxT: jax.Array, axis: NormAxis
+) -> tuple[jax.Array, jax.Array]:
     if axis not in ("time", "channel"):
         raise ValueError(f"norm_axis is {axis!r}; take 'time' or 'channel'")
-    deviation, std = deviation_and_std(
+    return deviation_and_std(
         x_BxTxD, mask_BxT, axis={"time": 1, "channel": 2}[axis], ddof=0, epsilon=1e-5
     )
-    return deviation / std
 
 
 class FGIN(nn.Module):

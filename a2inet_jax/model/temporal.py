@@ -1,59 +1,18 @@
 """From features over time to a video's score: GRU, frame scores, subjectively-inspired pooling."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from a2inet_jax.model.linear import Linear, torch_uniform
+from a2inet_jax.model.gru import GRU
+from a2inet_jax.model.linear import Linear
 from a2inet_jax.model.masking import mean, zero_padding
 from a2inet_jax.model.outputs import Outputs
 
-
-class GRU(nn.Module):
-    """A gated recurrent unit over time, with torch's equations, starting from a state of zeros.
-
-    r = σ(W_ir x + b_r + W_hr h), z = σ(W_iz x + b_z + W_hz h),
-    n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn)), h' = (1 − z) ∘ n + z ∘ h.
-
-    torch's second biases of r and z are one with the first. The products with x are made for all
-    frames at once, before the loop; gates stand in the order r, z, n. State and gates are float32 or
-    wider. There is no mask: no frame is reached by a later one, and padding comes last.
-    """
-
-    hidden: int = 32
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x_BxTxC: jax.Array) -> jax.Array:
-        """Returns the states after each frame, `[B, T, hidden]`."""
-        wide = jnp.promote_types(self.dtype, jnp.float32)
-        # torch draws both matrices from U(−1/√hidden, 1/√hidden), whatever the input's width.
-        start = nn.initializers.variance_scaling(
-            x_BxTxC.shape[-1] / (3 * self.hidden), "fan_in", "uniform"
-        )
-        from_input = Linear(3 * self.hidden, dtype=self.dtype, kernel_init=start, name="input")(
-            x_BxTxC
-        )
-        kernel = self.param("recurrent_kernel", torch_uniform, (self.hidden, 3 * self.hidden))
-        bias_n = self.param("recurrent_bias", nn.initializers.zeros, (self.hidden,))
-        kernel, bias_n = kernel.astype(wide), bias_n.astype(wide)[None, :]
-
-        def step(h_BxH: jax.Array, from_input_Bx3H: jax.Array) -> tuple[jax.Array, jax.Array]:
-            input_r, input_z, input_n = jnp.split(from_input_Bx3H, 3, axis=-1)
-            hidden_r, hidden_z, hidden_n = jnp.split(h_BxH @ kernel, 3, axis=-1)
-            r = nn.sigmoid(input_r + hidden_r)
-            z = nn.sigmoid(input_z + hidden_z)
-            n = jnp.tanh(input_n + r * (hidden_n + bias_n))
-            h_BxH = (1 - z) * n + z * h_BxH
-            return h_BxH, h_BxH
-
-        zeros = jnp.zeros((x_BxTxC.shape[0], self.hidden), wide)
-        over_time = jnp.swapaxes(from_input.astype(wide), 0, 1)
-        # An accelerator spends its time on starting the loop's turns; a CPU only compiles longer.
-        unroll = 1 if jax.default_backend() == "cpu" else 8
-        _, states_TxBxH = jax.lax.scan(step, zeros, over_time, unroll=unroll)
-        return jnp.swapaxes(states_TxBxH, 0, 1)
+Pooling = Literal["subjective", "mean"]
 
 
 def subjective_pooling(
@@ -78,7 +37,12 @@ def subjective_pooling(
 
     Returns:
         q', `[B, T]`, 0 in the padding. A video's score is its mean over the video's frames.
+
+    Raises:
+        ValueError: `tau` is below 1.
     """
+    if tau < 1:
+        raise ValueError(f"tau is {tau}; a window of the temporal pooling holds 1 frame or more")
 
     def windows(x_BxT: jax.Array, before: int, after: int, beyond: float | bool) -> jax.Array:
         """`[B, T, τ]`: the entries from t − before to t + after, `beyond` outside of the array."""
@@ -98,21 +62,33 @@ def subjective_pooling(
 
 
 class TemporalNetwork(nn.Module):
-    """FC to `neck` features, GRU, FC to a frame score q_t, and the mean of the pooled q'_t."""
+    """FC to `neck` features, GRU, FC to a frame score q_t, and the mean of the pooled q'_t.
+
+    With the pooling "subjective", q' is `subjective_pooling`'s; with "mean", it is q itself.
+    """
 
     neck: int = 128
     hidden: int = 32
+    pooling: Pooling = "subjective"
     tau: int = 12
     beta: float = 0.5
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x_BxTxC: jax.Array, mask_BxT: jax.Array) -> Outputs:
-        """Returns the scores of features `[B, T, C]`, whose padding must be finite."""
+        """Returns the scores of features `[B, T, C]`, whose padding must be finite.
+
+        Raises:
+            ValueError: `pooling` is neither of the two.
+        """
+        if self.pooling not in ("subjective", "mean"):
+            raise ValueError(f"pooling is {self.pooling!r}; take 'subjective' or 'mean'")
         wide = jnp.promote_types(self.dtype, jnp.float32)
         reduced = Linear(self.neck, dtype=self.dtype, name="neck")(x_BxTxC)
         states = GRU(self.hidden, self.dtype, name="gru")(reduced)
         q_BxTx1 = Linear(1, dtype=wide, name="score")(states)
         q_BxT = zero_padding(q_BxTx1, mask_BxT)[:, :, 0]
-        pooled = subjective_pooling(q_BxT, mask_BxT, self.tau, self.beta)
+        pooled = q_BxT
+        if self.pooling == "subjective":
+            pooled = subjective_pooling(q_BxT, mask_BxT, self.tau, self.beta)
         return Outputs(score=mean(pooled, mask_BxT), frame_scores=q_BxT)

@@ -2,6 +2,8 @@
 
 Orbax writes a checkpoint aside and renames it, so a kill leaves none half. Beside that, each carries a
 checksum of its arrays: a checkpoint that was damaged later is noticed, and the one before it is used.
+
+Several processes make every call together; the first writes, all read.
 """
 
 import logging
@@ -14,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 _log = logging.getLogger(__name__)
@@ -49,23 +52,33 @@ class Checkpoints:
         """
         template = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
         for step in sorted((c.step for c in self._checkpointer.checkpoints), reverse=True):
+            found, error = None, None
             try:
-                arrays = self._checkpointer.load(step, template)
-                metadata = self._checkpointer.metadata(step).custom_metadata
-                if _checksum(arrays) != metadata["checksum"]:
-                    raise ValueError("its checksum differs")
-            except Exception as error:  # whatever a reader of damaged files may raise
-                self._set_aside(Path(self._checkpointer.directory) / str(step), error)
-            else:
-                return arrays, metadata["record"]
+                found = self._read(step, template)
+            except Exception as e:  # whatever a reader of damaged files may raise
+                error = e
+            if multihost_utils.process_allgather(np.array(found is not None)).all():
+                return found
+            self._set_aside(Path(self._checkpointer.directory) / str(step), error)
         return None
 
-    def _set_aside(self, damaged: Path, error: Exception) -> None:
-        aside = damaged.with_name(f"{damaged.name}.damaged")
-        _log.warning("%s is damaged (now %s); going on from an earlier one", damaged, aside.name)
-        _log.debug("reading it raised", exc_info=error)
-        shutil.rmtree(aside, ignore_errors=True)
-        damaged.rename(aside)
+    def _read(self, step: int, template: Any) -> tuple[Any, Any]:
+        arrays = self._checkpointer.load(step, template)
+        metadata = self._checkpointer.metadata(step).custom_metadata
+        if _checksum(arrays) != metadata["checksum"]:
+            raise ValueError("its checksum differs")
+        return arrays, metadata["record"]
+
+    def _set_aside(self, damaged: Path, error: Exception | None) -> None:
+        if jax.process_index() == 0:
+            aside = damaged.with_name(f"{damaged.name}.damaged")
+            _log.warning(
+                "%s is damaged (now %s); going on from an earlier one", damaged, aside.name
+            )
+            _log.debug("reading it raised", exc_info=error)
+            shutil.rmtree(aside, ignore_errors=True)
+            damaged.rename(aside)
+        multihost_utils.sync_global_devices(f"{damaged} is set aside")
         self._checkpointer.reload()
 
 

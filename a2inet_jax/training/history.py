@@ -3,7 +3,7 @@
 import csv
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ COLUMNS = (
     "test_srcc",
     "test_plcc",
 )
+Replica = tuple[int, int]  # split's number, seed
 
 
 def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, float | None]:
@@ -37,26 +38,26 @@ def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, fl
     return float(np.corrcoef(*ranks)[0, 1]), float(np.corrcoef(score, label)[0, 1])
 
 
-def write(path: Path, split_index: int, history: Sequence[Record]) -> None:
-    """Puts a split's epochs in place of those that the table has of it; other splits' rows stay.
+def write(path: Path, histories: Mapping[Replica, Sequence[Record]]) -> None:
+    """Puts replicas' epochs in place of those that the table has of them; other replicas' rows stay.
 
     The table is written aside and renamed: at no moment is it half. Empty cells are undefined values.
 
     Args:
-        path: The CSV file, one for all splits of a model; made if it is not there.
-        split_index: Number of the split.
-        history: One record an epoch, with a value for each of `COLUMNS`.
+        path: The CSV file, one for all replicas of a model; made if it is not there.
+        histories: For each replica one record an epoch, with a value for each of `COLUMNS`.
     """
-    header = ["split", *COLUMNS]
+    header = ["split", "seed", *COLUMNS]
     rows = []
     if path.is_file():
         with path.open(newline="") as file:
             rows = list(csv.reader(file))[1:]
-    rows = [row for row in rows if int(row[0]) != split_index]
-    for record in history:
-        cells = [record[name] for name in COLUMNS]
-        rows.append([str(split_index), *("" if x is None else repr(x) for x in cells)])
-    rows.sort(key=lambda row: (int(row[0]), int(row[1])))
+    rows = [row for row in rows if (int(row[0]), int(row[1])) not in histories]
+    for (split, seed), history in histories.items():
+        for record in history:
+            cells = [record[name] for name in COLUMNS]
+            rows.append([str(split), str(seed), *("" if x is None else repr(x) for x in cells)])
+    rows.sort(key=lambda row: [int(x) for x in row[:3]])
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
     with temporary.open("w", newline="") as file:
@@ -65,19 +66,33 @@ def write(path: Path, split_index: int, history: Sequence[Record]) -> None:
 
 
 @contextmanager
-def curves(folder: Path, done: int) -> Iterator[Callable[[Record], None]]:
-    """Opens a split's TensorBoard folder; gives a function that adds an epoch to its curves.
+def curves(
+    folder: Path, replicas: Sequence[Replica], done: int, writes: bool = True
+) -> Iterator[Callable[[Replica, Record], None]]:
+    """Opens each replica's TensorBoard folder; gives a function that adds an epoch to its curves.
 
     Args:
-        folder: Where the event files lie.
+        folder: Where these folders lie.
+        replicas: Those that are trained.
         done: Epochs that count; what stands there of later ones is purged.
+        writes: False for a process that leaves it to another.
     """
-    with SummaryWriter(str(folder), purge_step=done + 1 if done else None) as writer:
+    if not writes:
+        yield lambda replica, record: None
+        return
+    purge = done + 1 if done else None
+    with ExitStack() as stack:
+        writers = {
+            (split, seed): stack.enter_context(
+                SummaryWriter(str(folder / f"split_{split:02d}_seed_{seed}"), purge_step=purge)
+            )
+            for split, seed in replicas
+        }
 
-        def draw(record: Record) -> None:
+        def draw(replica: Replica, record: Record) -> None:
             for name in COLUMNS[1:]:
                 if (value := record[name]) is not None:
-                    writer.add_scalar(name, value, record["epoch"])
+                    writers[replica].add_scalar(name, value, record["epoch"])
 
         yield draw
 

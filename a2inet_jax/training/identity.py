@@ -3,20 +3,23 @@
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import jax
+from jax.experimental import multihost_utils
 
-from a2inet_jax.datasets.splits import Split
-from a2inet_jax.training.batches import Features
+from a2inet_jax.training.features import Features
+from a2inet_jax.training.replica import Replica
 from a2inet_jax.training.settings import Settings
 
 NAME = "settings.json"
 
 
 def describe(
-    model: nn.Module, features: Features, split: Split, settings: Settings
+    model: nn.Module, features: Features, replicas: Sequence[Replica], settings: Settings
 ) -> dict[str, Any]:
     """Everything that decides a training's numbers, as flat JSON values."""
     fields = {
@@ -29,37 +32,48 @@ def describe(
         "model": type(model).__name__,
         **{f"model.{k}": v if isinstance(v, plain) else repr(v) for k, v in fields.items()},
         **{f"settings.{k}": v for k, v in dataclasses.asdict(settings).items()},
-        **{f"split.{k}": list(v) for k, v in dataclasses.asdict(split).items()},
+        "replicas": [list(replica.name) for replica in replicas],
+        **{
+            f"split {replica.number}.{part}": list(ids)
+            for replica in replicas
+            for part, ids in dataclasses.asdict(replica.split).items()
+        },
         "features": features.digest,
     }
 
 
 def claim(folder: Path, description: dict[str, Any]) -> None:
-    """Makes the folder this training's, or makes sure that it is.
+    """Makes the folder this training's, or makes sure that it is; several processes do so together.
 
     Raises:
         ValueError: It is another's; the message names the fields that differ.
+        FileNotFoundError: It is on a disk that this process does not share with the first.
     """
     path = folder / NAME
-    if path.is_file():
-        try:
-            found = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} cannot be read ({error}): delete {folder}") from error
-        if different := [
-            f"{name} ({_short(found.get(name))} there, {_short(description.get(name))} now)"
-            for name in sorted({*found, *description})
-            if found.get(name) != description.get(name)
-        ]:
-            raise ValueError(
-                f"{folder} holds another training, which differs in {'; '.join(different)}: "
-                "delete the folder, or give the run another name"
-            )
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{NAME}.partial"
-    temporary.write_text(json.dumps(description, indent=1) + "\n")
-    os.replace(temporary, path)
+    if jax.process_index() == 0 and not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{NAME}.partial"
+        temporary.write_text(json.dumps(description, indent=1) + "\n")
+        os.replace(temporary, path)
+    multihost_utils.sync_global_devices(f"{folder} is claimed")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path.resolve()}, which process 0 has written, is not to be seen by process "
+            f"{jax.process_index()}: start all processes in one folder on a disk that they share"
+        )
+    try:
+        found = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} cannot be read ({error}): delete {folder}") from error
+    if different := [
+        f"{name} ({_short(found.get(name))} there, {_short(description.get(name))} now)"
+        for name in sorted({*found, *description})
+        if found.get(name) != description.get(name)
+    ]:
+        raise ValueError(
+            f"{folder} holds another training, which differs in {'; '.join(different)}: "
+            "delete the folder, or give the run another name"
+        )
 
 
 def _short(value: Any) -> str:

@@ -1,36 +1,55 @@
-"""Training of one split from its first epoch, or its latest checkpoint, to its last; and prediction.
+"""Training of replicas, all as one program, from the first epoch or the latest checkpoint to the last.
 
-In `folder`, which all splits of a model share, are `metrics.csv`, `checkpoints/split_NN/` and
-`tensorboard/split_NN/`.
+In `folder`, which all replicas of a model share, are `metrics.csv`, `checkpoints/` and `tensorboard/`.
+
+The loop keeps the device busy: results are read when the work that follows them has been handed over.
 """
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import dataclasses
+import functools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
 import numpy as np
 
-from a2inet_jax.datasets.splits import Split
-from a2inet_jax.training import history, identity, parallel, state
-from a2inet_jax.training.batches import Data, Features, Order, batches, epoch_batches
-from a2inet_jax.training.checkpoint import open_folder
+from a2inet_jax.training import feed as feeds
+from a2inet_jax.training import history, identity, order, parallel, programs
+from a2inet_jax.training.checkpoint import Checkpoints, open_folder
+from a2inet_jax.training.compilations import counted
+from a2inet_jax.training.features import Features
+from a2inet_jax.training.held_out import HeldOut
 from a2inet_jax.training.history import Record
 from a2inet_jax.training.losses import Losses
+from a2inet_jax.training.replica import Parts, Replica, parts_of
 from a2inet_jax.training.settings import Settings
-from a2inet_jax.training.state import TrainState
+from a2inet_jax.training.termination import TerminatedError, termination
 
 
 class DivergedError(ArithmeticError):
-    """The loss became NaN or infinite."""
+    """A loss or a parameter became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a training tells what it does.
+
+    Attributes:
+        advance: Called with a text, steps done and steps in all.
+        say: Called with a line for the reader.
+    """
+
+    advance: Callable[[str, int, int], None] = lambda text, done, total: None
+    say: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A split's model.
+    """A replica's model.
 
     Attributes:
         params: NumPy parameters of the epoch that the epoch rule picked.
@@ -46,140 +65,256 @@ class Trained:
     history: list[Record]
 
 
-class Predictions(NamedTuple):
-    """`score` `[n]` and `frame_scores` `[n, T]` (0 in the padding), float64, in the labels' scale."""
+@dataclass
+class Position:
+    """Where a training stands. The order of its input is a function of this and the seeds.
 
-    score: np.ndarray
-    frame_scores: np.ndarray
+    Attributes:
+        epochs: Epochs done.
+        steps: Steps done of the one that follows.
+        losses: `[steps, S, 3]` of these: total, mae, rank.
+        histories: For each replica a record for each epoch done.
+    """
+
+    epochs: int = 0
+    steps: int = 0
+    losses: list[Any] = field(default_factory=list)
+    histories: list[list[Record]] = field(default_factory=list)
 
 
-def train_split(
+def train(
     model: nn.Module,
     features: Features,
-    split: Split,
+    replicas: Sequence[Replica],
     settings: Settings,
     folder: Path,
-    split_index: int,
-    on_epoch: Callable[[int], None],
-) -> Trained:
-    """Trains a model on a split, or goes on from the split's latest checkpoint.
+    watch: Watch = Watch(),
+) -> list[Trained]:
+    """Trains a model on each replica's split, or goes on from the latest checkpoint.
 
-    Model, features, split and settings decide every number: a training that was killed and called
-    again ends like one that was not, bit for bit on a CPU. One that is complete is read back.
+    Model, features, replicas and settings decide every number: a training that was killed and called
+    again ends like one that was not, bit for bit on a CPU. One that is complete is read back. A replica
+    trained along with others ends where it ends alone, but for rounding.
 
     Args:
-        model: `model.apply({"params": p}, streams, mask)` gives `Outputs`.
-        features: Of all videos of the split, at least.
-        split: Ids of its training, validation and test parts.
+        model: `model.apply({"params": p}, streams, mask, keys)` gives `Outputs`.
+        features: Of all videos of the splits, at least.
+        replicas: What to train; no two of one split and one seed.
         settings: How to train.
-        folder: The model's folder, shared by its splits.
-        split_index: The split's number; names its files, and seeds along with `settings.seed`.
-        on_epoch: Called with the number of epochs done: at the start, and after each.
+        folder: The model's folder, shared by trainings of other replicas.
+        watch: Is told how it goes.
 
     Returns:
-        The parameters that the epoch rule picked, and how it went.
+        For each replica the parameters that the epoch rule picked, and how it went.
 
     Raises:
-        ValueError: The folder holds a training of other settings, model, features or split; videos
-            lack features; the labels of the training part are all alike; or the epoch rule has too
-            few videos to choose by.
-        DivergedError: The loss is not finite.
+        ValueError: The folder holds a training of other settings, model, features or splits; videos
+            lack features; the labels of a training part are all alike; or the epoch rule has too few
+            videos to choose by.
+        DivergedError: A loss or a parameter is not finite. The checkpoint before is kept.
+        TerminatedError: SIGTERM came, and a checkpoint was written.
     """
-    _check_rule(settings, split, split_index)
-    name = f"split_{split_index:02d}"
-    identity.claim(
-        folder / "checkpoints" / name, identity.describe(model, features, split, settings)
+    parts = [parts_of(replica, features, settings) for replica in replicas]
+    checkpoint_folder = folder / "checkpoints" / _name(replicas)
+    identity.claim(checkpoint_folder, identity.describe(model, features, replicas, settings))
+    steps_S = [order.steps_of(len(part.train), settings.batch_size) for part in parts]
+    start = (
+        np.array([replica.seed for replica in replicas], np.uint32),
+        np.array([replica.number for replica in replicas], np.int32),
+        np.array(steps_S, np.int32),
     )
-    train = features.rows(split.train)
-    held_out = {"val": features.rows(split.validation), "test": features.rows(split.test)}
-    lo, hi = label_range = _label_range(features.mos[train], split_index)
-    steps = settings.epochs * -(-len(train) // settings.batch_size)
+    create = functools.partial(programs.create, model, settings, features.widths)
+    like = jax.eval_shape(create, *start)
+    with open_folder(checkpoint_folder) as checkpoints:
+        found = checkpoints.load({"state": like, "best": like.evaluated})
+        tree: Any = None
+        position = Position(histories=[[] for _ in replicas])
+        if found:
+            tree, position = found[0], Position(**found[1])
+        if position.epochs < settings.epochs:
+            session = _Session(
+                model, features, replicas, parts, settings, folder, watch, checkpoints
+            )
+            tree = session.run(tree, start, position)
+    return [
+        Trained(
+            jax.tree.map(lambda x, s=s: x[s], tree["best"]),
+            parts[s].label_range,
+            history.chosen_epoch(position.histories[s], settings.epoch_rule),
+            position.histories[s],
+        )
+        for s in range(len(replicas))
+    ]
 
-    def create() -> TrainState:
-        return state.create(model, settings, features, split_index, steps)
 
-    with open_folder(folder / "checkpoints" / name) as checkpoints:
-        like = jax.eval_shape(create)
-        found = checkpoints.load({"state": like, "best": like.params})
-        tree: Any
-        records: list[Record]
-        tree, records = found or ({"state": (start := create()), "best": start.params}, [])
-        history.write(folder / "metrics.csv", split_index, records)
-        on_epoch(len(records))
-        if len(records) == settings.epochs:
-            return _trained(tree["best"], label_range, records, settings)
+class _Session:
+    """What a training uses while it runs."""
 
-        runner = parallel.runner(settings.parallel)
-        width = runner.width(settings.batch_size)
-        label = ((features.mos - lo) / (hi - lo)).astype(np.float32)
-        data = runner.put(Data(features.streams, features.mask, label))
-        tree = runner.put(tree)
-        with history.curves(folder / "tensorboard" / name, len(records)) as draw:
-            for epoch in range(len(records) + 1, settings.epochs + 1):
-                key = (settings.seed, split_index, epoch)
-                order = epoch_batches(key, train, settings.batch_size, width)
-                new, losses = runner.train(model, settings, tree["state"], data, order)
-                record: dict[str, float | None] = {"epoch": epoch}
-                record |= _means(runner.get(losses), order, split_index, epoch)
-                for part, rows in held_out.items():
-                    order = batches(rows, settings.batch_size, width)
-                    score, _ = runner.score(model, new.params, data, order)
-                    srcc, plcc = history.correlations(score, features.mos[rows])
-                    record |= {f"{part}_srcc": srcc, f"{part}_plcc": plcc}
-                records = [*records, record]
-                is_best = history.chosen_epoch(records, settings.epoch_rule) == epoch
-                tree = {"state": new, "best": new.params if is_best else tree["best"]}
-                history.write(folder / "metrics.csv", split_index, records)
-                draw(record)
+    def __init__(
+        self,
+        model: nn.Module,
+        features: Features,
+        replicas: Sequence[Replica],
+        parts: Sequence[Parts],
+        settings: Settings,
+        folder: Path,
+        watch: Watch,
+        checkpoints: Checkpoints,
+    ) -> None:
+        self.model, self.features, self.replicas, self.parts = model, features, replicas, parts
+        self.settings, self.folder, self.watch = settings, folder, watch
+        self.checkpoints = checkpoints
+        self.runner = parallel.runner(settings.parallel, len(replicas))
+        self.held_out = HeldOut(features, [p.held_out for p in parts], self.runner, settings)
+        self.label_SxN = np.stack([part.label(features.mos) for part in parts])
+        self.steps = max(order.steps_of(len(part.train), settings.batch_size) for part in parts)
+        self.writes = jax.process_index() == 0
+        self.unread: Callable[[], None] = _nothing
+        self.videos = 0
+        self.clock: float | None = None
+
+    def run(self, tree: Any, start: Any, position: Position) -> Any:
+        """Trains to the end, moving `position` along; gives the last state and the best parameters."""
+        settings, runner = self.settings, self.runner
+        self.position = position
+        names = [replica.name for replica in self.replicas]
+        self._write_history()
+        self.watch.advance("", self._done(), settings.epochs * self.steps)
+        feed, line = feeds.choose(self.features, runner, settings)
+        self.watch.say(line)
+        if tree is None:
+            self.state = runner.create(self.model, settings, self.features.widths, *start)
+            self.best, _ = runner.snapshot(self.state.evaluated)
+        else:
+            self.state, self.best = runner.put(tree["state"]), runner.put(tree["best"])
+        drawn = history.curves(self.folder / "tensorboard", names, position.epochs, self.writes)
+        with drawn as self.draw, counted() as compiled, termination() as asked:
+            for epoch in range(position.epochs + 1, settings.epochs + 1):
+                self._epoch(epoch, feed, asked)
                 if epoch % settings.checkpoint_every == 0 or epoch == settings.epochs:
-                    checkpoints.save(epoch, runner.get(tree), records)
-                on_epoch(epoch)
-        return _trained(runner.get(tree["best"]), label_range, records, settings)
+                    self._catch_up()
+                    self._save()
+        self.watch.say(str(compiled))
+        return runner.get({"state": self.state, "best": self.best})
 
-
-def predict(
-    model: nn.Module, trained: Trained, features: Features, rows: np.ndarray, batch_size: int = 16
-) -> Predictions:
-    """Scores of rows `[n]` of the features by a trained model."""
-    lo, hi = trained.label_range
-    runner = parallel.OneDevice()
-    data = runner.put(Data(features.streams, features.mask, np.zeros(len(features.ids))))
-    score, frames = runner.score(model, trained.params, data, batches(rows, batch_size))
-    score, frames = lo + (hi - lo) * score, lo + (hi - lo) * frames
-    return Predictions(score, np.where(features.mask[rows], frames, 0))
-
-
-def _trained(
-    params: Any, label_range: tuple[float, float], records: list[Record], settings: Settings
-) -> Trained:
-    chosen = history.chosen_epoch(records, settings.epoch_rule)
-    return Trained(params, label_range, chosen, records)
-
-
-def _check_rule(settings: Settings, split: Split, split_index: int) -> None:
-    watched = {"best_val": split.validation, "best_test": split.test}.get(settings.epoch_rule)
-    if watched is not None and len(watched) < 2:
-        raise ValueError(
-            f"split {split_index}: epoch_rule {settings.epoch_rule!r} chooses by a part that has "
-            f"{len(watched)} videos. Make splits with a larger one, or take 'last'"
+    def _epoch(self, epoch: int, feed: feeds.Feed, asked: Callable[[], bool]) -> None:
+        """Hands an epoch's work over, and reads what came before it."""
+        settings, runner = self.settings, self.runner
+        batch = settings.batch_size
+        steps = order.shuffled(
+            [(replica.seed, replica.number, epoch) for replica in self.replicas],
+            [part.train for part in self.parts],
+            batch,
+            runner.width(batch),
+        )
+        done = self.position.steps if self.position.epochs == epoch - 1 else 0
+        for call in feed.calls(steps.steps(done, self.steps), self.label_SxN):
+            self.state, losses = runner.train(
+                self.model, settings, call.length, feed.frames, self.state, call.inputs
+            )
+            self._catch_up()
+            where = steps.where[:, done : done + call.steps]
+            self.unread = functools.partial(self._read_losses, epoch, losses, where)
+            done += call.steps
+            if asked():
+                self._catch_up()
+                self._save()
+                raise TerminatedError("asked to stop; the checkpoint is written")
+        candidate, finite = runner.snapshot(self.state.evaluated)
+        started = self.held_out.start(self.model, candidate, feed)
+        self._catch_up()
+        self.unread = functools.partial(
+            self._read_epoch, epoch, steps.where, candidate, finite, started
         )
 
+    def _catch_up(self) -> None:
+        unread, self.unread = self.unread, _nothing
+        unread()
 
-def _label_range(mos: np.ndarray, split_index: int) -> tuple[float, float]:
-    lo, hi = float(mos.min()), float(mos.max())
-    if not lo < hi:
-        raise ValueError(f"split {split_index}: all labels of the training part are {lo}")
-    return lo, hi
-
-
-def _means(steps: list[Losses], order: Order, split_index: int, epoch: int) -> dict[str, float]:
-    """Means over the epoch's videos of the losses that its steps had."""
-    total, mae, rank = np.average(
-        np.array(steps, np.float64), axis=0, weights=order.where.sum(axis=1)
-    ).tolist()
-    if not math.isfinite(total):
-        raise DivergedError(
-            f"split {split_index}, epoch {epoch}: the loss is {total}. Lower the learning rate, or look "
-            "for features that are not finite"
+    def _read_losses(self, epoch: int, losses: Losses, where: np.ndarray) -> None:
+        """Waits for a call's losses; tells of its steps, whose valid places are `where` `[S, k, B]`."""
+        steps = where.shape[1]
+        values = np.stack(self.runner.get(losses), axis=-1)[:, :steps]  # [S, k, 3]
+        bad = ~np.isfinite(values[..., 0])
+        if bad.any():
+            k, s = np.argwhere(bad.T)[0]
+            raise DivergedError(
+                f"split {self.replicas[s].number}, epoch {epoch}, step {self.position.steps + k + 1}: "
+                f"the loss is {values[s, k, 0]}. Lower the learning rate, or look for features that "
+                "are not finite"
+            )
+        self.position.losses += np.moveaxis(values, 1, 0).tolist()
+        self.position.steps += steps
+        if self.clock is None:  # the first call compiled
+            self.clock = time.perf_counter()
+            rate = ""
+        else:
+            self.videos += int(where.sum())
+            rate = f"  {self.videos / (time.perf_counter() - self.clock):.0f} videos/s"
+        self.watch.advance(
+            f"epoch {epoch}/{self.settings.epochs}  loss {values[..., 0].mean():.4f}"
+            f"{self._srcc()}{rate}",
+            self._done(),
+            self.settings.epochs * self.steps,
         )
-    return {"train_loss": total, "mae": mae, "rank": rank}
+
+    def _read_epoch(
+        self, epoch: int, where: np.ndarray, candidate: Any, finite: Any, started: Any
+    ) -> None:
+        """Waits for an epoch's scores; keeps the parameters of the replicas for which it is the best."""
+        position = self.position
+        scores = self.held_out.read(started)
+        finite_S = self.runner.get(finite)
+        losses = np.array(position.losses)  # [K, S, 3]
+        chosen = []
+        for s, (replica, part) in enumerate(zip(self.replicas, self.parts)):
+            if not finite_S[s]:
+                raise DivergedError(
+                    f"split {replica.number}, epoch {epoch}: a parameter is not finite behind step "
+                    f"{self.steps}, the last. Lower the learning rate"
+                )
+            total, mae, rank = np.average(losses[:, s], axis=0, weights=where[s].sum(axis=1))
+            record: dict[str, Any] = {"epoch": epoch}
+            record |= {"train_loss": float(total), "mae": float(mae), "rank": float(rank)}
+            split = np.split(scores[s], [len(part.validation)])
+            for name, rows, score in zip(("val", "test"), (part.validation, part.test), split):
+                srcc, plcc = history.correlations(score, self.features.mos[rows])
+                record |= {f"{name}_srcc": srcc, f"{name}_plcc": plcc}
+            position.histories[s].append(record)
+            rule = self.settings.epoch_rule
+            chosen.append(history.chosen_epoch(position.histories[s], rule) == epoch)
+            self.draw(replica.name, record)
+        self.best = self.runner.keep(self.best, candidate, np.array(chosen))
+        position.epochs, position.steps, position.losses = epoch, 0, []
+        self._write_history()
+
+    def _save(self) -> None:
+        tree = self.runner.get({"state": self.state, "best": self.best})
+        self.checkpoints.save(self._done(), tree, dataclasses.asdict(self.position))
+
+    def _write_history(self) -> None:
+        if self.writes:
+            names = [replica.name for replica in self.replicas]
+            history.write(self.folder / "metrics.csv", dict(zip(names, self.position.histories)))
+
+    def _done(self) -> int:
+        return self.position.epochs * self.steps + self.position.steps
+
+    def _srcc(self) -> str:
+        """The median SRCC of the latest epoch, on the validation parts or, without these, the test parts."""
+        latest = [each[-1] for each in self.position.histories if each]
+        for part in ("val", "test"):
+            values = [v for record in latest if (v := record[f"{part}_srcc"]) is not None]
+            if values:
+                return f"  SRCC ({part}) {np.median(values):.3f}"
+        return ""
+
+
+def _nothing() -> None:
+    """Nothing is unread."""
+
+
+def _name(replicas: Sequence[Replica]) -> str:
+    numbers = [replica.number for replica in replicas]
+    seeds = [replica.seed for replica in replicas]
+    return f"splits_{min(numbers):02d}-{max(numbers):02d}_seeds_{min(seeds)}-{max(seeds)}"

@@ -1,158 +1,188 @@
-"""Where the programs run: on one device, or on all local ones with each batch split between them.
+"""Where the programs run: thin wrappings of the same functions, with the same numbers but for rounding.
 
-A step is a program of its own, not a turn of a compiled loop over the epoch: XLA's CPU backend runs a
-convolution's gradient inside loops about ten times slower, and the call costs a fraction of a millisecond.
+`jit` on one device, or over a mesh of all devices of all processes, which splits and batches are spread over
+and where XLA puts the communication in; or `pmap` over the local devices, which every batch is split over.
 """
 
 import functools
-from typing import Any, Protocol
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from a2inet_jax.training import step
-from a2inet_jax.training.batches import Data, Order, gather
-from a2inet_jax.training.losses import Losses
-from a2inet_jax.training.settings import Settings
-from a2inet_jax.training.state import TrainState
+from a2inet_jax.training import programs
+from a2inet_jax.training.programs import Inputs, Lift
+from a2inet_jax.training.settings import Parallel
 
 AXIS = "data"
 
 
-class Runner(Protocol):
-    """One way to run; each gives the same numbers up to rounding."""
+class Jitted:
+    """`jit` over a mesh `split` × `data` of some devices, one or many.
+
+    As many devices as divide the number of replicas share these; the others split the batches.
+
+    Attributes:
+        create: `programs.create`, like the next four with `lift` and `axis` filled in.
+        train: `programs.train_steps`; uses the state given up.
+        score: `programs.score_steps`.
+        snapshot: `programs.snapshot`.
+        keep: `programs.keep`; uses the best parameters given up.
+    """
+
+    def __init__(self, devices: Sequence[jax.Device], replicas: int) -> None:
+        splits = math.gcd(replicas, len(devices))
+        grid = np.array(devices).reshape(splits, -1)
+        self.mesh = Mesh(grid, ("split", AXIS), axis_types=(AxisType.Auto,) * 2)
+        lift: Lift = programs.over_replicas() if len(devices) == 1 else _over_mesh
+        every, by_split = self._sharding(), self._sharding("split")
+        self.create = jax.jit(
+            functools.partial(programs.create, lift=lift),
+            static_argnums=(0, 1, 2),
+            out_shardings=by_split,
+        )
+        self.train = jax.jit(
+            functools.partial(programs.train_steps, lift=lift),
+            static_argnums=(0, 1, 2),
+            donate_argnums=4,
+            out_shardings=(by_split, every),
+        )
+        self.score = jax.jit(
+            functools.partial(programs.score_steps, lift=lift),
+            static_argnums=(0, 1),
+            out_shardings=every,
+        )
+        self.snapshot = jax.jit(programs.snapshot, out_shardings=(by_split, every))
+        self.keep = jax.jit(programs.keep, donate_argnums=0, out_shardings=by_split)
+        self._everywhere = jax.jit(lambda tree: tree, out_shardings=every)
 
     def width(self, batch_size: int) -> int:
-        """Places that a batch needs to hold `batch_size` rows."""
+        """Places of a batch: `batch_size`, rounded up to a multiple of the devices that split it."""
+        devices = self.mesh.shape[AXIS]
+        return -(-batch_size // devices) * devices
+
+    def needed(self, replicas: int, width: int) -> np.ndarray:
+        """`[S, B]` bool: the places of a batch that this process's devices work on."""
+        found = np.zeros((replicas, width), bool)
+        sharding = self._sharding("split", AXIS)
+        for index in sharding.addressable_devices_indices_map(found.shape).values():
+            found[index] = True
+        return found
+
+    def put_frames(self, frames: Any) -> Any:
+        """Brings features to every device."""
+        return self._place(frames, self._sharding())
+
+    def put_inputs(self, inputs: Inputs) -> Inputs:
+        """Brings a call's inputs, leaves `[S, K, B, ...]`, to the devices that work on them."""
+        return self._place(inputs, self._sharding("split", None, AXIS))
 
     def put(self, tree: Any) -> Any:
-        """Brings arrays to where the other methods use them."""
+        """Brings arrays `[S, ...]`, such as a state, to the devices."""
+        # Copied: JAX may use NumPy's memory as it is, and training gives its state's memory away.
+        return self._place(jax.tree.map(np.array, tree), self._sharding("split"))
 
     def get(self, tree: Any) -> Any:
-        """Brings arrays back as NumPy arrays; waits for them."""
-
-    def train(
-        self, model: nn.Module, settings: Settings, state: TrainState, data: Data, order: Order
-    ) -> tuple[TrainState, list[Losses]]:
-        """A step for each batch; does not wait for the results. State and data as `put`."""
-
-    def score(
-        self, model: nn.Module, params: Any, data: Data, order: Order
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Scores `[n]` and frame scores `[n, T]` of the order's valid rows, float64 on the host."""
-
-
-class OneDevice:
-    """`jit` on the default device."""
-
-    def width(self, batch_size: int) -> int:
-        """As many places as rows."""
-        return batch_size
-
-    def put(self, tree: Any) -> Any:
-        """Onto the device."""
-        return jax.tree.map(jnp.asarray, tree)
-
-    def get(self, tree: Any) -> Any:
-        """To the host."""
+        """Brings arrays back to the host, shaped as `programs` has them; waits for them."""
+        if jax.process_count() > 1:  # what other processes hold comes here first
+            tree = self._everywhere(tree)
+            return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), tree)
         return jax.device_get(tree)
 
-    def train(
-        self, model: nn.Module, settings: Settings, state: TrainState, data: Data, order: Order
-    ) -> tuple[TrainState, list[Losses]]:
-        """See `Runner`."""
-        history = []
-        for rows, where in zip(*order):
-            state, losses = _jit_step(model, settings, state, data, rows, where)
-            history.append(losses)
-        return state, history
+    def scores(self, result: Any) -> np.ndarray:
+        """What `score` gave, `[S, K, B]`, on the host."""
+        return np.asarray(result.addressable_data(0))
 
-    def score(
-        self, model: nn.Module, params: Any, data: Data, order: Order
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See `Runner`."""
-        outputs = [_jit_score(model, params, data, *rows) for rows in zip(*order)]
-        return _flat(outputs, order)
+    def _sharding(self, *axes: str | None) -> NamedSharding:
+        return NamedSharding(self.mesh, PartitionSpec(*axes))
+
+    def _place(self, tree: Any, sharding: NamedSharding) -> Any:
+        def place(x: np.ndarray) -> jax.Array:
+            return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
+
+        return jax.tree.map(place, tree)
 
 
 class LocalDevices:
-    """`pmap`: parameters and data on each local device, a part of every batch for each."""
+    """`pmap`: states and features on each local device, a part of every batch for each.
+
+    Attributes and methods are those of `Jitted`; trees on the devices have a leading axis of devices.
+    """
 
     def __init__(self) -> None:
+        if jax.process_count() > 1:
+            raise ValueError("parallel='pmap' uses one process's devices; take 'mesh' with several")
         self.devices = jax.local_device_count()
+        lift = programs.over_replicas()
+        create = jax.jit(functools.partial(programs.create, lift=lift), static_argnums=(0, 1, 2))
+        self.create: Callable[..., Any] = lambda *arguments: self.put(create(*arguments))
+        self.train = jax.pmap(
+            functools.partial(programs.train_steps, lift=lift, axis=AXIS),
+            AXIS,
+            static_broadcasted_argnums=(0, 1, 2),
+            donate_argnums=4,
+        )
+        self.score = jax.pmap(
+            functools.partial(programs.score_steps, lift=lift), static_broadcasted_argnums=(0, 1)
+        )
+        self.snapshot = jax.pmap(programs.snapshot)
+        self.keep = jax.pmap(programs.keep, in_axes=(0, 0, None), donate_argnums=0)
+        self._copy = jax.pmap(lambda _, tree: tree, in_axes=(0, None))
 
     def width(self, batch_size: int) -> int:
-        """`batch_size`, rounded up to a multiple of the devices."""
+        """As `Jitted.width`."""
         return -(-batch_size // self.devices) * self.devices
 
+    def needed(self, replicas: int, width: int) -> np.ndarray:
+        """As `Jitted.needed`: all."""
+        return np.ones((replicas, width), bool)
+
+    def put_frames(self, frames: Any) -> Any:
+        """As `Jitted.put_frames`."""
+        return self.put(frames)
+
+    def put_inputs(self, inputs: Inputs) -> Inputs:
+        """As `Jitted.put_inputs`; left on the host, from where `pmap` deals them out."""
+
+        def deal(x: Any) -> np.ndarray:  # [S, K, B, ...] → [devices, S, K, B / devices, ...]
+            return np.moveaxis(x.reshape(*x.shape[:2], self.devices, -1, *x.shape[3:]), 2, 0)
+
+        return jax.tree.map(deal, inputs)
+
     def put(self, tree: Any) -> Any:
-        """A copy onto every device."""
-        return _pmap_copy(np.zeros(self.devices), tree)
+        """As `Jitted.put`: a copy onto every device."""
+        return self._copy(np.zeros(self.devices), tree)
 
     def get(self, tree: Any) -> Any:
-        """The first device's copy, to the host."""
+        """As `Jitted.get`: the first device's copy."""
         return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0, ...], tree)
 
-    def train(
-        self, model: nn.Module, settings: Settings, state: TrainState, data: Data, order: Order
-    ) -> tuple[TrainState, list[Losses]]:
-        """See `Runner`."""
-        history = []
-        for rows in zip(*order):
-            state, losses = _pmap_step(model, settings, state, data, *self._deal(rows))
-            history.append(losses)
-        return state, history
-
-    def score(
-        self, model: nn.Module, params: Any, data: Data, order: Order
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See `Runner`."""
-        outputs = [_pmap_score(model, params, data, *self._deal(rows)) for rows in zip(*order)]
-        return _flat(outputs, order)
-
-    def _deal(self, rows: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        # [B] → [devices, B / devices]
-        return tuple(x.reshape(self.devices, -1) for x in rows)
+    def scores(self, result: Any) -> np.ndarray:
+        """As `Jitted.scores`."""
+        dealt = np.moveaxis(np.asarray(result), 0, 2)  # [S, K, devices, B / devices]
+        return dealt.reshape(*dealt.shape[:2], -1)
 
 
-def runner(parallel: str) -> Runner:
-    """The one of this name: "jit" or "pmap"."""
-    return OneDevice() if parallel == "jit" else LocalDevices()
+Runner = Jitted | LocalDevices
 
 
-def _flat(outputs: list[Any], order: Order) -> tuple[np.ndarray, np.ndarray]:
-    if not outputs:
-        return np.zeros(0), np.zeros((0, 0))
-    score, frames = zip(*jax.device_get(outputs))
-    valid = order.where.reshape(-1)
-    score_n = np.concatenate([s.reshape(-1) for s in score])[valid]
-    frames_nxT = np.concatenate([f.reshape(-1, f.shape[-1]) for f in frames])[valid]
-    return score_n.astype(np.float64), frames_nxT.astype(np.float64)
+@functools.cache
+def runner(parallel: Parallel, replicas: int) -> Runner:
+    """The one that `Settings.parallel` names, for this many replicas; made once, with its programs."""
+    if parallel == "pmap":
+        return LocalDevices()
+    if parallel == "mesh":
+        return Jitted(jax.devices(), replicas)
+    if jax.process_count() > 1:
+        raise ValueError("parallel='jit' uses one device; take 'mesh' with several processes")
+    return Jitted(jax.devices()[:1], replicas)
 
 
-def _step(
-    model: nn.Module,
-    settings: Settings,
-    state: TrainState,
-    data: Data,
-    rows: jax.Array,
-    where: jax.Array,
-    axis: str | None = None,
-) -> tuple[TrainState, Losses]:
-    return step.train_step(model, settings, state, gather(data, rows, where), axis)
-
-
-def _score(
-    model: nn.Module, params: Any, data: Data, rows: jax.Array, where: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    return step.score(model, params, gather(data, rows, where))
-
-
-# Model and settings are constants of the programs, equal for all splits of a run: one compilation.
-_jit_step = jax.jit(_step, static_argnums=(0, 1))
-_jit_score = jax.jit(_score, static_argnums=0)
-_pmap_step = jax.pmap(functools.partial(_step, axis=AXIS), AXIS, static_broadcasted_argnums=(0, 1))
-_pmap_score = jax.pmap(_score, AXIS, static_broadcasted_argnums=0)
-_pmap_copy = jax.pmap(lambda _, tree: tree, in_axes=(0, None))
+def _over_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`programs.side_by_side`, which tells XLA that replicas lie along the mesh's `split` axis."""
+    return lambda shared, *each: jax.vmap(
+        lambda *one: function(shared, *one), spmd_axis_name="split"
+    )(*each)

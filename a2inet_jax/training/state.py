@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from a2inet_jax.training.batches import Features
 from a2inet_jax.training.settings import Settings
 
 
@@ -17,46 +16,82 @@ class TrainState(NamedTuple):
     Attributes:
         params: The model's parameters, float32.
         opt_state: The optimiser's state.
+        average: Their exponential moving average, or None without one.
         step: int32 scalar, steps done.
-        total_steps: int32 scalar, steps of the whole training; an array, not a constant of the
-            program, so that splits of different size share one compilation.
+        steps_per_epoch: int32 scalar; an array, not a constant of the program, so that splits of
+            different size share it.
+        key: uint32, data of the key that dropout is drawn with.
     """
 
     params: Any
     opt_state: optax.OptState
+    average: Any
     step: jax.Array
-    total_steps: jax.Array
+    steps_per_epoch: jax.Array
+    key: jax.Array
+
+    @property
+    def evaluated(self) -> Any:
+        """The parameters to score with: the average, if there is one."""
+        return self.params if self.average is None else self.average
 
 
-def optimizer(settings: Settings) -> optax.GradientTransformation:
-    """Adam, with decoupled weight decay if there is any, up to the factor of the learning rate."""
+def schedule(settings: Settings) -> optax.Schedule:
+    """The learning rate as a function of epochs done, a float."""
+    rate, warm = settings.learning_rate, settings.warmup * settings.epochs
+    after = {
+        "constant": lambda: optax.constant_schedule(rate),
+        "cosine": lambda: optax.cosine_decay_schedule(rate, settings.epochs - warm),
+        "step": lambda: optax.exponential_decay(
+            rate, settings.step_every, settings.step_factor, staircase=True
+        ),
+    }[settings.schedule]()
+    if not warm:
+        return after
+    return optax.join_schedules([optax.linear_schedule(0.0, rate, warm), after], [warm])
+
+
+def optimizer(settings: Settings, steps_per_epoch: jax.Array | int) -> optax.GradientTransformation:
+    """Gradient clipping, Adam, decoupled weight decay, schedule; each but Adam only if asked for."""
+    rate = schedule(settings)
+    parts = [
+        # The middle of a step: neither the warm-up's first nor the cosine's last step is for nothing.
+        optax.scale_by_learning_rate(lambda step: rate((step + 0.5) / steps_per_epoch))
+    ]
     if settings.weight_decay:
-        return optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(settings.weight_decay))
-    return optax.scale_by_adam()
-
-
-def learning_rate(settings: Settings, step: jax.Array, total_steps: jax.Array) -> jax.Array:
-    """The factor of this step's update, float32."""
-    done = step / total_steps
-    rate = jnp.float32(settings.learning_rate)
-    if settings.schedule == "cosine":
-        through = jnp.clip((done - settings.warmup) / max(1 - settings.warmup, 1e-9), 0, 1)
-        rate *= 0.5 * (1 + jnp.cos(jnp.pi * through))
-    if settings.warmup:
-        rate *= jnp.minimum(1, (step + 1) / jnp.maximum(settings.warmup * total_steps, 1))
-    return rate
+        parts.insert(0, optax.add_decayed_weights(settings.weight_decay))
+    parts.insert(0, optax.scale_by_adam())
+    if settings.clip_norm:
+        parts.insert(0, optax.clip_by_global_norm(settings.clip_norm))
+    return optax.chain(*parts)
 
 
 def create(
-    model: nn.Module, settings: Settings, features: Features, split_index: int, total_steps: int
+    model: nn.Module,
+    settings: Settings,
+    widths: tuple[int, ...],
+    seed: jax.Array,
+    split_index: jax.Array,
+    steps_per_epoch: jax.Array,
 ) -> TrainState:
-    """Parameters drawn from (seed, split index) and an optimiser that has seen nothing."""
-    key = jax.random.fold_in(jax.random.key(settings.seed), split_index)
-    params = _init(model, key, tuple(s[:1] for s in features.streams), features.mask[:1])
-    opt_state = optimizer(settings).init(params)
-    return TrainState(params, opt_state, jnp.int32(0), jnp.array(total_steps, jnp.int32))
+    """Parameters drawn from (seed, split's number), and an optimiser that has seen nothing.
 
-
-_init = jax.jit(
-    lambda model, key, streams, mask: model.init(key, streams, mask)["params"], static_argnums=0
-)
+    Args:
+        model: `model.init(key, streams, mask)` draws its parameters.
+        settings: How to train.
+        widths: Features of a frame in each stream.
+        seed: int32 scalar.
+        split_index: int32 scalar.
+        steps_per_epoch: int32 scalar.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), split_index)
+    streams = tuple(jnp.zeros((1, 1, width), jnp.float16) for width in widths)
+    params = model.init(key, streams, jnp.ones((1, 1), bool))["params"]
+    return TrainState(
+        params=params,
+        opt_state=optimizer(settings, 1).init(params),
+        average=params if settings.ema else None,
+        step=jnp.int32(0),
+        steps_per_epoch=steps_per_epoch,
+        key=jax.random.key_data(jax.random.fold_in(key, 1)),
+    )

@@ -1,23 +1,29 @@
 """A step of training and the scores of a batch: pure functions of arrays.
 
-`axis` names the device axis when a batch is split over devices, and is None on one.
+`axis` names the device axis when a batch is split over devices, and is None where the program sees all of it.
 """
 
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import optax
 
 from a2inet_jax.training import losses
 from a2inet_jax.training.batches import Batch
 from a2inet_jax.training.losses import Losses
 from a2inet_jax.training.settings import Settings
-from a2inet_jax.training.state import TrainState, learning_rate, optimizer
+from a2inet_jax.training.state import TrainState, optimizer
 
 
 def gradients(
-    model: nn.Module, params: Any, batch: Batch, rank_weight: float, axis: str | None = None
+    model: nn.Module,
+    params: Any,
+    batch: Batch,
+    keys_B: jax.Array,
+    rank_weight: float,
+    axis: str | None = None,
 ) -> tuple[Any, Losses]:
     """Gradients and losses of the global batch, the same on every device.
 
@@ -28,7 +34,7 @@ def gradients(
     """
 
     def loss(p: Any) -> tuple[jax.Array, Losses]:
-        outputs: Any = model.apply({"params": p}, batch.streams, batch.mask)
+        outputs: Any = model.apply({"params": p}, batch.streams, batch.mask, keys_B)
         rows: Any = (outputs.score, batch.label, batch.where)
         if axis is not None:
             rows = jax.lax.all_gather(rows, axis, tiled=True)
@@ -43,15 +49,30 @@ def gradients(
 def train_step(
     model: nn.Module, settings: Settings, state: TrainState, batch: Batch, axis: str | None = None
 ) -> tuple[TrainState, Losses]:
-    """One update of the parameters from one batch, and the losses before it."""
-    grads, result = gradients(model, state.params, batch, settings.rank_weight, axis)
-    updates, opt_state = optimizer(settings).update(grads, state.opt_state, state.params)
-    rate = learning_rate(settings, state.step, state.total_steps)
-    params = optax.apply_updates(state.params, jax.tree.map(lambda u: -rate * u, updates))
-    return TrainState(params, opt_state, state.step + 1, state.total_steps), result
+    """One update from one batch, and the losses before it; a batch of nothing but filling changes nothing."""
+    keys_B = _keys(state, len(batch.where), axis)
+    grads, result = gradients(model, state.params, batch, keys_B, settings.rank_weight, axis)
+    transform = optimizer(settings, state.steps_per_epoch)
+    updates, opt_state = transform.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    average = None
+    if settings.ema:
+        average = optax.incremental_update(params, state.average, 1 - settings.ema)
+    new = state._replace(params=params, opt_state=opt_state, average=average, step=state.step + 1)
+    real = batch.where.any()
+    if axis is not None:
+        real = jax.lax.pmax(real, axis)
+    return jax.tree.map(lambda x, old: jnp.where(real, x, old), new, state), result
 
 
-def score(model: nn.Module, params: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """Scores `[B]` and frame scores `[B, T]`, in the scale of the labels trained on."""
+def score(model: nn.Module, params: Any, batch: Batch) -> jax.Array:
+    """Scores `[B]` in the scale of the labels trained on."""
     outputs: Any = model.apply({"params": params}, batch.streams, batch.mask)
-    return outputs.score, outputs.frame_scores
+    return outputs.score
+
+
+def _keys(state: TrainState, places: int, axis: str | None) -> jax.Array:
+    """Dropout's keys `[B]`: a function of step and place in the global batch, on any device."""
+    first = 0 if axis is None else jax.lax.axis_index(axis) * places
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(places))

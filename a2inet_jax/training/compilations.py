@@ -1,0 +1,41 @@
+"""How many programs were compiled, and how long that took."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+
+from a2inet_jax.training import programs
+
+_EVENT = "/jax/core/compile/backend_compile_duration"
+_NAMES = (programs.train_steps.__name__, programs.score_steps.__name__)
+
+
+@dataclass
+class Compilations:
+    """Seconds of each compilation of a program that trains or scores; from the cache they are short."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        number = len(self.seconds)
+        programs = "1 program" if number == 1 else f"{number} programs"
+        return f"compiled {programs} in {sum(self.seconds):.1f} s"
+
+
+@contextmanager
+def counted() -> Iterator[Compilations]:
+    """Counts what is compiled until it is left."""
+    found = Compilations()
+
+    def listen(event: str, seconds: float, fun_name: str = "", **_: Any) -> None:
+        if event == _EVENT and any(name in fun_name for name in _NAMES):
+            found.seconds.append(seconds)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield found
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)

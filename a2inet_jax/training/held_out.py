@@ -1,0 +1,65 @@
+"""The scores of the videos that a replica does not train on."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import numpy as np
+
+from a2inet_jax.training import order as orders
+from a2inet_jax.training.features import Features
+from a2inet_jax.training.feed import Feed
+from a2inet_jax.training.order import Order
+from a2inet_jax.training.parallel import Runner
+from a2inet_jax.training.settings import Settings
+
+
+class _Group(NamedTuple):
+    """Videos of like length: where they stand in each replica's part, and their order."""
+
+    places: list[np.ndarray]
+    order: Order
+
+
+class HeldOut:
+    """Videos to score, `[n_s]` for each replica, sorted by length: short ones are padded little."""
+
+    def __init__(
+        self,
+        features: Features,
+        parts: Sequence[np.ndarray],
+        runner: Runner,
+        settings: Settings,
+    ) -> None:
+        self._parts = parts
+        self._runner = runner
+        size = settings.batch_size
+        among = orders.buckets(features.lengths, settings.buckets)
+        self._groups = [
+            _Group(
+                places,
+                orders.arrange([p[at] for p, at in zip(parts, places)], size, runner.width(size)),
+            )
+            for _, places in orders.by_length(parts, features.lengths, among)
+        ]
+        self._no_label = np.zeros((len(parts), len(features.ids)), np.float32)
+
+    def start(self, model: nn.Module, params: Any, feed: Feed) -> list[list[Any]]:
+        """Sets off the scoring by parameters `[S, ...]`; `read` waits for the result."""
+        return [
+            [
+                self._runner.score(model, call.length, feed.frames, params, call.inputs)
+                for call in feed.calls(group.order, self._no_label)
+            ]
+            for group in self._groups
+        ]
+
+    def read(self, started: list[list[Any]]) -> list[np.ndarray]:
+        """The scores, `[n_s]` float64 for each replica, in the scale trained on."""
+        found = [np.zeros(len(part)) for part in self._parts]
+        for group, results in zip(self._groups, started, strict=True):
+            score = np.concatenate([self._runner.scores(x) for x in results], axis=1)
+            score = score[:, : group.order.where.shape[1]]  # behind the last step are empty ones
+            for s, places in enumerate(group.places):
+                found[s][places] = score[s][group.order.where[s]]
+        return found

@@ -1,0 +1,82 @@
+"""A replica: the training of one split with one seed. All of a run's replicas train as one program."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from a2inet_jax.datasets.splits import Split
+from a2inet_jax.training.features import Features
+from a2inet_jax.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Replica:
+    """What tells a replica from the others.
+
+    Attributes:
+        number: The split's number.
+        seed: Of its initial parameters, batches and dropout, together with the split's number.
+        split: Ids of its training, validation and test parts.
+    """
+
+    number: int
+    seed: int
+    split: Split
+
+    @property
+    def name(self) -> tuple[int, int]:
+        """Split's number and seed."""
+        return self.number, self.seed
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A replica's videos in the features, and the scale of its labels.
+
+    Attributes:
+        train: `[n]` int32 numbers of videos, like `validation` and `test`.
+        validation: May be empty.
+        test: May be empty.
+        label_range: Lowest and highest label of the training part, which training sees as 0 and 1.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    label_range: tuple[float, float]
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """Validation and test part, one behind the other."""
+        return np.concatenate([self.validation, self.test])
+
+    def label(self, mos: np.ndarray) -> np.ndarray:
+        """Labels as training sees them."""
+        low, high = self.label_range
+        return (mos - low) / (high - low)
+
+    def mos(self, score: np.ndarray) -> np.ndarray:
+        """Scores of a model, in the labels' own scale."""
+        low, high = self.label_range
+        return low + (high - low) * score
+
+
+def parts_of(replica: Replica, features: Features, settings: Settings) -> Parts:
+    """Looks a replica's videos up.
+
+    Raises:
+        ValueError: Videos lack features, the labels of the training part are all alike, or the epoch
+            rule has too few videos to choose by.
+    """
+    split = replica.split
+    watched = {"best_val": split.validation, "best_test": split.test}.get(settings.epoch_rule)
+    if watched is not None and len(watched) < 2:
+        raise ValueError(
+            f"split {replica.number}: epoch_rule {settings.epoch_rule!r} chooses by a part that has "
+            f"{len(watched)} videos. Make splits with a larger one, or take 'last'"
+        )
+    train = features.rows(split.train)
+    low, high = float(features.mos[train].min()), float(features.mos[train].max())
+    if not low < high:
+        raise ValueError(f"split {replica.number}: all labels of the training part are {low}")
+    return Parts(train, features.rows(split.validation), features.rows(split.test), (low, high))
