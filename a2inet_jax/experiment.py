@@ -6,17 +6,15 @@ so a job that was killed goes on where it was when the same command is given aga
 
 import json
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from a2inet_jax.backbones import weights
-from a2inet_jax.backbones.table import BACKBONES, load_params
 from a2inet_jax.console import console, progress
 from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.splits import Split
@@ -24,11 +22,19 @@ from a2inet_jax.datasets.video import Video
 from a2inet_jax.evaluation import baselines, cases, predictions, protocol
 from a2inet_jax.evaluation import report as page
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.features.extract import Extractor, Pretrained, extract_all
+from a2inet_jax.features.extract import Extractor, extract_all
 from a2inet_jax.features.store import Store
+from a2inet_jax.from_config import (
+    Config,
+    backbone,
+    build_model,
+    networks,
+    open_extractor,
+    plain,
+    replicas,
+    seeds,
+)
 from a2inet_jax.model import cost, ensemble
-from a2inet_jax.model.a2inet import A2INet
-from a2inet_jax.model.vsfa import VSFA
 from a2inet_jax.package_files import cache_dir
 from a2inet_jax.run_folder import RunFolder
 from a2inet_jax.training import loop
@@ -39,13 +45,9 @@ from a2inet_jax.training.replica import Replica
 from a2inet_jax.training.settings import Settings
 from a2inet_jax.training.termination import TerminatedError
 from a2inet_jax.video.reader import Reader
-from a2inet_jax.video.sampling import Sampling
-
-Config = Mapping[str, Any]  # an ml_collections.ConfigDict, or the config.json of a run
 
 CLIPS_SHOWN = 4  # best and worst clips in a report
 THUMBNAILS = 4  # frames of each
-STREAMS = ("quality", "semantic")
 
 
 def demo(config: Config) -> int:
@@ -97,10 +99,10 @@ def train(config: Config) -> int:
     )
     run = RunFolder(Path("runs") / config["name"])
     if jax.process_index() == 0:
-        run.open(_plain(config), {"features": features.digest, "recipe": recipe})
+        run.open(plain(config), {"features": features.digest, "recipe": recipe})
         splits.save(parts, run.path / "splits.json")
     try:
-        for name in (config["model"]["name"], *(x for x in config["baselines"] if x != "svr")):
+        for name in networks(config):
             _train_model(name, config, features, parts, run)
     except TerminatedError as stopped:
         console.print(f"{stopped}: the same command goes on from here")
@@ -125,7 +127,7 @@ def evaluate(config: Config) -> int:
     )
     label, note = index.label(config["data"]["name"])
     data = protocol.Data(config["data"]["name"], len(videos), label, note)
-    content = protocol.results(tables, data, config["train"]["epoch_rule"])
+    content = protocol.results(main, tables, data, config["train"]["epoch_rule"])
     protocol.write(run.path / "metrics.json", content)
     console.print(protocol.table(content))
     return 0
@@ -149,59 +151,12 @@ def report(config: Config) -> int:
     return 0
 
 
-def open_extractor(fields: Config) -> Extractor:
-    """The extractor that the `features` part of a config describes."""
-    pair = []
-    for key in ("quality", "semantic"):
-        if fields[key] not in BACKBONES:
-            raise ValueError(f"no backbone {fields[key]!r}: known are {', '.join(BACKBONES)}")
-        backbone, path = BACKBONES[fields[key]], fields[f"{key}_weights"]
-        pair.append(Pretrained(backbone, *load_params(backbone, Path(path) if path else None)))
-    sampling = Sampling(
-        frames=fields["frames"] or None,
-        short_side=fields["short_side"] or None,
-        patches=fields["patches"],
-        patch_size=fields["patch_size"],
-    )
-    quality, semantic = pair
-    return Extractor(
-        quality, semantic, sampling, fields["dtype"], fields["chunk"], fields["timeout"]
-    )
-
-
-def build_model(name: str, fields: Config) -> nn.Module:
-    """The network `a2inet`, `concat` (that with fusion "concat") or `vsfa` from a config's `model` part."""
-    streams = tuple(fields["streams"])
-    common = {key: fields[key] for key in ("neck", "hidden", "pooling", "tau", "beta")}
-    common["dtype"] = jnp.dtype(fields["dtype"])
-    if name == "vsfa":
-        if streams not in (STREAMS, STREAMS[:1], STREAMS[1:]):
-            raise ValueError(
-                f"model.streams is {streams}: take one or both of {STREAMS}, in this order"
-            )
-        return VSFA(**common, tail=fields["tail"])
-    if name not in ("a2inet", "concat"):
-        raise ValueError(f"no model {name!r}: known are a2inet, concat and vsfa")
-    if streams != STREAMS:
-        raise ValueError(
-            f"model.streams is {streams}: {name} takes {STREAMS}; model.name=vsfa takes one as well"
-        )
-    own = ("width", "fusion", "dropout", "normalization", "norm_axis", "attention", "catm")
-    switches = {key: fields[key] for key in (*own, "reduction", "kernel")}
-    if name == "concat":
-        switches["fusion"] = "concat"
-    return A2INet(**common, **switches)
-
-
 def describe(config: Config, frames: int = 240, as_json: bool = False) -> int:
     """Parameters and FLOPs of the model and of its neural baselines, for one video of so many frames."""
-    names = [config["features"][stream] for stream in config["model"]["streams"]]
-    if unknown := [name for name in names if name not in BACKBONES]:
-        raise ValueError(f"no backbone {unknown[0]!r}: known are {', '.join(BACKBONES)}")
-    widths = [BACKBONES[name].width for name in names]
+    widths = [backbone(config["features"][stream]).width for stream in config["model"]["streams"]]
     costs = {
         name: cost.measure(build_model(name, config["model"]), widths, frames)
-        for name in (config["model"]["name"], *(x for x in config["baselines"] if x != "svr"))
+        for name in networks(config)
     }
     if as_json:
         models = {name: each.as_dict() for name, each in costs.items()}
@@ -219,25 +174,19 @@ def _train_model(
     if (folder / "predictions.csv").is_file():  # written last
         return
     model = build_model(name, config["model"])
-    settings = Settings(**_plain(config["train"]))
-    replicas = [
-        Replica(number, seed, part) for number, part in enumerate(parts) for seed in _seeds(config)
-    ]
-    at_once = config["splits"]["at_once"] or len(replicas)
+    settings = Settings(**plain(config["train"]))
+    trainings = replicas(config, parts)
+    at_once = config["splits"]["at_once"] or len(trainings)
     rows: list[Prediction] = []
     trained = []
-    for first in range(0, len(replicas), at_once):
-        group = replicas[first : first + at_once]
+    for first in range(0, len(trainings), at_once):
+        group = trainings[first : first + at_once]
         with progress(name) as advance:
             found = loop.train(model, features, group, settings, folder, Watch(advance, _say))
         trained += found
         scores = predict(model, features, group, found, settings)
         for replica, score_n in zip(group, scores, strict=True):
-            rows += [
-                Prediction(replica.number, features.ids[n], mos, float(score), replica.seed)
-                for n, score in zip(features.rows(replica.split.test), score_n, strict=True)
-                for mos in [float(features.mos[n])]
-            ]
+            rows += _rows(replica, features, score_n)
     if jax.process_index():
         return  # the first process writes
     if name == config["model"]["name"]:
@@ -246,8 +195,14 @@ def _train_model(
     predictions.write(folder / "predictions.csv", rows)
 
 
-def _seeds(config: Config) -> range:
-    return range(config["seed"], config["seed"] + config["splits"]["seeds"])
+def _rows(replica: Replica, features: Features, score_n: np.ndarray) -> list[Prediction]:
+    """Of the videos of the replica's test part, and their scores."""
+    return [
+        Prediction(
+            replica.number, features.ids[n], float(features.mos[n]), float(score), replica.seed
+        )
+        for n, score in zip(features.rows(replica.split.test), score_n, strict=True)
+    ]
 
 
 def _say(line: str) -> None:
@@ -261,22 +216,15 @@ def _support_vectors(
     pooled = baselines.pool(features.read(n) for n in range(len(videos)))
     contents = [video.reference_id for video in videos]
     rows: list[Prediction] = []
+    trainings = replicas(config, parts)
     with progress("svr") as advance:
-        for number, part in enumerate(parts):
+        for done, replica in enumerate(trainings):
+            advance(f"split {replica.number}", done, len(trainings))
             # It has no epochs to choose among, so it may learn from the validation part as well.
-            known = features.rows((*part.train, *part.validation))
-            scores = baselines.svr_scores(pooled, features.mos, contents, known, config["seed"])
-            rows += [
-                Prediction(
-                    number,
-                    features.ids[n],
-                    float(features.mos[n]),
-                    float(scores[n]),
-                    config["seed"],
-                )
-                for n in features.rows(part.test)
-            ]
-            advance(f"split {number + 1}", number + 1, len(parts))
+            known = features.rows((*replica.split.train, *replica.split.validation))
+            scores = baselines.svr_scores(pooled, features.mos, contents, known, replica.seed)
+            rows += _rows(replica, features, scores[features.rows(replica.split.test)])
+        advance("", len(trainings), len(trainings))
     (run.path / "svr").mkdir(exist_ok=True)
     predictions.write(run.path / "svr" / "predictions.csv", rows)
 
@@ -293,7 +241,7 @@ def _case(
     stored = store.read(row.video)
     streams = store.streams(row.video, config["model"]["streams"])
     _, frames_SxT = models.scores(model, streams)
-    seeds = _seeds(config)
+    number = row.split * len(seeds(config)) + seeds(config).index(row.seed)
     where = np.linspace(0, len(stored.timestamps) - 1, THUMBNAILS).round().astype(int)
     where = np.unique(where)
     pictures = np.concatenate(list(reader.read(video.path, stored.frame_index[where])))
@@ -304,7 +252,7 @@ def _case(
         mos=row.mos,
         score=row.score,
         timestamps=stored.timestamps,
-        frame_scores=frames_SxT[row.split * len(seeds) + seeds.index(row.seed)],
+        frame_scores=frames_SxT[number],
         thumbnails=list(zip(stored.timestamps[where].tolist(), pictures)),
     )
 
@@ -331,7 +279,3 @@ def _features(config: Config, videos: Sequence[Video]) -> tuple[Features, dict[s
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
     features = Features.of_store(store, ids, labels, config["model"]["streams"])
     return features, extractor.recipe.as_dict()
-
-
-def _plain(config: Config) -> dict[str, Any]:
-    return config.to_dict() if hasattr(config, "to_dict") else dict(config)

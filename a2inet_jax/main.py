@@ -13,7 +13,7 @@ a2inet weights  list | get NAME ...           pretrained backbones; `get default
 C is a file such as configs/sample.py; --config.train.epochs=20 changes a field of it. R is runs/demo unless
 another is named. The exit code is 0 when nothing failed.
 
-Several processes train together by --config.train.parallel=mesh, in one folder on a disk that they share, when
+Several processes train together by --config.train.parallel=mesh, in a folder on a disk that they share, when
 each is started with --coordinator=HOST:PORT --processes=N --process=I, or by srun or mpirun --distributed.
 """
 
@@ -65,9 +65,9 @@ def _together(name: str) -> AbstractContextManager[None]:
         return nullcontext()
     if name != "train":
         raise app.UsageError(f"only train is work for several processes: run {name} as one")
-    if any(given) and (_DISTRIBUTED.value or not all(given)):
+    if any(given) and (_DISTRIBUTED.value or not all(given) or ":" not in _COORDINATOR.value):
         raise app.UsageError(
-            "take --distributed, or all of --coordinator, --processes and --process"
+            "take --distributed, or all of --coordinator=HOST:PORT, --processes=N and --process=I"
         )
     from a2inet_jax import processes
 

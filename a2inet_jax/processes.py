@@ -29,6 +29,8 @@ def joined(
     Raises:
         ValueError: There is nothing in the environment, or `process` is not below `processes`.
     """
+    # Its watch for SIGTERM counts calls, and Orbax adds calls of its own; see `training.termination`.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -44,8 +46,9 @@ def joined(
             "the environment is neither SLURM's nor Open MPI's: start with srun or mpirun, or give "
             "--coordinator, --processes and --process"
         ) from error
-    console.quiet = jax.process_index() > 0
     try:
+        console.quiet = jax.process_index() > 0
+        console.print(f"{jax.process_count()} processes with {jax.device_count()} devices")
         yield
     except BaseException:
         # JAX's own way out would wait for the others, who wait for this process.

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from a2inet_jax import experiment
+from a2inet_jax import from_config
 from a2inet_jax.datasets import index
 from a2inet_jax.model import ensemble
 from a2inet_jax.package_files import sha256
@@ -84,9 +84,9 @@ class Scorer:
         folder = RunFolder(run)
         config = folder.config()
         self._models = ensemble.load(run / "model.safetensors")
-        self._model = experiment.build_model(config["model"]["name"], config["model"])
+        self._model = from_config.build_model(config["model"]["name"], config["model"])
         self._streams = config["model"]["streams"]
-        self._extractor = experiment.open_extractor(config["features"])
+        self._extractor = from_config.open_extractor(config["features"])
         label, _ = index.label(config["data"]["name"])
         self.calibrated_to = f"{label} of the {config['data']['name']} data set"
         ranges = self._models.label_ranges

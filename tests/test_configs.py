@@ -14,7 +14,7 @@ import pytest
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from a2inet_jax import experiment
+from a2inet_jax import from_config
 from a2inet_jax.backbones.table import BACKBONES
 from a2inet_jax.training import losses
 from a2inet_jax.training.settings import Settings
@@ -51,7 +51,7 @@ def widths(config: ConfigDict) -> tuple[int, ...]:
 
 def models(config: ConfigDict) -> list[nn.Module]:
     names = (config.model.name, *(name for name in config.baselines if name != "svr"))
-    return [experiment.build_model(name, config.model) for name in names]
+    return [from_config.build_model(name, config.model) for name in names]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -153,16 +153,16 @@ def test_unknown_rows_are_refused(name: str, row: str) -> None:
 def test_unknown_names_are_refused() -> None:
     config = load("base")
     with pytest.raises(ValueError, match="no model 'a3inet'"):
-        experiment.build_model("a3inet", config.model)
+        from_config.build_model("a3inet", config.model)
     config.features.quality = "vgg"
     with pytest.raises(ValueError, match="no backbone 'vgg'"):
-        experiment.open_extractor(config.features)
+        from_config.open_extractor(config.features)
 
 
 def test_streams_must_fit_the_model() -> None:
     fields = load("table4:SQ").model
     with pytest.raises(ValueError, match=r"a2inet takes \('quality', 'semantic'\)"):
-        experiment.build_model("a2inet", fields)
+        from_config.build_model("a2inet", fields)
     fields.streams = ("motion",)
     with pytest.raises(ValueError, match="take one or both"):
-        experiment.build_model("vsfa", fields)
+        from_config.build_model("vsfa", fields)

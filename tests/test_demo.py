@@ -23,7 +23,8 @@ CONTENTS = ("astronaut", "brick", "gravel", "moon", "bikes_cyclist", "bikes_fenc
 @pytest.fixture(scope="module")
 def config() -> ConfigDict:
     small = sample.get_config()
-    small.update({"splits": {"number": 2}, "features": {"frames": 3}, "model": {"width": 16}})
+    small.update({"splits": {"number": 2, "seeds": 2, "at_once": 3}})
+    small.update({"features": {"frames": 3}, "model": {"width": 16}})
     small.update({"train": {"epochs": 3, "checkpoint_every": 2}})
     return small
 
@@ -46,10 +47,13 @@ def test_the_run_folder_tells_everything(home: Path) -> None:
     run = home / "runs" / "demo"
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics["models"]) == {"a2inet", "concat", "vsfa", "svr"}
-    assert all(len(model["splits"]) == 2 for model in metrics["models"].values())
+    trained = {name: len(model["splits"]) for name, model in metrics["models"].items()}
+    assert trained == dict.fromkeys(("a2inet", "concat", "vsfa", "svr"), 4)
     rows = list(csv.DictReader((run / "predictions.csv").read_text().splitlines()))
     tested = [part["test"] for part in json.loads((run / "splits.json").read_text())["splits"]]
-    assert [row["video"] for row in rows] == sorted(tested[0]) + sorted(tested[1])
+    twice = [video for part in tested for video in sorted(part) for _ in range(2)]
+    assert [row["video"] for row in rows] == twice
+    assert {row["seed"] for row in rows} == {"0", "1"}
     page = (run / "report.html").read_text()
     assert "VMAF" in page
     assert "http-equiv" in page
@@ -63,7 +67,7 @@ def test_it_goes_on_where_it_was_and_ends_the_same(home: Path, config: ConfigDic
     before = {name: (run / name).read_bytes() for name in names}
     features = next((home / "data" / "features").rglob("*.safetensors"))
     features.unlink()
-    shutil.rmtree(run / "a2inet" / "checkpoints" / "split_01", ignore_errors=True)
+    shutil.rmtree(run / "a2inet" / "checkpoints" / "splits_01-01_seeds_1-1")
     for name in (*names, "a2inet/predictions.csv"):
         (run / name).unlink()
     assert experiment.demo(config) == 0

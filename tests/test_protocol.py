@@ -48,7 +48,7 @@ def test_undefined_correlations_count_as_zero_and_are_told() -> None:
 
 
 def test_one_split_has_no_spread() -> None:
-    content = protocol.results({"a2inet": [split(0.8)]}, protocol.Data("d", 9), "last")
+    content = protocol.results("a2inet", {"a2inet": [split(0.8)]}, protocol.Data("d", 9), "last")
     assert content["models"]["a2inet"]["summary"]["srcc"]["std"] is None
     assert protocol.cell(content["models"]["a2inet"]["summary"], "srcc") == "0.800"
     with pytest.raises(ValueError, match="no splits"):
@@ -62,7 +62,7 @@ def test_table_compares_and_marks_the_best() -> None:
         "a2inet": [split(0.9, 5.0), split(0.8, 6.0)],
     }
     data = protocol.Data("sample", 9, "VMAF")
-    content = protocol.results(measured, data, "best_test")
+    content = protocol.results("a2inet", measured, data, "best_test")
     shown = printed(content)
     assert [shown.index(name) for name in ("A2INet", "SVR on", "mine")] == sorted(
         shown.index(name) for name in ("A2INet", "SVR on", "mine")
@@ -72,7 +72,7 @@ def test_table_compares_and_marks_the_best() -> None:
     assert "\x1b[1m2.00 (0.00)" in shown  # a small error is the good one
     assert "\x1b[1m0.710" not in shown
     assert "optimistic" in shown
-    assert "optimistic" not in printed(protocol.results(measured, data, "last"))
+    assert "optimistic" not in printed(protocol.results("a2inet", measured, data, "last"))
 
 
 def test_ties_are_all_best() -> None:
@@ -83,9 +83,9 @@ def test_ties_are_all_best() -> None:
 def test_results_are_json_of_the_same_bytes(tmp_path: Path) -> None:
     measured = {"a2inet": predictions.measure_splits(rows()), "svr": [split(float("nan"))]}
     data = protocol.Data("sample", 9)
-    protocol.write(tmp_path / "a.json", protocol.results(measured, data, "last"))
+    protocol.write(tmp_path / "a.json", protocol.results("a2inet", measured, data, "last"))
     turned = dict(reversed(measured.items()))
-    protocol.write(tmp_path / "b.json", protocol.results(turned, data, "last"))
+    protocol.write(tmp_path / "b.json", protocol.results("a2inet", turned, data, "last"))
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
     content = json.loads((tmp_path / "a.json").read_text())
@@ -104,7 +104,7 @@ def test_predictions_survive_the_file(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     predictions.write(path, reversed(rows()))
     first = path.read_bytes()
-    assert first.startswith(b"split,video,mos,score\n0,v0,0.000000,")
+    assert first.startswith(b"split,video,mos,score,seed\n0,v0,0.000000,")
     found = predictions.read(path)
     assert [row[:2] for row in found] == [row[:2] for row in rows()]
     assert [row.score for row in found] == pytest.approx([row.score for row in rows()], abs=1e-6)
@@ -115,17 +115,21 @@ def test_predictions_survive_the_file(tmp_path: Path) -> None:
 
 def test_splits_are_measured_apart() -> None:
     mixed = rows()[::-1]
-    for number, found in enumerate(predictions.measure_splits(mixed)):
+    for number, each in enumerate(predictions.measure_splits(mixed)):
         part = [row for row in rows() if row.split == number]
-        assert found == measure([row.score for row in part], [row.mos for row in part])
+        assert each == measure([row.score for row in part], [row.mos for row in part])
+    other = [row._replace(seed=1) for row in rows(seed=1)]
+    found = predictions.measure_splits(mixed + other)
+    assert found[::2] == predictions.measure_splits(rows())
+    assert found[1::2] == predictions.measure_splits(other)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("video,mos\n", "the columns must be split,video,mos,score"),
-        ("split,video,mos,score\n0,a,1.0,x\n", "line 2"),
-        ("split,video,mos,score\n", "no predictions"),
+        ("video,mos\n", "the columns must be split,video,mos,score,seed"),
+        ("split,video,mos,score,seed\n0,a,1.0,x,0\n", "line 2"),
+        ("split,video,mos,score,seed\n", "no predictions"),
     ],
 )
 def test_bad_predictions_are_named(text: str, message: str, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def make_run(run: Path) -> tuple[list[Clip], list[Clip]]:
     note = "The labels are VMAF against the pristine source: a metric's opinion, not people's."
     data = protocol.Data("sample", len(ids), "VMAF", note)
     measured = {name: predictions.measure_splits(found) for name, found in rows.items()}
-    protocol.write(run / "metrics.json", protocol.results(measured, data, "best_val"))
+    protocol.write(run / "metrics.json", protocol.results("a2inet", measured, data, "best_val"))
     config = {"name": "demo", "seed": 0, "data": {"name": "sample"}, "baselines": ["concat", "svr"]}
     (run / "config.json").write_text(json.dumps(config))
     environment = {"packages": {"jax": "0.10.2"}, "weights": {"resnet18_fdim": "ab" * 32}}
@@ -197,7 +197,7 @@ def test_odd_runs_are_told_not_hidden(run: Path) -> None:
         "<b>&": predictions.measure_splits(rows),
     }
     data = protocol.Data("<mine>", 120, "MOS $x$")
-    protocol.write(run / "metrics.json", protocol.results(measured, data, "best_test"))
+    protocol.write(run / "metrics.json", protocol.results("a2inet", measured, data, "best_test"))
     (run / "a2inet" / "metrics.csv").write_text("split,epoch,train_loss,val_srcc\n0,0,0.5,\n")
     text = report.write(run, [], []).read_text("utf-8")
     page = Page(text)

@@ -79,5 +79,7 @@ def measure_splits(predictions: Sequence[Prediction]) -> list[Metrics]:
     def replica(row: Prediction) -> tuple[int, int]:
         return row.split, row.seed
 
-    parts = [list(rows) for _, rows in groupby(sorted(predictions, key=replica), key=replica)]
+    parts = [
+        list(rows) for _, rows in groupby(sorted(sorted(predictions), key=replica), key=replica)
+    ]
     return [measure([r.score for r in part], [r.mos for r in part]) for part in parts]

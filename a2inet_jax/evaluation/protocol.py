@@ -64,10 +64,14 @@ def summarise(splits: Sequence[Metrics]) -> Summary:
 
 
 def results(
-    measured: Mapping[str, Sequence[Metrics]], data: Data, epoch_rule: str
+    model: str, measured: Mapping[str, Sequence[Metrics]], data: Data, epoch_rule: str
 ) -> dict[str, Any]:
-    """The content of `metrics.json`: each model's splits and their summary, rounded; NaN is null."""
+    """The content of `metrics.json`: each model's splits and their summary, rounded; NaN is null.
+
+    `model` is the one that the run is about, and the others are baselines.
+    """
     return {
+        "model": model,
         "data": asdict(data),
         "epoch_rule": epoch_rule,
         "models": {
@@ -89,8 +93,8 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def models(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The models of `results` or of a read `metrics.json`, ours first, then in the order of `TITLES`."""
-    order = [*TITLES, *sorted(content["models"].keys() - TITLES.keys())]
+    """The models of `results` or of a read `metrics.json`: the run's own, then in `TITLES`' order."""
+    order = [content["model"], *TITLES, *sorted(content["models"].keys() - TITLES.keys())]
     return {name: content["models"][name] for name in order if name in content["models"]}
 
 

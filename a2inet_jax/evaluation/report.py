@@ -20,7 +20,6 @@ from a2inet_jax.evaluation.metrics import fit_logistic
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import METRICS, title
 
-MODEL = "a2inet"
 CURVES = ("epoch", "train_loss", "val_srcc")
 HASHED = ("splits.json", "config.json", "metrics.json", "predictions.csv", "model.safetensors")
 
@@ -32,7 +31,7 @@ def write(run: Path, best: Sequence[Clip], worst: Sequence[Clip]) -> Path:
 
     Args:
         run: folder with config.json, environment.json, splits.json, metrics.json, predictions.csv and
-            a2inet/metrics.csv.
+            the model's own metrics.csv.
         best: clips to show as well predicted.
         worst: clips to show as badly predicted.
 
@@ -45,17 +44,15 @@ def write(run: Path, best: Sequence[Clip], worst: Sequence[Clip]) -> Path:
     """
     results = _json(run / "metrics.json")
     config, environment = _json(run / "config.json"), _json(run / "environment.json")
-    history = _history(_existing(run / MODEL / "metrics.csv"))
+    history = _history(_existing(run / results["model"] / "metrics.csv"))
     tested = predictions.read(run / "predictions.csv")
     parts = split_files.read(_existing(run / "splits.json"))
-    if MODEL not in results["models"]:
-        raise ValueError(f"{run / 'metrics.json'} has no model {MODEL!r}: evaluate the run again")
 
     data = results["data"]
     sizes = [[len(getattr(s, part)) for s in parts] for part in ("train", "validation", "test")]
     text = Template(resources.files(__package__).joinpath("page.html").read_text("utf-8"))
     page = text.substitute(
-        title=markup.text(f"A2INet on the {data['name']} data set"),
+        title=markup.text(f"{title(results['model'])} on the {data['name']} data set"),
         lead=markup.text(_lead(results, len(parts), sizes)),
         notes="".join(
             markup.note(note) for note in [data["note"], *protocol.remarks(results)] if note
@@ -67,8 +64,8 @@ def write(run: Path, best: Sequence[Clip], worst: Sequence[Clip]) -> Path:
             f"every model; best in bold. PLCC and RMSE after the four-parameter logistic. RMSE is in "
             f"units of {data['label']}."
         ),
-        per_split=_per_split(results),
-        per_split_note=_per_split_note(results),
+        per_split=_per_split(results, _trainings(tested)),
+        per_split_note=_per_split_note(results, _trainings(tested)),
         figures=_figures(results, tested, history),
         best_note=markup.text(
             f"The smallest errors, one from each equal part of the range of {data['label']}."
@@ -90,7 +87,7 @@ def _lead(results: Mapping[str, Any], number: int, sizes: Sequence[Sequence[int]
     train, validation, test = (markup.span(part) for part in sizes)
     held = f" and {validation} for validation" if any(sizes[1]) else ""
     summaries = {name: model["summary"] for name, model in protocol.models(results).items()}
-    ours = summaries.pop(MODEL)["srcc"]["median"]
+    ours = summaries.pop(results["model"])["srcc"]["median"]
     sentence = (
         f"Trained to predict {data['label']} from frozen backbones' features of {data['videos']} "
         f"videos. {number} random splits with disjoint contents: {train} videos for training{held}, "
@@ -106,7 +103,7 @@ def _lead(results: Mapping[str, Any], number: int, sizes: Sequence[Sequence[int]
 def _tiles(results: Mapping[str, Any]) -> str:
     tiles = []
     for metric, heading in METRICS.items():
-        summary = results["models"][MODEL]["summary"][metric]
+        summary = results["models"][results["model"]]["summary"][metric]
         digits = 2 if metric == "rmse" else 3
         low, high = (f"{summary[key]:.{digits}f}" for key in ("min", "max"))
         std = "" if summary["std"] is None else f" ± {summary['std']:.{digits}f}"
@@ -125,34 +122,47 @@ def _comparison(results: Mapping[str, Any]) -> str:
         (
             title(name),
             [(protocol.cell(summary, metric), name in best[metric]) for metric in METRICS],
-            name == MODEL,
+            name == results["model"],
         )
         for name, summary in summaries.items()
     ]
     return markup.table(["Model", *METRICS.values()], rows)
 
 
-def _per_split(results: Mapping[str, Any]) -> str:
+def _trainings(tested: Iterable[Prediction]) -> list[str]:
+    """Names of the trainings: the splits' numbers, with the seeds if there are several."""
+    found = sorted({(row.split, row.seed) for row in tested})
+    if len({seed for _, seed in found}) == 1:
+        return [str(split) for split, _ in found]
+    return [f"{split}, seed {seed}" for split, seed in found]
+
+
+def _per_split(results: Mapping[str, Any], trainings: Sequence[str]) -> str:
     models = protocol.models(results)
-    others = [name for name in models if name != MODEL]
-    heads = ["Split", "Videos", *(f"A2INet {heading}" for heading in METRICS.values())]
+    others = [name for name in models if name != results["model"]]
+    heads = [
+        "Split",
+        "Videos",
+        *(f"{title(results['model'])} {heading}" for heading in METRICS.values()),
+    ]
     heads += [f"{title(name)} SRCC" for name in others]
     rows = []
-    for number, ours in enumerate(models[MODEL]["splits"]):
+    for number, training in enumerate(trainings):
+        ours = models[results["model"]]["splits"][number]
         mark = "" if ours["logistic"]["converged"] else " †"
         cells = [str(ours["n"])]
         for metric in METRICS:
             digits = 2 if metric == "rmse" else 3
             cells.append(markup.number(ours[metric], digits) + mark * (metric in ("plcc", "rmse")))
         cells += [markup.number(models[name]["splits"][number]["srcc"], 3) for name in others]
-        rows.append((str(number), [(cell, False) for cell in cells], False))
+        rows.append((training, [(cell, False) for cell in cells], False))
     return markup.table(heads, rows)
 
 
-def _per_split_note(results: Mapping[str, Any]) -> str:
+def _per_split_note(results: Mapping[str, Any], trainings: Sequence[str]) -> str:
     failed = [
-        f"{number}: {metrics['logistic']['reason']}"
-        for number, metrics in enumerate(results["models"][MODEL]["splits"])
+        f"{training}: {metrics['logistic']['reason']}"
+        for training, metrics in zip(trainings, results["models"][results["model"]]["splits"])
         if not metrics["logistic"]["converged"]
     ]
     note = f"† no logistic could be fitted (split {'; '.join(failed)}): scores as they are."

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax
 
@@ -30,9 +29,9 @@ def counted() -> Iterator[Compilations]:
     """Counts what is compiled until it is left."""
     found = Compilations()
 
-    def listen(event: str, seconds: float, fun_name: str = "", **_: Any) -> None:
-        if event == _EVENT and any(name in fun_name for name in _NAMES):
-            found.seconds.append(seconds)
+    def listen(event: str, duration_secs: float, **about: str | int) -> None:
+        if event == _EVENT and any(name in str(about.get("fun_name")) for name in _NAMES):
+            found.seconds.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import grain
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from a2inet_jax.training import order as orders
 from a2inet_jax.training.batches import Batch, Frames, Rows, collate, frames_of
@@ -123,7 +124,8 @@ def choose(features: Features, runner: Runner, settings: Settings) -> tuple[Feed
     """
     room = settings.memory_share * device_memory()
     size = features.nbytes
-    fits = size <= room
+    # Several processes must choose the same.
+    fits = bool(multihost_utils.process_allgather(np.array(size <= room)).all())
     resident = settings.placement == "resident" or (settings.placement == "auto" and fits)
     why = f"{size / GIB:.2f} GiB, {'within' if fits else 'more than'} the {room / GIB:.1f} GiB allowed"
     if settings.placement != "auto":

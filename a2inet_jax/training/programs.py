@@ -83,7 +83,7 @@ def train_steps(
     """
 
     def one(frames: Frames | None, state: TrainState, inputs: Inputs) -> tuple[TrainState, Losses]:
-        def body(state: TrainState, inputs: Inputs) -> tuple[TrainState, Losses]:
+        def body(state: TrainState, inputs: Any) -> tuple[TrainState, Losses]:
             batch = _batch(frames, inputs, length)
             return step.train_step(model, settings, state, batch, axis)
 

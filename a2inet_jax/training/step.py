@@ -21,7 +21,7 @@ def gradients(
     model: nn.Module,
     params: Any,
     batch: Batch,
-    keys_B: jax.Array,
+    keys_B: jax.Array | None,
     rank_weight: float,
     axis: str | None = None,
 ) -> tuple[Any, Losses]:

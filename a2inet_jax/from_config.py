@@ -1,0 +1,89 @@
+"""What the parts of a config describe: backbones, extractor, networks, trainings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from a2inet_jax.backbones.table import BACKBONES, Backbone, load_params
+from a2inet_jax.datasets.splits import Split
+from a2inet_jax.features.extract import Extractor, Pretrained
+from a2inet_jax.model.a2inet import A2INet
+from a2inet_jax.model.vsfa import VSFA
+from a2inet_jax.training.replica import Replica
+from a2inet_jax.video.sampling import Sampling
+
+Config = Mapping[str, Any]  # an ml_collections.ConfigDict, or the config.json of a run
+
+STREAMS = ("quality", "semantic")
+
+
+def backbone(name: str) -> Backbone:
+    """The backbone of this name; ValueError lists those there are."""
+    if name not in BACKBONES:
+        raise ValueError(f"no backbone {name!r}: known are {', '.join(BACKBONES)}")
+    return BACKBONES[name]
+
+
+def open_extractor(fields: Config) -> Extractor:
+    """The extractor that the `features` part of a config describes."""
+    pair = []
+    for key in ("quality", "semantic"):
+        network, path = backbone(fields[key]), fields[f"{key}_weights"]
+        pair.append(Pretrained(network, *load_params(network, Path(path) if path else None)))
+    sampling = Sampling(
+        frames=fields["frames"] or None,
+        short_side=fields["short_side"] or None,
+        patches=fields["patches"],
+        patch_size=fields["patch_size"],
+    )
+    quality, semantic = pair
+    return Extractor(
+        quality, semantic, sampling, fields["dtype"], fields["chunk"], fields["timeout"]
+    )
+
+
+def build_model(name: str, fields: Config) -> nn.Module:
+    """The network `a2inet`, `concat` (that with fusion "concat") or `vsfa` from a config's `model` part."""
+    streams = tuple(fields["streams"])
+    common = {key: fields[key] for key in ("neck", "hidden", "pooling", "tau", "beta")}
+    common["dtype"] = jnp.dtype(fields["dtype"])
+    if name == "vsfa":
+        if streams not in (STREAMS, STREAMS[:1], STREAMS[1:]):
+            raise ValueError(
+                f"model.streams is {streams}: take one or both of {STREAMS}, in this order"
+            )
+        return VSFA(**common, tail=fields["tail"])
+    if name not in ("a2inet", "concat"):
+        raise ValueError(f"no model {name!r}: known are a2inet, concat and vsfa")
+    if streams != STREAMS:
+        raise ValueError(
+            f"model.streams is {streams}: {name} takes {STREAMS}; model.name=vsfa takes one as well"
+        )
+    own = ("width", "fusion", "dropout", "normalization", "norm_axis", "attention", "catm")
+    switches = {key: fields[key] for key in (*own, "reduction", "kernel")}
+    if name == "concat":
+        switches["fusion"] = "concat"
+    return A2INet(**common, **switches)
+
+
+def networks(config: Config) -> list[str]:
+    """Names of what is trained: the model, and those baselines that are networks."""
+    return [config["model"]["name"], *(name for name in config["baselines"] if name != "svr")]
+
+
+def seeds(config: Config) -> range:
+    """Seeds of the trainings of each split."""
+    return range(config["seed"], config["seed"] + config["splits"]["seeds"])
+
+
+def replicas(config: Config, parts: Sequence[Split]) -> list[Replica]:
+    """The trainings of each split, one a seed."""
+    return [Replica(n, seed, part) for n, part in enumerate(parts) for seed in seeds(config)]
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """A config as plain values."""
+    return config.to_dict() if hasattr(config, "to_dict") else dict(config)
