@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from a2inet_jax.model.a2inet import A2INet
-from a2inet_jax.training import history, loop
+from a2inet_jax.training import history, loop, parallel
 from a2inet_jax.training.loop import DivergedError, Trained, Watch
+from a2inet_jax.training.losses import Losses
 from a2inet_jax.training.prediction import predict
 from a2inet_jax.training.replica import Replica
 from a2inet_jax.training.settings import EpochRule, Settings
@@ -211,6 +212,32 @@ def test_few_programs_are_compiled_and_it_says_so(tmp_path: Path) -> None:
     assert lines[0].startswith("features: resident on the device (")
     # Training and scoring, in two lengths each.
     assert lines[-1].startswith("compiled 4 programs in ")
+
+
+def test_results_are_read_when_the_next_work_is_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = parallel.runner("jit", len(REPLICAS))
+    events: list[str] = []
+
+    def noted(name: str) -> None:
+        before = getattr(runner, name)
+
+        def method(*arguments: Any) -> Any:
+            if name != "get" or isinstance(arguments[0], Losses):
+                if events[-1:] != ["score"] or name != "score":  # several, one after the other
+                    events.append(name)
+            return before(*arguments)
+
+        monkeypatch.setattr(runner, name, method)
+
+    for name in ("train", "score", "get"):
+        noted(name)
+    settings = dataclasses.replace(SETTINGS, epochs=2, steps_per_call=1, buckets=1)
+    train(tmp_path, settings)
+    ahead = ["train", "get"] * (STEPS - 1)
+    # Before the last step of an epoch is read, the scoring behind it is under way.
+    assert events == ["train", *ahead, "score", "get", "train", *ahead, "score", "get"]
 
 
 @pytest.mark.parametrize("step", [4, 8, 20, 28])

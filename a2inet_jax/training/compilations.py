@@ -9,7 +9,8 @@ import jax
 from a2inet_jax.training import programs
 
 _EVENT = "/jax/core/compile/backend_compile_duration"
-_NAMES = (programs.train_steps.__name__, programs.score_steps.__name__)
+# `pmap` calls every program of its own "_fun", those that copy included.
+_NAMES = (programs.train_steps.__name__, programs.score_steps.__name__, "_fun")
 
 
 @dataclass
