@@ -1,4 +1,4 @@
-"""How features reach the programs: all of them live on the device, or each step's are brought there.
+"""How features reach the programs: all of them live on the device, or each call's are brought there.
 
 Both feeds turn an order of steps into calls of a program, with the same numbers but for rounding.
 """
@@ -21,7 +21,8 @@ from a2inet_jax.training.programs import Inputs
 from a2inet_jax.training.settings import Settings
 
 GIB = 2**30
-_AHEAD = 4  # steps that are read before they are asked for, each by a thread
+_CALL = 2**28  # bytes of features that a call brings to the device, if it has more than one step
+_AHEAD = 4  # calls that are read before they are asked for, each by a thread
 
 
 class Call(NamedTuple):
@@ -39,78 +40,73 @@ class Call(NamedTuple):
 
 
 class Resident:
-    """All features on the device; a call gathers its batches there, many steps long.
+    """All features on the device; a call gathers its batches there.
 
     Attributes:
         frames: The features, on every device.
     """
 
     def __init__(self, features: Features, runner: Runner, settings: Settings) -> None:
-        self._lengths = features.lengths
+        self._features, self._runner = features, runner
         self._buckets = orders.buckets(features.lengths, settings.buckets)
-        self._runner = runner
         self._longest_call = settings.steps_per_call
         self.frames: Frames | None = runner.put_frames(frames_of(features, self._buckets[-1]))
 
     def calls(self, order: Order, label_SxN: np.ndarray) -> Iterator[Call]:
         """The order's steps in calls of equal length, at most `steps_per_call`."""
-        steps = order.rows.shape[1]
-        number = -(-steps // self._longest_call)
-        size = -(-steps // number) if number else 0
-        for start in range(0, steps, size or 1):
-            part = order.steps(start, start + size)
-            real = part.rows.shape[1]
-            # Equal lengths are one compilation.
-            part = Order(*(np.pad(x, ((0, 0), (0, size - real), (0, 0))) for x in part))
+        for part, steps in _parts(order, self._longest_call):
             inputs = Rows(part.rows, _labels(part, label_SxN), part.where)
-            length = orders.bucket(self._lengths[part.rows[part.where]].max(), self._buckets)
-            yield Call(self._runner.put_inputs(inputs), length, real)
+            length = _length(self._features, part, self._buckets)
+            yield Call(self._runner.put_inputs(inputs), length, steps)
 
 
 class Streamed:
-    """Every step's features are read, by threads and ahead of time, and brought to the device.
+    """A call's features are read, by threads and ahead of time, and brought to the device.
 
     Attributes:
         frames: None: the inputs of a call hold the features.
     """
 
     def __init__(self, features: Features, runner: Runner, settings: Settings) -> None:
-        self._features = features
+        self._features, self._runner = features, runner
         self._buckets = orders.buckets(features.lengths, settings.buckets)
-        self._runner = runner
+        self._longest_call = settings.steps_per_call
         self.frames: Frames | None = None
 
     def calls(self, order: Order, label_SxN: np.ndarray) -> Iterator[Call]:
-        """The order's steps, one a call."""
-        source = _Steps(self._features, order, self._needed(order), self._buckets)
-        options = grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD)
-        steps = grain.MapDataset.source(source).to_iter_dataset(options)
-        for k, (streams, mask) in enumerate(steps):
-            step = order.steps(k, k + 1)
-            inputs = Batch(streams, mask, _labels(step, label_SxN), step.where)
-            yield Call(self._runner.put_inputs(inputs), mask.shape[-1], 1)
-
-    def _needed(self, order: Order) -> np.ndarray:
+        """The order's steps in calls of equal length, at most `steps_per_call` and a quarter GiB."""
         replicas, _, width = order.rows.shape
-        return order.where & self._runner.needed(replicas, width)[:, None]
+        step = 2 * replicas * width * self._buckets[-1] * sum(self._features.widths)
+        parts = list(_parts(order, min(self._longest_call, max(1, _CALL // step))))
+        needed_Sx1xB = self._runner.needed(replicas, width)[:, None]
+        source = _Batches(self._features, [part for part, _ in parts], needed_Sx1xB, self._buckets)
+        options = grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD)
+        batches = grain.MapDataset.source(source).to_iter_dataset(options)
+        for (part, steps), (streams, mask) in zip(parts, batches):
+            inputs = Batch(streams, mask, _labels(part, label_SxN), part.where)
+            yield Call(self._runner.put_inputs(inputs), mask.shape[-1], steps)
 
 
-class _Steps(Sequence[Any]):
-    """Steps of an order by number, as grain wants them: streams `[S, 1, B, T, D_i]`, mask `[S, 1, B, T]`."""
+class _Batches(Sequence[Any]):
+    """Features of calls by number, as grain wants them: streams `[S, K, B, T, D_i]`, mask `[S, K, B, T]`."""
 
     def __init__(
-        self, features: Features, order: Order, needed: np.ndarray, buckets: tuple[int, ...]
+        self,
+        features: Features,
+        parts: list[Order],
+        needed_Sx1xB: np.ndarray,
+        buckets: tuple[int, ...],
     ) -> None:
-        self._features, self._order, self._needed, self._buckets = features, order, needed, buckets
+        self._features, self._parts = features, parts
+        self._needed_Sx1xB, self._buckets = needed_Sx1xB, buckets
 
     def __len__(self) -> int:
-        return self._order.rows.shape[1]
+        return len(self._parts)
 
-    def __getitem__(self, k: Any) -> Any:
-        rows, where = self._order.steps(k, k + 1)
-        longest = self._features.lengths[rows[where]].max()
-        length = orders.bucket(longest, self._buckets)
-        return collate(self._features, rows, self._needed[:, k : k + 1], length)
+    def __getitem__(self, number: Any) -> Any:
+        part = self._parts[number]
+        length = _length(self._features, part, self._buckets)
+        return collate(self._features, part.rows, part.where & self._needed_Sx1xB, length)
 
 
 Feed = Resident | Streamed
@@ -142,6 +138,23 @@ def device_memory() -> int:
         return int(stats["bytes_limit"])
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return machine // jax.local_device_count()
+
+
+def _parts(order: Order, longest: int) -> Iterator[tuple[Order, int]]:
+    """Parts of an order, of equal length, and how many steps of it each has; the rest are empty."""
+    steps = order.rows.shape[1]
+    number = -(-steps // longest)
+    size = -(-steps // max(number, 1))
+    for start in range(0, steps, max(size, 1)):
+        part = order.steps(start, start + size)
+        real = part.rows.shape[1]
+        # Equal lengths are one compilation.
+        yield Order(*(np.pad(x, ((0, 0), (0, size - real), (0, 0))) for x in part)), real
+
+
+def _length(features: Features, part: Order, buckets: tuple[int, ...]) -> int:
+    """Frames to pad to: the bucket of the longest video."""
+    return orders.bucket(features.lengths[part.rows[part.where]].max(), buckets)
 
 
 def _labels(order: Order, label_SxN: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ class Settings:
             they are stored, or "auto": resident if they fit.
         memory_share: Share of the device's memory that resident features may take.
         buckets: Lengths, at most, that videos are padded to; each is a compilation.
-        steps_per_call: Steps of one call of the compiled program, at most, when resident.
+        steps_per_call: Steps of one call of the compiled program, at most.
         checkpoint_every: Epochs between checkpoints; the last epoch always has one.
     """
 
