@@ -65,7 +65,7 @@ def _together(name: str) -> AbstractContextManager[None]:
         return nullcontext()
     if name != "train":
         raise app.UsageError(f"only train is work for several processes: run {name} as one")
-    if any(given) and (_DISTRIBUTED.value or not all(given) or ":" not in _COORDINATOR.value):
+    if any(given) and (_DISTRIBUTED.value or not all(given) or ":" not in str(_COORDINATOR.value)):
         raise app.UsageError(
             "take --distributed, or all of --coordinator=HOST:PORT, --processes=N and --process=I"
         )
@@ -128,7 +128,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         return 130
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, ArithmeticError) as error:
         if verbose:
             raise
         print(f"a2inet {name}: {error}\n(--verbosity=1 shows where)", file=sys.stderr)

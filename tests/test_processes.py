@@ -12,9 +12,12 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from absl import app, flags
+from absl.testing import flagsaver
 
+from a2inet_jax import main
 from tests import training_process
-from tests.training_process import BATCH_SIZE, CASES, FEATURES, SETTINGS
+from tests.training_process import BATCH_SIZE, CASES, FEATURES, SETTINGS, STEPS
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 120  # an end to whatever hangs
@@ -52,8 +55,8 @@ def run(folder: Path, *jobs: str) -> list[subprocess.CompletedProcess[str]]:
 
 def results(folder: Path, *jobs: str) -> list[dict[str, Any]]:
     """What the jobs gave in each process."""
-    for done in run(folder, *jobs):
-        assert done.returncode == 0, done.stdout
+    for each in run(folder, *jobs):
+        assert each.returncode == 0, each.stdout
     return [pickle.loads((folder / f"{number}.pickle").read_bytes()) for number in (0, 1)]
 
 
@@ -64,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> list[dict[str, Any]]:
-    return results(folder, "cases=cases", "whole=whole", "damaged=whole", "terminated=terminated")
+    return results(folder, "cases=cases", "whole=whole", "terminated=11", "terminated=16")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,7 @@ def table(folder: Path) -> list[list[float]]:
     return [[float(cell or "nan") for cell in line.split(",")] for line in lines]
 
 
-def assert_equal(found: Any, expected: Any, atol: float = 0) -> None:
+def assert_same(found: Any, expected: Any, atol: float = 0) -> None:
     def check(a: Any, b: Any) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
@@ -102,47 +105,70 @@ def test_they_end_where_one_device_ends(
 ) -> None:
     expected = alone[number]
     for each in found:
-        assert_equal(each["cases"][number, placement], expected, atol=1e-5)
+        assert_same(each["cases=cases"][number, placement], expected, atol=1e-5)
     written = table(folder / "cases" / f"{number}_{placement}")
     np.testing.assert_allclose(written, expected["table"], rtol=0, atol=1e-5)
 
 
 def test_each_reads_what_its_devices_need(found: list[dict[str, Any]]) -> None:
-    read = [each["cases"]["two", "streamed"]["read"] for each in found]
+    read = [each["cases=cases"]["two", "streamed"]["read"] for each in found]
     assert read == [{*range(20)}, {*range(20, 41)}]
-    first, second = (each["cases"]["three", "streamed"]["read"] for each in found)
+    first, second = (each["cases=cases"]["three", "streamed"]["read"] for each in found)
     assert first | second == {*range(41)}
     # Of each batch of 5 the first process has places 0 to 3, the second 4.
     assert 0 < len(second) < len(first)
     for each in found:
-        assert each["cases"]["two", "resident"]["read"] == {*range(41)}
+        assert each["cases=cases"]["two", "resident"]["read"] == {*range(41)}
 
 
-def test_a_damaged_checkpoint_is_set_aside_once(folder: Path, found: list[dict[str, Any]]) -> None:
-    steps = found[0]["whole"]["told"]
-    assert steps == list(range(25))
+def test_they_stop_together_and_go_on(folder: Path, found: list[dict[str, Any]]) -> None:
+    # In the middle of the fifth epoch, and at the end of the sixth, which has a checkpoint anyway.
+    stopped = {"11": 13, "16": 18}
     for each in found:
-        assert each["damaged"]["told"] == steps[20:]  # two steps an epoch, and 10 epochs
-        assert_equal(each["damaged"], each["whole"])
+        for name, step in stopped.items():
+            assert each[f"terminated={name}"] == list(range(step + 1))
+    again = results(folder, *(f"whole={name}" for name in stopped), "damaged=whole")
+    for each, undisturbed in zip(again, found, strict=True):
+        for name, step in stopped.items():
+            assert each[f"whole={name}"]["told"] == list(range(step, STEPS + 1))
+            assert_same(each[f"whole={name}"], undisturbed["whole=whole"])
+        # Both took up the checkpoint before, and one renamed the last.
+        assert each["damaged=whole"]["told"] == list(range(18, STEPS + 1))
+        assert_same(each["damaged=whole"], undisturbed["whole=whole"])
     names = {path.name for path in folder.glob("whole/checkpoints/*/*")}
-    assert names == {"settings.json", "20", "24", "24.damaged"}
-
-
-def test_sigterm_to_one_stops_both_and_they_go_on(
-    folder: Path, found: list[dict[str, Any]]
-) -> None:
-    told = found[0]["terminated"]
-    assert found[1]["terminated"] == told
-    assert 10 < told[-1] < 13
-    (latest,) = folder.glob(f"terminated/checkpoints/*/{told[-1]}")
-    assert latest.is_dir()
-    for each in results(folder, "whole=terminated"):
-        assert each["whole"]["told"][0] == told[-1]
-        assert_equal(each["whole"], found[0]["whole"])
+    assert names == {"settings.json", "18", "24", "24.damaged"}
 
 
 def test_an_error_of_one_ends_the_other(tmp_path: Path) -> None:
     first, second = run(tmp_path, "fails=fails")
-    assert first.returncode != 0
-    assert second.returncode == 1
-    assert "the second process has an error" in second.stdout
+    assert first.returncode == 1
+    assert "the first process has an error" in first.stdout
+    assert second.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("step", "given"),
+    [
+        ("prepare", {"distributed": True}),
+        ("demo", {"coordinator": "127.0.0.1:1", "processes": 2, "process": 0}),
+        ("train", {"processes": 2, "process": 0}),
+        ("train", {"distributed": True, "process": 0}),
+        ("train", {"coordinator": "127.0.0.1", "processes": 2, "process": 0}),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused(step: str, given: dict[str, Any]) -> None:
+    flags.FLAGS.mark_as_parsed()
+    with (
+        flagsaver.flagsaver(**given),
+        pytest.raises(app.UsageError, match=r"only train|take --dist"),
+    ):
+        main._together(step)
+
+
+def test_without_a_cluster_the_flags_are_named() -> None:
+    command = [sys.executable, "-m", "a2inet_jax.main", "train", "--config=configs/sample.py"]
+    done = subprocess.run(
+        [*command, "--distributed"], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS
+    )
+    assert done.returncode == 1
+    assert "srun or mpirun, or give --coordinator, --processes and --process" in done.stderr

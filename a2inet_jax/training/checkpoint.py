@@ -28,21 +28,21 @@ class Checkpoints:
     def __init__(self, checkpointer: Any) -> None:
         self._checkpointer = checkpointer
 
-    def save(self, epoch: int, tree: Any, record: Any) -> None:
+    def save(self, step: int, tree: Any, record: Any) -> None:
         """Starts to write a checkpoint; ends in the background.
 
         Args:
-            epoch: Epochs done.
+            step: Steps done; more than those of the checkpoint before.
             tree: NumPy arrays, which nobody changes.
             record: What else belongs to it, of JSON's types.
         """
         metadata = {"record": record, "checksum": _checksum(tree)}
-        self._checkpointer.save_async(epoch, tree, custom_metadata=metadata)
+        self._checkpointer.save_async(step, tree, custom_metadata=metadata)
 
     def load(self, like: Any) -> tuple[Any, Any] | None:
         """The latest whole checkpoint, or None if there is none.
 
-        Newer ones that cannot be read are named in a warning and renamed to `<epoch>.damaged`.
+        Newer ones that cannot be read are named in a warning and renamed to `<step>.damaged`.
 
         Args:
             like: A tree of arrays with the structure, shapes and dtypes of the tree saved.

@@ -191,9 +191,9 @@ class _Session:
         with drawn as self.draw, counted() as compiled, termination() as asked:
             for epoch in range(position.epochs + 1, settings.epochs + 1):
                 self._epoch(epoch, feed, asked)
-                if epoch % settings.checkpoint_every == 0 or epoch == settings.epochs:
-                    self._catch_up()
-                    self._save()
+                stop = asked()
+                if stop or epoch % settings.checkpoint_every == 0 or epoch == settings.epochs:
+                    self._save(stop)
         self.watch.say(str(compiled))
         return runner.get({"state": self.state, "best": self.best})
 
@@ -216,10 +216,8 @@ class _Session:
             where = steps.where[:, done : done + call.steps]
             self.unread = functools.partial(self._read_losses, epoch, losses, where)
             done += call.steps
-            if asked():
-                self._catch_up()
-                self._save()
-                raise TerminatedError("asked to stop; the checkpoint is written")
+            if done < self.steps and asked():
+                self._save(stop=True)
         candidate, finite = runner.snapshot(self.state.evaluated)
         started = self.held_out.start(self.model, candidate, feed)
         self._catch_up()
@@ -288,9 +286,13 @@ class _Session:
         position.epochs, position.steps, position.losses = epoch, 0, []
         self._write_history()
 
-    def _save(self) -> None:
+    def _save(self, stop: bool) -> None:
+        """Starts to write a checkpoint of what has been handed over; can be the end of the training."""
+        self._catch_up()
         tree = self.runner.get({"state": self.state, "best": self.best})
         self.checkpoints.save(self._done(), tree, dataclasses.asdict(self.position))
+        if stop:
+            raise TerminatedError("asked to stop; the checkpoint is written")
 
     def _write_history(self) -> None:
         if self.writes:
