@@ -12,6 +12,7 @@ import pytest
 
 from a2inet_jax.training import history, loop
 from a2inet_jax.training.loop import Watch
+from a2inet_jax.training.replica import Trained
 from a2inet_jax.training.settings import Placement, Settings
 from tests.test_loop import assert_same
 from tests.training_inputs import MeanPooling, make_features, make_replicas
@@ -25,7 +26,7 @@ SETTINGS = Settings(
 )
 
 
-def train(folder: Path, placement: Placement, watch: Watch = SILENT) -> list[loop.Trained]:
+def train(folder: Path, placement: Placement, watch: Watch = SILENT) -> list[Trained]:
     settings = Settings(**{**vars(SETTINGS), "placement": placement})
     return loop.train(MeanPooling(), FEATURES, make_replicas(FEATURES), settings, folder, watch)
 
@@ -73,14 +74,14 @@ def stop_at(
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[loop.Trained]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Trained]]:
     folder = tmp_path_factory.mktemp("undisturbed")
     return folder, train(folder, "resident")
 
 
 @pytest.mark.parametrize("placement", ["resident", "streamed"])
 def test_sigkill_at_any_moment_loses_nothing(
-    undisturbed: tuple[Path, list[loop.Trained]], tmp_path: Path, placement: Placement
+    undisturbed: tuple[Path, list[Trained]], tmp_path: Path, placement: Placement
 ) -> None:
     random = np.random.default_rng(0)
     first = stop_at(tmp_path, placement, 30, signal.SIGKILL, random.uniform(0, 0.05))
@@ -97,7 +98,7 @@ def test_sigkill_at_any_moment_loses_nothing(
 
 
 def test_sigterm_saves_in_the_middle_of_an_epoch(
-    undisturbed: tuple[Path, list[loop.Trained]], tmp_path: Path
+    undisturbed: tuple[Path, list[Trained]], tmp_path: Path
 ) -> None:
     # Behind a checkpoint, and not at the end of an epoch.
     stop_at(tmp_path, "resident", 12 * 3 + 2, signal.SIGTERM)

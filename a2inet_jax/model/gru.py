@@ -1,4 +1,6 @@
-"""A gated recurrent unit whose backward loop carries nothing but the state's gradient."""
+"""A gated recurrent unit, whose backward pass goes over all frames at once."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,33 +10,20 @@ from jax.typing import DTypeLike
 from a2inet_jax.model.linear import Linear, torch_uniform
 
 
-def _gates(
-    input_3H: jax.Array, h_H: jax.Array, kernel_Hx3H: jax.Array, bias_H: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Reset, update and candidate, and what the reset gate stands before: W_hn h + b_hn."""
-    input_r, input_z, input_n = jnp.split(input_3H, 3, axis=-1)
-    hidden_r, hidden_z, hidden_n = jnp.split(h_H @ kernel_Hx3H, 3, axis=-1)
-    hidden_n = hidden_n + jnp.broadcast_to(bias_H, hidden_n.shape)
-    r, z = nn.sigmoid(input_r + hidden_r), nn.sigmoid(input_z + hidden_z)
-    return r, z, jnp.tanh(input_n + r * hidden_n), hidden_n
-
-
-def _unroll() -> int:
-    # An accelerator spends its time on starting the loop's turns; a CPU only compiles longer.
-    return 1 if jax.default_backend() == "cpu" else 8
-
-
 @jax.custom_vjp
 def recurrence(input_BxTx3H: jax.Array, kernel_Hx3H: jax.Array, bias_H: jax.Array) -> jax.Array:
-    """States of a GRU that starts from zeros, given what the gates receive from the input.
+    """States of a GRU that starts from zeros, given what its gates receive from the input.
 
-    The equations are those of `GRU`. The backward pass is written by hand: with d_t the gradient of
-    the loss by h_t through everything later, and slopes s_t = ∂h_t/∂(W_h h_{t−1}),
+    The equations are those of `GRU`. Forward, one frame follows the other. Backward, all gates are known
+    from the states, and the rest is linear: with J_t = ∂h_t/∂h_{t−1}, the gradient by a state through
+    everything later is
 
-    d_{t−1} = ∂L/∂h_{t−1} + z_t ∘ d_t + W_hᵀ (s_t ∘ d_t).
+    d_t = ∂L/∂h_t + d_{t+1} J_{t+1}.
 
-    The slopes of all frames come from the states alone, before the loop, and the gradients of kernel
-    and bias from all d_t after it, each as one product.
+    Products of J are associative: log T rounds of matrix products, in which all frames take part, stand
+    in the place of T turns of a loop, which an accelerator spends waiting. They take H times the
+    arithmetic, little at a GRU's width, and memory for `[B, T, H, H]`. The gradients of kernel and bias
+    are one product over all frames.
 
     Args:
         input_BxTx3H: `[B, T, 3H]`, W_i x + b_i in the order r, z, n.
@@ -42,7 +31,7 @@ def recurrence(input_BxTx3H: jax.Array, kernel_Hx3H: jax.Array, bias_H: jax.Arra
         bias_H: `[H]`, b_hn.
 
     Returns:
-        The states after each frame, `[B, T, H]`; all four of one type.
+        The states after each frame, `[B, T, H]`; all four arrays are of one type.
     """
 
     def step(h_BxH: jax.Array, input_Bx3H: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -51,7 +40,9 @@ def recurrence(input_BxTx3H: jax.Array, kernel_Hx3H: jax.Array, bias_H: jax.Arra
         return h_BxH, h_BxH
 
     zeros = jnp.zeros_like(input_BxTx3H[:, 0, : bias_H.shape[0]])
-    _, states_TxBxH = jax.lax.scan(step, zeros, jnp.swapaxes(input_BxTx3H, 0, 1), unroll=_unroll())
+    # An accelerator spends its time on starting the loop's turns; a CPU only compiles longer.
+    unroll = 1 if jax.default_backend() == "cpu" else 8
+    _, states_TxBxH = jax.lax.scan(step, zeros, jnp.swapaxes(input_BxTx3H, 0, 1), unroll=unroll)
     return jnp.swapaxes(states_TxBxH, 0, 1)
 
 
@@ -69,30 +60,53 @@ def _backward(saved: _Saved, d_states_BxTxH: jax.Array) -> tuple[jax.Array, jax.
     input_BxTx3H, kernel_Hx3H, bias_H, states_BxTxH = saved
     before_BxTxH = jnp.pad(states_BxTxH, ((0, 0), (1, 0), (0, 0)))[:, :-1]
     r, z, n, hidden_n = _gates(input_BxTx3H, before_BxTxH, kernel_Hx3H, bias_H)
-    slope_n = (1 - z) * (1 - n**2)
-    slope_r = slope_n * hidden_n * r * (1 - r)
-    slope_z = (before_BxTxH - n) * z * (1 - z)
-    slopes_BxTx3H = jnp.concatenate([slope_r, slope_z, slope_n * r], axis=-1)
+    # ∂h_t by what r, z and n receive from the input, and by what they receive from h_{t−1}.
+    by_n = (1 - z) * (1 - n**2)
+    by_r, by_z = by_n * hidden_n * r * (1 - r), (before_BxTxH - n) * z * (1 - z)
+    by_input, by_hidden = (by_r, by_z, by_n), (by_r, by_z, by_n * r)
 
-    def step(
-        later_BxH: jax.Array, frame: tuple[jax.Array, jax.Array, jax.Array]
-    ) -> tuple[jax.Array, jax.Array]:
-        d_state_BxH, z_BxH, slopes_Bx3H = frame
-        d_BxH = d_state_BxH + later_BxH
-        return z_BxH * d_BxH + (slopes_Bx3H * jnp.tile(d_BxH, 3)) @ kernel_Hx3H.T, d_BxH
-
-    frames = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (d_states_BxTxH, z, slopes_BxTx3H))
-    _, d_TxBxH = jax.lax.scan(
-        step, jnp.zeros_like(states_BxTxH[:, 0]), frames, reverse=True, unroll=_unroll()
+    kernels = jnp.split(kernel_Hx3H.T, 3)
+    jacobian_BxTxHxH = z[..., None] * jnp.eye(z.shape[-1], dtype=z.dtype)[None, None] + sum(
+        by[..., None] * kernel[None, None] for by, kernel in zip(by_hidden, kernels)
     )
-    d_BxTxH = jnp.swapaxes(d_TxBxH, 0, 1)
-    d_r, d_z, d_n = slope_r * d_BxTxH, slope_z * d_BxTxH, slope_n * d_BxTxH
-    d_hidden_BxTx3H = jnp.concatenate([d_r, d_z, r * d_n], axis=-1)
-    d_kernel = jnp.einsum("bth,btg->hg", before_BxTxH, d_hidden_BxTx3H)
-    return jnp.concatenate([d_r, d_z, d_n], axis=-1), d_kernel, jnp.sum(r * d_n, axis=(0, 1))
+    d_BxTxH = _through_time(jacobian_BxTxHxH, d_states_BxTxH)
+
+    d_input_BxTx3H = jnp.concatenate([d_BxTxH * by for by in by_input], axis=-1)
+    d_hidden_BxTx3H = jnp.concatenate([d_BxTxH * by for by in by_hidden], axis=-1)
+    d_kernel_Hx3H = jnp.einsum(
+        "bth,btg->hg", before_BxTxH, d_hidden_BxTx3H, precision=jax.lax.Precision.HIGHEST
+    )
+    d_bias_H = jnp.sum(d_BxTxH * by_hidden[2], axis=(0, 1))
+    return d_input_BxTx3H, d_kernel_Hx3H, d_bias_H
 
 
 recurrence.defvjp(_forward, _backward)
+
+
+def _gates(
+    input_3H: jax.Array, h_H: jax.Array, kernel_Hx3H: jax.Array, bias_H: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """r, z and n, and what r stands before: W_hn h + b_hn; each `[..., H]`."""
+    # Highest: errors add up over time, and at this size the quick products of a GPU are no quicker.
+    hidden_3H = jnp.matmul(h_H, kernel_Hx3H, precision=jax.lax.Precision.HIGHEST)
+    input_r, input_z, input_n = jnp.split(input_3H, 3, axis=-1)
+    hidden_r, hidden_z, hidden_n = jnp.split(hidden_3H, 3, axis=-1)
+    hidden_n = hidden_n + jnp.broadcast_to(bias_H, hidden_n.shape)
+    r, z = nn.sigmoid(input_r + hidden_r), nn.sigmoid(input_z + hidden_z)
+    return r, z, jnp.tanh(input_n + r * hidden_n), hidden_n
+
+
+def _through_time(jacobian_BxTxHxH: jax.Array, d_states_BxTxH: jax.Array) -> jax.Array:
+    """d_t = ∂L/∂h_t + d_{t+1} J_{t+1}, `[B, T, H]`, as a product of the pairs (J_{t+1}, ∂L/∂h_t)."""
+
+    def join(later: tuple[jax.Array, jax.Array], earlier: tuple[jax.Array, jax.Array]) -> tuple:
+        product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+        return product(later[0], earlier[0]), product(later[1], earlier[0]) + earlier[1]
+
+    following = jnp.pad(jacobian_BxTxHxH[:, 1:], ((0, 0), (0, 1), (0, 0), (0, 0)))
+    rows_BxTx1xH = d_states_BxTxH[:, :, None]
+    _, d_BxTx1xH = jax.lax.associative_scan(join, (following, rows_BxTx1xH), reverse=True, axis=1)
+    return d_BxTx1xH[:, :, 0]
 
 
 class GRU(nn.Module):

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from a2inet_jax.training.checkpoint import Checkpoints, open_folder
 from a2inet_jax.training.compilations import counted
 from a2inet_jax.training.features import Features
 from a2inet_jax.training.held_out import HeldOut
-from a2inet_jax.training.history import Record
 from a2inet_jax.training.losses import Losses
-from a2inet_jax.training.replica import Parts, Replica, parts_of
+from a2inet_jax.training.position import Position
+from a2inet_jax.training.replica import Parts, Replica, Trained, parts_of
 from a2inet_jax.training.settings import Settings
 from a2inet_jax.training.termination import TerminatedError, termination
 
@@ -45,41 +45,6 @@ class Watch:
 
     advance: Callable[[str, int, int], None] = lambda text, done, total: None
     say: Callable[[str], None] = lambda line: None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A replica's model.
-
-    Attributes:
-        params: NumPy parameters of the epoch that the epoch rule picked.
-        label_range: Lowest and highest label of the training part, to which the model's scores 0
-            and 1 are mapped back.
-        epoch: The epoch picked, from 1.
-        history: A record an epoch, with `history.COLUMNS`.
-    """
-
-    params: Any
-    label_range: tuple[float, float]
-    epoch: int
-    history: list[Record]
-
-
-@dataclass
-class Position:
-    """Where a training stands. The order of its input is a function of this and the seeds.
-
-    Attributes:
-        epochs: Epochs done.
-        steps: Steps done of the one that follows.
-        losses: `[steps, S, 3]` of these: total, mae, rank.
-        histories: For each replica a record for each epoch done.
-    """
-
-    epochs: int = 0
-    steps: int = 0
-    losses: list[Any] = field(default_factory=list)
-    histories: list[list[Record]] = field(default_factory=list)
 
 
 def train(

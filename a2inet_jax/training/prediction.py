@@ -11,8 +11,7 @@ from a2inet_jax.training import feed as feeds
 from a2inet_jax.training import parallel
 from a2inet_jax.training.features import Features
 from a2inet_jax.training.held_out import HeldOut
-from a2inet_jax.training.loop import Trained
-from a2inet_jax.training.replica import Replica, parts_of
+from a2inet_jax.training.replica import Replica, Trained, parts_of
 from a2inet_jax.training.settings import Settings
 
 

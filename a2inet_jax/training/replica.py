@@ -1,11 +1,13 @@
 """A replica: the training of one split with one seed. All of a run's replicas train as one program."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.training.features import Features
+from a2inet_jax.training.history import Record
 from a2inet_jax.training.settings import Settings
 
 
@@ -80,3 +82,21 @@ def parts_of(replica: Replica, features: Features, settings: Settings) -> Parts:
     if not low < high:
         raise ValueError(f"split {replica.number}: all labels of the training part are {low}")
     return Parts(train, features.rows(split.validation), features.rows(split.test), (low, high))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A replica's model.
+
+    Attributes:
+        params: NumPy parameters of the epoch that the epoch rule picked.
+        label_range: Lowest and highest label of the training part, to which the model's scores 0
+            and 1 are mapped back.
+        epoch: The epoch picked, from 1.
+        history: A record an epoch, with `history.COLUMNS`.
+    """
+
+    params: Any
+    label_range: tuple[float, float]
+    epoch: int
+    history: list[Record]

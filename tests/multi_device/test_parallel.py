@@ -13,7 +13,8 @@ from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.training import loop, losses, order, parallel, state, step
 from a2inet_jax.training.batches import Batch, collate
 from a2inet_jax.training.features import Features
-from a2inet_jax.training.loop import Trained, Watch
+from a2inet_jax.training.loop import Watch
+from a2inet_jax.training.replica import Trained
 from a2inet_jax.training.settings import Parallel, Settings
 from tests.training_inputs import MeanPooling, make_features, make_replicas
 
