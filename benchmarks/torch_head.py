@@ -1,4 +1,4 @@
-"""A2INet's head in PyTorch, to measure the JAX one against: `python benchmarks/torch_head.py --help`.
+"""A2INet's head in PyTorch, to measure the JAX one against: `python -m benchmarks.torch_head --help`.
 
 Written as PyTorch is written: cuDNN's GRU, `Conv1d`, fused Adam, no loop over frames or videos. Modules
 bear the names of the JAX parameters. Before anything is timed, scores and gradients of both heads are

@@ -1,6 +1,10 @@
+import re
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.test_util import check_grads
 
 from a2inet_jax.model.attention import GlobalSelfAttention
 from tests import reference_head as reference
@@ -43,3 +47,25 @@ def test_bfloat16_has_its_softmax_in_float32() -> None:
     params = parameters(module, x, mask, dtype=np.float32)
     _, state = run(module, params, x, mask, mutable="intermediates")
     assert state["intermediates"]["attention"][0].dtype == jnp.float32
+
+
+def test_bfloat16_is_multiplied_as_bfloat16_on_the_way_back_too() -> None:
+    x, mask = jnp.ones((1, 3, 4), jnp.bfloat16), jnp.ones((1, 3), bool)
+    module = GlobalSelfAttention(dtype=jnp.bfloat16)
+    params = parameters(module, x, mask, dtype=np.float32)
+
+    def loss(params: Any, x: jax.Array) -> jax.Array:
+        return apply(module, params, x, mask).sum()
+
+    text = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(params, x).as_text()
+    products = re.findall(r"dot_general.* : \(tensor<\S+x(\w+)>, tensor<\S+x(\w+)>\)", text)
+    assert set(products) == {("bf16", "bf16")}
+
+
+def test_gradient_is_that_of_finite_differences() -> None:
+    rng = np.random.default_rng(0)
+    x, mask = rng.normal(size=(2, 5, 3)), np.arange(5)[None, :] < np.array([[5], [2]])
+    with jax.enable_x64(True):
+        module = GlobalSelfAttention(dtype=jnp.float64)
+        params = parameters(module, x, mask)
+        check_grads(lambda p, x: apply(module, p, x, mask), (params, x), order=1, modes=["rev"])

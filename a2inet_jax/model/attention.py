@@ -8,6 +8,35 @@ from jax.typing import DTypeLike
 from a2inet_jax.model.linear import Linear
 
 
+@jax.custom_vjp
+def _products(query_BxTxC: jax.Array, key_BxTxC: jax.Array) -> jax.Array:
+    """F_Q F_Kᵀ, `[B, T, T]` in float32 or wider; its gradient is multiplied in the type of F_Q and F_K.
+
+    JAX by itself would convert these to the gradient's type, and multiply bfloat16's numbers at the
+    price of float32's.
+    """
+    wide = jnp.promote_types(query_BxTxC.dtype, jnp.float32)
+    return jnp.einsum("btc,bsc->bts", query_BxTxC, key_BxTxC, preferred_element_type=wide)
+
+
+def _products_forward(
+    query_BxTxC: jax.Array, key_BxTxC: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _products(query_BxTxC, key_BxTxC), (query_BxTxC, key_BxTxC)
+
+
+def _products_backward(
+    saved: tuple[jax.Array, jax.Array], d_BxTxT: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    query, key = saved
+    d_BxTxT = d_BxTxT.astype(query.dtype)
+    d_query = jnp.einsum("bts,bsc->btc", d_BxTxT, key)
+    return d_query, jnp.einsum("bts,btc->bsc", d_BxTxT, query)
+
+
+_products.defvjp(_products_forward, _products_backward)
+
+
 class GlobalSelfAttention(nn.Module):
     """F_e = F_pe + softmax(F_Q F_Kᵀ / √C) F_V, one head of the input's full width C.
 
@@ -27,12 +56,7 @@ class GlobalSelfAttention(nn.Module):
             x_BxTxC
         )
         query, key, value = jnp.split(projected, 3, axis=-1)
-        logits_BxTxT = jnp.einsum(
-            "btc,bsc->bts",
-            query,
-            key,
-            preferred_element_type=jnp.promote_types(self.dtype, jnp.float32),
-        ) / jnp.sqrt(channels)
+        logits_BxTxT = _products(query, key) / jnp.sqrt(channels)
         # The lowest finite number, not −∞: a row without any frame then has a softmax, not a NaN.
         lowest = jnp.finfo(logits_BxTxT.dtype).min
         attention_BxTxT = nn.softmax(jnp.where(mask_BxT[:, None, :], logits_BxTxT, lowest))
