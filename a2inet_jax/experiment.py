@@ -97,13 +97,16 @@ def train(config: Config) -> int:
         test_fraction=config["splits"]["test"],
         validation_fraction=config["splits"]["validation"],
     )
+    # What can't be built is refused before a run begins that could not end.
+    models = {name: build_model(name, config["model"]) for name in networks(config)}
+    settings, trainings = Settings(**plain(config["train"])), replicas(config, parts)
     run = RunFolder(Path("runs") / config["name"])
     if jax.process_index() == 0:
         run.open(plain(config), {"features": features.digest, "recipe": recipe})
         splits.save(parts, run.path / "splits.json")
     try:
-        for name in networks(config):
-            _train_model(name, config, features, parts, run)
+        for name, model in models.items():
+            _train_model(name, model, config, settings, features, trainings, run)
     except TerminatedError as stopped:
         console.print(f"{stopped}: the same command goes on from here")
         return 128 + signal.SIGTERM
@@ -114,6 +117,7 @@ def evaluate(config: Config) -> int:
     """Metrics of the model and the baselines on the test parts: metrics.json, and a table on the screen."""
     main = config["model"]["name"]
     run = RunFolder(Path("runs") / config["name"])
+    run.check(plain(config))
     videos = _videos(config)
     parts = splits.read(run.path / "splits.json")
     if "svr" in config["baselines"] and not (run.path / "svr" / "predictions.csv").is_file():
@@ -127,7 +131,8 @@ def evaluate(config: Config) -> int:
     )
     label, note = index.label(config["data"]["name"])
     data = protocol.Data(config["data"]["name"], len(videos), label, note)
-    content = protocol.results(main, tables, data, config["train"]["epoch_rule"])
+    rule, number = config["train"]["epoch_rule"], config["splits"]["seeds"]
+    content = protocol.results(main, tables, data, rule, number)
     protocol.write(run.path / "metrics.json", content)
     console.print(protocol.table(content))
     return 0
@@ -136,6 +141,7 @@ def evaluate(config: Config) -> int:
 def report(config: Config) -> int:
     """Write report.html, with the best and the worst clips."""
     run = RunFolder(Path("runs") / config["name"])
+    run.check(plain(config))
     best, worst = cases.choose(predictions.read(run.path / "predictions.csv"), CLIPS_SHOWN)
     videos = {video.video_id: video for video in _videos(config)}
     models = ensemble.load(run.path / "model.safetensors")
@@ -168,14 +174,17 @@ def describe(config: Config, frames: int = 240, as_json: bool = False) -> int:
 
 
 def _train_model(
-    name: str, config: Config, features: Features, parts: Sequence[Split], run: RunFolder
+    name: str,
+    model: nn.Module,
+    config: Config,
+    settings: Settings,
+    features: Features,
+    trainings: Sequence[Replica],
+    run: RunFolder,
 ) -> None:
     folder = run.path / name
     if (folder / "predictions.csv").is_file():  # written last
         return
-    model = build_model(name, config["model"])
-    settings = Settings(**plain(config["train"]))
-    trainings = replicas(config, parts)
     at_once = config["splits"]["at_once"] or len(trainings)
     rows: list[Prediction] = []
     trained = []
@@ -212,7 +221,8 @@ def _say(line: str) -> None:
 def _support_vectors(
     config: Config, videos: Sequence[Video], parts: Sequence[Split], run: RunFolder
 ) -> None:
-    features, _ = _features(config, videos)
+    features, recipe = _features(config, videos)
+    run.check(plain(config), {"features": features.digest, "recipe": recipe})
     pooled = baselines.pool(features.read(n) for n in range(len(videos)))
     contents = [video.reference_id for video in videos]
     rows: list[Prediction] = []

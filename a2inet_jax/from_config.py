@@ -81,6 +81,8 @@ def seeds(config: Config) -> range:
 
 def replicas(config: Config, parts: Sequence[Split]) -> list[Replica]:
     """The trainings of each split, one a seed."""
+    if config["splits"]["seeds"] < 1 or config["splits"]["at_once"] < 0:
+        raise ValueError("splits.seeds must be at least 1, and splits.at_once not negative")
     return [Replica(n, seed, part) for n, part in enumerate(parts) for seed in seeds(config)]
 
 

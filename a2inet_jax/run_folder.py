@@ -48,10 +48,21 @@ class RunFolder:
         if (self.path / "config.json").is_file():
             self._compare("config.json", json.loads(text))
         if (self.path / "environment.json").is_file():
-            self._compare("environment.json", json.loads(json.dumps({"inputs": inputs})))
+            self.check(config, inputs)
         else:
             _write(self.path / "config.json", json.loads(text))
             _write(self.path / "environment.json", environment)
+
+    def check(self, config: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> None:
+        """Make sure that the folder holds the run of this config and, if they are given, these inputs.
+
+        Raises:
+          RunError: it holds another run.
+          FileNotFoundError: there is no run here.
+        """
+        self._compare("config.json", json.loads(json.dumps(config)))
+        if inputs is not None:
+            self._compare("environment.json", json.loads(json.dumps({"inputs": inputs})))
 
     def config(self) -> dict[str, Any]:
         """The config that the run was started with; FileNotFoundError if there is no run here."""

@@ -4,7 +4,7 @@ import csv
 import functools
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -75,11 +75,24 @@ def test_it_goes_on_where_it_was_and_ends_the_same(home: Path, config: ConfigDic
     assert {name: (run / name).read_bytes() for name in names} == before
 
 
-def test_a_run_of_another_config_is_refused(home: Path, config: ConfigDict) -> None:
+@pytest.mark.parametrize("step", [experiment.train, experiment.evaluate, experiment.report])
+def test_every_step_refuses_another_config(home: Path, config: ConfigDict, step: Callable) -> None:
+    before = (home / "runs" / "demo" / "metrics.json").read_bytes()
     other = config.copy_and_resolve_references()
-    other.train.epochs = 4
-    with pytest.raises(RunError, match=r"train\.epochs: 3 there, 4 now"):
+    other.train.epoch_rule = "best_test"
+    with pytest.raises(RunError, match=r"train\.epoch_rule: last there, best_test now"):
+        step(other)
+    assert (home / "runs" / "demo" / "metrics.json").read_bytes() == before
+
+
+def test_what_cannot_be_built_is_refused_before_a_run_begins(
+    home: Path, config: ConfigDict
+) -> None:
+    other = config.copy_and_resolve_references()
+    other.name, other.baselines = "other", ("vfsa",)
+    with pytest.raises(ValueError, match="no model 'vfsa'"):
         experiment.train(other)
+    assert not (home / "runs" / "other").exists()
 
 
 def test_the_same_video_gets_the_same_score(home: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def batches(feed: Any, arranged: order.Order) -> list[Any]:
     found = []
     for call in feed.calls(arranged, LABELS):
         inputs = RUNNER.get(call.inputs)
-        for k in range(call.steps):
+        for k in range(call.steps.start, call.steps.stop):
             for s in range(2):
                 step = type(inputs)(*(each_of(x, s, k) for x in inputs))
                 found.append(
@@ -94,10 +94,28 @@ def test_calls_are_of_one_length_and_few() -> None:
     arranged = order.arrange([np.arange(20), np.arange(3)], 2)
     resident = Resident(FEATURES, RUNNER, Settings(steps_per_call=4))
     calls = list(resident.calls(arranged, LABELS))
-    assert [call.steps for call in calls] == [4, 4, 2]
+    assert [call.steps for call in calls] == [slice(0, 4), slice(0, 4), slice(0, 2)]
     assert {call.inputs.where.shape for call in calls} == {(2, 4, 2)}
     assert not np.asarray(calls[-1].inputs.where)[:, 2:].any()
     assert list(resident.calls(arranged.steps(0, 0), LABELS)) == []
+
+
+@pytest.mark.parametrize("kind", [Resident, Streamed])
+@pytest.mark.parametrize("done", range(11))
+def test_what_is_resumed_is_cut_like_what_was_not_stopped(kind: Any, done: int) -> None:
+    arranged = order.shuffled([(0, 0), (0, 1)], [np.arange(20), np.arange(3)], 2)
+    feed = kind(FEATURES, RUNNER, Settings(steps_per_call=4))
+    whole = list(feed.calls(arranged, LABELS))
+    rest = list(feed.calls(arranged, LABELS, done))
+    assert len(rest) == 3 - (done // 4 if done < 10 else 3)
+    for before, found in zip(whole[len(whole) - len(rest) :], rest):
+        assert found.length == before.length
+        first = found.steps.start
+        assert found.steps.stop == before.steps.stop
+        where = np.asarray(found.inputs.where)
+        assert not where[:, :first].any()
+        np.testing.assert_array_equal(where[:, first:], before.inputs.where[:, first:])
+    assert sum(call.steps.stop - call.steps.start for call in rest) == 10 - done
 
 
 def test_a_video_that_cannot_be_read_is_told(tmp_path: Path) -> None:

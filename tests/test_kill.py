@@ -14,13 +14,14 @@ from a2inet_jax.training import history, loop
 from a2inet_jax.training.loop import Watch
 from a2inet_jax.training.replica import Trained
 from a2inet_jax.training.settings import Placement, Settings
+from a2inet_jax.training.termination import TerminatedError
 from tests.test_loop import assert_same
 from tests.training_inputs import MeanPooling, make_features, make_replicas
 
 FEATURES = make_features()
 STEPS = 4
 SILENT = Watch()
-# Seven calls of the program make two epochs, so that a stop comes in the middle of one.
+# A call for each step, so that a stop can come in the middle of an epoch.
 SETTINGS = Settings(
     learning_rate=3e-2, batch_size=4, epochs=60, checkpoint_every=3, steps_per_call=1
 )
@@ -97,13 +98,43 @@ def test_sigkill_at_any_moment_loses_nothing(
     assert not list((tmp_path / "checkpoints").rglob("*tmp*"))
 
 
-def test_sigterm_saves_in_the_middle_of_an_epoch(
+@pytest.mark.parametrize("placement", ["resident", "streamed"])
+def test_sigterm_saves_in_the_middle_of_an_epoch(tmp_path: Path, placement: Placement) -> None:
+    # Epochs of ten steps, in calls of four, four and two, and videos of several lengths.
+    features = make_features(videos=40, longest=30)
+    replicas = make_replicas(features, (30, 22), 4)
+    settings = Settings(
+        learning_rate=3e-2, batch_size=3, epochs=4, steps_per_call=4, placement=placement
+    )
+
+    def run(folder: Path, stop: int = -1) -> tuple[list[Trained], list[int]]:
+        told: list[int] = []
+
+        def advance(text: str, done: int, total: int) -> None:
+            told.append(done)
+            if done == stop:
+                signal.raise_signal(signal.SIGTERM)
+
+        return loop.train(MeanPooling(), features, replicas, settings, folder, Watch(advance)), told
+
+    whole, _ = run(tmp_path / "whole")
+    # Told of step 14 while steps 15 to 18 run; then it stops.
+    with pytest.raises(TerminatedError):
+        run(tmp_path / "stopped", stop=14)
+    resumed, told = run(tmp_path / "stopped")
+    assert told[0] == 18
+    assert_same(resumed, whole)
+    tables = [(tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "stopped")]
+    assert tables[0] == tables[1]
+    # The process goes on as it was: another training is not stopped.
+    assert_same(run(tmp_path / "another")[0], whole)
+
+
+def test_sigterm_ends_a_process_with_its_code(
     undisturbed: tuple[Path, list[Trained]], tmp_path: Path
 ) -> None:
-    # Behind a checkpoint, and not at the end of an epoch.
     stop_at(tmp_path, "resident", 12 * 3 + 2, signal.SIGTERM)
     told: list[int] = []
     resumed = train(tmp_path, "resident", Watch(lambda text, done, total: told.append(done)))
     assert told[0] >= 12 * 3 + 2
     assert_same(resumed, undisturbed[1])
-    assert (tmp_path / "metrics.csv").read_bytes() == (undisturbed[0] / "metrics.csv").read_bytes()

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from orbax.checkpoint import v1 as ocp
 
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.training import history, loop, parallel
@@ -187,8 +188,6 @@ def test_the_average_is_what_is_kept(tmp_path: Path, ema: float) -> None:
 
 def load(folder: Path, step: int) -> Any:
     """A checkpoint's arrays as nested dictionaries."""
-    from orbax.checkpoint import v1 as ocp
-
     return ocp.load(folder / str(step))
 
 
@@ -292,6 +291,21 @@ def test_damaged_newest_checkpoint_is_named_and_the_one_before_used(
     assert_same(resumed, whole[1])
 
 
+def test_checkpoint_with_one_number_changed_is_noticed(
+    whole: tuple[Path, list[Trained], list[int]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that Orbax itself reads without complaint."""
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, on_step=kill_at(5 * STEPS))
+    newest = tmp_path / "checkpoints" / FOLDER / "16"
+    tree = load(newest.parent, 16)
+    tree["best"]["Dense_0"]["kernel"][1, 2, 0] += 1e-6
+    metadata = json.loads((newest / "checkpoint_metadata").read_text())["custom_metadata"]
+    ocp.save(newest, tree, overwrite=True, custom_metadata=metadata, checkpointable_name="state")
+    assert_same(train(tmp_path), whole[1])
+    assert "16 is damaged" in caplog.text
+
+
 def test_all_checkpoints_damaged_starts_over(
     whole: tuple[Path, list[Trained], list[int]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -366,6 +380,29 @@ def test_loss_that_is_not_finite_stops_with_the_step_and_the_last_checkpoint_sta
     with pytest.raises(DivergedError, match=r"split [456], epoch 4, step [1-4]: the loss is"):
         loop.train(MeanPooling(), features, replicas, longer, tmp_path)
     assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == ["12", "8"]
+
+
+def test_score_that_is_not_finite_names_the_video(tmp_path: Path) -> None:
+    videos = [tuple(x.copy() for x in FEATURES.read(n)) for n in range(len(FEATURES.ids))]
+    bad = REPLICAS[0].split.validation[1]
+    videos[FEATURES.rows([bad])[0]][0][0, 0] = np.nan
+    features = type(FEATURES).of_arrays(FEATURES.ids, videos, FEATURES.mos)
+    with pytest.raises(DivergedError, match=f"split 0, epoch 1: the score of video {bad}"):
+        loop.train(MeanPooling(), features, REPLICAS[:1], SETTINGS, tmp_path)
+
+
+@pytest.mark.parametrize("placement", ["resident", "streamed"])
+def test_what_fills_a_batch_reaches_nothing(tmp_path: Path, placement: Any) -> None:
+    """Not even the first video, whose number stands in empty places, when it can't be trained on."""
+    videos = [tuple(x.copy() for x in FEATURES.read(n)) for n in range(len(FEATURES.ids))]
+    split = make_split(FEATURES)
+    videos[0][0][:] = np.inf
+    features = type(FEATURES).of_arrays(FEATURES.ids, videos, FEATURES.mos)
+    split = dataclasses.replace(split, train=split.train[1:10])  # nine, in batches of four
+    settings = dataclasses.replace(SETTINGS, placement=placement, epochs=2)
+    (found,) = loop.train(MeanPooling(), features, [Replica(0, 0, split)], settings, tmp_path / "a")
+    (clean,) = loop.train(MeanPooling(), FEATURES, [Replica(0, 0, split)], settings, tmp_path / "b")
+    assert_same([found], [clean])
 
 
 def test_parameters_that_are_not_finite_stop_it_too(tmp_path: Path) -> None:

@@ -155,6 +155,10 @@ def test_dropout_changes_from_step_to_step_and_not_with_the_device() -> None:
         ("ema", -0.1),
         ("memory_share", 1.5),
         ("clip_norm", -1.0),
+        ("weight_decay", -1.0),
+        ("learning_rate", 0.0),
+        ("learning_rate", float("nan")),
+        ("step_factor", 0.0),
     ],
 )
 def test_settings_are_checked(field: str, value: Any) -> None:

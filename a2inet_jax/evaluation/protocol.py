@@ -64,14 +64,24 @@ def summarise(splits: Sequence[Metrics]) -> Summary:
 
 
 def results(
-    model: str, measured: Mapping[str, Sequence[Metrics]], data: Data, epoch_rule: str
+    model: str,
+    measured: Mapping[str, Sequence[Metrics]],
+    data: Data,
+    epoch_rule: str,
+    seeds: int = 1,
 ) -> dict[str, Any]:
     """The content of `metrics.json`: each model's splits and their summary, rounded; NaN is null.
 
-    `model` is the one that the run is about, and the others are baselines.
+    Args:
+        model: the one that the run is about; the others are baselines.
+        measured: for each model the metrics of each split, and of each seed of it.
+        data: what the scores are compared with.
+        epoch_rule: which epoch is reported.
+        seeds: trainings of each split.
     """
     return {
         "model": model,
+        "seeds": seeds,
         "data": asdict(data),
         "epoch_rule": epoch_rule,
         "models": {
@@ -128,19 +138,27 @@ def remarks(content: Mapping[str, Any]) -> list[str]:
         )
     for name, model in models(content).items():
         splits = model["splits"]
+        number = trainings(len(splits), content["seeds"])
         undefined = sum(metrics["srcc"] is None for metrics in splits)
         unmapped = sum(not metrics["logistic"]["converged"] for metrics in splits)
         if undefined:
             found.append(
-                f"{title(name)}: no order at all in {undefined} of {len(splits)} splits; the "
+                f"{title(name)}: no order at all in {undefined} of {number}; the "
                 f"correlations count as 0 there."
             )
         if unmapped:
             found.append(
-                f"{title(name)}: no logistic could be fitted in {unmapped} of {len(splits)} splits; "
+                f"{title(name)}: no logistic could be fitted in {unmapped} of {number}; "
                 f"PLCC and RMSE are of the scores as they are there."
             )
     return found
+
+
+def trainings(number: int, seeds: int) -> str:
+    """How many trainings there are, in words: "10 splits", or "30 trainings (10 splits × 3 seeds)"."""
+    if seeds > 1:
+        return f"{number} trainings ({number // seeds} splits × {seeds} seeds)"
+    return "1 split" if number == 1 else f"{number} splits"
 
 
 def table(content: Mapping[str, Any]) -> Table:
@@ -148,7 +166,7 @@ def table(content: Mapping[str, Any]) -> Table:
     summaries = {name: model["summary"] for name, model in models(content).items()}
     number = len(next(iter(content["models"].values()))["splits"])
     data = content["data"]
-    splits = "1 split" if number == 1 else f"{number} splits"
+    splits = trainings(number, content["seeds"])
     shown = Table(
         title=f"{data['name']}, labels: {data['label']}; median (std) of {splits}",
         caption="\n".join([f"Epoch: {content['epoch_rule']}.", *remarks(content)]),

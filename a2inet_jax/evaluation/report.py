@@ -60,7 +60,8 @@ def write(run: Path, best: Sequence[Clip], worst: Sequence[Clip]) -> Path:
         tiles=_tiles(results),
         comparison=_comparison(results),
         comparison_note=markup.text(
-            f"Median (standard deviation) over {len(parts)} splits of the test parts, the same for "
+            "Median (standard deviation) over the test parts of "
+            f"{protocol.trainings(len(parts) * results['seeds'], results['seeds'])}, the same for "
             f"every model; best in bold. PLCC and RMSE after the four-parameter logistic. RMSE is in "
             f"units of {data['label']}."
         ),

@@ -72,7 +72,9 @@ def gather(frames: Frames, batch: Rows, length: int) -> Batch:
 
     start_B = frames.start[batch.rows]
     streams = tuple(jax.vmap(take, (None, 0))(stream, start_B) for stream in frames.streams)
-    mask_BxT = jnp.arange(length)[None, :] < frames.length[batch.rows][:, None]
+    # Places that fill the batch hold no frame: what stands there must reach nothing.
+    length_B = jnp.where(batch.where, frames.length[batch.rows], 0)
+    mask_BxT = jnp.arange(length)[None, :] < length_B[:, None]
     return Batch(streams, mask_BxT, batch.label, batch.where)
 
 
@@ -84,14 +86,14 @@ def collate(
     Args:
         features: Of all videos.
         rows: `[...]` int, numbers of videos.
-        needed: `[...]` bool, False for those that may stay zero.
+        needed: `[...]` bool, False for places that hold no frame.
         length: T.
 
     Returns:
         Streams, `[..., T, D_i]` float16 each, and the mask, `[..., T]` bool.
     """
     streams = tuple(np.zeros((*rows.shape, length, d), np.float16) for d in features.widths)
-    mask = np.arange(length) < features.lengths[rows][..., None]
+    mask = np.arange(length) < np.where(needed, features.lengths[rows], 0)[..., None]
     places: dict[int, list[tuple[int, ...]]] = {}
     for place in zip(*np.nonzero(needed)):
         places.setdefault(int(rows[place]), []).append(tuple(place))

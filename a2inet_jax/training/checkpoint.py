@@ -55,6 +55,8 @@ class Checkpoints:
             found, error = None, None
             try:
                 found = self._read(step, template)
+            except MemoryError:
+                raise  # says nothing of the file
             except Exception as e:  # whatever a reader of damaged files may raise
                 error = e
             if multihost_utils.process_allgather(np.array(found is not None)).all():

@@ -31,12 +31,12 @@ class Call(NamedTuple):
     Attributes:
         inputs: K steps, on the devices.
         length: T, frames that their videos are padded to.
-        steps: How many of the K are steps of the order; the others, behind them, are empty.
+        steps: Which of the K are to be done; the others are empty.
     """
 
     inputs: Inputs
     length: int
-    steps: int
+    steps: slice
 
 
 class Resident:
@@ -52,12 +52,12 @@ class Resident:
         self._longest_call = settings.steps_per_call
         self.frames: Frames | None = runner.put_frames(frames_of(features, self._buckets[-1]))
 
-    def calls(self, order: Order, label_SxN: np.ndarray) -> Iterator[Call]:
-        """The order's steps in calls of equal length, at most `steps_per_call`."""
-        for part, steps in _parts(order, self._longest_call):
-            inputs = Rows(part.rows, _labels(part, label_SxN), part.where)
-            length = _length(self._features, part, self._buckets)
-            yield Call(self._runner.put_inputs(inputs), length, steps)
+    def calls(self, order: Order, label_SxN: np.ndarray, done: int = 0) -> Iterator[Call]:
+        """The order's steps behind the first `done`, in calls of at most `steps_per_call`."""
+        for part in _parts(order, self._longest_call, done, self._features, self._buckets):
+            rows, where = part.order
+            inputs = Rows(rows, _labels(part.order, label_SxN), where)
+            yield Call(self._runner.put_inputs(inputs), part.length, part.steps)
 
 
 class Streamed:
@@ -73,40 +73,64 @@ class Streamed:
         self._longest_call = settings.steps_per_call
         self.frames: Frames | None = None
 
-    def calls(self, order: Order, label_SxN: np.ndarray) -> Iterator[Call]:
-        """The order's steps in calls of equal length, at most `steps_per_call` and a quarter GiB."""
+    def calls(self, order: Order, label_SxN: np.ndarray, done: int = 0) -> Iterator[Call]:
+        """As `Resident.calls`, and at most a quarter GiB of features a call."""
         replicas, _, width = order.rows.shape
         step = 2 * replicas * width * self._buckets[-1] * sum(self._features.widths)
-        parts = list(_parts(order, min(self._longest_call, max(1, _CALL // step))))
-        needed_Sx1xB = self._runner.needed(replicas, width)[:, None]
-        source = _Batches(self._features, [part for part, _ in parts], needed_Sx1xB, self._buckets)
+        longest = min(self._longest_call, max(1, _CALL // step))
+        parts = list(_parts(order, longest, done, self._features, self._buckets))
+        source = _Batches(self._features, parts, self._runner.needed(replicas, width)[:, None])
         options = grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD)
         batches = grain.MapDataset.source(source).to_iter_dataset(options)
-        for (part, steps), (streams, mask) in zip(parts, batches):
-            inputs = Batch(streams, mask, _labels(part, label_SxN), part.where)
-            yield Call(self._runner.put_inputs(inputs), mask.shape[-1], steps)
+        for part, (streams, mask) in zip(parts, batches):
+            inputs = Batch(streams, mask, _labels(part.order, label_SxN), part.order.where)
+            yield Call(self._runner.put_inputs(inputs), part.length, part.steps)
+
+
+class _Part(NamedTuple):
+    """An order's steps for one call; `length` and `steps` as in `Call`."""
+
+    order: Order
+    length: int
+    steps: slice
+
+
+def _parts(
+    order: Order, longest: int, done: int, features: Features, buckets: tuple[int, ...]
+) -> Iterator[_Part]:
+    """Cuts an order into calls of equal length, which are one compilation.
+
+    Where the cuts are, and T, does not depend on `done`: what is resumed is cut like what was not
+    stopped. Steps that are done are empty in the call that they share with others.
+    """
+    steps = order.rows.shape[1]
+    number = -(-steps // longest)
+    size = -(-steps // max(number, 1))
+    for start in range(0, steps, max(size, 1)):
+        part = order.steps(start, start + size)
+        real = part.rows.shape[1]
+        if start + real <= done:
+            continue
+        length = orders.bucket(features.lengths[part.rows[part.where]].max(), buckets)
+        rows, where = (np.pad(x, ((0, 0), (0, size - real), (0, 0))) for x in part)
+        first = max(done - start, 0)
+        where[:, :first] = False
+        yield _Part(Order(rows, where), length, slice(first, real))
 
 
 class _Batches(Sequence[Any]):
     """Features of calls by number, as grain wants them: streams `[S, K, B, T, D_i]`, mask `[S, K, B, T]`."""
 
-    def __init__(
-        self,
-        features: Features,
-        parts: list[Order],
-        needed_Sx1xB: np.ndarray,
-        buckets: tuple[int, ...],
-    ) -> None:
-        self._features, self._parts = features, parts
-        self._needed_Sx1xB, self._buckets = needed_Sx1xB, buckets
+    def __init__(self, features: Features, parts: list[_Part], needed_Sx1xB: np.ndarray) -> None:
+        self._features, self._parts, self._needed_Sx1xB = features, parts, needed_Sx1xB
 
     def __len__(self) -> int:
         return len(self._parts)
 
     def __getitem__(self, number: Any) -> Any:
-        part = self._parts[number]
-        length = _length(self._features, part, self._buckets)
-        return collate(self._features, part.rows, part.where & self._needed_Sx1xB, length)
+        rows, where = self._parts[number].order
+        length = self._parts[number].length
+        return collate(self._features, rows, where & self._needed_Sx1xB, length)
 
 
 Feed = Resident | Streamed
@@ -138,23 +162,6 @@ def device_memory() -> int:
         return int(stats["bytes_limit"])
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return machine // jax.local_device_count()
-
-
-def _parts(order: Order, longest: int) -> Iterator[tuple[Order, int]]:
-    """Parts of an order, of equal length, and how many steps of it each has; the rest are empty."""
-    steps = order.rows.shape[1]
-    number = -(-steps // longest)
-    size = -(-steps // max(number, 1))
-    for start in range(0, steps, max(size, 1)):
-        part = order.steps(start, start + size)
-        real = part.rows.shape[1]
-        # Equal lengths are one compilation.
-        yield Order(*(np.pad(x, ((0, 0), (0, size - real), (0, 0))) for x in part)), real
-
-
-def _length(features: Features, part: Order, buckets: tuple[int, ...]) -> int:
-    """Frames to pad to: the bucket of the longest video."""
-    return orders.bucket(features.lengths[part.rows[part.where]].max(), buckets)
 
 
 def _labels(order: Order, label_SxN: np.ndarray) -> np.ndarray:

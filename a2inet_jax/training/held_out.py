@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import numpy as np
 
 from a2inet_jax.training import order as orders
@@ -13,12 +14,21 @@ from a2inet_jax.training.order import Order
 from a2inet_jax.training.parallel import Runner
 from a2inet_jax.training.settings import Settings
 
+_AHEAD = 2  # calls under way
+
 
 class _Group(NamedTuple):
     """Videos of like length: where they stand in each replica's part, and their order."""
 
     places: list[np.ndarray]
     order: Order
+
+
+class Scored(NamedTuple):
+    """What a call gives: scores on the devices, and which of its steps count."""
+
+    scores: Any
+    steps: slice
 
 
 class HeldOut:
@@ -44,22 +54,27 @@ class HeldOut:
         ]
         self._no_label = np.zeros((len(parts), len(features.ids)), np.float32)
 
-    def start(self, model: nn.Module, params: Any, feed: Feed) -> list[list[Any]]:
+    def start(self, model: nn.Module, params: Any, feed: Feed) -> list[list[Scored]]:
         """Sets off the scoring by parameters `[S, ...]`; `read` waits for the result."""
-        return [
-            [
-                self._runner.score(model, call.length, feed.frames, params, call.inputs)
-                for call in feed.calls(group.order, self._no_label)
-            ]
-            for group in self._groups
-        ]
+        started: list[list[Scored]] = []
+        for group in self._groups:
+            started.append(scored := [])
+            for call in feed.calls(group.order, self._no_label):
+                if (
+                    len(scored) >= _AHEAD
+                ):  # or the inputs of all calls would be on the device at once
+                    jax.block_until_ready(scored[-_AHEAD].scores)
+                scores = self._runner.score(model, call.length, feed.frames, params, call.inputs)
+                scored.append(Scored(scores, call.steps))
+        return started
 
-    def read(self, started: list[list[Any]]) -> list[np.ndarray]:
+    def read(self, started: list[list[Scored]]) -> list[np.ndarray]:
         """The scores, `[n_s]` float64 for each replica, in the scale trained on."""
         found = [np.zeros(len(part)) for part in self._parts]
-        for group, results in zip(self._groups, started, strict=True):
-            score = np.concatenate([self._runner.scores(x) for x in results], axis=1)
-            score = score[:, : group.order.where.shape[1]]  # behind the last step are empty ones
+        for group, scored in zip(self._groups, started, strict=True):
+            score = np.concatenate(
+                [self._runner.scores(each.scores)[:, each.steps] for each in scored], axis=1
+            )
             for s, places in enumerate(group.places):
                 found[s][places] = score[s][group.order.where[s]]
         return found

@@ -80,11 +80,10 @@ def curves(
     if not writes:
         yield lambda replica, record: None
         return
-    purge = done + 1 if done else None
     with ExitStack() as stack:
         writers = {
             (split, seed): stack.enter_context(
-                SummaryWriter(str(folder / f"split_{split:02d}_seed_{seed}"), purge_step=purge)
+                SummaryWriter(str(folder / f"split_{split:02d}_seed_{seed}"), purge_step=done + 1)
             )
             for split, seed in replicas
         }

@@ -94,16 +94,18 @@ def train(
         found = checkpoints.load({"state": like, "best": like.evaluated})
         tree: Any = None
         position = Position(histories=[[] for _ in replicas])
+        best: Any = None
         if found:
             tree, position = found[0], Position(**found[1])
+            best = tree["best"]
         if position.epochs < settings.epochs:
             session = _Session(
                 model, features, replicas, parts, settings, folder, watch, checkpoints
             )
-            tree = session.run(tree, start, position)
+            best = session.run(tree, start, position)
     return [
         Trained(
-            jax.tree.map(lambda x, s=s: x[s], tree["best"]),
+            jax.tree.map(lambda x, s=s: x[s], best),
             parts[s].label_range,
             history.chosen_epoch(position.histories[s], settings.epoch_rule),
             position.histories[s],
@@ -139,7 +141,7 @@ class _Session:
         self.clock: float | None = None
 
     def run(self, tree: Any, start: Any, position: Position) -> Any:
-        """Trains to the end, moving `position` along; gives the last state and the best parameters."""
+        """Trains to the end, moving `position` along; gives the best parameters."""
         settings, runner = self.settings, self.runner
         self.position = position
         names = [replica.name for replica in self.replicas]
@@ -160,7 +162,7 @@ class _Session:
                 if stop or epoch % settings.checkpoint_every == 0 or epoch == settings.epochs:
                     self._save(stop)
         self.watch.say(str(compiled))
-        return runner.get({"state": self.state, "best": self.best})
+        return runner.get(self.best)
 
     def _epoch(self, epoch: int, feed: feeds.Feed, asked: Callable[[], bool]) -> None:
         """Hands an epoch's work over, and reads what came before it."""
@@ -173,14 +175,14 @@ class _Session:
             runner.width(batch),
         )
         done = self.position.steps if self.position.epochs == epoch - 1 else 0
-        for call in feed.calls(steps.steps(done, self.steps), self.label_SxN):
+        for call in feed.calls(steps, self.label_SxN, done):
             self.state, losses = runner.train(
                 self.model, settings, call.length, feed.frames, self.state, call.inputs
             )
             self._catch_up()
-            where = steps.where[:, done : done + call.steps]
-            self.unread = functools.partial(self._read_losses, epoch, losses, where)
-            done += call.steps
+            before, done = done, done + call.steps.stop - call.steps.start
+            where = steps.where[:, before:done]
+            self.unread = functools.partial(self._read_losses, epoch, losses, call.steps, where)
             if done < self.steps and asked():
                 self._save(stop=True)
         candidate, finite = runner.snapshot(self.state.evaluated)
@@ -194,10 +196,9 @@ class _Session:
         unread, self.unread = self.unread, _nothing
         unread()
 
-    def _read_losses(self, epoch: int, losses: Losses, where: np.ndarray) -> None:
+    def _read_losses(self, epoch: int, losses: Losses, steps: slice, where: np.ndarray) -> None:
         """Waits for a call's losses; tells of its steps, whose valid places are `where` `[S, k, B]`."""
-        steps = where.shape[1]
-        values = np.stack(self.runner.get(losses), axis=-1)[:, :steps]  # [S, k, 3]
+        values = np.stack(self.runner.get(losses), axis=-1)[:, steps]  # [S, k, 3]
         bad = ~np.isfinite(values[..., 0])
         if bad.any():
             k, s = np.argwhere(bad.T)[0]
@@ -207,7 +208,7 @@ class _Session:
                 "are not finite"
             )
         self.position.losses += np.moveaxis(values, 1, 0).tolist()
-        self.position.steps += steps
+        self.position.steps += values.shape[1]
         if self.clock is None:  # the first call compiled
             self.clock = time.perf_counter()
             rate = ""
@@ -235,6 +236,12 @@ class _Session:
                 raise DivergedError(
                     f"split {replica.number}, epoch {epoch}: a parameter is not finite behind step "
                     f"{self.steps}, the last. Lower the learning rate"
+                )
+            if not np.isfinite(scores[s]).all():
+                bad = self.features.ids[part.held_out[np.flatnonzero(~np.isfinite(scores[s]))[0]]]
+                raise DivergedError(
+                    f"split {replica.number}, epoch {epoch}: the score of video {bad} is not finite; "
+                    "look at its features"
                 )
             total, mae, rank = np.average(losses[:, s], axis=0, weights=where[s].sum(axis=1))
             record: dict[str, Any] = {"epoch": epoch}

@@ -83,5 +83,9 @@ class Settings:
         for name in _SHARES:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be in [0, 1)")
-        if self.clip_norm < 0:
-            raise ValueError(f"clip_norm is {self.clip_norm}; it must not be negative")
+        for name in ("weight_decay", "rank_weight", "clip_norm"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must not be negative")
+        for name in ("learning_rate", "step_factor"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be above 0")
