@@ -222,7 +222,7 @@ def main(arguments: list[str]) -> None:
         command = [sys.executable, "-m", "benchmarks.train", f"--memory={placement}"]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         peak = json.loads(printed.splitlines()[-1])
-        ms = ours(shape, 10, dtype, placement)  # type: ignore[arg-type]
+        ms = ours(shape, 10, dtype, placement)
         inside = "the host's" if peak["device"] is None else f"{peak['device'] / 2**30:.1f}"
         rows.append([placement, f"{ms:.2f}", inside, f"{peak['host'] / 2**30:.1f}"])
     table(["", "ms", "device", "host"], rows)

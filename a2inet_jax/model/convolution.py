@@ -14,7 +14,7 @@ class TemporalConvolution(nn.Module):
 
     Parameters and result are those of `flax.linen.Conv`; it starts within torch's range. The frames
     that an output sees stand side by side, so that there is one large product: the gradient of XLA's
-    convolution is slow inside a loop on a CPU, and many replicas of it are slow on a GPU.
+    convolution is slow inside a loop on a CPU.
     """
 
     features: int

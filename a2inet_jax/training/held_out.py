@@ -56,9 +56,9 @@ class HeldOut:
 
     def start(self, model: nn.Module, params: Any, feed: Feed) -> list[list[Scored]]:
         """Sets off the scoring by parameters `[S, ...]`; `read` waits for the result."""
-        started: list[list[Scored]] = []
+        started = []
         for group in self._groups:
-            started.append(scored := [])
+            scored: list[Scored] = []
             for call in feed.calls(group.order, self._no_label):
                 if (
                     len(scored) >= _AHEAD
@@ -66,6 +66,7 @@ class HeldOut:
                     jax.block_until_ready(scored[-_AHEAD].scores)
                 scores = self._runner.score(model, call.length, feed.frames, params, call.inputs)
                 scored.append(Scored(scores, call.steps))
+            started.append(scored)
         return started
 
     def read(self, started: list[list[Scored]]) -> list[np.ndarray]:
