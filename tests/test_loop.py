@@ -102,8 +102,14 @@ def test_history_table_and_curves_agree(whole: tuple[Path, list[Trained], list[i
         assert b"val_srcc" in events.read_bytes()
 
 
-def test_best_epoch_has_the_best_parameters(whole: tuple[Path, list[Trained], list[int]]) -> None:
+def test_best_epoch_has_the_best_parameters(
+    whole: tuple[Path, list[Trained], list[int]], tmp_path: Path
+) -> None:
     _, trained, _ = whole
+    for number, one in enumerate(trained):  # what is kept is what stood at the end of that epoch
+        shorter = dataclasses.replace(SETTINGS, epochs=one.epoch, epoch_rule="last")
+        stopped = train(tmp_path / str(number), shorter)[number]
+        jax.tree.map(np.testing.assert_array_equal, one.params, stopped.params)
     # Of the validation part as if it were the test part.
     replicas = [
         dataclasses.replace(r, split=dataclasses.replace(r.split, test=r.split.validation))
