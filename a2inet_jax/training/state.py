@@ -80,7 +80,7 @@ def create(
         model: `model.init(key, streams, mask)` draws its parameters.
         settings: How to train.
         widths: Features of a frame in each stream.
-        seed: int32 scalar.
+        seed: uint32 scalar.
         split_index: int32 scalar.
         steps_per_epoch: int32 scalar.
     """
