@@ -5,34 +5,18 @@ import pytest
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
-from a2inet_jax.backbones import conversion, table
+from a2inet_jax.backbones import conversion, table, weights
 from a2inet_jax.backbones.conversion import ConversionError
 from a2inet_jax.package_files import sha256
 from tests.make_torch_expectations import random_tensor
+from tests.published import published
 
 LITE0 = table.BACKBONES["efficientnet_lite0"]
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 
-def published(backbone: table.Backbone) -> dict[str, np.ndarray]:
-    """A checkpoint with random values in the layout that the backbone expects."""
-    layout = backbone.published
-    tensors: dict[str, np.ndarray] = {}
-    for path, leaf in flatten_dict(table.parameter_shapes(backbone)).items():
-        if path[-1] != "kernel":
-            continue
-        conv, norm = layout.names(path[:-1])
-        shapes = {f"{conv}.weight": tuple(leaf.shape[axis] for axis in (3, 2, 0, 1))}
-        shapes |= {f"{norm}.{name}": leaf.shape[-1:] for name in NORM}
-        tensors |= {
-            layout.prefix + name: random_tensor(name, shape) for name, shape in shapes.items()
-        }
-        tensors[f"{layout.prefix}{norm}.num_batches_tracked"] = np.array(5)
-    return tensors
-
-
 def convert(backbone: table.Backbone, tensors: dict[str, np.ndarray]) -> conversion.Params:
-    return conversion.convert(tensors, table.parameter_shapes(backbone), backbone.published)
+    return conversion.convert(tensors, table.parameter_shapes(backbone), backbone.layouts)
 
 
 def test_folding_is_batch_norm_after_the_convolution() -> None:
@@ -64,6 +48,16 @@ def test_all_that_is_wrong_is_listed_in_one_error() -> None:
     assert message.count("\n") == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("_bn0.running_var", -1.0), ("_blocks.3._bn1.weight", np.nan)]
+)
+def test_values_that_make_no_sense_are_named(name: str, value: float) -> None:
+    tensors = published(LITE0)
+    tensors[name][3] = value
+    with pytest.raises(ConversionError, match=f"make no sense: {name}$"):
+        convert(LITE0, tensors)
+
+
 def test_layouts_of_the_published_checkpoints() -> None:
     """As many tensors as the published files have, their heads included."""
     heads = {
@@ -87,12 +81,12 @@ def test_through_a_published_file_and_a_converted_one(tmp_path: Path) -> None:
     tensors = {f"module.{name}": array for name, array in published(LITE0).items()}
     file = tmp_path / "published.safetensors"
     safetensors.numpy.save_file(tensors, file)
-    params, identity = table.load_params(LITE0, file)
+    params, identity = weights.load_params(LITE0, str(file))
     assert identity == sha256(file)
 
     kept = tmp_path / "kept" / "converted.safetensors"
     conversion.save(kept, convert(LITE0, published(LITE0)), {"source_sha256": identity})
-    again, same = table.load_params(LITE0, kept)
+    again, same = weights.load_params(LITE0, str(kept))
     assert same == identity
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
     flat, flat_again = flatten_dict(params), flatten_dict(again)
@@ -101,4 +95,4 @@ def test_through_a_published_file_and_a_converted_one(tmp_path: Path) -> None:
         np.testing.assert_array_equal(array, flat_again[path])
 
     with pytest.raises(ConversionError, match=r"converted\.safetensors doesn't fit resnet18_fdim"):
-        table.load_params(table.BACKBONES["resnet18_fdim"], kept)
+        weights.load_params(table.BACKBONES["resnet18_fdim"], str(kept))
