@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from a2inet_jax.backbones import weights
+from a2inet_jax.backbones.sources import SOURCES
 from a2inet_jax.console import console, progress
 from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.splits import Split
@@ -22,9 +23,11 @@ from a2inet_jax.datasets.video import Video
 from a2inet_jax.evaluation import baselines, cases, predictions, protocol
 from a2inet_jax.evaluation import report as page
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.features.extract import Extractor, extract_all
+from a2inet_jax.features.extract import extract_all
+from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.store import Store
 from a2inet_jax.from_config import (
+    STREAMS,
     Config,
     backbone,
     build_model,
@@ -52,9 +55,10 @@ THUMBNAILS = 4  # frames of each
 
 def demo(config: Config) -> int:
     """Weights and all steps; ends at the first step that fails."""
-    for key in ("quality", "semantic"):
-        if not config["features"][f"{key}_weights"]:
-            weights.get(config["features"][key])
+    for stream in STREAMS:
+        name = config["features"][f"{stream}_weights"] or config["features"][stream]
+        if name in SOURCES:  # and no file of the user's
+            weights.get(name)
     for step in (prepare, extract, train, evaluate, report):
         if code := step(config):
             return code
@@ -70,9 +74,9 @@ def prepare(config: Config) -> int:
 
 def extract(config: Config) -> int:
     """Features of every video that has none yet; videos that fail are listed and give exit code 1."""
-    videos = _videos(config)
+    videos = labelled_videos(config)
     with open_extractor(config["features"]) as extractor, progress("extract") as advance:
-        failures = extract_all(videos, extractor, _store(config, extractor), advance)
+        failures = extract_all(videos, extractor, open_store(config, extractor), advance)
     for failure in failures:
         console.print(f"failed: {failure.path}: {failure.reason}", style="red", markup=False)
     if failures:
@@ -88,7 +92,7 @@ def train(config: Config) -> int:
     if jax.process_count() > 1 and config["train"]["parallel"] != "mesh":
         raise ValueError("several processes train together by --config.train.parallel=mesh alone")
     jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
-    videos = _videos(config)
+    videos = labelled_videos(config)
     features, recipe = _features(config, videos)
     parts = splits.make_splits(
         videos,
@@ -118,7 +122,7 @@ def evaluate(config: Config) -> int:
     main = config["model"]["name"]
     run = RunFolder(Path("runs") / config["name"])
     run.check(plain(config))
-    videos = _videos(config)
+    videos = labelled_videos(config)
     parts = splits.read(run.path / "splits.json")
     if "svr" in config["baselines"] and not (run.path / "svr" / "predictions.csv").is_file():
         _support_vectors(config, videos, parts, run)
@@ -143,11 +147,11 @@ def report(config: Config) -> int:
     run = RunFolder(Path("runs") / config["name"])
     run.check(plain(config))
     best, worst = cases.choose(predictions.read(run.path / "predictions.csv"), CLIPS_SHOWN)
-    videos = {video.video_id: video for video in _videos(config)}
+    videos = {video.video_id: video for video in labelled_videos(config)}
     models = ensemble.load(run.path / "model.safetensors")
     model = build_model(config["model"]["name"], config["model"])
     with open_extractor(config["features"]) as extractor, Reader() as reader:
-        store = _store(config, extractor)
+        store = open_store(config, extractor)
         shown = [
             [_case(row, videos[row.video], config, models, model, store, reader) for row in rows]
             for rows in (best, worst)
@@ -267,11 +271,13 @@ def _case(
     )
 
 
-def _videos(config: Config) -> list[Video]:
+def labelled_videos(config: Config) -> list[Video]:
+    """All videos of the data set, which must have been prepared."""
     return index.load(config["data"]["name"], Path(config["data"]["folder"]))
 
 
-def _store(config: Config, extractor: Extractor) -> Store:
+def open_store(config: Config, extractor: Extractor) -> Store:
+    """Where an extractor's features of the data set are kept."""
     name = config["data"]["name"]
     versions = f"{name}-{index.version(name)}-{extractor.recipe.fingerprint()}"
     return Store(Path(config["data"]["folder"]) / "features" / versions, extractor.recipe)
@@ -280,7 +286,7 @@ def _store(config: Config, extractor: Extractor) -> Store:
 def _features(config: Config, videos: Sequence[Video]) -> tuple[Features, dict[str, Any]]:
     """The stored features of all videos, and the recipe they were made by."""
     with open_extractor(config["features"]) as extractor:
-        store = _store(config, extractor)
+        store = open_store(config, extractor)
     if missing := store.missing([video.video_id for video in videos]):
         raise FileNotFoundError(
             f"{store.folder} lacks the features of {len(missing)} of {len(videos)} videos, "

@@ -1,15 +1,16 @@
 """What the parts of a config describe: backbones, extractor, networks, trainings."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from a2inet_jax.backbones.table import BACKBONES, Backbone, load_params
+from a2inet_jax.backbones.table import BACKBONES, NORMALIZATIONS, Backbone
+from a2inet_jax.backbones.weights import load_params
 from a2inet_jax.datasets.splits import Split
-from a2inet_jax.features.extract import Extractor, Pretrained
+from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.vsfa import VSFA
 from a2inet_jax.training.replica import Replica
@@ -29,20 +30,29 @@ def backbone(name: str) -> Backbone:
 
 def open_extractor(fields: Config) -> Extractor:
     """The extractor that the `features` part of a config describes."""
-    pair = []
-    for key in ("quality", "semantic"):
-        network, path = backbone(fields[key]), fields[f"{key}_weights"]
-        pair.append(Pretrained(network, *load_params(network, Path(path) if path else None)))
     sampling = Sampling(
         frames=fields["frames"] or None,
         short_side=fields["short_side"] or None,
         patches=fields["patches"],
         patch_size=fields["patch_size"],
+        clip_spacing=fields["clip_spacing"],
     )
-    quality, semantic = pair
+    quality, semantic = (pretrained(fields, stream) for stream in STREAMS)
     return Extractor(
         quality, semantic, sampling, fields["dtype"], fields["chunk"], fields["timeout"]
     )
+
+
+def pretrained(fields: Config, stream: str) -> Pretrained:
+    """The backbone of a stream and its parameters, as the `features` part of a config says."""
+    chosen = backbone(fields[stream])
+    if normalization := fields[f"{stream}_normalization"]:
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(
+                f"no normalization {normalization!r}: known are {', '.join(NORMALIZATIONS)}"
+            )
+        chosen = replace(chosen, normalization=normalization)
+    return Pretrained(chosen, *load_params(chosen, fields[f"{stream}_weights"]))
 
 
 def build_model(name: str, fields: Config) -> nn.Module:

@@ -25,14 +25,18 @@ def get_config() -> ConfigDict:
     config.features = ConfigDict()
     config.features.quality = "resnet34_unique"
     config.features.semantic = "resnet50_imagenet"
-    # Paths of published checkpoints; "" takes the weights that `a2inet weights get` has fetched.
+    # Names of `a2inet weights list`, or paths of published checkpoints; "": those of the backbone's name.
     config.features.quality_weights = ""
     config.features.semantic_weights = ""
+    # Of the input: none, half, imagenet, kinetics or tensorflow; "": as the network was trained.
+    config.features.quality_normalization = ""
+    config.features.semantic_normalization = ""
     # FR, full resolution, is 0 in these three; PR, preprocessed, is 128, 540 and 4.
     config.features.frames = 0  # of a video, at equal intervals; 0: every one
     config.features.short_side = 0  # of the semantic stream's frames, pixels; 0: as they are
     config.features.patches = 0  # of the quality stream's frames; 0: the frames whole
     config.features.patch_size = 768
+    config.features.clip_spacing = 1  # every how many of these frames one enters a network of clips
     config.features.dtype = "float32"  # of the backbones' computation
     config.features.chunk = 8  # frames on the device at a time
     config.features.timeout = 120.0  # seconds that decoding a chunk may take

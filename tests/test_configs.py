@@ -22,13 +22,7 @@ from a2inet_jax.video.sampling import Sampling
 from tests.head_inputs import apply, parameters, quick_jit
 
 NAMES = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").glob("*.py"))
-WIDTHS = {
-    "maniqa": 1536,
-    "vit_b_16": 1536,
-    "slowfast_r50_fast": 512,
-    "swin3d_t": 1536,
-    **{name: backbone.width for name, backbone in BACKBONES.items()},
-}
+WIDTHS = {name: backbone.width for name, backbone in BACKBONES.items()}
 
 
 FILES = {name: importlib.import_module(f"configs.{name}") for name in NAMES}

@@ -8,10 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2inet_jax.backbones.conversion import Published
-from a2inet_jax.backbones.table import Backbone, frame_features
+from a2inet_jax.backbones import description
+from a2inet_jax.backbones.table import Backbone
 from a2inet_jax.datasets.video import Video
-from a2inet_jax.features.extract import Extractor, Failure, Pretrained, extract_all
+from a2inet_jax.features.extract import Failure, extract_all
+from a2inet_jax.features.extractor import Extractor, Pretrained
+from a2inet_jax.features.passes import plan
 from a2inet_jax.features.store import Store, VideoFeatures
 from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.resize import resize_short_side
@@ -47,10 +49,9 @@ def pretrained(name: str, features: int, min_side: int = 32) -> Pretrained:
         name=name,
         network=TwoMaps(features),
         width=4 * features,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.2, 0.2, 0.2),
+        normalization="half",
+        layouts=(),
         min_side=min_side,
-        published=Published(names=lambda _: ("conv", "norm"), epsilon=0.0),
     )
     params = backbone.network.init(jax.random.key(features), jnp.zeros((1, 32, 32, 3)))["params"]
     return Pretrained(backbone, params, f"sha256 of {name}")
@@ -64,7 +65,7 @@ def extractor(sampling: Sampling = FR, chunk: int = 8) -> Extractor:
 
 
 def describe(stream: Pretrained, frames: np.ndarray) -> np.ndarray:
-    return np.asarray(frame_features(stream.backbone, stream.params, jnp.asarray(frames)))
+    return np.asarray(description.describe(stream.backbone, stream.params, jnp.asarray(frames)))
 
 
 def ignore(video_id: str, done: int, total: int) -> None:
@@ -171,6 +172,64 @@ def test_frames_too_small_for_a_backbone_are_a_video_error(clips: Clips) -> None
         pytest.raises(VideoError, match=r"two_frames.mp4: .*128×80 .*demanding needs .*100"),
     ):
         extract.extract(clips["two_frames.mp4"], "v")
+
+
+class OverTime(nn.Module):
+    """A network of clips: what it says of a frame depends on the other frames of the clip."""
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_NxTxHxWx3: jax.Array) -> list[jax.Array]:
+        traced.append(x_NxTxHxWx3.shape)
+        clips, frames, height, width, _ = x_NxTxHxWx3.shape
+        x = x_NxTxHxWx3 - jnp.mean(x_NxTxHxWx3, axis=1, keepdims=True)
+        return [x.reshape(clips, frames // 2, 2, height, width, 3).mean(axis=2)]
+
+
+MOTION = Pretrained(
+    Backbone("motion", OverTime(), 6, "half", layouts=(), clip=8, stride=2), {}, "sha256 of motion"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "sampling"),
+    [
+        ("h264.mp4", FR),  # 25 frames: three clips, and one frame is left
+        ("h264.mp4", Sampling(frames=16)),
+        ("h264.mp4", Sampling(clip_spacing=2)),
+        ("two_frames.mp4", FR),
+        ("one_frame.mp4", FR),
+    ],
+)
+@pytest.mark.parametrize("chunk", [3, 8, 40])
+def test_both_streams_have_a_row_a_frame(
+    clips: Clips, name: str, sampling: Sampling, chunk: int
+) -> None:
+    """Also where one network takes clips: the same rows as from all frames at once."""
+    frames = ffmpeg_frames(clips[name], 80, 128)
+    with Extractor(QUALITY, MOTION, sampling, chunk=chunk) as extract:
+        features = extract.extract(clips[name], "v")
+    frames = frames[features.frame_index]
+    assert_close(features.quality, describe(QUALITY, frames))
+    expected = [
+        describe(MOTION, frames[each.frames])[each.rows]
+        for each in plan(len(frames), 8, sampling.clip_spacing)
+    ]
+    assert_close(features.semantic, np.concatenate(expected))
+
+
+def test_streams_of_other_lengths_compile_once_each(clips: Clips) -> None:
+    with Extractor(QUALITY, MOTION, FR, chunk=3) as extract:
+        traced.clear()
+        for name in ("h264.mp4", "one_frame.mp4"):
+            extract.extract(clips[name], name)
+    assert sorted(set(traced)) == sorted([(1, 80, 128, 3), (3, 80, 128, 3), (1, 8, 80, 128, 3)])
+    once = len(traced)
+    with Extractor(QUALITY, MOTION, FR, chunk=3) as extract:
+        traced.clear()
+        extract.extract(clips["h264.mp4"], "h264.mp4")
+    assert len(traced) == once
 
 
 def videos(clips: Clips, *names: str) -> list[Video]:

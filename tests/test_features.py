@@ -11,7 +11,7 @@ from a2inet_jax.training.features import Features
 from a2inet_jax.video.sampling import Sampling
 from tests.training_inputs import make_features
 
-RECIPE = Recipe("q", "0" * 64, "s", "1" * 64, Sampling())
+RECIPE = Recipe("q", "0" * 64, "none", "s", "1" * 64, "half", Sampling())
 
 
 def test_arrays_are_kept_as_half_precision() -> None:

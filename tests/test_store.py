@@ -11,7 +11,7 @@ from a2inet_jax.features.recipe import Recipe
 from a2inet_jax.features.store import Store, StoreError, VideoFeatures
 from a2inet_jax.video.sampling import PR, Sampling
 
-RECIPE = Recipe("good", "11", "better", "22", Sampling(frames=16))
+RECIPE = Recipe("good", "11", "none", "better", "22", "half", Sampling(frames=16))
 
 
 def features(seed: int = 0, frames: int = 5) -> VideoFeatures:
@@ -32,7 +32,7 @@ def assert_equal(one: VideoFeatures, other: VideoFeatures) -> None:
 
 
 def test_recipe_survives_its_text() -> None:
-    recipe = Recipe("q", "1", "s", "2", PR, dtype="bfloat16")
+    recipe = Recipe("q", "1", "none", "s", "2", "half", PR, dtype="bfloat16")
     assert Recipe.from_json(recipe.to_json()) == recipe
     assert recipe.fingerprint() == Recipe.from_json(recipe.to_json()).fingerprint()
     assert len(recipe.fingerprint()) == 16
@@ -44,11 +44,14 @@ def test_every_field_changes_the_fingerprint() -> None:
         dataclasses.replace(RECIPE, quality_sha256="x"),
         dataclasses.replace(RECIPE, semantic="x"),
         dataclasses.replace(RECIPE, semantic_sha256="x"),
+        dataclasses.replace(RECIPE, quality_normalization="x"),
+        dataclasses.replace(RECIPE, semantic_normalization="x"),
+        dataclasses.replace(RECIPE, sampling=Sampling(frames=16, clip_spacing=2)),
         dataclasses.replace(RECIPE, sampling=Sampling(frames=16, seed=1)),
         dataclasses.replace(RECIPE, dtype="bfloat16"),
-        dataclasses.replace(RECIPE, version=2),
+        dataclasses.replace(RECIPE, version=0),
     ]
-    assert len({recipe.fingerprint() for recipe in [RECIPE, *others]}) == 8
+    assert len({recipe.fingerprint() for recipe in [RECIPE, *others]}) == 1 + len(others)
 
 
 @pytest.mark.parametrize("video_id", ["v", "a/b c.mp4", "..", "Ünï·%2F", "-x"])

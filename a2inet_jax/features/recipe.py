@@ -9,7 +9,7 @@ from typing import Any, Self
 from a2inet_jax.video.sampling import Sampling
 
 # To be raised by whoever changes what extraction computes from the same backbones and sampling.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,10 @@ class Recipe:
     Attributes:
       quality: backbone of the quality stream.
       quality_sha256: of its published checkpoint.
+      quality_normalization: of its input.
       semantic: backbone of the semantic stream.
       semantic_sha256: of its published checkpoint.
+      semantic_normalization: of its input.
       sampling: frames, sizes and patches.
       dtype: of the backbones' computation.
       version: of the code that extracts.
@@ -28,8 +30,10 @@ class Recipe:
 
     quality: str
     quality_sha256: str
+    quality_normalization: str
     semantic: str
     semantic_sha256: str
+    semantic_normalization: str
     sampling: Sampling
     dtype: str = "float32"
     version: int = VERSION

@@ -18,11 +18,9 @@ def resize_short_side(frames_NxHxWx3: jax.Array, short_side: int) -> jax.Array:
       [N, h, w, 3] uint8, rounded to the nearest level.
     """
     number, height, width, channels = frames_NxHxWx3.shape
-    shorter = min(height, width)
-    if shorter == short_side:
+    if min(height, width) == short_side:
         return frames_NxHxWx3
-    # Integers, half a pixel up: the size must not hang on a machine's rounding.
-    h, w = ((2 * side * short_side + shorter) // (2 * shorter) for side in (height, width))
+    h, w = short_side_size(height, width, short_side)
     resized = jax.image.resize(
         frames_NxHxWx3.astype(jnp.float32),
         (number, h, w, channels),
@@ -31,3 +29,11 @@ def resize_short_side(frames_NxHxWx3: jax.Array, short_side: int) -> jax.Array:
         precision=jax.lax.Precision.HIGHEST,
     )
     return jnp.clip(jnp.round(resized), 0, 255).astype(jnp.uint8)
+
+
+def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Height and width after `resize_short_side`, in pixels."""
+    # Integers, half a pixel up: the size must not hang on a machine's rounding.
+    shorter = min(height, width)
+    h, w = ((2 * side * short_side + shorter) // (2 * shorter) for side in (height, width))
+    return h, w

@@ -21,6 +21,7 @@ class Sampling:
       patches: of each frame for the quality stream; 0 for the whole frame.
       patch_size: side of a patch, pixels.
       seed: of the patches' places.
+      clip_spacing: every how many of these frames one enters a network of clips.
     """
 
     frames: int | None = None
@@ -28,6 +29,7 @@ class Sampling:
     patches: int = 0
     patch_size: int = 768
     seed: int = 0
+    clip_spacing: int = 1
 
 
 FR = Sampling()

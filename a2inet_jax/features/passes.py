@@ -1,0 +1,134 @@
+"""How the frames of a video pass through networks that take a fixed number of them at a time.
+
+The one rule by which both streams end with one row a frame, whatever their networks take: single frames go
+in by the chunk, clips by their length.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+Work = list[tuple["Pass", tuple[str, ...]]]  # passes in order, and the streams of each
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One run of a network.
+
+    Attributes:
+      frames: which frames go in, [length] int, ascending.
+      rows: which rows of the output are kept, [n] int; they describe the next n frames of the video.
+    """
+
+    frames: np.ndarray
+    rows: np.ndarray
+
+
+def plan(total: int, length: int, spacing: int = 1) -> list[Pass]:
+    """Passes that together give each frame of a video one row.
+
+    A pass spans `length` · `spacing` frames and takes ⌊k (span − 1) / (length − 1)⌋, k = 0 … length − 1, of
+    them; a frame in between gets the row of the one before it. Passes follow each other; what is left at the
+    end is covered by a pass over the last frames of the video, of which only the rows that are still wanting
+    are kept. A video shorter than a pass is filled up with copies of its last frame.
+
+    Args:
+      total: frames of the video, at least 1.
+      length: frames that go in together, at least 1.
+      spacing: every how many frames one goes in, at least 1.
+    """
+    span = length * spacing
+    taken = np.arange(length) * (span - 1) // max(length - 1, 1)
+    row_of_frame = np.searchsorted(taken, np.arange(span), side="right") - 1
+    passes = []
+    for done in range(0, total, span):
+        start = max(min(done, total - span), 0)
+        here = np.arange(done, min(done + span, total)) - start
+        passes.append(Pass(np.minimum(start + taken, total - 1), row_of_frame[here]))
+    return passes
+
+
+def schedule(total: int, takes: Mapping[str, tuple[int, int]]) -> Work:
+    """The passes of all streams, in the order in which their last frames are decoded.
+
+    Streams that take the same frames share their passes: frames go to the device once.
+
+    Args:
+      total: frames of the video.
+      takes: stream → length and spacing of its passes.
+    """
+    together: dict[tuple[int, int], tuple[str, ...]] = {}
+    for name, each in takes.items():
+        together[each] = (*together.get(each, ()), name)
+    work = [(item, names) for each, names in together.items() for item in plan(total, *each)]
+    return sorted(work, key=lambda entry: int(entry[0].frames[-1]))
+
+
+def run_passes(
+    chunks: Iterator[np.ndarray],
+    work: Work,
+    run: Callable[..., Mapping[str, Any]],
+) -> dict[str, list[Any]]:
+    """Decode and run pass after pass; the device works on one while the next one's frames are decoded.
+
+    Args:
+      chunks: all frames in order, [n, H, W, 3] each.
+      work: from `schedule`.
+      run: called with frames [length, H, W, 3] and `names`, the streams; gives for each stream a tree of
+        arrays with a row a frame.
+
+    Returns:
+      For each stream the rows of its passes, on the host, in order: a row for every frame of the video.
+    """
+    window = _Window(max(int(np.ptp(item.frames)) + 1 for item, _ in work))
+    rows: dict[str, list[Any]] = {name: [] for _, names in work for name in names}
+    ahead: tuple[Pass, Mapping[str, Any]] | None = None
+
+    def keep(item: Pass, found: Mapping[str, Any]) -> None:
+        for name, tree in found.items():
+            rows[name].append(jax.tree.map(lambda array: np.asarray(array)[item.rows], tree))
+
+    for item, names in work:
+        while window.end <= item.frames[-1]:
+            window.add(next(chunks))
+        described = item, run(window.take(item.frames), names=names)
+        # Fetching waits for the device: done for the pass before, while this one is computed.
+        if ahead is not None:
+            keep(*ahead)
+        ahead = described
+    if ahead is not None:
+        keep(*ahead)
+    return rows
+
+
+class _Window:
+    """The latest frames of a video, as many as a pass may need."""
+
+    def __init__(self, length: int) -> None:
+        self.end = 0  # frames seen so far
+        self._length = length
+        self._chunks: deque[tuple[int, np.ndarray]] = deque()  # number of the first frame, frames
+
+    def add(self, frames_NxHxWx3: np.ndarray) -> None:
+        self._chunks.append((self.end, frames_NxHxWx3))
+        self.end += len(frames_NxHxWx3)
+
+    def take(self, numbers: np.ndarray) -> np.ndarray:
+        """The frames of these numbers, ascending, and the last not below that of any call before.
+
+        Those of one whole chunk are not copied.
+        """
+        while self._chunks[0][0] + len(self._chunks[0][1]) <= numbers[-1] + 1 - self._length:
+            self._chunks.popleft()
+        parts = []
+        for first, frames in self._chunks:
+            here = numbers[(numbers >= first) & (numbers < first + len(frames))] - first
+            if np.array_equal(here, np.arange(len(frames))):
+                parts.append(frames)
+            elif len(here):
+                parts.append(frames[here])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

