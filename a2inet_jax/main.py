@@ -8,7 +8,9 @@ a2inet evaluate --config=C                    SRCC, PLCC, KRCC, RMSE: metrics.js
 a2inet report   --config=C                    report.html
 a2inet describe --config=C [--frames=N] [--json]   parameters and FLOPs of the models, for a video of N frames
 a2inet score    FILE|FOLDER|CSV ... [--run=R] [--json] [--csv=OUT]
-a2inet weights  list | get NAME ...           pretrained backbones; `get default` brings the default pair
+a2inet analyze  VIDEO ... [--run=R] [--out=analysis.png]   maps of both streams, frame entropy and frame score
+a2inet weights  list | get NAME ... | add FILE --as=NAME | verify [NAME]   pretrained backbones; `get default`
+                                              brings the default pair
 
 C is a file such as configs/sample.py; --config.train.epochs=20 changes a field of it. R is runs/demo unless
 another is named. The exit code is 0 when nothing failed.
@@ -26,12 +28,14 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.")
-_RUN = flags.DEFINE_string("run", "runs/demo", "score: folder of a trained run.")
+_RUN = flags.DEFINE_string("run", "runs/demo", "score, analyze: folder of a trained run.")
 _JSON = flags.DEFINE_bool(
     "json", False, "score: print a JSON object for each video. describe: print one."
 )
 _FRAMES = flags.DEFINE_integer("frames", 240, "describe: frames of the video.", lower_bound=1)
+_OUT = flags.DEFINE_string("out", "analysis.png", "analyze: the picture.")
 _CSV = flags.DEFINE_string("csv", None, "score: also write a table to this file.")
+_AS = flags.DEFINE_string("as", None, "weights add: name of the weights that the file holds.")
 _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "train: one of several processes of SLURM or Open MPI."
 )
@@ -92,18 +96,38 @@ def _score(arguments: Sequence[str]) -> int:
     return scoring.score_all(videos, Path(_RUN.value), _JSON.value, csv_path)
 
 
+def _analyze(arguments: Sequence[str]) -> int:
+    if not arguments:
+        raise app.UsageError("a2inet analyze VIDEO ... [--run=runs/demo] [--out=analysis.png]")
+    from a2inet_jax import analysis
+
+    videos = [Path(argument) for argument in arguments]
+    return analysis.analyze_all(videos, Path(_RUN.value), Path(_OUT.value))
+
+
 def _weights(arguments: Sequence[str]) -> int:
     from a2inet_jax.backbones import weights
     from a2inet_jax.console import console
 
     match list(arguments):
         case ["list"]:
-            console.print(weights.table())
+            console.print(weights.table(), crop=False)
         case ["get", *names] if names:
             for path in [path for name in names for path in weights.get(name)]:
                 console.print(str(path), highlight=False, soft_wrap=True)
+        case ["add", file] if _AS.value:
+            path = weights.add(Path(file), _AS.value)
+            console.print(str(path), highlight=False, soft_wrap=True)
+        case ["verify", *name] if len(name) <= 1:
+            problems = weights.verify(*name)
+            for each, problem in problems.items():
+                line = f"{each}: {problem or 'good'}"
+                console.print(line, highlight=False, soft_wrap=True)
+            return int(any(problems.values()))
         case _:
-            raise app.UsageError("a2inet weights list | get NAME ...")
+            raise app.UsageError(
+                "a2inet weights list | get NAME ... | add FILE --as=NAME | verify [NAME]"
+            )
     return 0
 
 
@@ -111,6 +135,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
     **{name: _step(name) for name in ("demo", "prepare", "extract", "train", "evaluate", "report")},
     "describe": _describe,
     "score": _score,
+    "analyze": _analyze,
     "weights": _weights,
 }
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from ml_collections import ConfigDict
+from PIL import Image
 
 import a2inet_jax
-from a2inet_jax import experiment, scoring
+from a2inet_jax import analysis, experiment, scoring
 from a2inet_jax.datasets.sample import prepare, recipe, sources
 from a2inet_jax.run_folder import RunError
-from configs import sample
+from configs import sample, sample_motion
 
 pytestmark = pytest.mark.network
 CONTENTS = ("astronaut", "brick", "gravel", "moon", "bikes_cyclist", "bikes_fence", "bikes_wall")
@@ -144,6 +145,47 @@ def test_what_there_is_to_score(tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("file\nx.mp4\n")
     with pytest.raises(ValueError, match="column `path`"):
         scoring.videos([tmp_path / "bad.csv"])
+
+
+def test_maps_of_both_streams(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = home / "runs" / "demo"
+    clips = [next(home.rglob(f"{name}__pristine.mp4")) for name in ("brick", "moon")]
+    look = analysis.Analyst(run)
+    brick, moon = (look.analyze(clip) for clip in clips)
+    assert look.label == "VMAF"
+    assert len(brick.entropies) == len(brick.scores) == len(brick.frames) == 3
+    height, width = brick.frames.shape[1:3]
+    assert brick.quality_maps.shape == (3, -(-height // 16), -(-width // 16))
+    assert brick.semantic_maps.shape == brick.quality_maps.shape
+    # A wall of bricks holds more than a disc before a black sky, and the blurred moon looks worse.
+    assert brick.entropies.min() > moon.entropies.max()
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("not a video")
+    picture = tmp_path / "new" / "maps.png"
+    assert analysis.analyze_all([*clips, bad], run, picture) == 1
+    assert "failed" in capsys.readouterr().out
+    with Image.open(picture) as opened:
+        assert opened.format == "PNG"
+        assert opened.width == 1200
+    assert analysis.analyze_all([bad], run, tmp_path / "none.png") == 1
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_motion_for_the_semantic_stream(home: Path, config: ConfigDict) -> None:
+    motion = sample_motion.get_config()
+    for part in ("splits", "model", "train"):
+        motion[part].update(config[part])
+    motion.features.frames = 5
+    motion.baselines = ()
+    assert experiment.demo(motion) == 0
+    run = home / "runs" / motion.name
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert set(metrics["models"]) == {"a2inet"}
+    clip = next(home.rglob("brick__pristine.mp4"))
+    with a2inet_jax.load(run) as scorer:
+        assert len(scorer.score(clip).frame_scores) == 5
 
 
 def test_no_run_no_scores(tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import entropy
+
+from a2inet_jax.evaluation import stream_maps
+from a2inet_jax.evaluation.stream_maps import LEVELS, Analysis, frame_entropies
+
+
+def test_entropy_is_that_of_the_histogram() -> None:
+    maps = np.random.default_rng(0).gamma(2.0, size=(3, 20, 30))
+    edges = np.linspace(maps.min(), maps.max(), LEVELS + 1)
+    for found, frame in zip(frame_entropies(maps), maps):
+        counts, _ = np.histogram(frame, edges)
+        assert found == pytest.approx(entropy(counts, base=2))
+
+
+def test_entropy_of_flat_and_of_even_maps() -> None:
+    even = np.tile(np.arange(LEVELS, dtype=np.float64), (5, 1))
+    np.testing.assert_allclose(frame_entropies(np.stack([even, 0 * even])), [np.log2(LEVELS), 0])
+    np.testing.assert_array_equal(frame_entropies(np.full((2, 4, 4), 3.0)), [0, 0])
+
+
+def analysis(path: str, shown: int) -> Analysis:
+    rng = np.random.default_rng(shown)
+    return Analysis(
+        path=Path(path),
+        timestamps=np.arange(shown) / 2,
+        shown=np.arange(shown),
+        frames=rng.integers(0, 256, (shown, 72, 128, 3), dtype=np.uint8),
+        quality_maps=rng.random((shown, 5, 8)),
+        semantic_maps=rng.random((shown, 5, 8)),
+        entropies=rng.random(shown),
+        scores=rng.random(shown),
+    )
+
+
+def test_a_picture_of_videos_of_any_length(tmp_path: Path) -> None:
+    path = tmp_path / "maps.png"
+    sizes = []
+    for videos in ([analysis("a.mp4", 1)], [analysis("a.mp4", 4), analysis("b/a.mp4", 2)]):
+        stream_maps.write(videos, "MOS", path)
+        with Image.open(path) as picture:
+            picture.load()
+            sizes.append(picture.size)
+    assert sizes[0][0] == sizes[1][0]
+    assert sizes[1][1] > 1.5 * sizes[0][1]
+    assert [each.name for each in tmp_path.iterdir()] == ["maps.png"]
