@@ -1,0 +1,72 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from a2inet_jax.backbones.clip_convolution import ClipConv, max_pool
+
+CASES = [  # window, stride, frames × height × width
+    ((5, 7, 7), (1, 2, 2), (6, 9, 12)),
+    ((3, 1, 1), (1, 1, 1), (4, 3, 5)),
+    ((3, 3, 3), (2, 2, 2), (7, 8, 9)),
+    ((7, 7, 7), (2, 2, 2), (8, 6, 7)),
+    ((3, 3, 3), (2, 1, 2), (1, 1, 1)),
+    ((1, 3, 3), (1, 2, 2), (3, 6, 5)),
+    ((1, 1, 1), (2, 2, 2), (5, 4, 5)),
+]
+
+
+def padding(window: tuple[int, ...], same: bool) -> str | list[tuple[int, int]]:
+    return "SAME" if same else [(side // 2, side // 2) for side in window]
+
+
+def clips(sizes: tuple[int, ...]) -> jax.Array:
+    return jax.random.normal(jax.random.key(1), (2, *sizes, 3))
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize(("window", "stride", "sizes"), CASES)
+def test_equals_the_convolution_in_three_dimensions(
+    window: tuple[int, int, int],
+    stride: tuple[int, int, int],
+    sizes: tuple[int, ...],
+    same: bool,
+    on_cpu: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not on_cpu:  # what other devices do
+        monkeypatch.setattr(lax, "platform_dependent", lambda x, cpu, default: default(x))
+    x = clips(sizes)
+    network = ClipConv(4, window, stride, same)
+    kernel = jax.random.normal(jax.random.key(0), (*window, 3, 4))
+    params = {"kernel": kernel, "bias": jnp.arange(4.0)}
+    with jax.default_matmul_precision("highest"):
+        found = jax.jit(network.apply)({"params": params}, x)
+        layout = ("NDHWC", "DHWIO", "NDHWC")
+        expected = lax.conv_general_dilated(
+            x, kernel, stride, padding(window, same), dimension_numbers=layout
+        )
+    expected = np.asarray(expected) + np.arange(4.0)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_computes_in_the_type_it_is_given() -> None:
+    x = clips((3, 4, 4))
+    network = ClipConv(2, (3, 3, 3), dtype=jnp.bfloat16)
+    found, params = jax.eval_shape(network.init_with_output, jax.random.key(0), x)
+    assert found.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float32)}
+
+
+@pytest.mark.parametrize("same", [True, False])
+@pytest.mark.parametrize(("window", "stride", "sizes"), CASES)
+def test_maximum_equals_that_of_three_dimensions(
+    window: tuple[int, int, int], stride: tuple[int, int, int], sizes: tuple[int, ...], same: bool
+) -> None:
+    x = clips(sizes) - 10  # a padding of zeros would win
+    pads = padding(window, same)
+    pads = pads if isinstance(pads, str) else [(0, 0), *pads, (0, 0)]
+    expected = lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *stride, 1), pads)
+    np.testing.assert_array_equal(max_pool(x, window, stride, same), expected)
