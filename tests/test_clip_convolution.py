@@ -37,7 +37,7 @@ def test_equals_the_convolution_in_three_dimensions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if not on_cpu:  # what other devices do
-        monkeypatch.setattr(lax, "platform_dependent", lambda x, cpu, default: default(x))
+        monkeypatch.setattr(lax, "platform_dependent", lambda *x, cpu, default: default(*x))
     x = clips(sizes)
     network = ClipConv(4, window, stride, same)
     kernel = jax.random.normal(jax.random.key(0), (*window, 3, 4))

@@ -4,13 +4,13 @@ A convolution over time and space equals one over space alone of the frames unde
 side as channels. XLA on a CPU computes that up to ten times faster than its three-dimensional convolution.
 """
 
-from collections.abc import Sequence
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
+
+from a2inet_jax.backbones.convolution import convolve, window_pads
 
 
 class ClipConv(nn.Module):
@@ -42,7 +42,7 @@ class ClipConv(nn.Module):
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.channels,)).astype(self.dtype)
         kernel_HxWxIxO = jnp.moveaxis(kernel, 0, 2).reshape(*shape[1:3], -1, self.channels)
-        ends, *pads = _pads(x_NxTxHxWxC.shape[1:4], self.kernel, self.stride, self.same)
+        ends, *pads = window_pads(x_NxTxHxWxC.shape[1:4], self.kernel, self.stride, self.same)
         x = jnp.pad(x_NxTxHxWxC.astype(self.dtype), ((0, 0), ends, (0, 0), (0, 0), (0, 0)))
         rows = (x.shape[1] - frames) // stride + 1
 
@@ -52,7 +52,7 @@ class ClipConv(nn.Module):
             windows = [x[:, i : i + last + 1 : stride] for i in range(frames)]
             windows_NxRxHxWxI = jnp.concatenate(windows, axis=-1)
             clips, rows, *image = windows_NxRxHxWxI.shape
-            y_BxHxWxO = _convolve(
+            y_BxHxWxO = convolve(
                 windows_NxRxHxWxI.reshape(-1, *image), kernel_HxWxIxO, strides, pads
             )
             return y_BxHxWxO.reshape(clips, rows, *y_BxHxWxO.shape[1:])
@@ -87,7 +87,7 @@ def max_pool(
     Returns:
       [N, ⌈T/stride⌉, ⌈H/stride⌉, ⌈W/stride⌉, C] (one more or less where a symmetric window has even sides).
     """
-    pads = _pads(x_NxTxHxWxC.shape[1:4], window, stride, same)
+    pads = window_pads(x_NxTxHxWxC.shape[1:4], window, stride, same)
     y = x_NxTxHxWxC
     for axis in range(3):
         if (window[axis], stride[axis]) != (1, 1):
@@ -95,24 +95,3 @@ def max_pool(
             sizes[axis], steps[axis], edges[axis] = window[axis], stride[axis], pads[axis]
             y = nn.max_pool(y, tuple(sizes), tuple(steps), padding=tuple(edges))
     return y
-
-
-def _convolve(
-    x_BxHxWxI: jax.Array,
-    kernel_HxWxIxO: jax.Array,
-    strides: Sequence[int],
-    pads: Sequence[tuple[int, int]],
-) -> jax.Array:
-    layout = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(
-        x_BxHxWxI, kernel_HxWxIxO, strides, pads, dimension_numbers=layout
-    )
-
-
-def _pads(
-    sizes: Sequence[int], window: Sequence[int], stride: Sequence[int], same: bool
-) -> list[tuple[int, int]]:
-    """What is added before and after each axis."""
-    if same:
-        return list(lax.padtype_to_pads(sizes, window, stride, "SAME"))
-    return [(side // 2, side // 2) for side in window]

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.typing import DTypeLike
+
+from a2inet_jax.backbones.conversion import Source, torch_folded
+from a2inet_jax.backbones.convolution import Conv, taps, window_pads
 
 EPSILON = 1e-3  # of the batch norms
 # Groups of blocks: (blocks, depthwise kernel, stride of the first, expansion, output channels).
@@ -31,10 +33,6 @@ def _relu6(x: jax.Array) -> jax.Array:
     return jnp.clip(x, 0, 6)
 
 
-def _pointwise(name: str, channels: int, dtype: DTypeLike) -> nn.Conv:
-    return nn.Conv(channels, (1, 1), dtype=dtype, name=name)
-
-
 class DepthwiseConv(nn.Module):
     """A k×k filter of its own for each channel, `SAME` padding, with a bias.
 
@@ -50,19 +48,16 @@ class DepthwiseConv(nn.Module):
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         """Returns [B, ⌈H/stride⌉, ⌈W/stride⌉, C]."""
         k, stride = self.kernel, self.stride
-        batch, *size, channels = x_BxHxWxC.shape
+        channels = x_BxHxWxC.shape[-1]
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (k, k, 1, channels))
         bias = self.param("bias", nn.initializers.zeros, (channels,))
         kernel, bias = kernel.astype(self.dtype), bias.astype(self.dtype)
-        pads = lax.padtype_to_pads(size, (k, k), (stride, stride), "SAME")
+        pads = window_pads(x_BxHxWxC.shape[1:3], (k, k), (stride, stride), same=True)
         x = jnp.pad(x_BxHxWxC, ((0, 0), *pads, (0, 0)))
-        height, width = (-(-side // stride) for side in size)
-        y = jnp.broadcast_to(bias, (batch, height, width, channels))
-        for i in range(k):
-            for j in range(k):
-                end = (batch, i + stride * (height - 1) + 1, j + stride * (width - 1) + 1, channels)
-                window = lax.slice(x, (0, i, j, 0), end, (1, stride, stride, 1))
-                y = y + window * kernel[i, j].reshape(1, 1, 1, channels)
+        y = bias.reshape(1, 1, 1, channels)
+        for row, weights in zip(taps(x, k, stride, axis=1), kernel):
+            for window, weight in zip(taps(row, k, stride, axis=2), weights):
+                y = y + window * weight.reshape(1, 1, 1, channels)
         return y
 
 
@@ -80,9 +75,9 @@ class InvertedResidual(nn.Module):
         """Returns the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, channels]."""
         inputs = x = x_BxHxWxC
         if self.expansion > 1:
-            x = _relu6(_pointwise("expand", self.expansion * x.shape[-1], self.dtype)(x))
+            x = _relu6(Conv(self.expansion * x.shape[-1], dtype=self.dtype, name="expand")(x))
         x = _relu6(DepthwiseConv(self.kernel, self.stride, self.dtype, name="depthwise")(x))
-        x = _pointwise("project", self.channels, self.dtype)(x)
+        x = Conv(self.channels, dtype=self.dtype, name="project")(x)
         return x + inputs if x.shape == inputs.shape else x
 
 
@@ -106,7 +101,7 @@ class EfficientNetLite0(nn.Module):
           Four arrays [B, h, w, C], with C = 24, 40, 112 and 320.
         """
         x = x_BxHxWx3.astype(self.dtype)
-        x = _relu6(nn.Conv(32, (3, 3), 2, padding="SAME", dtype=self.dtype, name="stem")(x))
+        x = _relu6(Conv(32, 3, 2, same=True, dtype=self.dtype, name="stem")(x))
         stages = []
         number = 0
         for group, (blocks, kernel, first_stride, expansion, channels) in enumerate(GROUPS):
@@ -121,15 +116,15 @@ class EfficientNetLite0(nn.Module):
         return stages
 
 
-def published_names(path: Sequence[str]) -> tuple[str, str]:
-    """Names that the PyTorch port gives a layer: its convolution and its batch norm.
+def published(path: Sequence[str]) -> Source:
+    """Tensors of a layer as the PyTorch port names them.
 
     Args:
       path: the layer among the parameters, like `("blocks_3", "depthwise")`.
     """
     if tuple(path) == ("stem",):
-        return "_conv_stem", "_bn0"
+        return torch_folded("_conv_stem", "_bn0")
     block, layer = path
     prefix = f"_{block.replace('_', '.')}."
     norm = {"expand": "_bn0", "depthwise": "_bn1", "project": "_bn2"}[layer]
-    return f"{prefix}_{layer}_conv", f"{prefix}{norm}"
+    return torch_folded(f"{prefix}_{layer}_conv", f"{prefix}{norm}")

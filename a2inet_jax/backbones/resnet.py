@@ -12,16 +12,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from a2inet_jax.backbones.conversion import Source, torch_folded
+from a2inet_jax.backbones.convolution import Conv, max_pool
+
 EPSILON = 1e-5  # of the batch norms
 STAGE_WIDTHS = (64, 128, 256, 512)
 STAGE_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
-
-
-def _conv(name: str, channels: int, kernel: int, stride: int, dtype: DTypeLike) -> nn.Conv:
-    padding = (kernel // 2, kernel // 2)
-    return nn.Conv(
-        channels, (kernel, kernel), stride, padding=(padding, padding), dtype=dtype, name=name
-    )
 
 
 class BasicBlock(nn.Module):
@@ -35,8 +31,8 @@ class BasicBlock(nn.Module):
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         """Returns the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, width]."""
-        y = nn.relu(_conv("conv1", self.width, 3, self.stride, self.dtype)(x_BxHxWxC))
-        y = _conv("conv2", self.width, 3, 1, self.dtype)(y)
+        y = nn.relu(Conv(self.width, 3, self.stride, dtype=self.dtype, name="conv1")(x_BxHxWxC))
+        y = Conv(self.width, 3, 1, dtype=self.dtype, name="conv2")(y)
         return nn.relu(y + _shortcut(x_BxHxWxC, self.width, self.stride, self.dtype))
 
 
@@ -52,9 +48,9 @@ class Bottleneck(nn.Module):
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         """Returns the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, 4 × width]."""
         channels = self.expansion * self.width
-        y = nn.relu(_conv("conv1", self.width, 1, 1, self.dtype)(x_BxHxWxC))
-        y = nn.relu(_conv("conv2", self.width, 3, self.stride, self.dtype)(y))
-        y = _conv("conv3", channels, 1, 1, self.dtype)(y)
+        y = nn.relu(Conv(self.width, 1, 1, dtype=self.dtype, name="conv1")(x_BxHxWxC))
+        y = nn.relu(Conv(self.width, 3, self.stride, dtype=self.dtype, name="conv2")(y))
+        y = Conv(channels, 1, 1, dtype=self.dtype, name="conv3")(y)
         return nn.relu(y + _shortcut(x_BxHxWxC, channels, self.stride, self.dtype))
 
 
@@ -62,7 +58,7 @@ def _shortcut(x: jax.Array, channels: int, stride: int, dtype: DTypeLike) -> jax
     """The input itself, or its projection where the block changes the shape."""
     if stride == 1 and x.shape[-1] == channels:
         return x
-    return _conv("downsample", channels, 1, stride, dtype)(x)
+    return Conv(channels, 1, stride, dtype=dtype, name="downsample")(x)
 
 
 class ResNet(nn.Module):
@@ -87,8 +83,8 @@ class ResNet(nn.Module):
           Four arrays [B, h, w, C], with C = 64, 128, 256, 512 (ResNet-50: four times as many).
         """
         block = Bottleneck if self.depth == 50 else BasicBlock
-        x = nn.relu(_conv("conv1", 64, 7, 2, self.dtype)(x_BxHxWx3.astype(self.dtype)))
-        x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+        x = nn.relu(Conv(64, 7, 2, dtype=self.dtype, name="conv1")(x_BxHxWx3.astype(self.dtype)))
+        x = max_pool(x, 3, 2, ((1, 1), (1, 1)))
         stages = []
         for stage, (width, blocks) in enumerate(zip(STAGE_WIDTHS, STAGE_BLOCKS[self.depth])):
             for index in range(blocks):
@@ -98,8 +94,8 @@ class ResNet(nn.Module):
         return stages
 
 
-def published_names(path: Sequence[str]) -> tuple[str, str]:
-    """Names that torchvision gives a layer: its convolution and its batch norm.
+def published(path: Sequence[str]) -> Source:
+    """Tensors of a layer as torchvision names them.
 
     Args:
       path: the layer among the parameters, like `("layer1_0", "conv2")`.
@@ -107,5 +103,5 @@ def published_names(path: Sequence[str]) -> tuple[str, str]:
     *block, layer = path
     prefix = "".join(f"{name.replace('_', '.')}." for name in block)
     if layer == "downsample":
-        return f"{prefix}downsample.0", f"{prefix}downsample.1"
-    return f"{prefix}{layer}", f"{prefix}{layer.replace('conv', 'bn')}"
+        return torch_folded(f"{prefix}downsample.0", f"{prefix}downsample.1")
+    return torch_folded(f"{prefix}{layer}", f"{prefix}{layer.replace('conv', 'bn')}")

@@ -1,7 +1,7 @@
 """The picture of `a2inet analyze`: frames, the maps of both streams, and two curves over time."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,17 +74,17 @@ def write(analyses: Sequence[Analysis], label: str, path: Path) -> None:
     blocks = figure.subfigures(
         len(analyses) + 1, 1, height_ratios=[*heights, curves], squeeze=False
     )
-    scales = {
-        name: max(float(getattr(each, name).max()) for each in analyses)
-        for name in ("quality_maps", "semantic_maps")
-    }
+    scales = {}
+    for name in ("quality_maps", "semantic_maps"):
+        maps = [getattr(each, name) for each in analyses]
+        scales[name] = min(map(np.min, maps)), max(map(np.max, maps))
     for block, each, name in zip(blocks[:, 0], analyses, _names(analyses)):
         _block(block, each, name, scales)
     entropy, score = blocks[-1, 0].subplots(1, 2)
     for number, (each, name) in enumerate(zip(analyses, _names(analyses))):
         _curve(entropy, each.timestamps, each.entropies, number, name)
         _curve(score, each.timestamps, each.scores, number, name)
-    entropy.set_title(f"semantic: frame entropy, bits of {np.log2(LEVELS):.0f}", loc="left")
+    entropy.set_title(f"semantic: frame entropy, bits (at most {np.log2(LEVELS):.0f})", loc="left")
     score.set_title(f"quality: frame score, {label}", loc="left")
     if len(analyses) > 1:
         score.legend(fontsize=7, frameon=False)
@@ -100,7 +100,9 @@ def _block_height(analysis: Analysis) -> float:
     return 0.4 + 3 * (0.9 * WIDTH / SHOWN) * height / width
 
 
-def _block(block: SubFigure, analysis: Analysis, name: str, scales: dict[str, float]) -> None:
+def _block(
+    block: SubFigure, analysis: Analysis, name: str, scales: Mapping[str, tuple[float, float]]
+) -> None:
     block.suptitle(name, x=0.01, ha="left", fontsize=10, fontweight="bold")
     rows = block.subplots(3, SHOWN, squeeze=False)
     for axes in rows.flat:
@@ -115,8 +117,8 @@ def _block(block: SubFigure, analysis: Analysis, name: str, scales: dict[str, fl
                 getattr(analysis, maps)[column],
                 extent=extent,
                 cmap="magma",
-                vmin=0,
-                vmax=scales[maps],
+                vmin=scales[maps][0],
+                vmax=scales[maps][1],
                 interpolation="bilinear",
             )
     for axes, text in zip(rows[:, 0], ("frame", "quality", "semantic")):

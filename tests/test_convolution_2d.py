@@ -1,0 +1,106 @@
+"""Every form of a convolution beside sums in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from a2inet_jax.backbones.convolution import Conv, convolve, max_pool, window_pads
+
+ONE_PRODUCT, SIXTEEN_PRODUCTS, XLA = (1, 0), (16, 0), (0, 1)  # matrix products, convolutions
+
+
+def images(*shape: int, dtype: str = "float32") -> jax.Array:
+    return jnp.asarray(np.random.RandomState(0).standard_normal(shape), dtype)
+
+
+def windows(x: np.ndarray, k: int, stride: int, pads: list, fill: float) -> np.ndarray:
+    """[B, h, w, C, k, k] float64."""
+    x = np.pad(x.astype(np.float64), ((0, 0), *pads, (0, 0)), constant_values=fill)
+    return np.lib.stride_tricks.sliding_window_view(x, (k, k), (1, 2))[:, ::stride, ::stride]
+
+
+def forms(x: jax.Array, kernel: jax.Array, stride: int, pads: list, platform: str) -> tuple:
+    """Matrix products and convolutions in the program for a platform."""
+    jitted = jax.jit(lambda x, kernel: convolve(x, kernel, (stride, stride), pads))
+    text = jitted.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
+    return tuple(text.count(f"stablehlo.{name}") for name in ("dot_general", "convolution"))
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "k", "stride", "form"),
+    [
+        ((7, 10), (5, 6), 1, 1, ONE_PRODUCT),
+        ((7, 10), (5, 6), 1, 2, ONE_PRODUCT),
+        ((20, 20), (128, 130), 3, 1, SIXTEEN_PRODUCTS),
+        ((21, 19), (130, 128), 3, 1, SIXTEEN_PRODUCTS),
+        ((20, 20), (127, 128), 3, 1, XLA),
+        ((20, 20), (128, 127), 3, 1, XLA),
+        ((20, 20), (128, 128), 3, 2, XLA),
+        ((12, 16), (128, 128), 3, 1, XLA),  # too few tiles
+        ((20, 20), (128, 128), 5, 1, XLA),
+        ((13, 16), (3, 8), 7, 2, XLA),
+    ],
+)
+@pytest.mark.parametrize("same", [False, True])
+def test_convolution(
+    size: tuple[int, int], channels: tuple[int, int], k: int, stride: int, form: tuple, same: bool
+) -> None:
+    x, kernel = images(2, *size, channels[0]), images(k, k, *channels)
+    pads = window_pads(size, (k, k), (stride, stride), same)
+    assert forms(x[:1], kernel, stride, pads, "cpu") == form
+    assert forms(x[:1], kernel, stride, pads, "cuda") == XLA
+    found = jax.jit(lambda x: convolve(x, kernel, (stride, stride), pads))(x)
+    seen = windows(np.asarray(x), k, stride, pads, 0)
+    expected = np.tensordot(seen, np.asarray(kernel, np.float64), ((4, 5, 3), (0, 1, 2)))
+    assert found.shape == expected.shape
+    assert found.dtype == jnp.float32
+    assert np.abs(found - expected).max() <= 2e-6 * np.abs(expected).max()
+
+
+def test_any_padding() -> None:
+    """Also none, and more than half a window."""
+    x, kernel = images(1, 22, 23, 128), images(3, 3, 128, 128)
+    for pads in ([(0, 0), (0, 0)], [(0, 2), (3, 0)]):
+        assert forms(x, kernel, 1, pads, "cpu") == SIXTEEN_PRODUCTS
+        seen = windows(np.asarray(x), 3, 1, pads, 0)
+        expected = np.tensordot(seen, np.asarray(kernel, np.float64), ((4, 5, 3), (0, 1, 2)))
+        np.testing.assert_allclose(
+            convolve(x, kernel, (1, 1), pads), expected, atol=2e-6 * np.abs(expected).max()
+        )
+    x, kernel = x[..., :2], images(1, 1, 2, 4)
+    assert convolve(x, kernel, (1, 1), [(1, 1), (0, 2)]).shape == (1, 24, 25, 4)
+
+
+def test_narrow_numbers_are_left_to_xla() -> None:
+    x, kernel = images(1, 20, 20, 128, dtype="bfloat16"), images(3, 3, 128, 128, dtype="bfloat16")
+    assert forms(x, kernel, 1, [(1, 1), (1, 1)], "cpu") == XLA
+
+
+def test_layer_has_a_bias_and_its_dtype() -> None:
+    x = images(1, 5, 6, 3)
+    for dtype, tolerance in ((jnp.float32, 1e-6), (jnp.bfloat16, 2e-2)):
+        layer = Conv(4, 3, 2, dtype=dtype)
+        params = layer.init(jax.random.key(0), x)["params"]
+        assert {name: leaf.dtype for name, leaf in params.items()} == {
+            "kernel": jnp.float32,
+            "bias": jnp.float32,
+        }
+        assert params["kernel"].shape == (3, 3, 3, 4)
+        bias = jnp.arange(4.0)
+        found = jnp.asarray(layer.apply({"params": {**params, "bias": bias}}, x))
+        assert found.dtype == dtype
+        expected = convolve(x, params["kernel"], (2, 2), [(1, 1), (1, 1)]) + bias.reshape(
+            1, 1, 1, 4
+        )
+        assert np.abs(found.astype(jnp.float32) - expected).max() <= tolerance * expected.max()
+
+
+@pytest.mark.parametrize(("k", "stride"), [(3, 2), (3, 1), (2, 2)])
+def test_maximum(k: int, stride: int) -> None:
+    """Of negative numbers: padding must not win."""
+    x = -jnp.abs(images(2, 9, 12, 3)) - 1
+    pads = [(1, 1), (0, 1)]
+    found = max_pool(x, k, stride, pads)
+    expected = windows(np.asarray(x), k, stride, pads, -np.inf).max((4, 5))
+    np.testing.assert_array_equal(found, expected)
