@@ -154,12 +154,13 @@ class Side:
         given = given.to("cuda" if GPU else "cpu")
         rows = len(frames) // self.backbone.stride
         parts = 1 if GPU or self.backbone.clip > 1 else len(frames)
-        run = torch.compile(described) if compiled else described
+        if compiled:
+            described.compile()
 
         def call() -> Any:
             with torch.inference_mode():
                 each = given.chunk(parts)
-                found = torch.cat([run(part, rows // parts) for part in each])
+                found = torch.cat([described(part, rows // parts) for part in each])
             return found.float().cpu()
 
         return call
@@ -278,6 +279,9 @@ def main(arguments: list[str]) -> None:
         raise app.UsageError(f"no backbones called {', '.join(sorted(unknown))}")
     sizes = [tuple(map(int, size.split("x"))) for size in _SIZES.value]
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch._dynamo.config.recompile_limit = (
+        256  # each block of a network is one compilation of the same code
+    )
     most = ceilings()
     products = ", ".join(
         f"{flops / 1e12:.2f} TFLOP/s {name}" for name, flops in most.products.items()

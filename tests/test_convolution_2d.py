@@ -72,6 +72,12 @@ def test_any_padding() -> None:
     assert convolve(x, kernel, (1, 1), [(1, 1), (0, 2)]).shape == (1, 24, 25, 4)
 
 
+def test_strides_that_differ() -> None:
+    x, kernel = images(1, 9, 9, 2), images(1, 1, 2, 4)
+    found = convolve(x, kernel, (2, 3), [(0, 0), (0, 0)])
+    np.testing.assert_allclose(found, x[:, ::2, ::3] @ kernel[0, 0], rtol=1e-5, atol=1e-6)
+
+
 def test_narrow_numbers_are_left_to_xla() -> None:
     x, kernel = images(1, 20, 20, 128, dtype="bfloat16"), images(3, 3, 128, 128, dtype="bfloat16")
     assert forms(x, kernel, 1, [(1, 1), (1, 1)], "cpu") == XLA

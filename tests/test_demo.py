@@ -177,7 +177,7 @@ def test_motion_for_the_semantic_stream(home: Path, config: ConfigDict) -> None:
     motion = sample_motion.get_config()
     for part in ("splits", "model", "train"):
         motion[part].update(config[part])
-    motion.features.frames = 5
+    motion.features.update({"frames": 5, "short_side": 96})  # small: 3-D convolutions cost
     motion.baselines = ()
     assert experiment.demo(motion) == 0
     run = home / "runs" / motion.name

@@ -3,11 +3,11 @@
 On a GPU XLA's own convolution is cuDNN's. On a CPU it is slower than what the layer can be rewritten to
 (two cores, float32, maps of frames of 540×960):
 
-- 1×1: one matrix product of all places takes half to nine tenths of the time.
-- 3×3, stride 1, at least 128 channels: Winograd's minimal filtering takes six to nine tenths. Its error is
+- 1×1: one matrix product of all places takes half to nine tenths of the time in most layers.
+- 3×3, stride 1, at least 128 channels: Winograd's minimal filtering takes six to eight tenths. Its error is
   1e-6 of the largest value, the convolution's 5e-7; tiles of 4×4 instead of 2×2 have 1e-5 and gain nothing.
 - Others: XLA's convolution. Columns side by side for one product (im2col), sums of shifted products, and a
-  first layer whose pixels are gathered into channels all took 1.3 to 10 times as long.
+  first layer whose pixels are gathered into channels took as long at best, and up to ten times as long.
 """
 
 from collections.abc import Sequence
