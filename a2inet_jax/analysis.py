@@ -7,6 +7,7 @@ semantic map tells how much there is to see, the frame score of the quality stre
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -18,20 +19,20 @@ from sklearn.preprocessing import StandardScaler
 from a2inet_jax import from_config
 from a2inet_jax.backbones.conversion import Params
 from a2inet_jax.backbones.description import feature_maps, join_tiles
-from a2inet_jax.backbones.pooling import pool_stages
 from a2inet_jax.backbones.table import Backbone
 from a2inet_jax.console import console
 from a2inet_jax.datasets import index
 from a2inet_jax.evaluation import stream_maps
 from a2inet_jax.evaluation.stream_maps import SHOWN, Analysis, frame_entropies
 from a2inet_jax.experiment import labelled_videos, open_store
-from a2inet_jax.features.extractor import frames_at_once
+from a2inet_jax.features.extractor import Extractor, frames_at_once
 from a2inet_jax.features.passes import run_passes, schedule
+from a2inet_jax.package_files import sha256
 from a2inet_jax.run_folder import RunFolder
 from a2inet_jax.training.features import Features
 from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.reader import Reader
-from a2inet_jax.video.sampling import frame_indices
+from a2inet_jax.video.resize import resize_short_side
 
 SHOWN_STAGE = (
     2  # of networks with four: stride 16, where things are recognised and places still are fine
@@ -40,7 +41,7 @@ PENALTIES = 10.0 ** np.arange(8)  # of the ridge regression
 
 
 class Analyst:
-    """The two networks of a run, and a regression from its quality features to its labels.
+    """The networks of a run, and a regression from its quality features to its labels. Close it.
 
     Attributes:
       label: kind of label that the frame scores are in.
@@ -51,30 +52,49 @@ class Analyst:
 
         Raises:
           FileNotFoundError: it is no run, or its weights, data set or features are not here.
+          RunError: it is of an earlier version.
         """
         config = RunFolder(run).config()
         fields = config["features"]
         self._streams = {name: from_config.pretrained(fields, name) for name in from_config.STREAMS}
-        self._frames, self._chunk = fields["frames"] or None, fields["chunk"]
-        self._spacing, self._timeout_s = fields["clip_spacing"], fields["timeout"]
-        self._probe = _probe(config)
+        self._chunk, self._spacing = fields["chunk"], fields["clip_spacing"]
+        self._reader = Reader(fields["timeout"])
+        self._extractor = from_config.open_extractor(fields)
+        self._probe = _probe(config, self._extractor)
         self.label, _ = index.label(config["data"]["name"])
-        dtype = jnp.dtype(fields["dtype"])
+        short_side, dtype = fields["short_side"], jnp.dtype(fields["dtype"])
 
         @functools.partial(jax.jit, static_argnames="names")
         def look(
             params: Mapping[str, Params], frames_NxHxWx3: jax.Array, names: tuple[str, ...]
-        ) -> dict[str, tuple[jax.Array, jax.Array]]:
-            return {
-                name: _rows(self._streams[name].backbone, params[name], frames_NxHxWx3, dtype)
-                for name in names
-            }
+        ) -> dict[str, jax.Array]:
+            maps = {}
+            for name in names:
+                seen = frames_NxHxWx3
+                if name == "semantic" and short_side:
+                    seen = resize_short_side(seen, short_side)
+                maps[name] = _maps(self._streams[name].backbone, params[name], seen, dtype)
+            return maps
 
         params = {name: stream.params for name, stream in self._streams.items()}
         self._look = functools.partial(look, params)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the decoding processes."""
+        self._reader.close()
+        self._extractor.close()
+
     def analyze(self, path: Path) -> Analysis:
-        """Look at one video. Both streams see whole frames of their own size, as many as in the run.
+        """Look at the frames of one video that the run would use.
+
+        Scores are of the features that the run would extract; maps are of whole frames, also where its
+        quality stream sees patches.
 
         Args:
           path: the video.
@@ -84,35 +104,26 @@ class Analyst:
         """
         if not path.is_file():
             raise VideoError(path, "there is no such file")
-        with Reader(self._timeout_s) as reader:
-            info = reader.open(path)
-            for stream in self._streams.values():
-                if problem := stream.backbone.too_small(info.height, info.width):
-                    raise VideoError(path, problem)
-            indices = frame_indices(info.frames, self._frames)
-            chunk = frames_at_once(self._chunk, info.height, info.width)
-            takes = {
-                name: each.backbone.takes(chunk, self._spacing)
-                for name, each in self._streams.items()
-            }
-            rows = run_passes(
-                reader.read(path, indices, chunk), schedule(len(indices), takes), self._look
-            )
-            shown = np.unique(np.linspace(0, len(indices) - 1, SHOWN).round().astype(int))
-            frames = np.concatenate(list(reader.read(path, indices[shown])))
-        (quality, quality_maps), (_, semantic_maps) = (
-            tuple(np.concatenate(parts) for parts in zip(*rows[name]))
-            for name in from_config.STREAMS
-        )
+        features = self._extractor.extract(path, sha256(path))
+        indices = features.frame_index
+        info = self._reader.open(path)
+        chunk = frames_at_once(self._chunk, info.height, info.width)
+        takes = {
+            name: each.backbone.takes(chunk, self._spacing) for name, each in self._streams.items()
+        }
+        work = schedule(len(indices), takes)
+        rows = run_passes(self._reader.read(path, indices, chunk), work, self._look)
+        quality_maps, semantic_maps = (np.concatenate(rows[name]) for name in from_config.STREAMS)
+        shown = np.unique(np.linspace(0, len(indices) - 1, SHOWN).round().astype(int))
         return Analysis(
             path=path,
-            timestamps=info.timestamps[indices],
+            timestamps=features.timestamps,
             shown=shown,
-            frames=frames,
+            frames=np.concatenate(list(self._reader.read(path, indices[shown]))),
             quality_maps=quality_maps[shown],
             semantic_maps=semantic_maps[shown],
             entropies=frame_entropies(semantic_maps),
-            scores=self._probe.predict(quality.astype(np.float64)),
+            scores=self._probe.predict(features.quality.astype(np.float64)),
         )
 
 
@@ -127,42 +138,43 @@ def analyze_all(paths: Sequence[Path], run: Path, out: Path) -> int:
     Returns:
       The exit code: 1 if a video failed, else 0.
     """
-    analyst = Analyst(run)
     analyses = []
-    for path in paths:
-        try:
-            analyses.append(analyst.analyze(path))
-        except VideoError as error:
-            console.print(f"failed: {path}: {error.reason}", style="red", markup=False)
+    with Analyst(run) as analyst:
+        for path in paths:
+            try:
+                analyses.append(analyst.analyze(path))
+            except VideoError as error:
+                console.print(f"failed: {path}: {error.reason}", style="red", markup=False)
     if analyses:
         stream_maps.write(analyses, analyst.label, out)
         console.print(str(out.resolve()), highlight=False, soft_wrap=True)
     return 0 if len(analyses) == len(paths) else 1
 
 
-def _rows(
+def _maps(
     backbone: Backbone, params: Params, frames_NxHxWx3: jax.Array, dtype: jnp.dtype
-) -> tuple[jax.Array, jax.Array]:
-    """Features [N, width] and maps [N, h, w] of frames."""
-    maps = feature_maps(backbone, params, frames_NxHxWx3, dtype)
-    chosen = maps[min(SHOWN_STAGE, len(maps) - 1)]
-    strength = jnp.mean(jnp.abs(chosen.astype(jnp.float32)), axis=-1)
-    joined = join_tiles(strength, backbone, *frames_NxHxWx3.shape[1:3])
-    return (
-        jnp.repeat(pool_stages(maps), backbone.stride, axis=0),
-        jnp.repeat(joined, backbone.stride, axis=0),
-    )
+) -> jax.Array:
+    """Maps [N, h, w] of frames."""
+
+    def together(frames: jax.Array) -> jax.Array:
+        maps = feature_maps(backbone, params, frames, dtype)
+        chosen = maps[min(SHOWN_STAGE, len(maps) - 1)]
+        strength = jnp.mean(jnp.abs(chosen.astype(jnp.float32)), axis=-1)
+        return join_tiles(strength, backbone, *frames.shape[1:3])
+
+    if backbone.clip > 1:
+        return jnp.repeat(together(frames_NxHxWx3), backbone.stride, axis=0)
+    return jax.lax.map(lambda frame: together(frame[None])[0], frames_NxHxWx3)
 
 
-def _probe(config: from_config.Config) -> Pipeline:
+def _probe(config: from_config.Config, extractor: Extractor) -> Pipeline:
     """Ridge regression from the mean over time of the quality features to the labels of a data set.
 
     The penalty is the one with the smallest leave-one-out error. A linear function of the mean is the mean
     of that function of the frames, so what it says of one frame is a frame score.
     """
     videos = labelled_videos(config)
-    with from_config.open_extractor(config["features"]) as extractor:
-        store = open_store(config, extractor)
+    store = open_store(config, extractor)
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
     features = Features.of_store(store, ids, labels, ("quality",))
     means = [features.read(n)[0].astype(np.float64).mean(axis=0) for n in range(len(videos))]

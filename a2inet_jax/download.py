@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.response import addinfourl
 
 _BLOCK = 1 << 16
@@ -25,6 +26,18 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 class DownloadError(RuntimeError):
     """A file could not be brought here; the message says why and what to do."""
+
+
+class _Redirections(urllib.request.HTTPRedirectHandler):
+    """Followed, but never from an encrypted connection to one that isn't."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """The request for the next address; DownloadError where it isn't encrypted any more."""
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise DownloadError(f"{req.full_url}: redirected to {newurl}, which isn't encrypted")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 class _CutError(Exception):
@@ -86,7 +99,9 @@ def from_hub(repository: str, commit: str, file: str) -> Path:
         else:
             reason = f"the hub can't be reached ({error.__cause__ or error})"
         raise DownloadError(f"{file} of {repository}: {reason}") from None
-    except OSError as error:  # what the hub answers is one too
+    except (
+        Exception
+    ) as error:  # what the hub answers, and errors of its client, which changes with releases
         raise DownloadError(f"{file} of {repository}: {error}") from None
 
 
@@ -174,7 +189,7 @@ def _attempt(url: str, part: _Part, progress: Callable[[int, int], None]) -> Non
 def _open(url: str, headers: dict[str, str]) -> addinfourl:
     request = urllib.request.Request(url, headers={"User-Agent": "a2inet-jax", **headers})
     try:
-        response = urllib.request.urlopen(request, timeout=_SILENCE)
+        response = urllib.request.build_opener(_Redirections).open(request, timeout=_SILENCE)
     except urllib.error.HTTPError as error:
         if error.code == 416:
             return error
@@ -184,8 +199,6 @@ def _open(url: str, headers: dict[str, str]) -> addinfourl:
         raise DownloadError(f"{url}: {answer}") from None
     except (OSError, http.client.HTTPException) as error:
         raise _CutError(f"no connection ({getattr(error, 'reason', error)})") from None
-    if url.startswith("https:") and not response.url.startswith("https:"):
-        raise DownloadError(f"{url}: redirected to {response.url}, which isn't encrypted")
     return response
 
 

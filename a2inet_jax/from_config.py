@@ -30,6 +30,8 @@ def backbone(name: str) -> Backbone:
 
 def open_extractor(fields: Config) -> Extractor:
     """The extractor that the `features` part of a config describes."""
+    if fields["clip_spacing"] < 1:
+        raise ValueError(f"features.clip_spacing is {fields['clip_spacing']}: it starts at 1")
     sampling = Sampling(
         frames=fields["frames"] or None,
         short_side=fields["short_side"] or None,

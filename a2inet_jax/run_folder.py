@@ -65,8 +65,16 @@ class RunFolder:
             self._compare("environment.json", json.loads(json.dumps({"inputs": inputs})))
 
     def config(self) -> dict[str, Any]:
-        """The config that the run was started with; FileNotFoundError if there is no run here."""
-        return self._read("config.json")
+        """The config that the run was started with.
+
+        Raises:
+          FileNotFoundError: there is no run here.
+          RunError: an earlier version made it.
+        """
+        config = self._read("config.json")
+        if "clip_spacing" not in config.get("features", {}):
+            raise RunError(f"{self.path} is a run of an earlier version: train it again")
+        return config
 
     def inputs(self) -> dict[str, Any]:
         """The inputs that the run was started with; FileNotFoundError if there is no run here."""

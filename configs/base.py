@@ -36,7 +36,7 @@ def get_config() -> ConfigDict:
     config.features.short_side = 0  # of the semantic stream's frames, pixels; 0: as they are
     config.features.patches = 0  # of the quality stream's frames; 0: the frames whole
     config.features.patch_size = 768
-    config.features.clip_spacing = 1  # every how many of these frames one enters a network of clips
+    config.features.clip_spacing = 1  # a clip spans so many times its frames, and takes them evenly
     config.features.dtype = "float32"  # of the backbones' computation
     config.features.chunk = 8  # frames on the device at a time
     config.features.timeout = 120.0  # seconds that decoding a chunk may take

@@ -153,6 +153,13 @@ def test_unknown_names_are_refused() -> None:
         from_config.open_extractor(config.features)
 
 
+def test_clips_of_no_frames_are_refused() -> None:
+    fields = load("base").features
+    fields.clip_spacing = 0
+    with pytest.raises(ValueError, match="clip_spacing is 0"):
+        from_config.open_extractor(fields)
+
+
 def test_streams_must_fit_the_model() -> None:
     fields = load("table4:SQ").model
     with pytest.raises(ValueError, match=r"a2inet takes \('quality', 'semantic'\)"):

@@ -89,6 +89,8 @@ def test_through_a_published_file_and_a_converted_one(tmp_path: Path) -> None:
     again, same = weights.load_params(LITE0, str(kept))
     assert same == identity
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    (tmp_path / "ordinary").touch()
+    assert kept.stat().st_mode == (tmp_path / "ordinary").stat().st_mode  # others may read it too
     flat, flat_again = flatten_dict(params), flatten_dict(again)
     assert flat.keys() == flat_again.keys()
     for path, array in flat.items():

@@ -152,9 +152,9 @@ def test_maps_of_both_streams(
 ) -> None:
     run = home / "runs" / "demo"
     clips = [next(home.rglob(f"{name}__pristine.mp4")) for name in ("brick", "moon")]
-    look = analysis.Analyst(run)
-    brick, moon = (look.analyze(clip) for clip in clips)
-    assert look.label == "VMAF"
+    with analysis.Analyst(run) as look:
+        brick, moon = (look.analyze(clip) for clip in clips)
+        assert look.label == "VMAF"
     assert len(brick.entropies) == len(brick.scores) == len(brick.frames) == 3
     height, width = brick.frames.shape[1:3]
     assert brick.quality_maps.shape == (3, -(-height // 16), -(-width // 16))
@@ -186,6 +186,12 @@ def test_motion_for_the_semantic_stream(home: Path, config: ConfigDict) -> None:
     clip = next(home.rglob("brick__pristine.mp4"))
     with a2inet_jax.load(run) as scorer:
         assert len(scorer.score(clip).frame_scores) == 5
+
+
+def test_a_run_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"features": {"quality": "resnet18_fdim"}}')
+    with pytest.raises(RunError, match="earlier version"):
+        analysis.Analyst(tmp_path)
 
 
 def test_no_run_no_scores(tmp_path: Path) -> None:

@@ -2,11 +2,15 @@
 
 import errno
 import hashlib
+import io
 import os
 import subprocess
 import sys
 import time
+import urllib.request
+import urllib.response
 from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -192,9 +196,21 @@ def test_redirections_are_followed_with_the_range(server: Server, tmp_path: Path
     assert ranges(server) == [None, None, f"bytes={HALF}-", f"bytes={HALF}-"]
 
 
+class Secure(urllib.request.HTTPSHandler):
+    """An encrypted server, here without encryption, that redirects to one that isn't."""
+
+    def https_open(self, request: urllib.request.Request) -> Any:
+        answer = io.BytesIO()
+        headers = Message()
+        headers["Location"] = "http://elsewhere/file"
+        response = urllib.response.addinfourl(answer, headers, request.full_url, 302)
+        response.msg = "Found"  # type: ignore[attr-defined]
+        return response
+
+
 def test_encryption_is_not_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = SimpleNamespace(url="http://elsewhere/file")
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: plain)
+    build = urllib.request.build_opener
+    monkeypatch.setattr("urllib.request.build_opener", lambda *given: build(Secure, *given))
     with pytest.raises(
         download.DownloadError, match="http://elsewhere/file, which isn't encrypted"
     ):
@@ -259,6 +275,15 @@ def test_a_file_of_the_hub_stays_in_its_cache(server: Server, tmp_path: Path) ->
         "DownloadError: other of a/b: it isn't in the hub's cache, and HF_HUB_OF" in missing.stderr
     )
     assert len(server.asked) == requests
+
+
+def test_whatever_the_hubs_client_raises_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(*_: object, **__: object) -> None:
+        raise ArithmeticError("connection cut")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", cut)
+    with pytest.raises(download.DownloadError, match="f of a/b: connection cut"):
+        download.from_hub("a/b", COMMIT, "f")
 
 
 def test_the_hubs_refusal_is_told(server: Server, tmp_path: Path) -> None:

@@ -232,6 +232,17 @@ def test_streams_of_other_lengths_compile_once_each(clips: Clips) -> None:
     assert len(traced) == once
 
 
+def test_what_a_stream_sees_must_be_large_enough(clips: Clips) -> None:
+    """The video's own size doesn't matter where frames are resized, and sizes that never fit are refused."""
+    large = pretrained("large", 6, min_side=96)
+    with Extractor(QUALITY, large, Sampling(short_side=96)) as extract:
+        assert len(extract.extract(clips["two_frames.mp4"], "v").semantic) == 2
+    with pytest.raises(ValueError, match="is 95: large needs at least 96"):
+        Extractor(QUALITY, large, Sampling(short_side=95))
+    with pytest.raises(ValueError, match="is 31: quality needs at least 32"):
+        Extractor(QUALITY, SEMANTIC, Sampling(patches=4, patch_size=31))
+
+
 def videos(clips: Clips, *names: str) -> list[Video]:
     return [Video(name, clips.folder / name, 1.0, name) for name in names if clips[name]]
 

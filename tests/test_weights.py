@@ -387,3 +387,14 @@ def test_a_real_source_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     weights.get(name)
     assert weights.load_params(BACKBONES[name])[1] == SOURCES[name].sha256
     assert weights.verify() == {name: ""}
+
+
+def test_damaged_weights_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A2INET_HOME", str(tmp_path))
+    path = weights.weights_path("maniqa")
+    path.parent.mkdir()
+    path.write_bytes(b"damaged")
+    with pytest.raises(
+        weights.WeightsError, match=r"Remove it, and run `a2inet weights get maniqa`"
+    ):
+        weights.load_params(BACKBONES["maniqa"])

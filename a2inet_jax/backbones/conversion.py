@@ -1,7 +1,6 @@
 """From a published checkpoint to parameters of our networks, with batch norm folded into convolutions."""
 
-import os
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -202,13 +201,12 @@ def save(path: Path, params: Params, metadata: Mapping[str, str]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     data = safetensors.numpy.save(flatten_dict(params, sep="/"), {**metadata, "format": _FORMAT})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
+        aside.write_bytes(data)
+        aside.replace(path)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
 
 
 def is_folded(metadata: Mapping[str, str]) -> bool:

@@ -53,7 +53,7 @@ def load_params(backbone: Backbone, weights: str = "") -> tuple[Params, str]:
 
     Raises:
       FileNotFoundError: they are not here; the message says how to get them.
-      WeightsError: they are another backbone's.
+      WeightsError: they are another backbone's, or what was kept is damaged.
       CheckpointError: the file can't be read.
       ConversionError: it doesn't fit the backbone.
     """
@@ -72,7 +72,12 @@ def load_params(backbone: Backbone, weights: str = "") -> tuple[Params, str]:
             raise FileNotFoundError(
                 f"{name} is neither a file nor the name of weights ({', '.join(SOURCES)})"
             )
-    tensors = checkpoint.read(path)
+    try:
+        tensors = checkpoint.read(path)
+    except checkpoint.CheckpointError as error:
+        if name in SOURCES:
+            raise WeightsError(f"{error}. Remove it, and run `a2inet weights get {name}`") from None
+        raise
     metadata = checkpoint.read_metadata(path)
     try:
         if conversion.is_folded(metadata):

@@ -81,13 +81,16 @@ def write(analyses: Sequence[Analysis], label: str, path: Path) -> None:
     for block, each, name in zip(blocks[:, 0], analyses, _names(analyses)):
         _block(block, each, name, scales)
     entropy, score = blocks[-1, 0].subplots(1, 2)
-    for number, (each, name) in enumerate(zip(analyses, _names(analyses))):
-        _curve(entropy, each.timestamps, each.entropies, number, name)
-        _curve(score, each.timestamps, each.scores, number, name)
+    for number, each in enumerate(analyses):
+        _curve(entropy, each.timestamps, each.entropies, number)
+        _curve(score, each.timestamps, each.scores, number)
     entropy.set_title(f"semantic: frame entropy, bits (at most {np.log2(LEVELS):.0f})", loc="left")
     score.set_title(f"quality: frame score, {label}", loc="left")
     if len(analyses) > 1:
-        score.legend(fontsize=7, frameon=False)
+        # Names given here: those of lines that begin with _ would be left out, and $ would be mathematics.
+        legend = score.legend(score.lines, _names(analyses), fontsize=7, frameon=False)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     aside = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     FigureCanvasAgg(figure).print_png(aside, metadata={"Software": None})
@@ -103,7 +106,7 @@ def _block_height(analysis: Analysis) -> float:
 def _block(
     block: SubFigure, analysis: Analysis, name: str, scales: Mapping[str, tuple[float, float]]
 ) -> None:
-    block.suptitle(name, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    block.suptitle(name, x=0.01, ha="left", fontsize=10, fontweight="bold", parse_math=False)
     rows = block.subplots(3, SHOWN, squeeze=False)
     for axes in rows.flat:
         axes.set_axis_off()
@@ -134,7 +137,7 @@ def _block(
         )
 
 
-def _curve(axes: Axes, times: np.ndarray, values: np.ndarray, number: int, name: str) -> None:
+def _curve(axes: Axes, times: np.ndarray, values: np.ndarray, number: int) -> None:
     axes.plot(
         times,
         values,
@@ -143,7 +146,6 @@ def _curve(axes: Axes, times: np.ndarray, values: np.ndarray, number: int, name:
         marker="o" if len(values) <= 64 else None,
         markersize=3,
         linewidth=1.5,
-        label=name,
     )
     axes.set_xlabel("seconds")
     axes.title.set_fontsize(9)

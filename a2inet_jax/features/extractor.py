@@ -18,7 +18,7 @@ from a2inet_jax.features.recipe import Recipe
 from a2inet_jax.features.store import VideoFeatures
 from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.reader import Reader
-from a2inet_jax.video.resize import resize_short_side
+from a2inet_jax.video.resize import resize_short_side, short_side_size
 from a2inet_jax.video.sampling import Sampling, frame_indices, patch_places
 
 # A chunk holds fewer frames where they are larger than this, so that memory stays the same.
@@ -60,7 +60,19 @@ class Extractor:
           chunk: frames on the device at a time; fewer where they are larger than 1920×1080. A network of
             clips takes its clip, whatever their size.
           timeout_s: longest time to wait for a chunk, seconds.
+
+        Raises:
+          ValueError: the sampling makes frames or patches that are too small for a backbone.
         """
+        for needed, given in (
+            (semantic.backbone, sampling.short_side),
+            (quality.backbone, sampling.patch_size if sampling.patches else None),
+        ):
+            if given is not None and given < needed.min_side:
+                raise ValueError(
+                    f"features.short_side or patch_size is {given}: {needed.name} needs at least "
+                    f"{needed.min_side} pixels a side"
+                )
         self.recipe = Recipe(
             quality=quality.backbone.name,
             quality_sha256=quality.sha256,
@@ -125,8 +137,8 @@ class Extractor:
         """
         info = self._reader.open(path)
         indices = frame_indices(info.frames, self._sampling.frames)
-        for stream in self._streams.values():
-            if problem := stream.backbone.too_small(info.height, info.width):
+        for name, stream in self._streams.items():
+            if problem := stream.backbone.too_small(*self._seen(name, info.height, info.width)):
                 raise VideoError(path, problem)
         places = patch_places(video_id, info.height, info.width, self._sampling)
         if len(places) and np.all(places == places[:1]):
@@ -144,6 +156,15 @@ class Extractor:
             for name, parts in rows.items()
         }
         return VideoFeatures(**features, frame_index=indices, timestamps=info.timestamps[indices])
+
+    def _seen(self, stream: str, height: int, width: int) -> tuple[int, int]:
+        """Height and width of what a stream sees of such a frame."""
+        sampling = self._sampling
+        if stream == "quality" and sampling.patches:
+            return min(height, sampling.patch_size), min(width, sampling.patch_size)
+        if stream == "semantic" and sampling.short_side:
+            return short_side_size(height, width, sampling.short_side)
+        return height, width
 
 
 def frames_at_once(chunk: int, height: int, width: int) -> int:

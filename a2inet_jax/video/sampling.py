@@ -21,7 +21,7 @@ class Sampling:
       patches: of each frame for the quality stream; 0 for the whole frame.
       patch_size: side of a patch, pixels.
       seed: of the patches' places.
-      clip_spacing: every how many of these frames one enters a network of clips.
+      clip_spacing: a clip spans so many times its length of these frames, and takes them evenly.
     """
 
     frames: int | None = None
