@@ -56,10 +56,10 @@ class Analyst:
         """
         config = RunFolder(run).config()
         fields = config["features"]
-        self._streams = {name: from_config.pretrained(fields, name) for name in from_config.STREAMS}
         self._chunk, self._spacing = fields["chunk"], fields["clip_spacing"]
         self._reader = Reader(fields["timeout"])
         self._extractor = from_config.open_extractor(fields)
+        self._streams = self._extractor.streams
         self._probe = _probe(config, self._extractor)
         self.label, _ = index.label(config["data"]["name"])
         short_side, dtype = fields["short_side"], jnp.dtype(fields["dtype"])

@@ -39,6 +39,10 @@ class Extractor:
 
     Both streams see the same frames: row t of `quality` and of `semantic` describe frame `frame_index[t]`.
     A network of clips sees clips of these frames; `passes.plan` says which.
+
+    Attributes:
+      recipe: of its features.
+      streams: stream → its backbone and parameters.
     """
 
     def __init__(
@@ -86,8 +90,8 @@ class Extractor:
         self._sampling = sampling
         self._chunk = chunk
         self._reader = Reader(timeout_s)
-        self._streams = {"quality": quality, "semantic": semantic}
-        self._params = {name: stream.params for name, stream in self._streams.items()}
+        self.streams = {"quality": quality, "semantic": semantic}
+        self._params = {name: stream.params for name, stream in self.streams.items()}
 
         @functools.partial(jax.jit, static_argnames="names")
         def run(
@@ -98,7 +102,7 @@ class Extractor:
         ) -> dict[str, jax.Array]:
             rows = {}
             for name in names:
-                backbone, weights = self._streams[name].backbone, params[name]
+                backbone, weights = self.streams[name].backbone, params[name]
                 if name == "quality":
                     rows[name] = _patches(
                         backbone, weights, frames_NxHxWx3, places_Px2, sampling, dtype
@@ -137,7 +141,7 @@ class Extractor:
         """
         info = self._reader.open(path)
         indices = frame_indices(info.frames, self._sampling.frames)
-        for name, stream in self._streams.items():
+        for name, stream in self.streams.items():
             if problem := stream.backbone.too_small(*self._seen(name, info.height, info.width)):
                 raise VideoError(path, problem)
         places = patch_places(video_id, info.height, info.width, self._sampling)
@@ -146,13 +150,13 @@ class Extractor:
         chunk = frames_at_once(self._chunk, info.height, info.width)
         takes = {
             name: stream.backbone.takes(chunk, self._sampling.clip_spacing)
-            for name, stream in self._streams.items()
+            for name, stream in self.streams.items()
         }
         work = schedule(len(indices), takes)
         run = functools.partial(self._run, self._params, places)
         rows = run_passes(self._reader.read(path, indices, chunk), work, run)
         features = {
-            name: _as_float16(np.concatenate(parts), path, self._streams[name].backbone.name)
+            name: _as_float16(np.concatenate(parts), path, self.streams[name].backbone.name)
             for name, parts in rows.items()
         }
         return VideoFeatures(**features, frame_index=indices, timestamps=info.timestamps[indices])
