@@ -16,6 +16,11 @@ _X265 = ["-c:v", "libx265", "-x265-params", "log-level=none"]
 _FASTSTART = [*_H264, "-movflags", "+faststart"]
 _TONE = ["-f", "lavfi", "-i", "sine=d=1"]
 
+
+def _tagged(tag: str, matrix: str) -> str:
+    return f"scale=out_color_matrix={matrix}:out_range=tv,setparams=colorspace={tag}:range=tv"
+
+
 # What follows ffmpeg's general options; {folder} holds the other clips.
 _COMMANDS = {
     "h264.mp4": [*_TEST, *_H264],
@@ -52,6 +57,8 @@ _COMMANDS = {
     "theora.ogv": [*_TEST, "-c:v", "libtheora"],
     "animated.gif": [*_TEST],
     "rotate90.mp4": ["-display_rotation", "90", "-i", "{folder}/h264.mp4", "-c", "copy"],
+    "rotate45_meta.mp4": ["-display_rotation", "45", "-i", "{folder}/h264.mp4", "-c", "copy"],
+    "hflip_meta.mp4": ["-display_hflip", "-i", "{folder}/h264.mp4", "-c", "copy"],
     "edit_list.mp4": ["-ss", "0.28", "-i", "{folder}/h264.mp4", "-c", "copy"],
     "one_frame.mp4": [*_TEST, *_H264, "-frames:v", "1"],
     "two_frames.mp4": [*_TEST, *_H264, "-frames:v", "2"],
@@ -66,13 +73,32 @@ _COMMANDS = {
     ],
     "audio_first.mp4": [*_TONE, *_TEST, "-map", "0", "-map", "1", *_H264],
     "audio_only.mp4": [*_TONE],
+    "interlaced.mp4": [*_TEST, "-vf", "interlace", "-flags", "+ildct+ilme", *_H264],
+    "yuv422.mp4": [*_TEST, "-c:v", "libx264", "-pix_fmt", "yuv422p"],
+    "h264_10bit.mp4": [*_TEST, "-c:v", "libx264", "-pix_fmt", "yuv420p10le"],
+    "tagged_bt601.mp4": [*_TEST, "-vf", _tagged("smpte170m", "bt601"), *_H264],
+    "tagged_bt709.mp4": [*_TEST, "-vf", _tagged("bt709", "bt709"), *_H264],
+    "strip_1280x16.mp4": ["-f", "lavfi", "-i", "testsrc2=s=1280x16:r=30:d=1", *_H264],
+    "tiny_2x2.mkv": [*_TEST, "-vf", "scale=2:2", "-c:v", "ffv1"],
+    "odd_dims_mjpeg.avi": [*_ODD, f"{_ODD_FILTER}yuvj420p", "-c:v", "mjpeg", "-q:v", "3"],
+    "long_gop.mp4": [
+        *("-f", "lavfi", "-i", "testsrc2=s=96x80:r=25:d=10", "-c:v", "libx264"),
+        *("-pix_fmt", "yuv420p", "-g", "1000", "-sc_threshold", "0"),
+    ],
+    "uhd4k.mp4": [
+        *("-f", "lavfi", "-i", "testsrc2=s=3840x2160:r=30:d=1", "-c:v", "libx264"),
+        *("-preset", "ultrafast", "-pix_fmt", "yuv420p"),
+    ],
     "tiny.mp4": ["-f", "lavfi", "-i", "testsrc2=s=16x16:r=25:d=0.4", *_H264],
     "width96.mp4": ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=0.4", *_H264],
     "small.ts": ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", *_H264],
     "still.jpg": [*_TEST, "-frames:v", "1"],
     "large.mp4": ["-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=2", *_H264],
 }
-_MADE_FROM = {"rotate90.mp4": ["h264.mp4"], "edit_list.mp4": ["h264.mp4"]}
+_MADE_FROM = {
+    name: ["h264.mp4"]
+    for name in ("rotate90.mp4", "edit_list.mp4", "rotate45_meta.mp4", "hflip_meta.mp4")
+}
 
 
 class Clips:
@@ -98,6 +124,10 @@ class Clips:
         match name:
             case "empty.mp4":
                 return b""
+            case "text_long.mp4":
+                return b"This is not a video.\n" * 100_000
+            case "starts_mid_gop.ts":
+                return self._from_second_frame()
             case "text.mp4":
                 return b"This is not a video.\n" * 500
             case "random.mp4":
@@ -124,6 +154,17 @@ class Clips:
                 return _damage(self["faststart.mp4"].read_bytes(), b"moov", 0.0)
         raise KeyError(name)
 
+    def _from_second_frame(self) -> bytes:
+        """A stream of three groups of 9, 9 and 7 frames without the first key frame."""
+        whole = self.folder / "groups_of_9.ts"
+        ffmpeg("-y", *_TEST, "-c:v", "mpeg2video", "-q:v", "3", "-bf", "0", "-g", "9", str(whole))
+        packets = [whole.read_bytes()[k : k + 188] for k in range(0, whole.stat().st_size, 188)]
+        # Packets of the video (256) in which a frame starts.
+        starts = [
+            k for k, p in enumerate(packets) if p[1] & 0x40 and p[1] & 0x1F == 1 and p[2] == 0
+        ]
+        return b"".join(packets[: starts[0]] + packets[starts[1] :])
+
 
 def ffmpeg(*arguments: str) -> bytes:
     """Standard output of ffmpeg, which must not fail."""
@@ -131,10 +172,10 @@ def ffmpeg(*arguments: str) -> bytes:
     return subprocess.run([*command, *arguments], check=True, capture_output=True).stdout
 
 
-def ffmpeg_frames(path: Path, height: int, width: int) -> np.ndarray:
-    """All frames that ffmpeg shows, [T, height, width, 3] uint8 RGB."""
+def ffmpeg_frames(path: Path, height: int, width: int, *options: str) -> np.ndarray:
+    """All frames that ffmpeg shows, [T, height, width, 3] uint8 RGB; `options` are the input's."""
     raw = ffmpeg(
-        *("-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"),
+        *(*options, "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"),
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
     )
     return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)

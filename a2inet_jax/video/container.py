@@ -11,6 +11,7 @@ from typing import BinaryIO
 _HEAD_BYTES = 1024
 _SYNC = 0x47  # first byte of each transport stream packet
 _PACKET_BYTES = (188, 192, 204)  # plain, with a time stamp (Blu-ray), with a check sum
+_FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 
 
@@ -34,6 +35,18 @@ def remux_format(path: Path) -> str | None:
     return "mp4" if starts_with_code and head[4:8] != b"ftyp" else None
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file is a JPEG, which decoders take for a video of one frame."""
+    with path.open("rb") as file:
+        return file.read(3) == b"\xff\xd8\xff"
+
+
+def may_hide_frames(path: Path) -> bool:
+    """Whether a file is an MP4 or MOV, whose edit lists tell what of it is shown."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] in _FIRST_BOXES
+
+
 def missing_bytes(path: Path) -> int:
     """How many bytes a file lacks of those that its container declares.
 
@@ -46,7 +59,7 @@ def missing_bytes(path: Path) -> int:
     size = os.path.getsize(path)
     with path.open("rb") as file:
         head = file.read(12)
-        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
+        if head[4:8] in _FIRST_BOXES:
             end = _boxes_end(file, size)
         elif head[:4] == _EBML.to_bytes(4, "big"):
             end = _segment_end(file)

@@ -1,103 +1,118 @@
-"""Guarded decoding with decord: RGB frames that are right, or an error that names the file.
+"""Guarded decoding: RGB frames that are right, or an error that names the file.
 
+Frames come from decord, or out of a pipe from the bundled ffmpeg where decord can't be trusted with them.
 What decord gets wrong without raising, and what is done about it:
 
+- It decodes ahead without bound where frames are taken slowly (5 GB after 50 frames of 4K at 4 a second): it
+  is used only where all frames of a video together take less than `_AHEAD_BYTES`.
+- Mirrored and oblique display matrices are not honoured: it is not used where there is a matrix.
+- A few narrow widths (32, 48, 96) come out with a wrong number of channels: it is not used for these.
 - Seeking lands on other frames in several codecs (MPEG-2, MPEG-4 part 2 with B-frames, WMV), and where the
-  stream has no index. Frames are therefore decoded one after the other from the first, never sought.
+  stream has no index. Skipping frames is a race between two of its threads: it ends on any frame, another
+  each time, in ordinary H.264 too. Frames are therefore decoded one after the other from the first, which
+  also finds damage wherever it is.
 - Streams without an index (MPEG transport, program and elementary streams, Ogg) are first copied, not
-  re-encoded, into a container that has one, by the bundled ffmpeg.
+  re-encoded, into a container that has one.
 - A frame that can't be decoded is replaced by its neighbour: decord is told to raise at the first of them.
 - A file that was cut short ends where it was cut: compared with what its container declares, and refused.
-- Frames that an edit list hides are counted: those with a negative time, left out here.
-- A few narrow widths (16, 32, 48, 96) come out with a wrong number of channels: refused.
+- Frames that an edit list hides are counted: ffmpeg's list of packets tells which these are.
 
-Quarter turns in the metadata are applied. Other display matrices are not honoured: mirrored video comes
-out turned by 180°, oblique angles at the next quarter turn. Untagged colour is taken as BT.601, as in ffmpeg.
-Where the frame size changes in mid-stream, frames are scaled to the first size, as in ffmpeg.
+As in ffmpeg, frames are turned and mirrored as the metadata say, untagged colour is taken as BT.601, and
+where the frame size changes in mid-stream, frames are scaled to the first size. RGB is ffmpeg's own, bit for
+bit, in all formats, depths, tags and odd sizes that the tests hold.
 """
 
+import contextlib
+import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import weakref
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from a2inet_jax.video import container
+from a2inet_jax.video import container, packets
+from a2inet_jax.video.frame_pipe import FramePipe, command, last_line, open_file_path
+from a2inet_jax.video.info import (
+    VideoError,
+    VideoInfo,
+    check_indices,
+    check_side,
+    readable_bytes,
+)
+from a2inet_jax.video.remux import remuxed
 
-MIN_SIDE = 32
+# Decoded frames that may wait in decord, bytes.
+_AHEAD_BYTES = 512 << 20
 # decord takes a share of the frames that may be replaced, and reads 0 as "any".
 _NO_REPLACED_FRAMES = 1e-9
-
-
-class VideoError(Exception):
-    """A video can't be used. `path` and `reason` say which and why, and what to do."""
-
-    def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = Path(path)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What is known of a video before its frames are read.
-
-    Attributes:
-      frames: number of frames that are shown.
-      height: of a frame, pixels, rotation applied.
-      width: of a frame, pixels, rotation applied.
-      timestamps: when each frame is shown, seconds, [frames] float64.
-    """
-
-    frames: int
-    height: int
-    width: int
-    timestamps: np.ndarray
+# An expression that selects more frames than this is too long for an argument of a process.
+_MOST_SELECTED = 5000
 
 
 class Decoder:
     """Reads one video from its first frame towards its last.
 
     Runs native code on bytes of unknown origin: to be used in a process that may die.
+
+    Attributes:
+      path: the video.
+      info: number of frames, their size and times.
     """
 
-    def __init__(self, path: Path, scratch: Path) -> None:
+    def __init__(self, path: Path, ahead_bytes: int = _AHEAD_BYTES) -> None:
         """Open a video and decode its first frame.
 
         Args:
           path: the video.
-          scratch: folder for a copy of a stream that has no index.
+          ahead_bytes: decord is trusted with a video whose frames take no more than this, all together.
 
         Raises:
           VideoError: the file is no video, not whole, or too small.
         """
         self.path = path
-        self._file = _playable(path, scratch)
-        self._rewind()
-        self._advance()
-        height, width, channels = self._frame.shape
-        size = f"{width}×{height} pixels"
-        if min(height, width) < MIN_SIDE:
-            raise VideoError(path, f"frames of {size}: at least {MIN_SIDE} a side are needed")
-        if channels != 3:
+        readable_bytes(path)
+        if container.is_picture(path):
+            raise VideoError(path, "is a picture, not a video")
+        if missing := container.missing_bytes(path):
             raise VideoError(
                 path,
-                f"frames of {size} come out of the decoder with {channels} channels. Change the width: "
-                "ffmpeg -i FILE -vf scale=128:-2 COPY.mp4",
+                f"is cut short: {missing} bytes that its container declares are missing. Get it whole, "
+                "or accept what is there: ffmpeg -i FILE -c copy COPY.mkv",
             )
+        output_format = container.remux_format(path)
+        # Absolute, as "a:b.mp4" would be read as something else than a file.
+        self._file = os.path.abspath(path)
+        if output_format:
+            copy = remuxed(path, output_format)
+            weakref.finalize(self, os.close, copy)
+            self._file = open_file_path(copy)
+        self._decoded = 0
+        self._frame: Any = None
+        self._reader: Any = None
+        self._rewind()
         timestamps = _timestamps(self._reader)
+        if container.may_hide_frames(path):
+            shown = packets.shown(self._file)
+            if len(shown) == len(timestamps):
+                timestamps = timestamps[shown]
+        if not len(timestamps):
+            raise VideoError(path, "shows no frame: its edit list hides all")
+        height, width, matrix = _first_frame(path, self._file)
+        check_side(path, height, width)
         self.info = VideoInfo(len(timestamps), height, width, timestamps)
+        self._by_decord = not matrix and len(timestamps) * height * width * 3 <= ahead_bytes
+        if self._by_decord:
+            self._by_decord = self._advance().shape == (height, width, 3)
+        if not self._by_decord:
+            self._frame = self._reader = None
 
     def read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Decode frames, and with the last of them all that follow.
 
-        decord decodes ahead, as far as time permits; were the frames after the last index left alone, damage
+        Decoders work ahead, as far as time permits; were the frames after the last index left alone, damage
         among them would be found on one day and not on another.
 
         Args:
@@ -109,8 +124,10 @@ class Decoder:
         Raises:
           VideoError: a frame can't be decoded or doesn't exist, or the frames' size changes.
         """
-        if not 0 <= indices[0] <= indices[-1] < self.info.frames:
-            raise VideoError(self.path, f"has {self.info.frames} frames, asked for {indices[-1]}")
+        check_indices(self.path, indices, self.info.frames)
+        return self._from_decord(indices) if self._by_decord else self._from_pipe(indices)
+
+    def _from_decord(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
         if indices[0] < self._decoded - 1:
             self._rewind()
         for number, index in enumerate(indices, start=1):
@@ -123,7 +140,7 @@ class Decoder:
             yield frame
 
     def _rewind(self) -> None:
-        # Imported here: the process that only needs the classes above stays free of the native library.
+        # Imported here: the process that only needs the class stays free of the native library.
         import decord
 
         # AssertionError is how decord reports a count of no frames.
@@ -135,11 +152,11 @@ class Decoder:
             decord.DECORDLimitReachedError,
         )
         self._decoded = 0
-        self._frame: Any = None
+        self._frame = self._reader = None  # the last one goes before the next is made
         try:
             # One thread: VP9 fails with more, and the machine's other cores have other work.
             self._reader = decord.VideoReader(
-                str(self._file), num_threads=1, fault_tol=_NO_REPLACED_FRAMES
+                self._file, num_threads=1, fault_tol=_NO_REPLACED_FRAMES
             )
         except self._failures as error:
             raise VideoError(
@@ -150,7 +167,7 @@ class Decoder:
         while self._decoded <= index:
             self._advance()
 
-    def _advance(self) -> None:
+    def _advance(self) -> Any:
         try:
             self._frame = self._reader.next()
         except StopIteration:
@@ -160,56 +177,72 @@ class Decoder:
                 self.path, f"can't be decoded near frame {self._decoded} ({_brief(error)})"
             ) from None
         self._decoded += 1
+        return self._frame
+
+    def _from_pipe(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        at, frame = -1, np.empty(0)
+        with contextlib.closing(self._piped(indices)) as frames:
+            for number, index in enumerate(indices, start=1):
+                while at < index:
+                    at, frame = next(frames)
+                if number == len(indices):
+                    for _ in frames:
+                        pass
+                yield frame
+
+    def _piped(self, indices: Sequence[int]) -> Generator[tuple[int, np.ndarray], None, None]:
+        """Index and frame of those asked for, of more, and of the last."""
+        # The last frame proves that those before it could be decoded: ffmpeg leaves out what can't be.
+        passed = sorted({*indices, self.info.frames - 1})
+        filters = ["-vf", f"select={_any_of(passed)}"]
+        if len(passed) > min(_MOST_SELECTED, self.info.frames // 2):
+            passed, filters = list(range(self.info.frames)), []
+        how = ["-i", f"file:{self._file}", "-map", "0:v:0", *filters]
+        how += ["-fps_mode", "passthrough"]
+        with FramePipe(how, self.info.height, self.info.width) as pipe:
+            for index in passed:
+                frame = pipe.next()
+                if frame is None:
+                    reason = pipe.failure() or "frames are missing"
+                    raise VideoError(self.path, f"can't be decoded near frame {index} ({reason})")
+                yield index, frame
 
 
-def _playable(path: Path, scratch: Path) -> Path:
-    """The file that decord can be trusted with: the video itself, or a copy in `scratch`."""
-    try:
-        if path.is_dir():
-            raise VideoError(path, "is a folder, not a video")
-        if path.stat().st_size == 0:
-            raise VideoError(path, "is empty")
-        if missing := container.missing_bytes(path):
-            raise VideoError(
-                path,
-                f"is cut short: {missing} bytes that its container declares are missing. Get it whole, "
-                "or accept what is there: ffmpeg -i FILE -c copy COPY.mkv",
-            )
-        output_format = container.remux_format(path)
-    except FileNotFoundError:
-        raise VideoError(path, "does not exist") from None
-    except OSError as error:
-        raise VideoError(path, f"can't be read ({error.strerror})") from None
-    if output_format is None:
-        return path
-    return _remux(path, scratch / "remuxed", output_format)
+def _any_of(indices: Sequence[int]) -> str:
+    """An expression that is true for these frames. Sums nest, and ffmpeg takes a hundred levels."""
+    if len(indices) == 1:
+        return rf"eq(n\,{indices[0]})"
+    middle = len(indices) // 2
+    return f"({_any_of(indices[:middle])}+{_any_of(indices[middle:])})"
 
 
-def _remux(path: Path, copy: Path, output_format: str) -> Path:
-    import imageio_ffmpeg
+def _first_frame(path: Path, file: str) -> tuple[int, int, bool]:
+    """What ffmpeg shows first.
 
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y"]
-    command += ["-fflags", "+genpts", "-i", f"file:{path}", "-map", "0:v:0", "-c", "copy"]
-    # An MP4 edit list would hide the first frames of a stream whose times are made up.
-    if output_format == "mp4":
-        command += ["-avoid_negative_ts", "make_zero", "-use_editlist", "0"]
+    Returns:
+      Its height and width, and whether a display matrix turns or mirrors it.
+    """
+    how = ["-i", f"file:{file}", "-map", "0:v:0", "-frames:v", "1", "-pix_fmt", "rgb24"]
     done = subprocess.run(
-        [*command, "-f", output_format, str(copy)], capture_output=True, text=True, errors="replace"
+        [*command("info"), *how, "-c:v", "ppm", "-f", "image2pipe", "pipe:1"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
     )
-    if done.returncode != 0 or not copy.exists():
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        raise VideoError(path, f"holds no video that can be decoded (ffmpeg: {lines[-1]})")
-    return copy
+    size = re.match(rb"P6\s(\d+)\s(\d+)\s", done.stdout)
+    if size is None:
+        raise VideoError(path, f"can't be decoded near frame 0 ({last_line(done.stderr)})")
+    width, height = map(int, size.groups())
+    # Versions spell it in two ways; a comment that says so as well does no harm.
+    return height, width, b"displaymatrix" in done.stderr.lower().replace(b" ", b"")
 
 
 def _timestamps(reader: Any) -> np.ndarray:
-    """Times of the frames that are shown, seconds, [frames] float64."""
+    """Times of all frames, hidden ones included, ascending, seconds, [frames] float64."""
     times = reader.get_frame_timestamp(range(len(reader)))[:, 0].astype(np.float64)
     # AVI has no times for some codecs; they read as numbers near −2⁶³.
     if np.abs(times).max() > 1e9:
         return np.arange(len(times)) / reader.get_avg_fps()
-    shown = np.sort(times[times > -1e-6])
-    return shown if len(shown) else np.sort(times - times.min())
+    return np.sort(times)
 
 
 def _brief(error: Exception) -> str:

@@ -1,0 +1,75 @@
+"""Conversion to RGB is ffmpeg's own, for noise, which shows every rounding."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from a2inet_jax.video.decode import Decoder
+from tests.clips import ffmpeg, ffmpeg_frames
+
+_LOSSLESS = ["-c:v", "ffv1"]
+_EVEN, _ODD = (128, 80), (97, 65)
+# Pixel format, suffix, encoder, sizes.
+FORMATS = [
+    *((name, "mkv", _LOSSLESS, (_EVEN, _ODD)) for name in ("yuv420p", "yuv422p", "yuv444p")),
+    *(
+        (f"{name}10le", "mkv", _LOSSLESS, (_EVEN, _ODD))
+        for name in ("yuv420p", "yuv422p", "yuv444p")
+    ),
+    *((name, "mkv", _LOSSLESS, (_EVEN, _ODD)) for name in ("gray", "yuva420p", "rgb48le")),
+    *((f"yuvj{name}p", "avi", ["-c:v", "mjpeg"], (_EVEN, _ODD)) for name in ("420", "422", "444")),
+    ("argb", "mov", ["-c:v", "qtrle"], (_EVEN, _ODD)),
+    ("yuva444p10le", "mov", ["-c:v", "prores_ks"], (_EVEN,)),
+    ("yuv420p10le", "mp4", ["-c:v", "libx265", "-x265-params", "log-level=none"], (_EVEN,)),
+]
+TAGS = {
+    "bt601": "setparams=colorspace=smpte170m:range=tv",
+    "bt709": "setparams=colorspace=bt709:range=tv",
+    "full range": "setparams=colorspace=bt709:range=pc",
+}
+
+
+def compare(path: Path, size: tuple[int, int], filters: str, encoder: list[str]) -> np.ndarray:
+    """Make noise, see that both ways of decoding give just what ffmpeg does, and return that."""
+    width, height = size
+    ffmpeg(
+        *("-y", "-f", "lavfi", "-i", "testsrc2=s=128x80:r=10:d=0.6,noise=alls=40:allf=t", "-vf"),
+        *(f"format=yuv444p,crop={width}:{height}:0:0:exact=1,{filters}", *encoder, str(path)),
+    )
+    theirs = ffmpeg_frames(path, height, width)
+    for ahead_bytes in (1 << 30, 0):
+        decoder = Decoder(path, ahead_bytes)
+        ours = np.stack(list(decoder.read(range(decoder.info.frames))))
+        assert ours.shape == theirs.shape == (6, height, width, 3)
+        difference = np.abs(ours.astype(int) - theirs)
+        assert difference.max() <= 0
+    return theirs
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "suffix", "encoder", "sizes"),
+    FORMATS,
+    ids=[f"{row[0]}.{row[1]}" for row in FORMATS],
+)
+def test_formats(
+    tmp_path: Path,
+    pixel_format: str,
+    suffix: str,
+    encoder: list[str],
+    sizes: tuple[tuple[int, int], ...],
+) -> None:
+    for size in sizes:
+        path = tmp_path / f"{size[0]}.{suffix}"
+        compare(path, size, f"format={pixel_format}", [*encoder, "-pix_fmt", pixel_format])
+
+
+def test_tags(tmp_path: Path) -> None:
+    pictures = [
+        compare(tmp_path / f"{name}.mkv", _EVEN, f"format=yuv444p,{tag}", _LOSSLESS)
+        for name, tag in TAGS.items()
+    ]
+    # The same numbers, read in another way, are another picture.
+    for k, one in enumerate(pictures):
+        for other in pictures[:k]:
+            assert np.abs(one.astype(int) - other).mean() > 2
