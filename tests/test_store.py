@@ -4,31 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from a2inet_jax.features.recipe import Recipe
-from a2inet_jax.features.store import Store, StoreError, VideoFeatures
+from a2inet_jax.features.store import Store, StoreError
 from a2inet_jax.video.sampling import PR, Sampling
-
-RECIPE = Recipe("good", "11", "none", "better", "22", "half", Sampling(frames=16))
-
-
-def features(seed: int = 0, frames: int = 5) -> VideoFeatures:
-    rng = np.random.default_rng(seed)
-    return VideoFeatures(
-        quality=rng.normal(size=(frames, 6)).astype(np.float16),
-        semantic=rng.normal(size=(frames, 4)).astype(np.float16),
-        frame_index=np.arange(frames, dtype=np.int32) * 3,
-        timestamps=np.arange(frames) / 25,
-    )
-
-
-def assert_equal(one: VideoFeatures, other: VideoFeatures) -> None:
-    for field in dataclasses.fields(VideoFeatures):
-        ours, theirs = getattr(one, field.name), getattr(other, field.name)
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_array_equal(ours, theirs)
+from tests.store_inputs import RECIPE, assert_equal, features
 
 
 def test_recipe_survives_its_text() -> None:
@@ -131,13 +112,13 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     store = Store(tmp_path, RECIPE)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="the disk is full"):
             store.write("v", features(), 1000)
     assert list(tmp_path.iterdir()) == []
     store.write("v", features(), 1000)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="the disk is full"):
             store.write("v", features(seed=1), 1000)
     assert_equal(store.read("v"), features())
 
@@ -163,3 +144,42 @@ Store(Path(sys.argv[1]), recipe).write("v", record, 1000)
     assert store.manifest() == []
     store.write("v", features(), 1000)
     assert_equal(store.read("v"), features())
+    store.sweep()
+    assert list(tmp_path.iterdir()) == [store.path("v")]
+
+
+def test_an_existing_store_says_its_recipe(tmp_path: Path) -> None:
+    store = Store(tmp_path, RECIPE)
+    for name in "abc":
+        store.write(name, features(), 1000)
+    store.path("a").write_bytes(b"not one of ours")
+    assert Store.existing(tmp_path).recipe == RECIPE
+    assert Store.existing(tmp_path).missing("abcd") == ["d"]
+
+
+def test_no_store_is_refused(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(StoreError, match="no good feature file"):
+            Store.existing(folder)
+    Store(tmp_path, RECIPE).path("a").write_bytes(b"not one of ours")
+    with pytest.raises(StoreError, match="no good feature file"):
+        Store.existing(tmp_path)
+
+
+def test_a_store_of_two_recipes_is_refused_with_both_named(tmp_path: Path) -> None:
+    other = Store(tmp_path / "other", dataclasses.replace(RECIPE, semantic="worse"))
+    other.write("w", features(), 1000)
+    Store(tmp_path, RECIPE).write("v", features(), 1000)
+    other.path("w").rename(tmp_path / other.path("w").name)
+    with pytest.raises(StoreError, match="2 recipes") as caught:
+        Store.existing(tmp_path)
+    assert RECIPE.fingerprint() in str(caught.value)
+    assert other.recipe.fingerprint() in str(caught.value)
+
+
+def test_opening_reads_no_header(tmp_path: Path) -> None:
+    store = Store(tmp_path, RECIPE)
+    for number in range(20):
+        store.path(str(number)).write_bytes(b"")  # none could be read
+    again = Store(tmp_path, RECIPE)
+    assert again.missing(["7", "20"]) == ["20"]

@@ -2,47 +2,34 @@
 
 The files are the truth: what is there is found by looking. A file is written under another name and renamed
 when it is whole, so that a record is there entirely or not at all, whoever is killed when, and several
-processes may write to one store.
+processes may write to one store, on one machine or on several that share the folder.
 """
 
-import hashlib
-import json
 import os
+import re
 import urllib.parse
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save
+from safetensors import safe_open
 
+from a2inet_jax.features import part
 from a2inet_jax.features.recipe import Recipe
+from a2inet_jax.features.record import (
+    Header,
+    StoreError,
+    VideoFeatures,
+    encode,
+    read_features,
+    read_header,
+)
 
 _SUFFIX = ".safetensors"
-_FIELDS = ("quality", "semantic", "frame_index", "timestamps")
-
-
-class StoreError(ValueError):
-    """A store or a file in it can't be used; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class VideoFeatures:
-    """What the model knows of one video.
-
-    Attributes:
-      quality: features of the quality stream, [T, Dq] float16.
-      semantic: features of the semantic stream, [T, Ds] float16.
-      frame_index: which frames of the video they describe, [T] int32.
-      timestamps: when these are shown, seconds, [T] float64.
-    """
-
-    quality: np.ndarray
-    semantic: np.ndarray
-    frame_index: np.ndarray
-    timestamps: np.ndarray
+_NO_STORE = "name a folder that `a2inet extract` wrote"
+_NAME = re.compile(r".+\.([0-9a-f]{16})\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -82,9 +69,26 @@ class Store:
         self.folder = folder
         self.recipe = recipe
         self._ending = f".{recipe.fingerprint()}{_SUFFIX}"
-        for path in sorted(folder.glob(f"*{_SUFFIX}")):
-            if not path.name.endswith(self._ending):
-                self._check_recipe(path, _header(path).recipe)
+        for name in _names(folder):
+            if not name.endswith(self._ending):
+                self._check_recipe(folder / name, read_header(folder / name).recipe)
+
+    @classmethod
+    def existing(cls, folder: Path) -> Self:
+        """Open a store by what its files say.
+
+        Args:
+          folder: where the files are.
+
+        Raises:
+          StoreError: there is no good file, or there are files of several recipes.
+        """
+        found = recipes(folder)
+        if not found:
+            raise StoreError(f"{folder} holds no good feature file: {_NO_STORE}")
+        if len(found) > 1:
+            raise StoreError(several(folder, found))
+        return cls(folder, found[0])
 
     def path(self, video_id: str) -> Path:
         """Where a video's features are, or will be: video id (URL-quoted) and recipe make the name."""
@@ -101,28 +105,15 @@ class Store:
         Raises:
           OSError: the folder can't be written or the disk is full; nothing half-written is left.
         """
-        arrays = {name: np.ascontiguousarray(getattr(features, name)) for name in _FIELDS}
-        # One key: the library writes several in any order, and equal records should be equal files.
-        header = json.dumps(
-            {
-                "video_id": video_id,
-                "recipe": self.recipe.to_json(),
-                "source_bytes": source_bytes,
-                "content_sha256": _digest(arrays),
-            }
-        )
-        content = save(arrays, metadata={"record": header})
-        self.folder.mkdir(parents=True, exist_ok=True)
-        final = self.path(video_id)
-        aside = self.folder / f".{uuid.uuid4().hex}.part"
-        try:
-            with aside.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(final)
-        finally:
-            aside.unlink(missing_ok=True)
+        part.write(self.path(video_id), encode(video_id, self.recipe, source_bytes, features))
+
+    def sweep(self) -> list[Path]:
+        """Remove what writers left that were killed; those that live are not disturbed.
+
+        Returns:
+          What was removed.
+        """
+        return part.sweep(self.folder)
 
     def read(self, video_id: str) -> VideoFeatures:
         """Features of one video.
@@ -135,8 +126,7 @@ class Store:
           StoreError: the file is damaged, of another recipe or of another video.
         """
         path, _ = self._checked(video_id)
-        tensors = load_file(path)
-        return VideoFeatures(**{name: tensors[name] for name in _FIELDS})
+        return read_features(path)
 
     def streams(self, video_id: str, names: Sequence[str]) -> tuple[np.ndarray, ...]:
         """Some streams of one video, "quality" or "semantic" each: `[T, D]` float16; errors as `read`."""
@@ -151,7 +141,7 @@ class Store:
 
     def missing(self, video_ids: Iterable[str]) -> list[str]:
         """Those videos, in the order given, that have no features here yet."""
-        present = {path.name for path in self._paths()}
+        present = set(_names(self.folder))
         return [video_id for video_id in video_ids if self.path(video_id).name not in present]
 
     def source_bytes(self, video_id: str) -> int:
@@ -163,7 +153,7 @@ class Store:
         Raises:
           StoreError: the file is damaged.
         """
-        return _header(self.path(video_id)).source_bytes
+        return read_header(self.path(video_id)).source_bytes
 
     def manifest(self) -> list[Record]:
         """What the folder holds, by looking at every file's header; sorted by video id.
@@ -172,17 +162,17 @@ class Store:
           StoreError: a file is damaged or of another recipe.
         """
         records = []
-        for path in self._paths():
-            header = _header(path)
+        for path in self.paths():
+            header = read_header(path)
             self._check_recipe(path, header.recipe)
             records.append(_record(path, header))
         return sorted(records, key=lambda record: record.video_id)
 
-    def _checked(self, video_id: str) -> tuple[Path, "_Header"]:
+    def _checked(self, video_id: str) -> tuple[Path, Header]:
         path = self.path(video_id)
         if not path.exists():
             raise FileNotFoundError(f"{path} is missing: run `a2inet extract` to make it")
-        header = _header(path)
+        header = read_header(path)
         self._check_recipe(path, header.recipe)
         if header.video_id != video_id:
             raise StoreError(
@@ -190,10 +180,10 @@ class Store:
             )
         return path, header
 
-    def _paths(self) -> list[Path]:
-        return [
-            path for path in self.folder.glob(f"*{_SUFFIX}") if path.name.endswith(self._ending)
-        ]
+    def paths(self) -> list[Path]:
+        """The feature files of this recipe, sorted; none is opened."""
+        names = sorted(name for name in _names(self.folder) if name.endswith(self._ending))
+        return [self.folder / name for name in names]
 
     def _check_recipe(self, path: Path, recipe: Recipe) -> None:
         if recipe != self.recipe:
@@ -204,44 +194,54 @@ class Store:
             )
 
 
-@dataclass(frozen=True)
-class _Header:
-    video_id: str
-    recipe: Recipe
-    source_bytes: int
-    content_sha256: str
+def file_name(video_id: str, recipe: Recipe) -> str:
+    """The name of a feature file: video id (URL-quoted) and recipe."""
+    return f"{urllib.parse.quote(video_id, safe='')}.{recipe.fingerprint()}{_SUFFIX}"
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    content = hashlib.sha256()
-    for name in _FIELDS:
-        content.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
-        content.update(arrays[name].data)
-    return content.hexdigest()
+def feature_files(folder: Path) -> list[Path]:
+    """The files that are named like feature files, of whatever recipe, sorted; none is opened."""
+    return [folder / name for name in sorted(_names(folder)) if _NAME.fullmatch(name)]
 
 
-def _record(path: Path, header: _Header) -> Record:
-    with safe_open(path, framework="numpy") as file:
-        shapes = {name: file.get_slice(name).get_shape() for name in ("quality", "semantic")}
-    return Record(
-        video_id=header.video_id,
-        path=path,
-        frames=shapes["quality"][0],
-        widths={name: shape[1] for name, shape in shapes.items()},
-        size=path.stat().st_size,
-        content_sha256=header.content_sha256,
+def recipes(folder: Path) -> list[Recipe]:
+    """The recipes of the good files of a folder; of each, one file's header is read."""
+    found: dict[str, Recipe] = {}
+    for path in feature_files(folder):
+        fingerprint = path.name.removesuffix(_SUFFIX)[-16:]
+        if fingerprint not in found:
+            try:
+                recipe = read_header(path).recipe
+            except (StoreError, OSError):
+                continue
+            if recipe.fingerprint() == fingerprint:
+                found[fingerprint] = recipe
+    return list(found.values())
+
+
+def several(folder: Path, found: Sequence[Recipe]) -> str:
+    """What is said of a folder with several recipes."""
+    first, second = found[:2]
+    return (
+        f"{folder} holds files of {len(found)} recipes, such as {first.fingerprint()} and "
+        f"{second.fingerprint()} ({first.differences(second)}): move the files of all but one elsewhere"
     )
 
 
-def _header(path: Path) -> _Header:
+def _names(folder: Path) -> list[str]:
+    """Names of what may be feature files. No path is made of each: a store may have 100,000."""
     try:
-        with safe_open(path, framework="numpy") as file:
-            if not set(_FIELDS) <= set(file.keys()):
-                raise KeyError("tensors")
-            record = json.loads(file.metadata()["record"])
-        recipe = Recipe.from_json(record["recipe"])
-        return _Header(record["video_id"], recipe, record["source_bytes"], record["content_sha256"])
-    except (SafetensorError, TypeError, KeyError, ValueError) as error:
-        raise StoreError(
-            f"{path} is damaged or no feature file ({error}): remove it and run `a2inet extract`"
-        ) from None
+        return sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
+    except FileNotFoundError:
+        return []
+
+
+def _record(path: Path, header: Header) -> Record:
+    return Record(
+        video_id=header.video_id,
+        path=path,
+        frames=header.shapes["quality"][0],
+        widths={name: header.shapes[name][1] for name in ("quality", "semantic")},
+        size=path.stat().st_size,
+        content_sha256=header.content_sha256,
+    )

@@ -1,0 +1,126 @@
+"""A feature file: the arrays of one video as safetensors, with the recipe and a checksum in its header."""
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load_file, save
+
+from a2inet_jax.features.recipe import Recipe
+
+REMEDY = "remove it and run `a2inet extract`"
+FIELDS = ("quality", "semantic", "frame_index", "timestamps")
+_RANKS = (2, 2, 1, 1)
+
+
+class StoreError(ValueError):
+    """A store or a file in it can't be used; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """What the model knows of one video.
+
+    Attributes:
+      quality: features of the quality stream, [T, Dq] float16.
+      semantic: features of the semantic stream, [T, Ds] float16.
+      frame_index: which frames of the video they describe, [T] int32.
+      timestamps: when these are shown, seconds, [T] float64.
+    """
+
+    quality: np.ndarray
+    semantic: np.ndarray
+    frame_index: np.ndarray
+    timestamps: np.ndarray
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a feature file says of itself.
+
+    Attributes:
+      video_id: name of the video.
+      recipe: what the features were made by.
+      source_bytes: size of the video file.
+      content_sha256: of the arrays, their names, types and shapes.
+      shapes: of the arrays.
+    """
+
+    video_id: str
+    recipe: Recipe
+    source_bytes: int
+    content_sha256: str
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+def encode(video_id: str, recipe: Recipe, source_bytes: int, features: VideoFeatures) -> bytes:
+    """The content of a feature file; equal for equal records."""
+    arrays = {name: np.ascontiguousarray(getattr(features, name)) for name in FIELDS}
+    # One key: the library writes several in any order, and equal records should be equal files.
+    header = json.dumps(
+        {
+            "video_id": video_id,
+            "recipe": recipe.to_json(),
+            "source_bytes": source_bytes,
+            "content_sha256": _digest(arrays),
+        }
+    )
+    return save(arrays, metadata={"record": header})
+
+
+def read_header(path: Path) -> Header:
+    """What a file says of itself; its arrays are not read.
+
+    Raises:
+      StoreError: the file is damaged or no feature file.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in FIELDS}
+            if tuple(map(len, shapes.values())) != _RANKS:
+                raise ValueError(f"shapes {shapes}")
+            record = json.loads(file.metadata()["record"])
+        return Header(
+            record["video_id"],
+            _recipe(record["recipe"]),
+            record["source_bytes"],
+            record["content_sha256"],
+            shapes,
+        )
+    except (SafetensorError, TypeError, KeyError, ValueError) as error:
+        raise StoreError(f"{path} is damaged or no feature file ({error}): {REMEDY}") from None
+
+
+def read_features(path: Path) -> VideoFeatures:
+    """The arrays of a file.
+
+    Raises:
+      StoreError: the file is damaged.
+    """
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise StoreError(f"{path} is damaged or no feature file ({error}): {REMEDY}") from None
+    return VideoFeatures(**{name: tensors[name] for name in FIELDS})
+
+
+def content_sha256(features: VideoFeatures) -> str:
+    """Of the arrays, their names, types and shapes, as `encode` notes it in the header."""
+    return _digest({name: getattr(features, name) for name in FIELDS})
+
+
+# A store has one recipe, and reading it from its text takes longer than the rest of a header.
+_recipe = functools.lru_cache(maxsize=16)(Recipe.from_json)
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    content = hashlib.sha256()
+    for name in FIELDS:
+        content.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
+        content.update(arrays[name].data)
+    return content.hexdigest()

@@ -1,0 +1,94 @@
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from a2inet_jax.features.export import export
+from a2inet_jax.features.store import Store, StoreError
+from tests.store_inputs import RECIPE, features
+
+
+def store_of(folder: Path, names: str) -> Store:
+    store = Store(folder, RECIPE)
+    for number, name in enumerate(names):
+        store.write(name, features(seed=number, frames=number + 1), 1000)
+    return store
+
+
+def nothing(*_: Any) -> None:
+    pass
+
+
+def read(out: Path) -> tuple[dict[str, list[str]], dict[str, dict[str, Any]], Any]:
+    """Ids of each split, records, and metadata."""
+    builder = tfds.builder_from_directory(out)
+    records: dict[str, dict[str, Any]] = {}
+    ids: dict[str, list[str]] = {}
+    for split, source in builder.as_data_source().items():
+        for record in source:
+            video_id = record["video_id"]
+            video_id = video_id.decode() if isinstance(video_id, bytes) else video_id
+            ids.setdefault(split, []).append(video_id)
+            records[video_id] = record
+    return ids, records, builder.info.metadata
+
+
+@pytest.mark.parametrize(("limit", "splits"), [(1 << 29, 1), (5000, 4), (1, 7)])
+def test_what_was_exported_is_read_by_tfds(tmp_path: Path, limit: int, splits: int) -> None:
+    store = store_of(tmp_path / "store", "gfedcba")
+    steps: list[tuple[str, int, int]] = []
+    out = tmp_path / "new" / "set"
+    assert export(store, out, lambda *step: steps.append(step), limit) == splits
+    ids, records, metadata = read(out)
+    assert sorted(ids) == [f"part_{number:03d}" for number in range(splits)]
+    assert [name for split in sorted(ids) for name in sorted(ids[split])] == list("abcdefg")
+    for name in "abcdefg":
+        ours = store.read(name)
+        for field in dataclasses.fields(ours):
+            expected, found = getattr(ours, field.name), records[name][field.name]
+            assert found.dtype == expected.dtype
+            assert found.shape == expected.shape
+            assert found.tobytes() == np.ascontiguousarray(expected).tobytes()
+    assert metadata["recipe"] == RECIPE.as_dict()
+    assert metadata["fingerprint"] == RECIPE.fingerprint()
+    assert steps[-1] == ("g", 7, 7)
+    assert [path.name for path in out.parent.iterdir()] == ["set"]  # nothing aside
+
+
+def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    out.mkdir()
+    (out / "mine").touch()
+    with pytest.raises(StoreError, match="set exists already: name another"):
+        export(store_of(tmp_path / "store", "ab"), out, nothing)
+    assert [path.name for path in out.iterdir()] == ["mine"]
+
+
+def test_a_damaged_record_leaves_nothing(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "store", "ab")
+    content = bytearray(store.path("b").read_bytes())
+    content[-1] ^= 1
+    store.path("b").write_bytes(content)
+    with pytest.raises(StoreError, match="SHA-256 differs: run `a2inet store repair`"):
+        export(store, tmp_path / "set", nothing)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+def test_what_can_not_be_one_set_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", RECIPE)
+    with pytest.raises(StoreError, match="the store is empty"):
+        export(store, tmp_path / "set", nothing)
+    store.write("a", features(), 1)
+    store.write("b", dataclasses.replace(features(), quality=np.zeros((5, 7), np.float16)), 1)
+    with pytest.raises(StoreError, match="can't stand in one data set"):
+        export(store, tmp_path / "set", nothing)
+
+
+def test_a_place_that_can_not_be_written(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "store", "a")
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file can't be written"):
+        export(store, tmp_path / "file" / "set", nothing)

@@ -1,0 +1,236 @@
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from a2inet_jax.features import part
+from a2inet_jax.features.store import Store, StoreError
+from tests.store_inputs import RECIPE, assert_equal, features
+
+# Writes the same ids over and over until it is killed; or stops half-way through one.
+WRITER = """
+import os, sys, time
+from pathlib import Path
+from a2inet_jax.features.store import Store
+from tests.store_inputs import RECIPE, features
+store = Store(Path(sys.argv[1]), RECIPE)
+if sys.argv[2] == "hang":
+    os.fsync = lambda _: print("begun", flush=True) or time.sleep(600)
+print("ready", flush=True)
+for turn in range(10**9):
+    for number in range(3):
+        store.write(f"v{number}", features(seed=number, frames=2000), 1000)
+        store.write(f"own {sys.argv[2]}", features(seed=9), 1000)
+"""
+OLD_S = 2 * 24 * 3600
+
+
+def started(folder: Path, name: str, line: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(folder), name],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+    )
+    assert process.stdout is not None
+    while process.stdout.readline().strip() != line:
+        assert process.poll() is None
+    return process
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def aged(path: Path) -> Path:
+    path.write_bytes(b"half")
+    os.utime(path, (time.time() - OLD_S, time.time() - OLD_S))
+    return path
+
+
+def test_the_dead_are_swept_and_the_living_are_not(tmp_path: Path) -> None:
+    dead = started(tmp_path, "hang", "begun")
+    killed(dead)
+    (left,) = part.parts(tmp_path)
+    alive = started(tmp_path, "hang", "begun")
+    try:
+        assert part.sweep(tmp_path) == [left]
+        (under_way,) = part.parts(tmp_path)
+        assert part.sweep(tmp_path) == []
+        assert under_way.exists()
+    finally:
+        killed(alive)
+    assert part.sweep(tmp_path) == [under_way]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_writers_readers_sweeps_and_kills(tmp_path: Path) -> None:
+    writers = [started(tmp_path, str(number), "ready") for number in range(4)]
+    store = Store(tmp_path, RECIPE)
+    swept, reads = 0, 0
+    try:
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            for number in range(3):
+                if store.missing([f"v{number}"]) == []:
+                    assert_equal(store.read(f"v{number}"), features(seed=number, frames=2000))
+                    reads += 1
+            swept += len(store.sweep())
+            if time.monotonic() > end - 2 and len(writers) == 4:
+                killed(writers.pop())
+        assert all(writer.poll() is None for writer in writers)  # none lost its file
+    finally:
+        for writer in writers:
+            killed(writer)
+    assert reads > 10
+    store.sweep()
+    assert part.parts(tmp_path) == []
+    assert len(store.manifest()) == 3 + 4
+
+
+def test_files_of_other_machines_go_after_a_day(tmp_path: Path) -> None:
+    fresh = tmp_path / ".0123.elsewhere-01234567.part"
+    fresh.write_bytes(b"half")
+    old = aged(tmp_path / ".4567.elsewhere-01234567.part")
+    nameless = aged(tmp_path / ".89ab.part")
+    unknown = aged(tmp_path / "mine.part")
+    assert part.sweep(tmp_path) == [old, nameless]
+    assert sorted(tmp_path.iterdir()) == [fresh, unknown]
+    assert part.sweep(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_without_locks_only_age_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(code, "no locks")
+
+    left: list[Path] = []
+
+    def killed_here(source: Path, _: Path) -> None:
+        left.append(source.with_name(f".copy{source.name.lstrip('.')[4:]}"))
+        os.link(source, left[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    part.write(tmp_path / "v", b"whole")
+    assert (tmp_path / "v").read_bytes() == b"whole"
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed_here)
+        with pytest.raises(KeyboardInterrupt):
+            part.write(tmp_path / "w", b"whole")
+    # Somebody who can lock does not take an unlocked file for a dead writer's.
+    monkeypatch.undo()
+    assert left[0].exists()
+    assert part.sweep(tmp_path) == []
+    aged(left[0])
+    assert left[0] in part.sweep(tmp_path)
+
+
+def test_a_sweep_between_making_and_locking_makes_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = fcntl.flock
+    swept: list[Path] = []
+
+    def late(file: object, how: int) -> None:
+        if not swept:
+            monkeypatch.setattr(fcntl, "flock", lock)
+            swept.extend(part.sweep(tmp_path))
+        lock(file, how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    part.write(tmp_path / "v", b"whole")
+    assert len(swept) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["v"]
+
+
+def test_a_full_disk(small_disk: Path) -> None:
+    store = Store(small_disk / "store", RECIPE)
+    store.write("v", features(), 1000)
+    with pytest.raises(OSError, match="the disk is full: free space") as caught:
+        store.write("w", features(frames=10_000), 1000)
+    assert caught.value.errno == errno.ENOSPC
+    assert str(store.folder) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(store.folder.iterdir()) == [store.path("v")]
+    assert_equal(store.read("v"), features())
+    store.write("x", features(), 1000)
+
+
+def test_a_read_only_disk(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(OSError, match="read-only file system: take another folder") as caught:
+        Store(small_disk / "store", RECIPE).write("v", features(), 1000)
+    assert caught.value.errno == errno.EROFS
+
+
+def test_a_limit_on_files(tmp_path: Path) -> None:
+    code = """
+import resource, sys
+from pathlib import Path
+from a2inet_jax.features import part
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+try:
+    part.write(Path(sys.argv[1]) / "v", bytes(100_000))
+except OSError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.startswith(str(tmp_path))
+    assert "ulimit -f" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.EDQUOT, "the quota is used up"),
+        (errno.EACCES, "permission denied"),
+        (errno.EIO, "Input/output error: mend that"),
+    ],
+)
+def test_other_troubles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str
+) -> None:
+    def fails(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match=remedy) as caught:
+        part.write(tmp_path / "v", b"whole")
+    assert caught.value.errno == code
+    assert str(tmp_path) in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "store").write_bytes(b"")
+    with pytest.raises(OSError, match="store can't be written"):
+        part.write(tmp_path / "store" / "v", b"whole")
+    assert part.sweep(tmp_path / "store") == []
+    with pytest.raises((OSError, StoreError)):
+        Store(tmp_path / "store", RECIPE)

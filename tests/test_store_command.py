@@ -1,0 +1,117 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from absl import app
+
+from a2inet_jax.features.store import Store, StoreError
+from a2inet_jax.store_command import store_command
+from tests.store_inputs import RECIPE, features
+
+RUN = "`a2inet extract`, given as before, makes the removed ones again"
+
+
+def store_of(folder: Path) -> Store:
+    store = Store(folder, RECIPE)
+    for number, name in enumerate("abc"):
+        store.write(name, features(seed=number), 1000)
+    return store
+
+
+def run(*arguments: str, as_json: bool = False, out: Path | None = None) -> int:
+    return store_command(arguments, as_json, out)
+
+
+def test_good_stores_are_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store_of(tmp_path / "one")
+    store_of(tmp_path / "two")
+    assert run("verify", str(tmp_path / "one"), str(tmp_path / "two")) == 0
+    assert capsys.readouterr().out.count(": 3 good, 0 bad") == 2
+
+
+def test_bad_files_are_told_removed_and_only_they(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = store_of(tmp_path)
+    good = store.path("a").read_bytes()
+    store.path("b").write_bytes(good[:50])
+    store.path("c").write_bytes(good)
+    strangers = [tmp_path / name for name in ("failures.csv", "weights.safetensors", "x.part")]
+    for stranger in strangers:
+        stranger.write_bytes(b"mine")
+    (tmp_path / f".0.{'elsewhere-0'}.part").write_bytes(b"half")
+    assert run("verify", str(tmp_path)) == 1
+    told = capsys.readouterr().out
+    assert f"{store.path('b')}: is damaged" in told
+    assert f"{store.path('c')}: holds what belongs into {store.path('a').name}" in told
+    assert ".0.elsewhere-0.part: left behind, or being written" in told
+    assert "1 good, 2 bad" in told
+    assert run("repair", str(tmp_path)) == 0
+    told = capsys.readouterr().out
+    assert f"{store.path('b')}: is damaged" in told
+    assert RUN in told
+    assert Store(tmp_path / "again", RECIPE).missing("a") == ["a"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [store.path("a").name, *(path.name for path in strangers), ".0.elsewhere-0.part"]
+    )
+    assert store.path("a").read_bytes() == good
+    assert run("repair", str(tmp_path)) == 0
+    assert RUN not in capsys.readouterr().out
+
+
+def test_two_recipes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = store_of(tmp_path)
+    other = Store(tmp_path / "other", dataclasses.replace(RECIPE, dtype="bfloat16"))
+    other.write("v", features(), 1000)
+    other.path("v").rename(tmp_path / other.path("v").name)
+    for action in ("verify", "repair"):
+        assert run(action, str(tmp_path)) == 1
+        assert "holds files of 2 recipes" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("*.safetensors"))) == 4
+    with pytest.raises(StoreError, match="2 recipes"):
+        run("list", str(tmp_path))
+    assert store.missing("abc") == []
+
+
+def test_a_list_for_people_and_one_for_programs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = store_of(tmp_path)
+    assert run("list", str(tmp_path)) == 0
+    told = capsys.readouterr().out
+    assert "3 videos, 15 frames" in told
+    assert RECIPE.fingerprint() in told
+    assert run("list", str(tmp_path), as_json=True) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["video_id"] for record in records] == list("abc")
+    assert records[0]["frames"] == 5
+    assert records[0]["widths"] == {"quality": 6, "semantic": 4}
+    assert records[0]["size"] == store.path("a").stat().st_size
+
+
+def test_export_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store_of(tmp_path / "store")
+    assert run("export", str(tmp_path / "store"), out=tmp_path / "set") == 0
+    told = capsys.readouterr().out.splitlines()
+    assert (
+        told[-1]
+        == f"{tmp_path / 'set'}: a TFDS data set of 1 splits, for tfds.builder_from_directory"
+    )
+    assert "export    3/3 c" in told
+    assert all(line.startswith("export") for line in told[:-1])
+    assert (tmp_path / "set" / "dataset_info.json").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [(), ("verify",), ("list",), ("repair",), ("burn", "x"), ("export", "store")]
+)
+def test_what_is_no_command(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(app.UsageError, match="a2inet store verify"):
+        run(*arguments)
+
+
+def test_what_is_no_folder(tmp_path: Path) -> None:
+    for action in ("verify", "list", "repair"):
+        with pytest.raises(StoreError, match="is no folder: name one"):
+            run(action, str(tmp_path / "none"))
