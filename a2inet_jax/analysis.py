@@ -22,9 +22,9 @@ from a2inet_jax.backbones.description import feature_maps, join_tiles
 from a2inet_jax.backbones.table import Backbone
 from a2inet_jax.console import console
 from a2inet_jax.datasets import index
+from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.evaluation import stream_maps
 from a2inet_jax.evaluation.stream_maps import SHOWN, Analysis, frame_entropies
-from a2inet_jax.experiment import labelled_videos, open_store
 from a2inet_jax.features.extractor import Extractor, frames_at_once
 from a2inet_jax.features.passes import run_passes, schedule
 from a2inet_jax.package_files import sha256
@@ -86,9 +86,8 @@ class Analyst:
         self.close()
 
     def close(self) -> None:
-        """End the decoding processes."""
+        """End the decoding process."""
         self._reader.close()
-        self._extractor.close()
 
     def analyze(self, path: Path) -> Analysis:
         """Look at the frames of one video that the run would use.
@@ -104,7 +103,7 @@ class Analyst:
         """
         if not path.is_file():
             raise VideoError(path, "there is no such file")
-        features = self._extractor.extract(path, sha256(path))
+        features = self._extractor.extract(VideoFile(sha256(path), path), self._reader)
         indices = features.frame_index
         info = self._reader.open(path)
         chunk = frames_at_once(self._chunk, info.height, info.width)
@@ -173,8 +172,8 @@ def _probe(config: from_config.Config, extractor: Extractor) -> Pipeline:
     The penalty is the one with the smallest leave-one-out error. A linear function of the mean is the mean
     of that function of the frames, so what it says of one frame is a frame score.
     """
-    videos = labelled_videos(config)
-    store = open_store(config, extractor)
+    videos = from_config.labelled_videos(config)
+    store = from_config.open_store(config, extractor)
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
     features = Features.of_store(store, ids, labels, ("quality",))
     means = [features.read(n)[0].astype(np.float64).mean(axis=0) for n in range(len(videos))]

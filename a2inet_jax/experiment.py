@@ -23,16 +23,17 @@ from a2inet_jax.datasets.video import Video
 from a2inet_jax.evaluation import baselines, cases, predictions, protocol
 from a2inet_jax.evaluation import report as page
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.features.extract import extract_all
-from a2inet_jax.features.extractor import Extractor
+from a2inet_jax.extraction import extract
 from a2inet_jax.features.store import Store
 from a2inet_jax.from_config import (
     STREAMS,
     Config,
     backbone,
     build_model,
+    labelled_videos,
     networks,
     open_extractor,
+    open_store,
     plain,
     replicas,
     seeds,
@@ -70,18 +71,6 @@ def prepare(config: Config) -> int:
     with progress("prepare") as advance:
         index.prepare(config["data"]["name"], Path(config["data"]["folder"]), advance)
     return 0
-
-
-def extract(config: Config) -> int:
-    """Features of every video that has none yet; videos that fail are listed and give exit code 1."""
-    videos = labelled_videos(config)
-    with open_extractor(config["features"]) as extractor, progress("extract") as advance:
-        failures = extract_all(videos, extractor, open_store(config, extractor), advance)
-    for failure in failures:
-        console.print(f"failed: {failure.path}: {failure.reason}", style="red", markup=False)
-    if failures:
-        console.print(f"{len(failures)} of {len(videos)} videos have no features", style="red")
-    return 1 if failures else 0
 
 
 def train(config: Config) -> int:
@@ -150,8 +139,8 @@ def report(config: Config) -> int:
     videos = {video.video_id: video for video in labelled_videos(config)}
     models = ensemble.load(run.path / "model.safetensors")
     model = build_model(config["model"]["name"], config["model"])
-    with open_extractor(config["features"]) as extractor, Reader() as reader:
-        store = open_store(config, extractor)
+    store = open_store(config, open_extractor(config["features"]))
+    with Reader() as reader:
         shown = [
             [_case(row, videos[row.video], config, models, model, store, reader) for row in rows]
             for rows in (best, worst)
@@ -271,22 +260,10 @@ def _case(
     )
 
 
-def labelled_videos(config: Config) -> list[Video]:
-    """All videos of the data set, which must have been prepared."""
-    return index.load(config["data"]["name"], Path(config["data"]["folder"]))
-
-
-def open_store(config: Config, extractor: Extractor) -> Store:
-    """Where an extractor's features of the data set are kept."""
-    name = config["data"]["name"]
-    versions = f"{name}-{index.version(name)}-{extractor.recipe.fingerprint()}"
-    return Store(Path(config["data"]["folder"]) / "features" / versions, extractor.recipe)
-
-
 def _features(config: Config, videos: Sequence[Video]) -> tuple[Features, dict[str, Any]]:
     """The stored features of all videos, and the recipe they were made by."""
-    with open_extractor(config["features"]) as extractor:
-        store = open_store(config, extractor)
+    extractor = open_extractor(config["features"])
+    store = open_store(config, extractor)
     if missing := store.missing([video.video_id for video in videos]):
         raise FileNotFoundError(
             f"{store.folder} lacks the features of {len(missing)} of {len(videos)} videos, "

@@ -1,16 +1,21 @@
-"""What the parts of a config describe: backbones, extractor, networks, trainings."""
+"""What the parts of a config describe: data set, backbones, extractor, store, networks, trainings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from a2inet_jax.backbones.table import BACKBONES, NORMALIZATIONS, Backbone
 from a2inet_jax.backbones.weights import load_params
+from a2inet_jax.datasets import index
 from a2inet_jax.datasets.splits import Split
+from a2inet_jax.datasets.video import Video
 from a2inet_jax.features.extractor import Extractor, Pretrained
+from a2inet_jax.features.store import Store
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.vsfa import VSFA
 from a2inet_jax.training.replica import Replica
@@ -28,8 +33,10 @@ def backbone(name: str) -> Backbone:
     return BACKBONES[name]
 
 
-def open_extractor(fields: Config) -> Extractor:
-    """The extractor that the `features` part of a config describes."""
+def open_extractor(
+    fields: Config, devices: Sequence[jax.Device] | None = None, memory: int = 2 << 30
+) -> Extractor:
+    """The extractor that the `features` part of a config describes, on these devices, in so many bytes."""
     if fields["clip_spacing"] < 1:
         raise ValueError(f"features.clip_spacing is {fields['clip_spacing']}: it starts at 1")
     sampling = Sampling(
@@ -40,9 +47,7 @@ def open_extractor(fields: Config) -> Extractor:
         clip_spacing=fields["clip_spacing"],
     )
     quality, semantic = (pretrained(fields, stream) for stream in STREAMS)
-    return Extractor(
-        quality, semantic, sampling, fields["dtype"], fields["chunk"], fields["timeout"]
-    )
+    return Extractor(quality, semantic, sampling, fields["dtype"], fields["chunk"], memory, devices)
 
 
 def pretrained(fields: Config, stream: str) -> Pretrained:
@@ -101,3 +106,15 @@ def replicas(config: Config, parts: Sequence[Split]) -> list[Replica]:
 def plain(config: Config) -> dict[str, Any]:
     """A config as plain values."""
     return config.to_dict() if hasattr(config, "to_dict") else dict(config)
+
+
+def labelled_videos(config: Config) -> list[Video]:
+    """All videos of the data set, which must have been prepared."""
+    return index.load(config["data"]["name"], Path(config["data"]["folder"]))
+
+
+def open_store(config: Config, extractor: Extractor) -> Store:
+    """Where an extractor's features of the data set are kept."""
+    name = config["data"]["name"]
+    versions = f"{name}-{index.version(name)}-{extractor.recipe.fingerprint()}"
+    return Store(Path(config["data"]["folder"]) / "features" / versions, extractor.recipe)

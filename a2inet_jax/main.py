@@ -2,23 +2,29 @@
 
 a2inet demo     --config=C                    all of the next five, and the default weights
 a2inet prepare  --config=C                    make the data set and its index
-a2inet extract  --config=C                    features of every video that has none yet
+a2inet extract  --config=C [FILE|FOLDER|CSV ... --out=FOLDER] [--shard=I/N] [--engine=ray]
+                                              features of every video that has none yet
 a2inet train    --config=C                    A2INet and its neural baselines on every split
 a2inet evaluate --config=C                    SRCC, PLCC, KRCC, RMSE: metrics.json and the table
 a2inet report   --config=C                    report.html
 a2inet describe --config=C [--frames=N] [--json]   parameters and FLOPs of the models, for a video of N frames
 a2inet score    FILE|FOLDER|CSV ... [--run=R] [--json] [--csv=OUT]
 a2inet analyze  VIDEO ... [--run=R] [--out=analysis.png]   maps of both streams, frame entropy and frame score
+a2inet store    verify|list|repair FOLDER ... | export FOLDER --out=FOLDER    what is in a store of features
 a2inet weights  list | get NAME ... | add FILE --as=NAME | verify [NAME]   pretrained backbones; `get default`
                                               brings the default pair
 
 C is a file such as configs/sample.py; --config.train.epochs=20 changes a field of it. R is runs/demo unless
 another is named. The exit code is 0 when nothing failed.
 
+--shard=I/N extracts the I-th, from 0, of N parts of the videos; N such commands with one store do the whole.
+--engine=ray extracts on the machines of a Ray cluster: --address of its head, --actors to work at a time.
+
 Several processes train together by --config.train.parallel=mesh, in a folder on a disk that they share, when
 each is started with --coordinator=HOST:PORT --processes=N --process=I, or by srun or mpirun --distributed.
 """
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -33,7 +39,22 @@ _JSON = flags.DEFINE_bool(
     "json", False, "score: print a JSON object for each video. describe: print one."
 )
 _FRAMES = flags.DEFINE_integer("frames", 240, "describe: frames of the video.", lower_bound=1)
-_OUT = flags.DEFINE_string("out", "analysis.png", "analyze: the picture.")
+_OUT = flags.DEFINE_string(
+    "out", None, "analyze: the picture. extract, store export: the folder that is written."
+)
+_SHARD = flags.DEFINE_string("shard", "0/1", "extract: I/N, the I-th of N parts, from 0.")
+_ENGINE = flags.DEFINE_enum(
+    "engine", "local", ["local", "ray"], "extract: this process, or actors of Ray."
+)
+_ADDRESS = flags.DEFINE_string(
+    "address", None, "extract --engine=ray: of a cluster; one is started here if not given."
+)
+_ACTORS = flags.DEFINE_integer(
+    "actors",
+    0,
+    "extract --engine=ray: how many; 0: as many as there are GPUs, or nodes.",
+    lower_bound=0,
+)
 _CSV = flags.DEFINE_string("csv", None, "score: also write a table to this file.")
 _AS = flags.DEFINE_string("as", None, "weights add: name of the weights that the file holds.")
 _DISTRIBUTED = flags.DEFINE_bool(
@@ -60,6 +81,30 @@ def _step(name: str) -> Callable[[Sequence[str]], int]:
             return getattr(experiment, name)(_CONFIG.value)
 
     return command
+
+
+def _extract(arguments: Sequence[str]) -> int:
+    if _CONFIG.value is None:
+        raise app.UsageError(
+            "a2inet extract --config=configs/sample.py [FILE|FOLDER|CSV ... --out=FOLDER]"
+        )
+    shard = re.fullmatch(r"(\d+)/(\d+)", _SHARD.value)
+    if not shard or not int(shard[1]) < int(shard[2]):
+        raise app.UsageError(f"--shard={_SHARD.value}: I/N with I from 0 to N - 1, such as 0/8")
+    from a2inet_jax import extraction
+
+    paths = [Path(argument) for argument in arguments]
+    out = Path(_OUT.value) if _OUT.value else None
+    part = int(shard[1]), int(shard[2])
+    return extraction.extract(
+        _CONFIG.value, paths, out, part, _ENGINE.value, _ADDRESS.value, _ACTORS.value
+    )
+
+
+def _store(arguments: Sequence[str]) -> int:
+    from a2inet_jax.store_command import store_command
+
+    return store_command(arguments, _JSON.value, Path(_OUT.value) if _OUT.value else None)
 
 
 def _together(name: str) -> AbstractContextManager[None]:
@@ -90,8 +135,9 @@ def _score(arguments: Sequence[str]) -> int:
     if not arguments:
         raise app.UsageError("a2inet score FILE|FOLDER|CSV ...")
     from a2inet_jax import scoring
+    from a2inet_jax.datasets import files
 
-    videos = scoring.videos([Path(argument) for argument in arguments])
+    videos = files.videos([Path(argument) for argument in arguments])
     csv_path = Path(_CSV.value) if _CSV.value else None
     return scoring.score_all(videos, Path(_RUN.value), _JSON.value, csv_path)
 
@@ -102,7 +148,7 @@ def _analyze(arguments: Sequence[str]) -> int:
     from a2inet_jax import analysis
 
     videos = [Path(argument) for argument in arguments]
-    return analysis.analyze_all(videos, Path(_RUN.value), Path(_OUT.value))
+    return analysis.analyze_all(videos, Path(_RUN.value), Path(_OUT.value or "analysis.png"))
 
 
 def _weights(arguments: Sequence[str]) -> int:
@@ -132,10 +178,12 @@ def _weights(arguments: Sequence[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    **{name: _step(name) for name in ("demo", "prepare", "extract", "train", "evaluate", "report")},
+    **{name: _step(name) for name in ("demo", "prepare", "train", "evaluate", "report")},
+    "extract": _extract,
     "describe": _describe,
     "score": _score,
     "analyze": _analyze,
+    "store": _store,
     "weights": _weights,
 }
 

@@ -16,16 +16,13 @@ import numpy as np
 
 from a2inet_jax import from_config
 from a2inet_jax.datasets import index
+from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.model import ensemble
 from a2inet_jax.package_files import sha256
 from a2inet_jax.run_folder import RunError, RunFolder
 from a2inet_jax.video.decode import VideoError
-
-# Files of other names are scored when they are named themselves, not when their folder is.
-SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv"}
-    | {".ts", ".webm", ".wmv"}
-)
+from a2inet_jax.video.raw import RawFormat
+from a2inet_jax.video.reader import Reader
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,7 @@ class Scorer:
         self._model = from_config.build_model(config["model"]["name"], config["model"])
         self._streams = config["model"]["streams"]
         self._extractor = from_config.open_extractor(config["features"])
+        self._reader = Reader(config["features"]["timeout"])
         label, _ = index.label(config["data"]["name"])
         self.calibrated_to = f"{label} of the {config['data']['name']} data set"
         ranges = self._models.label_ranges
@@ -104,13 +102,14 @@ class Scorer:
 
     def close(self) -> None:
         """End the decoding process."""
-        self._extractor.close()
+        self._reader.close()
 
-    def score(self, path: Path | str) -> Score:
+    def score(self, path: Path | str, raw: RawFormat | None = None) -> Score:
         """Score one video file. The same content gets the same score, whatever its name.
 
         Args:
           path: the video.
+          raw: how frames lie in a file without a header.
 
         Raises:
           VideoError: it can't be decoded; names the file and the reason.
@@ -119,7 +118,7 @@ class Scorer:
         if not path.is_file():
             raise VideoError(path, "there is no such file")
         # Places of patches hang on the content, so that a renamed file keeps its score.
-        features = self._extractor.extract(path, sha256(path))
+        features = self._extractor.extract(VideoFile(sha256(path), path, raw=raw), self._reader)
         streams = tuple(getattr(features, name) for name in self._streams)
         split_scores, frames_SxT = self._models.scores(self._model, streams)
         return Score(
@@ -134,34 +133,11 @@ class Scorer:
         )
 
 
-def videos(arguments: Sequence[Path]) -> list[Path]:
-    """The videos that files, folders and CSV files name, in the order given.
-
-    A folder gives its videos at any depth, sorted; a CSV file the paths of its column `path`, relative to the
-    file's own folder.
-
-    Raises:
-      ValueError: a folder has no videos, or a CSV file no column `path` or no rows.
-    """
-    found: list[Path] = []
-    for argument in arguments:
-        if argument.is_dir():
-            here = sorted(p for p in argument.rglob("*") if p.suffix.lower() in SUFFIXES)
-            if not here:
-                raise ValueError(f"{argument} has no videos ({' '.join(sorted(SUFFIXES))})")
-            found += here
-        elif argument.suffix.lower() == ".csv":
-            found += _listed(argument)
-        else:
-            found.append(argument)
-    return found
-
-
-def score_all(paths: Sequence[Path], run: Path, as_json: bool, csv_path: Path | None) -> int:
+def score_all(videos: Sequence[VideoFile], run: Path, as_json: bool, csv_path: Path | None) -> int:
     """Score videos and print a line for each; a video that fails has its own line, the others go on.
 
     Args:
-      paths: of the videos.
+      videos: from `datasets.files.videos`.
       run: folder of a trained run.
       as_json: print a JSON object a line instead: `Score.as_json`, or `path` and `error`.
       csv_path: also write `path,score,spread,frames,error` there, whole or not at all.
@@ -174,9 +150,10 @@ def score_all(paths: Sequence[Path], run: Path, as_json: bool, csv_path: Path | 
         if not as_json:
             low, high = scorer.scale
             print(f"   score ± spread   in {scorer.calibrated_to}: {low:.1f} to {high:.1f}")
-        for path in paths:
+        for video in videos:
+            path = video.path
             try:
-                scored = scorer.score(path)
+                scored = scorer.score(path, video.raw)
             except (VideoError, OSError) as error:
                 reason = error.reason if isinstance(error, VideoError) else str(error)
                 rows.append({"path": str(path), "error": reason})
@@ -191,14 +168,6 @@ def score_all(paths: Sequence[Path], run: Path, as_json: bool, csv_path: Path | 
     if csv_path:
         _write_csv(csv_path, rows)
     return 1 if any("error" in row for row in rows) else 0
-
-
-def _listed(file: Path) -> list[Path]:
-    with file.open(newline="", encoding="utf-8") as opened:
-        rows = list(csv.DictReader(opened))
-    if not rows or "path" not in rows[0]:
-        raise ValueError(f"{file}: needs a header line with a column `path`, and a line a video")
-    return [file.parent / row["path"] for row in rows]
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:

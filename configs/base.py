@@ -40,6 +40,8 @@ def get_config() -> ConfigDict:
     config.features.dtype = "float32"  # of the backbones' computation
     config.features.chunk = 8  # frames on the device at a time
     config.features.timeout = 120.0  # seconds that decoding a chunk may take
+    config.features.decoders = 0  # decoding processes; 0: one for each core
+    config.features.memory = 2.0  # GiB of decoded frames that are under way at a time
 
     config.model = ConfigDict()
     config.model.name = "a2inet"  # or "vsfa": the streams straight into the temporal network

@@ -13,6 +13,7 @@ from PIL import Image
 
 import a2inet_jax
 from a2inet_jax import analysis, experiment, scoring
+from a2inet_jax.datasets import files
 from a2inet_jax.datasets.sample import prepare, recipe, sources
 from a2inet_jax.run_folder import RunError
 from configs import sample, sample_motion
@@ -121,30 +122,17 @@ def test_one_bad_file_does_not_stop_the_others(
     listing = tmp_path / "list.csv"
     listing.write_text("path\nbad.mp4\nmissing.mp4\n")
     table = tmp_path / "scores.csv"
-    paths = scoring.videos([listing, good])
+    videos = files.videos([listing, good])
     run = home / "runs" / "demo"
-    assert scoring.score_all(paths, run, as_json=True, csv_path=table) == 1
+    assert scoring.score_all(videos, run, as_json=True, csv_path=table) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert ["error" in line for line in lines] == [True, True, False]
     assert "no such file" in lines[1]["error"]
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [bool(row["score"]) for row in rows] == [False, False, True]
     assert float(rows[2]["score"]) == pytest.approx(lines[2]["score"], abs=1e-4)
-    assert scoring.score_all([good], run, as_json=False, csv_path=None) == 0
+    assert scoring.score_all(videos[2:], run, as_json=False, csv_path=None) == 0
     assert f"{good}" in capsys.readouterr().out
-
-
-def test_what_there_is_to_score(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    for name in ("b.MP4", "deep/a.mkv", "notes.txt"):
-        (tmp_path / name).touch()
-    assert scoring.videos([tmp_path]) == [tmp_path / "b.MP4", tmp_path / "deep" / "a.mkv"]
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="has no videos"):
-        scoring.videos([tmp_path / "empty"])
-    (tmp_path / "bad.csv").write_text("file\nx.mp4\n")
-    with pytest.raises(ValueError, match="column `path`"):
-        scoring.videos([tmp_path / "bad.csv"])
 
 
 def test_maps_of_both_streams(

@@ -1,71 +1,24 @@
-import dataclasses
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2inet_jax.backbones import description
-from a2inet_jax.backbones.table import Backbone
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.features import extract as extract_module
 from a2inet_jax.features.extract import Failure, extract_all
-from a2inet_jax.features.extractor import Extractor, Pretrained
-from a2inet_jax.features.passes import plan
+from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.store import Store, VideoFeatures
-from a2inet_jax.video.decode import VideoError
-from a2inet_jax.video.resize import resize_short_side
-from a2inet_jax.video.sampling import Sampling, patch_places
-from tests.clips import Clips, ffmpeg_frames
-
-FR = Sampling()
-
-
-# Shapes for which the network was traced: jit compiles after tracing, and not without.
-traced: list[tuple[int, ...]] = []
-
-
-class TwoMaps(nn.Module):
-    """A network that costs nothing."""
-
-    features: int
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x_BxHxWx3: jax.Array) -> list[jax.Array]:
-        traced.append(x_BxHxWx3.shape)
-        maps = []
-        x = x_BxHxWx3
-        for _ in range(2):
-            x = nn.relu(nn.Conv(self.features, (3, 3), strides=4, dtype=self.dtype)(x))
-            maps.append(x)
-        return maps
-
-
-def pretrained(name: str, features: int, min_side: int = 32) -> Pretrained:
-    backbone = Backbone(
-        name=name,
-        network=TwoMaps(features),
-        width=4 * features,
-        normalization="half",
-        layouts=(),
-        min_side=min_side,
-    )
-    params = backbone.network.init(jax.random.key(features), jnp.zeros((1, 32, 32, 3)))["params"]
-    return Pretrained(backbone, params, f"sha256 of {name}")
-
-
-QUALITY, SEMANTIC = pretrained("quality", 4), pretrained("semantic", 6)
-
-
-def extractor(sampling: Sampling = FR, chunk: int = 8) -> Extractor:
-    return Extractor(QUALITY, SEMANTIC, sampling, chunk=chunk, timeout_s=30)
-
-
-def describe(stream: Pretrained, frames: np.ndarray) -> np.ndarray:
-    return np.asarray(description.describe(stream.backbone, stream.params, jnp.asarray(frames)))
+from a2inet_jax.video.reader import Reader
+from a2inet_jax.video.sampling import FR, Sampling
+from tests.clips import Clips, ffmpeg
+from tests.extraction_inputs import QUALITY, SEMANTIC, extractor
 
 
 def ignore(video_id: str, done: int, total: int) -> None:
@@ -75,172 +28,6 @@ def ignore(video_id: str, done: int, total: int) -> None:
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
     return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
-def assert_close(ours: np.ndarray, expected: np.ndarray) -> None:
-    assert ours.dtype == np.float16
-    np.testing.assert_allclose(ours.astype(np.float32), expected, rtol=2e-3, atol=1e-3)
-
-
-def test_both_streams_describe_the_frames(clips: Clips) -> None:
-    frames = ffmpeg_frames(clips["h264.mp4"], 80, 128)
-    with extractor() as extract:
-        features = extract.extract(clips["h264.mp4"], "v")
-    assert_close(features.quality, describe(QUALITY, frames))
-    assert_close(features.semantic, describe(SEMANTIC, frames))
-    assert features.quality.std(axis=0).max() > 0.01  # frames differ
-    np.testing.assert_array_equal(features.frame_index, np.arange(25))
-    np.testing.assert_allclose(features.timestamps, np.arange(25) / 25)
-
-
-def test_sampled_frames_carry_their_times(clips: Clips) -> None:
-    frames = ffmpeg_frames(clips["h264.mp4"], 80, 128)
-    with extractor(Sampling(frames=5)) as extract:
-        features = extract.extract(clips["h264.mp4"], "v")
-    np.testing.assert_array_equal(features.frame_index, [2, 7, 12, 17, 22])
-    np.testing.assert_allclose(features.timestamps, features.frame_index / 25)
-    assert_close(features.quality, describe(QUALITY, frames[features.frame_index]))
-
-
-def test_the_chunk_does_not_matter(clips: Clips) -> None:
-    results = []
-    for chunk in (1, 8, 25, 40):
-        with extractor(chunk=chunk) as extract:
-            results.append(extract.extract(clips["h264.mp4"], "v"))
-    for other in results[1:]:
-        for name in ("quality", "semantic"):
-            one_step = np.abs(getattr(results[0], name)) * 2.0**-10 + 1e-6
-            assert np.all(np.abs(getattr(other, name) - getattr(results[0], name)) <= one_step)
-
-
-def test_one_compilation_for_each_frame_size(clips: Clips) -> None:
-    with extractor(chunk=8) as extract:
-        traced.clear()
-        extract.extract(clips["h264.mp4"], "v")
-        once = len(traced)
-        for name in ("one_frame.mp4", "two_frames.mp4", "black.mp4"):
-            extract.extract(clips[name], name)
-        assert once == len(traced) > 0
-        extract.extract(clips["rotate90.mp4"], "v")
-        assert len(traced) == 2 * once
-
-
-def test_preprocessed_mode(clips: Clips) -> None:
-    sampling = Sampling(frames=4, short_side=48, patches=3, patch_size=40, seed=5)
-    with extractor(sampling) as extract:
-        features = extract.extract(clips["h264.mp4"], "v")
-    frames = ffmpeg_frames(clips["h264.mp4"], 80, 128)[features.frame_index]
-    patches = [
-        describe(QUALITY, frames[:, top : top + 40, left : left + 40])
-        for top, left in patch_places("v", 80, 128, sampling)
-    ]
-    assert_close(features.quality, np.mean(patches, axis=0))
-    small = np.asarray(resize_short_side(jnp.asarray(frames), 48))
-    assert small.shape == (4, 48, 77, 3)
-    assert_close(features.semantic, describe(SEMANTIC, small))
-
-
-def test_patches_larger_than_the_frame_are_the_frame(clips: Clips) -> None:
-    with extractor(Sampling(patches=4, patch_size=768)) as extract:
-        patches = extract.extract(clips["two_frames.mp4"], "v")
-    with extractor() as extract:
-        whole = extract.extract(clips["two_frames.mp4"], "v")
-    np.testing.assert_array_equal(patches.quality, whole.quality)
-
-
-@pytest.mark.parametrize("name", ["one_frame.mp4", "black.mp4"])
-def test_dull_videos_give_finite_features(clips: Clips, name: str) -> None:
-    with extractor() as extract:
-        features = extract.extract(clips[name], name)
-    assert np.all(np.isfinite(features.quality))
-    assert np.all(np.isfinite(features.semantic))
-
-
-@pytest.mark.parametrize("factor", [1e7, np.nan])
-def test_features_beyond_float16_are_an_error(clips: Clips, factor: float) -> None:
-    loud = dataclasses.replace(SEMANTIC, params=jax.tree.map(lambda x: x * factor, SEMANTIC.params))
-    with (
-        Extractor(QUALITY, loud, FR) as extract,
-        pytest.raises(VideoError, match=r"two_frames.mp4: semantic gives .* float16"),
-    ):
-        extract.extract(clips["two_frames.mp4"], "v")
-
-
-def test_frames_too_small_for_a_backbone_are_a_video_error(clips: Clips) -> None:
-    with (
-        Extractor(pretrained("demanding", 4, min_side=100), SEMANTIC, FR) as extract,
-        pytest.raises(VideoError, match=r"two_frames.mp4: .*128×80 .*demanding needs .*100"),
-    ):
-        extract.extract(clips["two_frames.mp4"], "v")
-
-
-class OverTime(nn.Module):
-    """A network of clips: what it says of a frame depends on the other frames of the clip."""
-
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x_NxTxHxWx3: jax.Array) -> list[jax.Array]:
-        traced.append(x_NxTxHxWx3.shape)
-        clips, frames, height, width, _ = x_NxTxHxWx3.shape
-        x = x_NxTxHxWx3 - jnp.mean(x_NxTxHxWx3, axis=1, keepdims=True)
-        return [x.reshape(clips, frames // 2, 2, height, width, 3).mean(axis=2)]
-
-
-MOTION = Pretrained(
-    Backbone("motion", OverTime(), 6, "half", layouts=(), clip=8, stride=2), {}, "sha256 of motion"
-)
-
-
-@pytest.mark.parametrize(
-    ("name", "sampling"),
-    [
-        ("h264.mp4", FR),  # 25 frames: three clips, and one frame is left
-        ("h264.mp4", Sampling(frames=16)),
-        ("h264.mp4", Sampling(clip_spacing=2)),
-        ("two_frames.mp4", FR),
-        ("one_frame.mp4", FR),
-    ],
-)
-@pytest.mark.parametrize("chunk", [3, 8, 40])
-def test_both_streams_have_a_row_a_frame(
-    clips: Clips, name: str, sampling: Sampling, chunk: int
-) -> None:
-    """Also where one network takes clips: the same rows as from all frames at once."""
-    frames = ffmpeg_frames(clips[name], 80, 128)
-    with Extractor(QUALITY, MOTION, sampling, chunk=chunk) as extract:
-        features = extract.extract(clips[name], "v")
-    frames = frames[features.frame_index]
-    assert_close(features.quality, describe(QUALITY, frames))
-    expected = [
-        describe(MOTION, frames[each.frames])[each.rows]
-        for each in plan(len(frames), 8, sampling.clip_spacing)
-    ]
-    assert_close(features.semantic, np.concatenate(expected))
-
-
-def test_streams_of_other_lengths_compile_once_each(clips: Clips) -> None:
-    with Extractor(QUALITY, MOTION, FR, chunk=3) as extract:
-        traced.clear()
-        for name in ("h264.mp4", "one_frame.mp4"):
-            extract.extract(clips[name], name)
-    assert sorted(set(traced)) == sorted([(1, 80, 128, 3), (3, 80, 128, 3), (1, 8, 80, 128, 3)])
-    once = len(traced)
-    with Extractor(QUALITY, MOTION, FR, chunk=3) as extract:
-        traced.clear()
-        extract.extract(clips["h264.mp4"], "h264.mp4")
-    assert len(traced) == once
-
-
-def test_what_a_stream_sees_must_be_large_enough(clips: Clips) -> None:
-    """The video's own size doesn't matter where frames are resized, and sizes that never fit are refused."""
-    large = pretrained("large", 6, min_side=96)
-    with Extractor(QUALITY, large, Sampling(short_side=96)) as extract:
-        assert len(extract.extract(clips["two_frames.mp4"], "v").semantic) == 2
-    with pytest.raises(ValueError, match="is 95: large needs at least 96"):
-        Extractor(QUALITY, large, Sampling(short_side=95))
-    with pytest.raises(ValueError, match="is 31: quality needs at least 32"):
-        Extractor(QUALITY, SEMANTIC, Sampling(patches=4, patch_size=31))
 
 
 def videos(clips: Clips, *names: str) -> list[Video]:
@@ -254,9 +41,9 @@ def same(one: VideoFeatures, other: VideoFeatures) -> bool:
 def test_bad_videos_are_listed_and_the_rest_is_there(clips: Clips, tmp_path: Path) -> None:
     every = videos(clips, "h264.mp4", "text.mp4", "two_frames.mp4", "cut.mkv")
     calls: list[tuple[str, int, int]] = []
-    with extractor() as extract:
-        store = Store(tmp_path, extract.recipe)
-        failures = extract_all(every, extract, store, lambda *call: calls.append(call))
+    extract = extractor()
+    store = Store(tmp_path, extract.recipe)
+    failures = extract_all(every, extract, store, lambda *call: calls.append(call)).failures
     assert [failure.video_id for failure in failures] == ["text.mp4", "cut.mkv"]
     assert failures[1] == Failure("cut.mkv", clips["cut.mkv"], failures[1].reason)
     assert "cut short" in failures[1].reason
@@ -272,20 +59,20 @@ def test_a_job_that_was_stopped_goes_on(clips: Clips, tmp_path: Path) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
-    with extractor() as extract:
-        store = Store(tmp_path / "stopped", extract.recipe)
-        with pytest.raises(KeyboardInterrupt):
-            extract_all(every, extract, store, stop)
+    extract = extractor()
+    store = Store(tmp_path / "stopped", extract.recipe)
+    with pytest.raises(KeyboardInterrupt):
+        extract_all(every, extract, store, stop)
     assert store.missing([video.video_id for video in every]) == ["two_frames.mp4"]
     before = {path: path.stat().st_mtime_ns for path in store.folder.iterdir()}
 
-    with extractor() as extract:
-        again = Store(tmp_path / "stopped", extract.recipe)
-        calls: list[tuple[str, int, int]] = []
-        assert extract_all(every, extract, again, lambda *call: calls.append(call)) == []
-        assert calls == [("", 2, 3), ("two_frames.mp4", 3, 3)]
-        straight = Store(tmp_path / "straight", extract.recipe)
-        extract_all(every, extract, straight, ignore)
+    extract = extractor()
+    again = Store(tmp_path / "stopped", extract.recipe)
+    calls: list[tuple[str, int, int]] = []
+    assert extract_all(every, extract, again, lambda *call: calls.append(call)).failures == []
+    assert calls == [("", 2, 3), ("two_frames.mp4", 3, 3)]
+    straight = Store(tmp_path / "straight", extract.recipe)
+    extract_all(every, extract, straight, ignore)
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     for video in every:
         assert same(again.read(video.video_id), straight.read(video.video_id))
@@ -296,22 +83,178 @@ def test_replaced_videos_and_damaged_files_are_extracted_again(
 ) -> None:
     path = tmp_path / "v.mp4"
     video = Video("v", path, 1.0, "v")
-    with extractor() as extract:
-        store = Store(tmp_path / "store", extract.recipe)
-        for name, frames in (("h264.mp4", 25), ("two_frames.mp4", 2)):
-            path.write_bytes(clips[name].read_bytes())
-            assert extract_all([video], extract, store, ignore) == []
-            assert len(store.read("v").quality) == frames
-        store.path("v").write_bytes(b"damaged")
-        assert extract_all([video], extract, store, ignore) == []
-        assert len(store.read("v").quality) == 2
-        path.unlink()
-        assert extract_all([video], extract, store, ignore) == []
+    extract = extractor()
+    store = Store(tmp_path / "store", extract.recipe)
+    for name, frames in (("h264.mp4", 25), ("two_frames.mp4", 2)):
+        path.write_bytes(clips[name].read_bytes())
+        assert extract_all([video], extract, store, ignore).failures == []
+        assert len(store.read("v").quality) == frames
+    store.path("v").write_bytes(b"damaged")
+    assert extract_all([video], extract, store, ignore).failures == []
+    assert len(store.read("v").quality) == 2
+    path.unlink()
+    assert extract_all([video], extract, store, ignore).failures == []
     assert len(store.read("v").quality) == 2
 
 
 def test_a_store_of_another_recipe_is_refused(clips: Clips, tmp_path: Path) -> None:
-    with extractor() as extract, extractor(Sampling(frames=3)) as other:
-        store = Store(tmp_path, other.recipe)
-        with pytest.raises(ValueError, match="sampling"):
-            extract_all([], extract, store, ignore)
+    store = Store(tmp_path, extractor(Sampling(frames=3)).recipe)
+    with pytest.raises(ValueError, match="sampling"):
+        extract_all([], extractor(), store, ignore)
+
+
+SEVERAL = ("h264.mp4", "large.mp4", "rotate90.mp4", "one_frame.mp4", "black.mp4", "gray.mp4")
+
+
+def content(store: Store) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in store.folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def alone(clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one decoding process makes of several videos."""
+    extract = extractor()
+    store = Store(tmp_path_factory.mktemp("alone"), extract.recipe)
+    assert extract_all(videos(clips, *SEVERAL), extract, store, ignore).failures == []
+    return content(store)
+
+
+@pytest.mark.parametrize("memory", [2 << 30, 1])
+def test_features_do_not_depend_on_the_decoders(
+    clips: Clips, tmp_path: Path, alone: dict[str, bytes], memory: int
+) -> None:
+    """Nor on the memory: with too little for one video they come one after the other."""
+    extract = Extractor(QUALITY, SEMANTIC, FR, memory=memory)
+    store = Store(tmp_path, extract.recipe)
+    work = extract_all(videos(clips, *SEVERAL), extract, store, ignore, decoders=4)
+    assert content(store) == alone
+    assert (work.videos, work.frames) == (6, 25 + 50 + 25 + 1 + 10 + 25)
+    assert 0 < work.device_share < 1
+    assert 0 < work.decoder_share < 1
+    assert all(seconds > 0 for seconds in work.spent.values())
+    # What an extractor did before is not this work's.
+    again = extract_all(videos(clips, *SEVERAL), extract, store, ignore)
+    assert (again.videos, again.frames, again.device_share) == (0, 0, 0)
+    assert not any(again.spent.values())
+    assert "6 videos, 136 frames" in str(work)
+
+
+class Killed(Reader):
+    """Its process is killed, or stopped, in the middle of a certain video, so many times."""
+
+    name = "wide.mp4"
+    times = 0
+    sign = signal.SIGKILL
+
+    def read(self, path: Path, *arguments: Any) -> Iterator[np.ndarray]:
+        chunks = super().read(path, *arguments)
+        if path.name == Killed.name and Killed.times:
+            Killed.times -= 1
+            yield next(chunks)
+            assert self.pid is not None
+            os.kill(self.pid, Killed.sign)
+        yield from chunks
+
+
+def with_wide(clips: Clips) -> list[Video]:
+    """One of them with more frames than fit between two processes."""
+    path = clips.folder / "wide.mp4"
+    if not path.exists():
+        ffmpeg("-f", "lavfi", "-i", "testsrc2=s=480x360:r=25:d=2", str(path))
+    return [*videos(clips, *SEVERAL), Video("wide.mp4", path, 1.0, "wide")]
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch) -> type[Killed]:
+    monkeypatch.setattr(extract_module, "Reader", Killed)
+    monkeypatch.setattr(Killed, "times", 0)
+    monkeypatch.setattr(Killed, "sign", signal.SIGKILL)
+    return Killed
+
+
+def test_a_video_whose_decoder_died_is_tried_once_more(
+    clips: Clips, tmp_path: Path, alone: dict[str, bytes], killed: type[Killed]
+) -> None:
+    killed.times = 1
+    extract = extractor()
+    store = Store(tmp_path, extract.recipe)
+    work = extract_all(with_wide(clips), extract, store, ignore, decoders=2)
+    assert killed.times == 0
+    assert work.failures == []
+    assert alone.items() < content(store).items()
+    assert len(store.read("wide.mp4").quality) == 50
+
+
+@pytest.mark.parametrize(
+    ("sign", "reason"), [(signal.SIGKILL, "SIGKILL"), (signal.SIGSTOP, "longer than 1 s")]
+)
+def test_a_video_that_takes_its_decoder_down_twice_is_listed(
+    clips: Clips,
+    tmp_path: Path,
+    alone: dict[str, bytes],
+    killed: type[Killed],
+    sign: signal.Signals,
+    reason: str,
+) -> None:
+    killed.times, killed.sign = 5, sign
+    extract = extractor()
+    store = Store(tmp_path, extract.recipe)
+    work = extract_all(with_wide(clips), extract, store, ignore, decoders=2, timeout_s=1)
+    assert [failure.video_id for failure in work.failures] == ["wide.mp4"]
+    assert "tried twice" in work.failures[0].reason
+    assert work.failures[0].reason.count(reason) == 2
+    assert killed.times == 3
+    assert content(store) == alone
+
+
+def test_a_device_that_is_too_small_for_one_video_does_not_end_the_job(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract = extractor()
+    compute = extract.compute
+
+    def scarce(frames: np.ndarray, *others: object) -> object:
+        if frames.shape[1:3] == (120, 160):
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return compute(frames, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(extract, "compute", scarce)
+    store = Store(tmp_path, extract.recipe)
+    work = extract_all(videos(clips, *SEVERAL), extract, store, ignore, decoders=2)
+    assert [failure.video_id for failure in work.failures] == ["large.mp4"]
+    assert "lower features.chunk" in work.failures[0].reason
+    assert len(content(store)) == 5
+
+
+def test_an_error_of_ours_ends_the_job_and_its_processes(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract = extractor()
+    store = Store(tmp_path, extract.recipe)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store, "write", full)
+    before = decoding_processes()
+    begin = time.monotonic()
+    with pytest.raises(OSError, match="No space left"):
+        extract_all(videos(clips, *SEVERAL), extract, store, ignore, decoders=3)
+    assert time.monotonic() - begin < 30
+    assert decoding_processes() <= before
+    assert content(store) == {}
+
+
+def decoding_processes() -> set[str]:
+    shown = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True)
+    lines = [line.split(None, 2) for line in shown.stdout.splitlines()]
+    return {pid for pid, parent, name in lines if parent == f"{os.getpid()}" and "worker" in name}
+
+
+def test_no_decoders_are_refused(clips: Clips, tmp_path: Path) -> None:
+    extract = extractor()
+    store = Store(tmp_path, extract.recipe)
+    with pytest.raises(ValueError, match=r"features.decoders is -1"):
+        extract_all([], extract, store, ignore, decoders=-1)
+    # Nothing to do is fine.
+    assert extract_all([], extract, store, ignore).videos == 0

@@ -183,3 +183,12 @@ def test_opening_reads_no_header(tmp_path: Path) -> None:
         store.path(str(number)).write_bytes(b"")  # none could be read
     again = Store(tmp_path, RECIPE)
     assert again.missing(["7", "20"]) == ["20"]
+
+
+def test_a_file_under_another_recipes_name_says_nothing_of_the_store(tmp_path: Path) -> None:
+    store = Store(tmp_path, RECIPE)
+    store.write("v", features(), 1000)
+    other = dataclasses.replace(RECIPE, version=0)
+    store.path("v").rename(tmp_path / f"v.{other.fingerprint()}.safetensors")
+    with pytest.raises(StoreError, match="no good feature file"):
+        Store.existing(tmp_path)

@@ -1,21 +1,34 @@
-"""One labelled video: what every data set comes down to."""
+"""One video, and one labelled video: what every data set comes down to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from a2inet_jax.video.raw import RawFormat
 
 
 @dataclass(frozen=True)
-class Video:
-    """A video file and its label.
+class VideoFile:
+    """A video file.
 
     Attributes:
       video_id: name of the video, unique in its data set.
       path: where the file is.
-      mos: the label on the data set's own scale, larger is better.
-      reference_id: what the video shows. Videos made from one source share it, and a split never parts them.
+      raw: how frames lie in a file that has no header; None for every other.
     """
 
     video_id: str
     path: Path
+    raw: RawFormat | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Video(VideoFile):
+    """A video file and its label.
+
+    Attributes:
+      mos: the label on the data set's own scale, larger is better.
+      reference_id: what the video shows. Videos made from one source share it, and a split never parts them.
+    """
+
     mos: float
     reference_id: str

@@ -1,13 +1,24 @@
 """The features of a whole data set: those that a store lacks are extracted, what fails is listed."""
 
+import os
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Event
 
-from a2inet_jax.datasets.video import Video
+import jax
+
+from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.store import Store, StoreError
+from a2inet_jax.features.store import Store, StoreError, VideoFeatures
 from a2inet_jax.video.decode import VideoError
+from a2inet_jax.video.reader import DecoderDiedError, Reader
+
+Progress = Callable[[str, int, int], None]
+_PARTS = ("compile", "transfer", "compute", "store")
 
 
 @dataclass(frozen=True)
@@ -19,13 +30,61 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True)
+class Work:
+    """What an extraction did, and how long its parts took.
+
+    Attributes:
+      failures: videos that failed, in the order of the videos.
+      videos: that were described.
+      frames: of these.
+      seconds: from beginning to end.
+      device_share: of this time that the devices were at work; they waited for frames in the rest.
+      decoder_share: of this time that the decoding processes were at work; a mean over them.
+      spent: seconds by "decode", "transfer", "compute", "compile" and "store", added up over threads.
+    """
+
+    failures: list[Failure]
+    videos: int
+    frames: int
+    seconds: float
+    device_share: float
+    decoder_share: float
+    spent: dict[str, float]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.videos} videos, {self.frames} frames in {self.seconds:.1f} s "
+            f"({self.frames / max(self.seconds, 1e-9):.1f} frames/s); the device waited for frames "
+            f"{1 - self.device_share:.0%} of the time, the decoders for the device "
+            f"{1 - self.decoder_share:.0%}; compiled for {self.spent['compile']:.1f} s"
+        )
+
+
+def default_decoders() -> int:
+    """A decoding process for each core that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def missing(videos: Sequence[VideoFile], store: Store) -> list[VideoFile]:
+    """The videos that a store has no features of, or damaged ones, or those of a file of another size."""
+    lacking = set(store.missing(video.video_id for video in videos))
+    return [v for v in videos if v.video_id in lacking or not _is_current(v, store)]
+
+
 def extract_all(
-    videos: Sequence[Video],
+    videos: Sequence[VideoFile],
     extractor: Extractor,
     store: Store,
-    on_progress: Callable[[str, int, int], None],
-) -> list[Failure]:
+    on_progress: Progress,
+    decoders: int = 1,
+    timeout_s: float = 60.0,
+) -> Work:
     """Extract the features that a store lacks. A video that fails is listed, and the rest goes on.
+
+    Each decoding process serves a thread, which works on a video of its own; the threads take turns at the
+    devices. A decoding process that dies or takes too long is replaced, and its video tried once more. The
+    features don't depend on how many there are.
 
     What is in the store is left as it is, so that a job that was killed goes on where it was; unless it is
     damaged, or the video's file is another by its size. Features of videos that are gone are kept.
@@ -35,35 +94,125 @@ def extract_all(
       extractor: with the recipe of the store.
       store: where the features go.
       on_progress: called with (video id, videos done, videos in all), at the start and after each video.
-
-    Returns:
-      The videos that failed, in order.
+      decoders: number of decoding processes.
+      timeout_s: longest time to wait for a chunk of frames.
 
     Raises:
-      ValueError: extractor and store have different recipes.
+      ValueError: extractor and store have different recipes, or there is no decoder.
       OSError: the store can't be written.
     """
     if extractor.recipe != store.recipe:
         raise ValueError(
             f"the extractor and {store.folder} differ: {extractor.recipe.differences(store.recipe)}"
         )
-    missing = set(store.missing(video.video_id for video in videos))
-    todo = [video for video in videos if video.video_id in missing or not _is_current(video, store)]
+    if decoders < 1:
+        raise ValueError(f"features.decoders is {decoders}: at least one is needed")
+    start, busy = time.monotonic(), extractor.busy_s
+    before = {name: extractor.spent[name] for name in _PARTS}
+    store.sweep()
+    todo = missing(videos, store)
     done = len(videos) - len(todo)
     on_progress("", done, len(videos))
-    failures = []
-    for video in todo:
+    crew = _Crew(extractor, store, max(1, min(decoders, len(todo))), timeout_s)
+    failed: dict[int, Failure] = {}
+    frames = 0
+    with crew:
+        futures = {crew.submit(video): number for number, video in enumerate(todo)}
+        for future in as_completed(futures):
+            video = todo[futures[future]]
+            try:
+                frames += future.result()
+            except VideoError as error:
+                failure = Failure(video.video_id, video.path, error.reason)
+                failed[futures[future]] = failure
+            done += 1
+            on_progress(video.video_id, done, len(videos))
+    seconds = time.monotonic() - start
+    spent = {name: extractor.spent[name] - before[name] for name in _PARTS}
+    spent["decode"] = sum(reader.decoding_s for reader in crew.readers)
+    return Work(
+        failures=[failed[number] for number in sorted(failed)],
+        videos=len(todo) - len(failed),
+        frames=frames,
+        seconds=seconds,
+        device_share=(extractor.busy_s - busy) / seconds,
+        decoder_share=spent["decode"] / (seconds * len(crew.readers)),
+        spent=spent,
+    )
+
+
+class _Crew:
+    """Threads, each with a decoding process and a device. Left early, it drops what is not done."""
+
+    def __init__(self, extractor: Extractor, store: Store, size: int, timeout_s: float) -> None:
+        self.readers = [Reader(timeout_s) for _ in range(size)]
+        self._extractor = extractor
+        self._store = store
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="extract")
+        self._stopped = Event()
+        self._futures: list[Future[int]] = []
+        self._seats: SimpleQueue[tuple[Reader, int]] = SimpleQueue()
+        for number, reader in enumerate(self.readers):
+            self._seats.put((reader, number % extractor.devices))
+
+    def __enter__(self) -> "_Crew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        # A thread between two requests would start another process, so one kill may not be enough.
+        while not all(future.done() for future in self._futures):
+            for reader in self.readers:
+                reader.kill()
+            time.sleep(0.05)
+        for reader in self.readers:
+            reader.close()
+
+    def submit(self, video: VideoFile) -> Future[int]:
+        """Have a video described and stored; the result is its number of frames."""
+        self._futures.append(self._pool.submit(self._work, video))
+        return self._futures[-1]
+
+    def _work(self, video: VideoFile) -> int:
+        reader, device = self._seats.get()
         try:
-            features = extractor.extract(video.path, video.video_id)
-            store.write(video.video_id, features, video.path.stat().st_size)
-        except VideoError as error:
-            failures.append(Failure(video.video_id, video.path, error.reason))
-        done += 1
-        on_progress(video.video_id, done, len(videos))
-    return failures
+            size = _size(video.path)
+            features = self._describe(video, reader, device)
+            with self._extractor.spent.time("store"):
+                self._store.write(video.video_id, features, size)
+            return len(features.timestamps)
+        finally:
+            self._seats.put((reader, device))
+
+    def _describe(self, video: VideoFile, reader: Reader, device: int) -> VideoFeatures:
+        try:
+            return self._extractor.extract(video, reader, device)
+        except DecoderDiedError as first:
+            if self._stopped.is_set():
+                raise
+            try:
+                return self._extractor.extract(video, reader, device)
+            except DecoderDiedError as second:
+                raise VideoError(
+                    video.path, f"tried twice: {first.reason}, then {second.reason}"
+                ) from None
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise VideoError(
+                video.path, "the device's memory is too small for it: lower features.chunk"
+            ) from None
 
 
-def _is_current(video: Video, store: Store) -> bool:
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise VideoError(path, f"can't be read ({error.strerror})") from None
+
+
+def _is_current(video: VideoFile, store: Store) -> bool:
     try:
         source_bytes = store.source_bytes(video.video_id)
     except StoreError:

@@ -1,10 +1,11 @@
 """Videos → per-frame features of the two frozen backbones, both on the same decoded frames."""
 
 import functools
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +14,10 @@ import numpy as np
 from a2inet_jax.backbones.conversion import Params
 from a2inet_jax.backbones.description import describe
 from a2inet_jax.backbones.table import Backbone
-from a2inet_jax.features.passes import run_passes, schedule
+from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.features.passes import longest, run_passes, schedule
 from a2inet_jax.features.recipe import Recipe
+from a2inet_jax.features.sharing import Budget, Stopwatch, Turns
 from a2inet_jax.features.store import VideoFeatures
 from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.reader import Reader
@@ -23,6 +26,8 @@ from a2inet_jax.video.sampling import Sampling, frame_indices, patch_places
 
 # A chunk holds fewer frames where they are larger than this, so that memory stays the same.
 _FULL_CHUNK_PIXELS = 1920 * 1080
+# Of a video: being decoded, on the way to this process, and on the way to the device.
+_CHUNKS_UNDER_WAY = 3
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,17 @@ class Pretrained:
     sha256: str
 
 
+@dataclass(frozen=True)
+class _Lane:
+    """A device, the backbones' parameters on it, and the turns that threads take at it."""
+
+    device: jax.Device
+    params: Mapping[str, Params]
+    turns: Turns
+
+
 class Extractor:
-    """Decoder and backbones, ready for video after video. Close it, or use it in a `with` statement.
+    """The backbones on one device or several, ready for video after video, from any thread.
 
     Both streams see the same frames: row t of `quality` and of `semantic` describe frame `frame_index[t]`.
     A network of clips sees clips of these frames; `passes.plan` says which.
@@ -43,6 +57,7 @@ class Extractor:
     Attributes:
       recipe: of its features.
       streams: stream → its backbone and parameters.
+      spent: seconds of all threads, by "compile", "transfer" (to the device) and "compute".
     """
 
     def __init__(
@@ -52,9 +67,10 @@ class Extractor:
         sampling: Sampling,
         dtype: str = "float32",
         chunk: int = 8,
-        timeout_s: float = 60.0,
+        memory: int = 2 << 30,
+        devices: Sequence[jax.Device] | None = None,
     ) -> None:
-        """Nothing is decoded or compiled yet; each new frame size is compiled once.
+        """Nothing is compiled yet; each new frame size is compiled once for a device.
 
         Args:
           quality: backbone of the quality stream.
@@ -63,7 +79,9 @@ class Extractor:
           dtype: of the backbones' computation.
           chunk: frames on the device at a time; fewer where they are larger than 1920×1080. A network of
             clips takes its clip, whatever their size.
-          timeout_s: longest time to wait for a chunk, seconds.
+          memory: bytes of decoded frames that are under way at a time, of all threads. A video that needs
+            more waits until it is alone.
+          devices: where to compute; the first one if not given.
 
         Raises:
           ValueError: the sampling makes frames or patches that are too small for a backbone.
@@ -87,11 +105,21 @@ class Extractor:
             sampling=sampling,
             dtype=dtype,
         )
+        self.streams = {"quality": quality, "semantic": semantic}
+        self.spent = Stopwatch()
         self._sampling = sampling
         self._chunk = chunk
-        self._reader = Reader(timeout_s)
-        self.streams = {"quality": quality, "semantic": semantic}
-        self._params = {name: stream.params for name, stream in self.streams.items()}
+        self._memory = Budget(memory)
+        params = {name: stream.params for name, stream in self.streams.items()}
+        # Two at a time keep an accelerator busy; a CPU has nothing to gain from a second.
+        self._lanes = [
+            _Lane(
+                device, jax.device_put(params, device), Turns(1 if device.platform == "cpu" else 2)
+            )
+            for device in (devices or jax.local_devices()[:1])
+        ]
+        self._programs: dict[Any, Any] = {}
+        self._compiling: dict[Any, threading.Lock] = {}
 
         @functools.partial(jax.jit, static_argnames="names")
         def run(
@@ -116,35 +144,41 @@ class Extractor:
 
         self._run = run
 
-    def __enter__(self) -> Self:
-        return self
+    @property
+    def devices(self) -> int:
+        """How many devices there are."""
+        return len(self._lanes)
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    @property
+    def programs(self) -> int:
+        """How many programs were compiled."""
+        return len(self._programs)
 
-    def close(self) -> None:
-        """End the decoding process."""
-        self._reader.close()
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the devices were at work, moving frames to them included; a mean over devices."""
+        return sum(lane.turns.busy_s for lane in self._lanes) / len(self._lanes)
 
-    def extract(self, path: Path, video_id: str) -> VideoFeatures:
+    def extract(self, video: VideoFile, reader: Reader, device: int = 0) -> VideoFeatures:
         """Describe the frames of one video.
 
-        The device works on one pass while the next one's frames are decoded. Every pass of a network has the
-        same number of frames: one compilation for each frame size.
+        While the device works on one pass, the reader's process decodes the frames of the next one. Every
+        pass of a network has the same number of frames: one compilation for each frame size.
 
         Args:
-          path: the video.
-          video_id: its name, on which the patches' places depend.
+          video: its id decides the patches' places.
+          reader: this thread's own.
+          device: number of the device.
 
         Raises:
           VideoError: the video can't be decoded, or its features don't fit float16.
         """
-        info = self._reader.open(path)
+        info = reader.open(video.path, video.raw)
         indices = frame_indices(info.frames, self._sampling.frames)
         for name, stream in self.streams.items():
             if problem := stream.backbone.too_small(*self._seen(name, info.height, info.width)):
-                raise VideoError(path, problem)
-        places = patch_places(video_id, info.height, info.width, self._sampling)
+                raise VideoError(video.path, problem)
+        places = patch_places(video.video_id, info.height, info.width, self._sampling)
         if len(places) and np.all(places == places[:1]):
             places = places[:1]  # the mean of equal features is each of them
         chunk = frames_at_once(self._chunk, info.height, info.width)
@@ -153,13 +187,67 @@ class Extractor:
             for name, stream in self.streams.items()
         }
         work = schedule(len(indices), takes)
-        run = functools.partial(self._run, self._params, places)
-        rows = run_passes(self._reader.read(path, indices, chunk), work, run)
-        features = {
-            name: _as_float16(np.concatenate(parts), path, self.streams[name].backbone.name)
-            for name, parts in rows.items()
-        }
+
+        def run(frames_NxHxWx3: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+            rows = self.compute(frames_NxHxWx3, places, names, device)
+            return {
+                name: _as_float16(each, video.path, self.streams[name].backbone.name)
+                for name, each in rows.items()
+            }
+
+        frame_bytes = info.height * info.width * 3
+        with self._memory.take((longest(work) + _CHUNKS_UNDER_WAY * chunk) * frame_bytes):
+            rows = run_passes(reader.read(video.path, indices, chunk, video.raw), work, run)
+        features = {name: np.concatenate(parts) for name, parts in rows.items()}
         return VideoFeatures(**features, frame_index=indices, timestamps=info.timestamps[indices])
+
+    def compute(
+        self,
+        frames_NxHxWx3: np.ndarray,
+        places_Px2: np.ndarray,
+        names: tuple[str, ...] = ("quality", "semantic"),
+        device: int = 0,
+    ) -> dict[str, np.ndarray]:
+        """One pass. The thread waits: its reader's process decodes in the meantime.
+
+        Args:
+          frames_NxHxWx3: RGB, uint8.
+          places_Px2: top and left of the patches that the quality stream sees, int32.
+          names: the streams.
+          device: number of the device.
+
+        Returns:
+          For each stream its rows, [n, width] float32, on the host.
+        """
+        lane = self._lanes[device]
+        program = self._program(lane, places_Px2, frames_NxHxWx3, names)
+        with lane.turns.take():
+            with self.spent.time("transfer"):
+                frames = jax.block_until_ready(jax.device_put(frames_NxHxWx3, lane.device))
+            with self.spent.time("compute"):
+                places = jax.device_put(places_Px2, lane.device)
+                return jax.device_get(program(lane.params, places, frames))
+
+    def _program(
+        self,
+        lane: _Lane,
+        places_Px2: np.ndarray,
+        frames_NxHxWx3: np.ndarray,
+        names: tuple[str, ...],
+    ) -> Any:
+        """Compiled by the first thread that needs it, while others compute; who needs it too waits."""
+        key = (lane.device, len(places_Px2), frames_NxHxWx3.shape, names)
+        with self._compiling.setdefault(key, threading.Lock()):  # atomic in a dict
+            if key not in self._programs:
+                with self.spent.time("compile"):
+                    place = jax.sharding.SingleDeviceSharding(lane.device)
+                    shapes = [
+                        jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=place)
+                        for each in (places_Px2, frames_NxHxWx3)
+                    ]
+                    lowered = self._run.lower(lane.params, *shapes, names=names)
+                    self._programs[key] = lowered.compile()
+            return self._programs[key]
 
     def _seen(self, stream: str, height: int, width: int) -> tuple[int, int]:
         """Height and width of what a stream sees of such a frame."""

@@ -7,6 +7,7 @@ in by the chunk, clips by their length.
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -73,7 +74,7 @@ def run_passes(
     work: Work,
     run: Callable[..., Mapping[str, Any]],
 ) -> dict[str, list[Any]]:
-    """Decode and run pass after pass; the device works on one while the next one's frames are decoded.
+    """Run pass after pass as their frames arrive.
 
     Args:
       chunks: all frames in order, [n, H, W, 3] each.
@@ -84,25 +85,23 @@ def run_passes(
     Returns:
       For each stream the rows of its passes, on the host, in order: a row for every frame of the video.
     """
-    window = _Window(max(int(np.ptp(item.frames)) + 1 for item, _ in work))
+    window = _Window(longest(work))
     rows: dict[str, list[Any]] = {name: [] for _, names in work for name in names}
-    ahead: tuple[Pass, Mapping[str, Any]] | None = None
-
-    def keep(item: Pass, found: Mapping[str, Any]) -> None:
-        for name, tree in found.items():
-            rows[name].append(jax.tree.map(lambda array: np.asarray(array)[item.rows], tree))
-
     for item, names in work:
         while window.end <= item.frames[-1]:
             window.add(next(chunks))
-        described = item, run(window.take(item.frames), names=names)
-        # Fetching waits for the device: done for the pass before, while this one is computed.
-        if ahead is not None:
-            keep(*ahead)
-        ahead = described
-    if ahead is not None:
-        keep(*ahead)
+        for name, tree in run(window.take(item.frames), names=names).items():
+            rows[name].append(jax.tree.map(partial(_kept, rows=item.rows), tree))
     return rows
+
+
+def _kept(array: Any, rows: np.ndarray) -> np.ndarray:
+    return np.asarray(array)[rows]
+
+
+def longest(work: Work) -> int:
+    """The most frames that must be at hand for one pass."""
+    return max(int(np.ptp(item.frames)) + 1 for item, _ in work)
 
 
 class _Window:

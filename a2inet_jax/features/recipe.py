@@ -9,7 +9,7 @@ from typing import Any, Self
 from a2inet_jax.video.sampling import Sampling
 
 # To be raised by whoever changes what extraction computes from the same backbones and sampling.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,123 @@
+"""`a2inet extract`: the features of a data set, or of any videos, into a store."""
+
+import csv
+import functools
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+
+from a2inet_jax.console import console, progress
+from a2inet_jax.datasets import files
+from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.features import ray_engine
+from a2inet_jax.features.extract import Failure, Work, default_decoders, extract_all
+from a2inet_jax.features.ray_engine import RayWork
+from a2inet_jax.features.store import Store
+from a2inet_jax.from_config import Config, labelled_videos, open_extractor, open_store, plain
+from a2inet_jax.package_files import cache_dir
+
+
+def extract(
+    config: Config,
+    paths: Sequence[Path] = (),
+    out: Path | None = None,
+    shard: tuple[int, int] = (0, 1),
+    engine: str = "local",
+    address: str | None = None,
+    actors: int = 0,
+) -> int:
+    """Features of every video that has none yet; videos that fail are listed and give exit code 1.
+
+    Args:
+      config: its `features` say how; its data set is taken where no paths are given.
+      paths: videos, folders and CSV files, in place of a data set.
+      out: the store, for these.
+      shard: (i, n): of the videos sorted by id, the i-th (from 0) and every n-th after it. n processes
+        with the same store do the whole work, whenever and wherever they run.
+      engine: "local", the devices of this machine; "ray", those of a Ray cluster.
+      address: of the cluster's head; a Ray of this machine is started if not given.
+      actors: how many work at a time on the cluster; 0: as many as it has GPUs, or nodes if it has none.
+
+    Raises:
+      ValueError: paths without `out` or the reverse, or two videos with one id.
+      OSError: the store can't be written.
+      WorkerError: the cluster can't do it; says why.
+    """
+    if engine == "ray":
+        jax.config.update("jax_platforms", "cpu")  # the devices are the actors'
+    # What was compiled for a frame size serves the next job, and the other shards on this machine.
+    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
+    fields = config["features"]
+    videos = _videos(config, paths, out)
+    first, step = shard
+    mine = videos[first::step]
+    memory = int(fields["memory"] * 2**30)
+    extractor = open_extractor(fields, jax.local_devices(), memory)
+    store = Store(out, extractor.recipe) if out else open_store(config, extractor)
+    work: Work | RayWork
+    with progress("extract") as advance:
+        if engine == "ray":
+            work = ray_engine.extract_all(
+                mine,
+                functools.partial(open_extractor, plain(fields), None, memory),
+                store,
+                advance,
+                address=address,
+                actors=actors,
+                decoders=fields["decoders"],
+                timeout_s=fields["timeout"],
+            )
+        else:
+            decoders = fields["decoders"] or default_decoders()
+            work = extract_all(mine, extractor, store, advance, decoders, fields["timeout"])
+    console.print(f"extract: {work}", highlight=False, soft_wrap=True)
+    console.print(f"Features: {store.folder}", highlight=False, soft_wrap=True)
+    listing = store.folder / (f"failures-{first}-of-{step}.csv" if step > 1 else "failures.csv")
+    return tell_failures(work.failures, len(mine), listing)
+
+
+def tell_failures(failures: Sequence[Failure], videos: int, listing: Path) -> int:
+    """Print videos that failed, and list them in a file, which is removed when there are none.
+
+    Args:
+      failures: the videos.
+      videos: how many were asked for.
+      listing: a CSV file: video, path, reason.
+
+    Returns:
+      The exit code.
+    """
+    if not failures:
+        listing.unlink(missing_ok=True)
+        return 0
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["video", "path", "reason"])
+    for each in failures:
+        console.print(
+            f"failed: {each.path}: {each.reason}", style="red", markup=False, soft_wrap=True
+        )
+        table.writerow([each.video_id, each.path, each.reason])
+    listing.parent.mkdir(parents=True, exist_ok=True)
+    aside = listing.with_name(f".{listing.name}.part")
+    aside.write_text(text.getvalue(), encoding="utf-8")
+    aside.replace(listing)
+    console.print(
+        f"{len(failures)} of {videos} videos have no features; listed in {listing}",
+        style="red",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 1
+
+
+def _videos(config: Config, paths: Sequence[Path], out: Path | None) -> list[VideoFile]:
+    if bool(paths) != bool(out):
+        raise ValueError(
+            "videos of your own need a store: a2inet extract FILE|FOLDER|CSV --out=FOLDER"
+        )
+    videos = files.videos(paths) if paths else list(labelled_videos(config))
+    files.check_ids(videos)
+    return sorted(videos, key=lambda video: video.video_id)

@@ -1,0 +1,78 @@
+"""Networks that cost nothing, and an extractor of theirs."""
+
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from a2inet_jax.backbones.table import Backbone
+from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.features.extractor import Extractor, Pretrained
+from a2inet_jax.features.store import VideoFeatures
+from a2inet_jax.video.reader import Reader
+from a2inet_jax.video.sampling import FR, Sampling
+
+# Shapes for which the network was traced: jit compiles after tracing, and not without.
+traced: list[tuple[int, ...]] = []
+
+
+class TwoMaps(nn.Module):
+    """Two strided convolutions."""
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_BxHxWx3: jax.Array) -> list[jax.Array]:
+        traced.append(x_BxHxWx3.shape)
+        maps = []
+        x = x_BxHxWx3
+        for _ in range(2):
+            x = nn.relu(nn.Conv(self.features, (3, 3), strides=4, dtype=self.dtype)(x))
+            maps.append(x)
+        return maps
+
+
+def pretrained(name: str, features: int, min_side: int = 32) -> Pretrained:
+    backbone = Backbone(
+        name=name,
+        network=TwoMaps(features),
+        width=4 * features,
+        normalization="half",
+        layouts=(),
+        min_side=min_side,
+    )
+    params = backbone.network.init(jax.random.key(features), jnp.zeros((1, 32, 32, 3)))["params"]
+    return Pretrained(backbone, params, f"sha256 of {name}")
+
+
+QUALITY, SEMANTIC = pretrained("quality", 4), pretrained("semantic", 6)
+
+
+def extractor(sampling: Sampling = FR, chunk: int = 8) -> Extractor:
+    return Extractor(QUALITY, SEMANTIC, sampling, chunk=chunk)
+
+
+def extract_one(extractor: Extractor, path: Path, video_id: str) -> VideoFeatures:
+    with Reader(timeout_s=30) as reader:
+        return extractor.extract(VideoFile(video_id, path), reader)
+
+
+class OverTime(nn.Module):
+    """A network of clips: what it says of a frame depends on the other frames of the clip."""
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x_NxTxHxWx3: jax.Array) -> list[jax.Array]:
+        traced.append(x_NxTxHxWx3.shape)
+        clips, frames, height, width, _ = x_NxTxHxWx3.shape
+        x = x_NxTxHxWx3 - jnp.mean(x_NxTxHxWx3, axis=1, keepdims=True)
+        return [x.reshape(clips, frames // 2, 2, height, width, 3).mean(axis=2)]
+
+
+MOTION = Pretrained(
+    Backbone("motion", OverTime(), 6, "half", layouts=(), clip=8, stride=2), {}, "sha256 of motion"
+)

@@ -1,0 +1,107 @@
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from a2inet_jax import extraction
+from a2inet_jax.features.store import Store
+from configs import base
+from tests.clips import Clips, ffmpeg
+from tests.extraction_inputs import extractor
+
+GOOD = ("h264.mp4", "black.mp4", "gray.mp4", "one_frame.mp4", "two_frames.mp4")
+
+
+@pytest.fixture(autouse=True)
+def small_networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(extraction, "open_extractor", lambda *_: extractor())
+    monkeypatch.setenv("A2INET_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(extraction.jax.config, "update", lambda *_: None)
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    clips = Clips(tmp_path_factory.getbasetemp() / "clips")
+    (tmp_path / "videos").mkdir()
+    for name in GOOD:
+        (tmp_path / "videos" / name).symlink_to(clips[name])
+    return tmp_path / "videos"
+
+
+def config(**features: Any) -> Any:
+    fields = base.get_config()
+    fields.features.update(features)
+    return fields
+
+
+def ids(store: Path) -> list[str]:
+    return [record.video_id for record in Store(store, extractor().recipe).manifest()]
+
+
+def test_shards_together_are_the_whole(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    found: list[str] = []
+    for shard in range(3):
+        assert extraction.extract(config(), [folder], out, (shard, 3)) == 0
+        new = sorted(set(ids(out)) - set(found))
+        assert new == sorted(GOOD)[shard::3]
+        found += new
+    assert sorted(found) == sorted(GOOD)
+    assert extraction.extract(config(), [folder], tmp_path / "whole") == 0
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (out / path.name).read_bytes()
+
+
+def test_what_failed_is_listed_until_it_is_mended(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    bad = folder / "bad, worse.mp4"
+    bad.write_text("not a video")
+    assert extraction.extract(config(), [folder], out) == 1
+    shown = capsys.readouterr().out
+    assert f"failed: {bad}: holds no video" in shown
+    assert f"1 of 6 videos have no features; listed in {out / 'failures.csv'}" in shown
+    assert "5 videos, 63 frames" in shown
+    with (out / "failures.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["video"], row["path"]) for row in rows] == [("bad, worse.mp4", str(bad))]
+    assert rows[0]["reason"].startswith("holds no video")
+    # A part has a list of its own.
+    assert extraction.extract(config(), [folder], out, (0, 6)) == 1
+    assert (out / "failures-0-of-6.csv").exists()
+    bad.write_bytes((folder / "h264.mp4").read_bytes())
+    assert extraction.extract(config(), [folder], out) == 0
+    assert not (out / "failures.csv").exists()
+    assert len(ids(out)) == 6
+
+
+def test_a_list_of_raw_videos(folder: Path, tmp_path: Path) -> None:
+    frames = ffmpeg(*("-i", str(folder / "h264.mp4"), "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"))
+    (folder / "frames.yuv").write_bytes(frames)
+    listing = folder / "list.csv"
+    listing.write_text("path,width,height,frame_rate\nh264.mp4,,,\nframes.yuv,128,80,25\n")
+    out = tmp_path / "out"
+    assert extraction.extract(config(), [listing], out) == 0
+    store = Store(out, extractor().recipe)
+    coded, raw = store.read("h264.mp4"), store.read("frames.yuv")
+    np.testing.assert_array_equal(raw.quality, coded.quality)
+    np.testing.assert_array_equal(raw.semantic, coded.semantic)
+    np.testing.assert_allclose(raw.timestamps, coded.timestamps)
+
+
+def test_videos_of_ones_own_need_a_store_and_the_reverse(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--out=FOLDER"):
+        extraction.extract(config(), [folder])
+    with pytest.raises(ValueError, match="--out=FOLDER"):
+        extraction.extract(config(), out=tmp_path)
+
+
+def test_two_folders_with_the_same_names_are_refused(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "h264.mp4").touch()
+    with pytest.raises(ValueError, match=r"both called 'h264.mp4'"):
+        extraction.extract(config(), [folder, other], tmp_path / "out")

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from a2inet_jax.datasets.files import check_ids, videos
+from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.video.raw import RawFormat
+
+
+def test_a_folder_gives_its_videos_at_any_depth(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for name in ("b.MP4", "deep/a.mkv", "notes.txt", "deep/frames.yuv"):
+        (tmp_path / name).touch()
+    assert videos([tmp_path]) == [
+        VideoFile("b.MP4", tmp_path / "b.MP4"),
+        VideoFile("deep/a.mkv", tmp_path / "deep" / "a.mkv"),
+    ]
+
+
+def test_a_folder_without_videos_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"has no videos .*\.mp4"):
+        videos([tmp_path])
+
+
+def test_a_list_says_how_raw_frames_lie(tmp_path: Path) -> None:
+    listing = tmp_path / "list.csv"
+    # As spreadsheets write it.
+    listing.write_text(
+        "\ufeffpath,mos,width,height,pixel_format,frame_rate\n"
+        "deep/a.yuv,1,1920,1080,yuvj420p,45\nb.yuv,2,64,48,,\nc.mp4,3,,,,\n"
+    )
+    assert videos([listing, Path("there/d.mp4")]) == [
+        VideoFile("deep/a.yuv", tmp_path / "deep/a.yuv", raw=RawFormat(1920, 1080, "yuvj420p", 45)),
+        VideoFile("b.yuv", tmp_path / "b.yuv", raw=RawFormat(64, 48)),
+        VideoFile("c.mp4", tmp_path / "c.mp4"),
+        VideoFile("d.mp4", Path("there/d.mp4")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("file\nx.mp4\n", "column `path`"),
+        ("path\n", "a line a video"),
+        ("", "column `path`"),
+        ("path,width\n,1\n", "line 2 has no path"),
+        ("path,width,height\na.yuv,x,1\n", "line 2: .*'x'"),
+        ("path,width,height\na.mp4,,\nb.yuv,0,8\n", "line 3: .*0×8"),
+        ("path,width,height\nb.yuv,8,\n", "line 2: .*height"),
+    ],
+)
+def test_lists_that_say_nothing_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    listing = tmp_path / "list.csv"
+    listing.write_text(text)
+    with pytest.raises(ValueError, match=reason) as caught:
+        videos([listing])
+    assert str(listing) in str(caught.value)
+
+
+def test_two_videos_of_one_id_are_refused(tmp_path: Path) -> None:
+    one, two = VideoFile("a", tmp_path / "1" / "a"), VideoFile("a", tmp_path / "2" / "a")
+    check_ids([one, VideoFile("b", two.path)])
+    with pytest.raises(ValueError, match="both called 'a'") as caught:
+        check_ids([one, two])
+    assert str(one.path) in str(caught.value)
+    assert str(two.path) in str(caught.value)
