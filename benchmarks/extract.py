@@ -1,0 +1,320 @@
+"""Videos to stored features, beside PyTorch's and beside the parts alone: `python -m benchmarks.extract`.
+
+Clips from 240p to 4K are made by ffmpeg. For each size the whole job runs through `extract_all`, as `a2inet
+extract` does, and through a plain loop with PyTorch and decord; both have the same weights, and their
+features are compared first. Decoding and computing are then timed alone. A second table and a picture
+(the paper's Fig. 6) give the cost of a video of ten seconds against its size, for whole frames (FR) and for
+128 preprocessed ones (PR). Needs the `bench` extra.
+"""
+
+import functools
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two frameworks share the device
+
+import imageio_ffmpeg
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from absl import app, flags
+
+from a2inet_jax.backbones import conversion
+from a2inet_jax.backbones.description import describe
+from a2inet_jax.backbones.table import BACKBONES, Backbone, parameter_shapes
+from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.features.extract import Work, default_decoders, extract_all
+from a2inet_jax.features.extractor import Extractor, Pretrained, frames_at_once
+from a2inet_jax.features.store import Store
+from a2inet_jax.video.reader import Reader
+from a2inet_jax.video.resize import short_side_size
+from a2inet_jax.video.sampling import FR, PR, Sampling, patch_places
+from benchmarks import torch_extract
+from benchmarks.torch_backbones import Described, build
+from benchmarks.train import table
+
+GPU = jax.default_backend() == "gpu" and torch.cuda.is_available()
+DEVICE = "cuda" if GPU else "cpu"
+DTYPE = "bfloat16" if GPU else "float32"
+PAIRS = {
+    "sample": ("resnet18_fdim", "efficientnet_lite0"),
+    "paper": ("resnet34_unique", "resnet50_imagenet"),
+}
+TOLERANCE = {
+    "float32": 2e-3,
+    "bfloat16": 5e-2,
+}  # of the largest feature; both are stored as float16
+CHUNK = 32 if GPU else 8
+RATE, SECONDS = 30, 10  # of the video whose cost is told
+
+_PAIR = flags.DEFINE_enum("pair", "sample", list(PAIRS), "Which two networks.")
+_HEIGHTS = flags.DEFINE_list(
+    "heights", ["240", "360", "540", "720", "1080", "2160"], "Of 16:9 clips."
+)
+_MEGAPIXELS = flags.DEFINE_integer(
+    "megapixels", 20000 if GPU else 24, "Of the frames of all clips."
+)
+_CLIPS = flags.DEFINE_integer("clips", 2 * default_decoders() if GPU else 4, "How many.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Times that each side runs; medians are told.")
+_DECODERS = flags.DEFINE_integer("decoders", default_decoders(), "Decoding processes.")
+_PICTURE = flags.DEFINE_string("picture", None, "Where the cost is drawn; not drawn if not given.")
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Both networks, ours and PyTorch's, with the same random weights."""
+
+    ours: tuple[Pretrained, Pretrained]
+    theirs: tuple[Described, Described]
+
+
+def sides() -> Sides:
+    """The chosen pair."""
+    ours, theirs = [], []
+    for name in PAIRS[_PAIR.value]:
+        backbone = BACKBONES[name]
+        built = build(backbone)
+        assert built is not None
+        network, tensors = built
+        params = conversion.convert(tensors, parameter_shapes(backbone), backbone.layouts)
+        ours.append(Pretrained(backbone, jax.tree.map(jnp.asarray, params), "random"))
+        network.network.to(dtype=getattr(torch, DTYPE), memory_format=torch.channels_last)
+        theirs.append(network.to(DEVICE))
+    return Sides((ours[0], ours[1]), (theirs[0], theirs[1]))
+
+
+def make_clips(folder: Path, height: int) -> list[Path]:
+    """H.264 of a moving pattern with noise, `_MEGAPIXELS` in all, eight frames a clip at least."""
+    width = round(height * 16 / 9 / 2) * 2
+    frames = max(8, _MEGAPIXELS.value * 10**6 // (height * width * _CLIPS.value))
+    paths = []
+    for number in range(_CLIPS.value):
+        paths.append(folder / f"{height}p_{number}.mp4")
+        source = f"testsrc2=s={width}x{height}:r={RATE},noise=alls=6:allf=t:all_seed={number}"
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source]
+        command += ["-frames:v", f"{frames}", "-c:v", "libx264", "-preset", "veryfast"]
+        subprocess.run([*command, "-pix_fmt", "yuv420p", str(paths[-1])], check=True)
+    return paths
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Time of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def flops(backbone: Backbone, height: int, width: int) -> float:
+    """FLOP of one frame of this size, those of plain convolutions."""
+    frames = jax.ShapeDtypeStruct((1, height, width, 3), jnp.uint8)
+    run = jax.jit(functools.partial(describe, backbone, dtype=jnp.dtype(DTYPE)))
+    plain = run.trace(parameter_shapes(backbone), frames).lower(lowering_platforms=("cuda",))
+    return plain.cost_analysis()["flops"]
+
+
+class Job:
+    """The clips of one size, and every way to extract them."""
+
+    def __init__(self, both: Sides, clips: Sequence[Path], scratch: Path) -> None:
+        self._both = both
+        self._videos = [VideoFile(path.stem, path) for path in clips]
+        self._scratch = scratch
+        self._runs = 0
+        with Reader() as reader:
+            info = reader.open(clips[0])
+        self.size = info.height, info.width
+        self.frames = info.frames * len(clips)
+        self.extractor = self._open(FR)
+        # The loop is given what serves it best: on a CPU frame after frame.
+        self._chunk = frames_at_once(CHUNK, *self.size) if GPU else 1
+
+    def ours(self) -> Work:
+        """The whole job, in a new store; what is compiled stays."""
+        store = Store(self._new_folder(), self.extractor.recipe)
+        work = extract_all(
+            self._videos, self.extractor, store, lambda *_: None, _DECODERS.value, 600
+        )
+        if work.failures:
+            raise SystemExit(f"{work.failures[0].path}: {work.failures[0].reason}")
+        self.stored = store
+        return work
+
+    def theirs(self) -> None:
+        """The whole job with PyTorch."""
+        self._folder = self._new_folder()
+        paths = [video.path for video in self._videos]
+        dtype = getattr(torch, DTYPE)
+        torch_extract.extract(paths, self._both.theirs, self._folder, self._chunk, dtype, DEVICE)
+
+    def check(self) -> None:
+        """Ends the program where the stored features differ."""
+        self.ours()
+        self.theirs()
+        for video in self._videos:
+            with np.load(self._folder / f"{video.video_id}.npz") as theirs:
+                expected = [theirs[name].astype(np.float32) for name in theirs]
+            found = self.stored.streams(video.video_id, ("quality", "semantic"))
+            for one, other in zip(found, expected, strict=True):
+                error = np.abs(one.astype(np.float32) - other).max() / np.abs(other).max()
+                if not error <= TOLERANCE[DTYPE]:
+                    raise SystemExit(
+                        f"{video.path.name}: features differ by {error:.1e} of the largest"
+                    )
+
+    def decode(self) -> None:
+        """Only the frames, by one decoding process."""
+        with Reader(600) as reader:
+            for video in self._videos:
+                frames = reader.open(video.path).frames
+                chunk = frames_at_once(CHUNK, *self.size)
+                for _ in reader.read(video.path, np.arange(frames), chunk):
+                    pass
+
+    def compute(self, sampling: Sampling) -> float:
+        """Seconds of one frame that is in memory."""
+        extractor = self._open(sampling)
+        chunk = frames_at_once(CHUNK, *self.size)
+        frames = np.random.default_rng(0).integers(0, 256, (chunk, *self.size, 3), dtype=np.uint8)
+        places = patch_places("", *self.size, sampling)
+        extractor.compute(frames, places)
+        times = [seconds(lambda: extractor.compute(frames, places)) for _ in range(_ROUNDS.value)]
+        return statistics.median(times) / chunk
+
+    def flops(self, sampling: Sampling) -> float:
+        """FLOP of one frame, those of plain convolutions."""
+        quality, semantic = (each.backbone for each in self._both.ours)
+        patch = [min(side, sampling.patch_size) for side in self.size]
+        times = sampling.patches or 1
+        seen = patch if sampling.patches else self.size
+        small = self.size
+        if sampling.short_side:
+            small = short_side_size(*self.size, sampling.short_side)
+        return times * flops(quality, *seen) + flops(semantic, *small)
+
+    def _open(self, sampling: Sampling) -> Extractor:
+        return Extractor(*self._both.ours, sampling, DTYPE, CHUNK)
+
+    def _new_folder(self) -> Path:
+        self._runs += 1
+        folder = self._scratch / f"{self.size[0]}-{self._runs}"
+        folder.mkdir()
+        return folder
+
+
+def whole(job: Job) -> tuple[list[str], float]:
+    """A row of the first table, and the seconds that decoding takes for a frame."""
+    job.check()
+    works: list[Work] = []
+    loops: list[float] = []
+    decoding: list[float] = []
+    for _ in range(_ROUNDS.value):
+        works.append(job.ours())
+        loops.append(seconds(job.theirs))
+        decoding.append(seconds(job.decode))
+    work = sorted(works, key=lambda each: each.seconds)[len(works) // 2]
+    decode = statistics.median(decoding) / job.frames
+    compute = job.compute(FR)
+    ours = work.seconds / job.frames
+    parts = {
+        name: 1e3 * work.spent[name] / job.frames
+        for name in ("decode", "transfer", "compute", "store")
+    }
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return [
+        f"{job.size[0]}×{job.size[1]}",
+        f"{job.frames}",
+        f"{_CLIPS.value / work.seconds:.2f}",
+        f"{1 / ours:.2f}",
+        f"{statistics.median(loops) / work.seconds:.2f}",
+        *(f"{each:.1f}" for each in parts.values()),
+        f"{1 - work.device_share:.0%}",
+        f"{1 - work.decoder_share:.0%}",
+        f"{1e3 * decode:.1f}",
+        f"{1e3 * compute:.1f}",
+        f"{compute / ours:.0%}",
+        f"{ours / (decode + compute):.2f}",
+        f"{peak:.1f}",
+    ], decode
+
+
+def draw(path: Path, costs: dict[str, list[tuple[int, float, float]]]) -> None:
+    """FLOP and seconds of a video against its height, FR and PR."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    for column, (axis, name) in enumerate(zip(axes, ("TFLOP", "seconds")), start=1):
+        for mode, rows in costs.items():
+            heights = [row[0] for row in rows]
+            axis.plot(heights, [row[column] for row in rows], "o-", label=mode)
+        axis.set(xscale="log", yscale="log", xlabel="height of the frames", ylabel=name)
+        axis.set_xticks(heights, [f"{height}" for height in heights])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+        axis.legend()
+    where = jax.devices()[0].device_kind
+    figure.suptitle(
+        f"A video of {SECONDS} s, {RATE} frames/s: {' and '.join(PAIRS[_PAIR.value])}, {where}"
+    )
+    figure.savefig(path, dpi=120)
+
+
+def main(arguments: list[str]) -> None:
+    """Prints the tables."""
+    if len(arguments) > 1:
+        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    both = sides()
+    print(
+        f"{' and '.join(PAIRS[_PAIR.value])}, {DTYPE}; {jax.devices()[0].device_kind}, "
+        f"{torch.get_num_threads()} cores, {_DECODERS.value} decoding processes; JAX {jax.__version__}, "
+        f"PyTorch {torch.__version__}\n"
+    )
+    rows = []
+    costs: dict[str, list[tuple[int, float, float]]] = {"FR": [], "PR": []}
+    with tempfile.TemporaryDirectory() as scratch:
+        for height in map(int, _HEIGHTS.value):
+            print(f"{height}p", file=sys.stderr)
+            folder = Path(scratch) / f"{height}"
+            folder.mkdir()
+            job = Job(both, make_clips(folder, height), folder)
+            row, decode = whole(job)
+            rows.append(row)
+            for mode, sampling in (("FR", FR), ("PR", PR)):
+                compute, work = job.compute(sampling), job.flops(sampling)
+                described = min(sampling.frames or RATE * SECONDS, RATE * SECONDS)
+                both_parts = RATE * SECONDS * decode + described * compute
+                costs[mode].append((height, described * work / 1e12, both_parts))
+    print("The whole job; milliseconds are of a frame\n")
+    heads = [
+        "",
+        "frames",
+        "videos/s",
+        "frames/s",
+        "× PyTorch's",
+        "decode ms",
+        "transfer",
+        "compute",
+    ]
+    heads += ["store", "device waits", "decoders wait", "decode alone", "compute alone"]
+    heads += ["of the networks' rate", "time ÷ (decode + compute alone)", "GiB at the highest"]
+    table(heads, rows)
+    print(f"A video of {SECONDS} s at {RATE} frames/s, from the cost of a frame\n")
+    lines = [
+        [f"{fr[0]}p", f"{fr[1]:.2f}", f"{pr[1]:.2f}", f"{fr[2]:.1f}", f"{pr[2]:.1f}"]
+        for fr, pr in zip(costs["FR"], costs["PR"])
+    ]
+    table(["", "TFLOP, FR", "TFLOP, PR", "s, FR", "s, PR"], lines)
+    if _PICTURE.value:
+        draw(Path(_PICTURE.value), costs)
+
+
+if __name__ == "__main__":
+    app.run(main)
