@@ -69,7 +69,7 @@ def test_a_bad_file_does_not_end_the_process(
         ) as caught:
             reader.open(clips[name])
         assert not isinstance(caught.value, DecoderDiedError)
-    with pytest.raises(VideoError, match="can't be decoded near frame"):
+    with pytest.raises(VideoError, match=r"can't be decoded .[0-9]+ of 25 frames"):
         list(reader.read(clips["damaged_frames.mp4"], np.arange(25), chunk=2))
     check_it_still_reads(reader, clips["large.mp4"])
     assert child(reader) == pid

@@ -173,9 +173,7 @@ class Decoder:
         except StopIteration:
             raise VideoError(self.path, f"ends after {self._decoded} frames") from None
         except self._failures as error:
-            raise VideoError(
-                self.path, f"can't be decoded near frame {self._decoded} ({_brief(error)})"
-            ) from None
+            raise self._undecodable(_brief(error)) from None
         self._decoded += 1
         return self._frame
 
@@ -197,15 +195,26 @@ class Decoder:
         filters = ["-vf", f"select={_any_of(passed)}"]
         if len(passed) > min(_MOST_SELECTED, self.info.frames // 2):
             passed, filters = list(range(self.info.frames)), []
-        how = ["-i", f"file:{self._file}", "-map", "0:v:0", *filters]
-        how += ["-fps_mode", "passthrough"]
-        with FramePipe(how, self.info.height, self.info.width) as pipe:
+        with self._pipe(filters) as pipe:
             for index in passed:
                 frame = pipe.next()
                 if frame is None:
-                    reason = pipe.failure() or "frames are missing"
-                    raise VideoError(self.path, f"can't be decoded near frame {index} ({reason})")
+                    raise self._undecodable("frames are missing")
                 yield index, frame
+
+    def _pipe(self, filters: Sequence[str] = ()) -> FramePipe:
+        how = ["-i", f"file:{self._file}", "-map", "0:v:0", *filters, "-fps_mode", "passthrough"]
+        return FramePipe(how, self.info.height, self.info.width)
+
+    def _undecodable(self, reason: str) -> VideoError:
+        """What to say of damage. Frames are counted anew, as it is found at another one each time."""
+        count = 0
+        with self._pipe() as pipe:
+            while count < self.info.frames and pipe.next() is not None:
+                count += 1
+        if count < self.info.frames:
+            reason = f"{count} of {self.info.frames} frames come out"
+        return VideoError(self.path, f"can't be decoded ({reason}). Get it whole, or leave it out")
 
 
 def _any_of(indices: Sequence[int]) -> str:

@@ -9,7 +9,6 @@ import fcntl
 import os
 import re
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -41,12 +40,11 @@ class FramePipe:
             where ffmpeg takes no more.
         """
         self._shape = (height, width, _COLOURS)
-        self._messages = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [*command(), *arguments, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"],
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=self._messages,
+            stderr=subprocess.DEVNULL,
         )
         assert self._process.stdout is not None
         # Refused where the user's pipes hold much already: frames then pass in smaller pieces.
@@ -70,7 +68,6 @@ class FramePipe:
         if self._feeder:
             self._feeder.join()
         self._process.__exit__(kind, value, trace)
-        self._messages.close()
 
     def next(self) -> np.ndarray | None:
         """The next frame, [height, width, 3] uint8 RGB; None where there is none."""
@@ -78,13 +75,6 @@ class FramePipe:
         frame = np.empty(self._shape, np.uint8)
         taken = self._process.stdout.readinto(frame.data.cast("B"))  # type: ignore[attr-defined]
         return frame if taken == frame.nbytes else None
-
-    def failure(self) -> str | None:
-        """Wait for the end of a process whose frames were all taken; its last words if it failed."""
-        if self._process.wait() == 0:
-            return None
-        self._messages.seek(0)
-        return last_line(self._messages.read())
 
     def _feed(self, feed: Callable[[IO[bytes]], None]) -> None:
         assert self._process.stdin is not None
