@@ -5,6 +5,7 @@ import functools
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -13,9 +14,17 @@ from a2inet_jax.datasets import files
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.features import ray_engine
 from a2inet_jax.features.extract import Failure, Work, default_decoders, extract_all
+from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.ray_engine import RayWork
 from a2inet_jax.features.store import Store
-from a2inet_jax.from_config import Config, labelled_videos, open_extractor, open_store, plain
+from a2inet_jax.from_config import (
+    STREAMS,
+    Config,
+    labelled_videos,
+    open_extractor,
+    open_store,
+    plain,
+)
 from a2inet_jax.package_files import cache_dir
 
 
@@ -43,25 +52,23 @@ def extract(
     Raises:
       ValueError: paths without `out` or the reverse, or two videos with one id.
       OSError: the store can't be written.
-      WorkerError: the cluster can't do it; says why.
+      EngineError: the cluster can't do it; says why.
     """
     if engine == "ray":
         jax.config.update("jax_platforms", "cpu")  # the devices are the actors'
-    # What was compiled for a frame size serves the next job, and the other shards on this machine.
-    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
-    fields = config["features"]
+    fields = _anywhere(plain(config["features"]))
     videos = _videos(config, paths, out)
     first, step = shard
     mine = videos[first::step]
     memory = int(fields["memory"] * 2**30)
-    extractor = open_extractor(fields, jax.local_devices(), memory)
+    extractor = open_cached(fields, jax.local_devices(), memory)
     store = Store(out, extractor.recipe) if out else open_store(config, extractor)
     work: Work | RayWork
     with progress("extract") as advance:
         if engine == "ray":
             work = ray_engine.extract_all(
                 mine,
-                functools.partial(open_extractor, plain(fields), None, memory),
+                functools.partial(open_cached, fields, None, memory),
                 store,
                 advance,
                 address=address,
@@ -76,6 +83,12 @@ def extract(
     console.print(f"Features: {store.folder}", highlight=False, soft_wrap=True)
     listing = store.folder / (f"failures-{first}-of-{step}.csv" if step > 1 else "failures.csv")
     return tell_failures(work.failures, len(mine), listing)
+
+
+def open_cached(fields: Config, devices: Sequence[jax.Device] | None, memory: int) -> Extractor:
+    """`open_extractor`, and what it compiles for a frame size serves later jobs and other processes."""
+    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
+    return open_extractor(fields, devices, memory)
 
 
 def tell_failures(failures: Sequence[Failure], videos: int, listing: Path) -> int:
@@ -111,6 +124,14 @@ def tell_failures(failures: Sequence[Failure], videos: int, listing: Path) -> in
         soft_wrap=True,
     )
     return 1
+
+
+def _anywhere(fields: dict[str, Any]) -> dict[str, Any]:
+    """With paths of weights that hold in any working folder."""
+    paths = {f"{stream}_weights": fields[f"{stream}_weights"] for stream in STREAMS}
+    return fields | {
+        name: str(Path(p).absolute()) for name, p in paths.items() if Path(p).is_file()
+    }
 
 
 def _videos(config: Config, paths: Sequence[Path], out: Path | None) -> list[VideoFile]:

@@ -1,8 +1,8 @@
-"""Which videos were under way when a worker died, told by files, so that no video can take down all of them.
+"""Which videos were under way when a worker died, told by files, so that no video takes all of them down.
 
-Before a worker begins a video it leaves a mark, a file, and takes it away when it is done, whatever the result.
-A mark that somebody else finds is of a worker that died. The marks of a job lie in a folder of its own, on the
-disk that the workers share.
+Before a worker begins a video it leaves a mark, a file, and takes it away when it is done, whatever the
+result. A mark that somebody else finds is of a worker that died. The marks of a job lie in a folder of its
+own, on the disk that the workers share.
 """
 
 import hashlib
