@@ -16,6 +16,11 @@ from rich.progress import (
 console = Console()
 
 
+def printable(text: object) -> str:
+    """Text as a terminal takes it: bytes of a file's name that are no UTF-8 are spelled out."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
+
+
 @contextlib.contextmanager
 def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar; yields `advance(what, done, total)`.
@@ -37,7 +42,7 @@ def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
         task = bar.add_task(title, total=None, what="")
 
         def advance(what: str, done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, what=what)
+            bar.update(task, completed=done, total=total, what=printable(what))
 
         yield advance
 
@@ -50,6 +55,8 @@ def _log_lines(title: str) -> Callable[[str, int, int], None]:
         tenth = 10 * done // max(total, 1)
         if tenth > shown:
             shown = tenth
-            console.print(f"{title:<9} {done}/{total} {what}", highlight=False)
+            console.print(
+                f"{title:<9} {done}/{total} {printable(what)}", highlight=False, markup=False
+            )
 
     return advance

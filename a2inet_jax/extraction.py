@@ -3,16 +3,17 @@
 import csv
 import functools
 import io
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from a2inet_jax.console import console, progress
+from a2inet_jax.console import console, printable, progress
 from a2inet_jax.datasets import files
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.features import ray_engine
+from a2inet_jax.features import part, ray_engine
 from a2inet_jax.features.extract import Failure, Work, default_decoders, extract_all
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.ray_engine import RayWork
@@ -43,8 +44,8 @@ def extract(
       config: its `features` say how; its data set is taken where no paths are given.
       paths: videos, folders and CSV files, in place of a data set.
       out: the store, for these.
-      shard: (i, n): of the videos sorted by id, the i-th (from 0) and every n-th after it. n processes
-        with the same store do the whole work, whenever and wherever they run.
+      shard: (i, n): the i-th, from 0, of n parts; a video's id alone decides on its part. n processes with
+        the same store do the whole work, whenever and wherever they run.
       engine: "local", the devices of this machine; "ray", those of a Ray cluster.
       address: of the cluster's head; a Ray of this machine is started if not given.
       actors: how many work at a time on the cluster; 0: as many as it has GPUs, or nodes if it has none.
@@ -59,7 +60,7 @@ def extract(
     fields = _anywhere(plain(config["features"]))
     videos = _videos(config, paths, out)
     first, step = shard
-    mine = videos[first::step]
+    mine = [video for video in videos if _part(video.video_id, step) == first]
     memory = int(fields["memory"] * 2**30)
     extractor = open_cached(fields, jax.local_devices(), memory)
     store = Store(out, extractor.recipe) if out else open_store(config, extractor)
@@ -79,8 +80,8 @@ def extract(
         else:
             decoders = fields["decoders"] or default_decoders()
             work = extract_all(mine, extractor, store, advance, decoders, fields["timeout"])
-    console.print(f"extract: {work}", highlight=False, soft_wrap=True)
-    console.print(f"Features: {store.folder}", highlight=False, soft_wrap=True)
+    _say(f"extract: {work}")
+    _say(f"Features: {store.folder}")
     listing = store.folder / (f"failures-{first}-of-{step}.csv" if step > 1 else "failures.csv")
     return tell_failures(work.failures, len(mine), listing)
 
@@ -103,27 +104,26 @@ def tell_failures(failures: Sequence[Failure], videos: int, listing: Path) -> in
       The exit code.
     """
     if not failures:
-        listing.unlink(missing_ok=True)
+        if listing.exists():
+            listing.unlink()
         return 0
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["video", "path", "reason"])
     for each in failures:
-        console.print(
-            f"failed: {each.path}: {each.reason}", style="red", markup=False, soft_wrap=True
-        )
+        _say(f"failed: {each.path}: {each.reason}", "red")
         table.writerow([each.video_id, each.path, each.reason])
-    listing.parent.mkdir(parents=True, exist_ok=True)
-    aside = listing.with_name(f".{listing.name}.part")
-    aside.write_text(text.getvalue(), encoding="utf-8")
-    aside.replace(listing)
-    console.print(
-        f"{len(failures)} of {videos} videos have no features; listed in {listing}",
-        style="red",
-        highlight=False,
-        soft_wrap=True,
-    )
+    part.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))
+    _say(f"{len(failures)} of {videos} videos have no features; listed in {listing}", "red")
     return 1
+
+
+def _say(line: str, style: str = "") -> None:
+    console.print(printable(line), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _part(video_id: str, parts: int) -> int:
+    return zlib.crc32(video_id.encode(errors="surrogateescape")) % parts
 
 
 def _anywhere(fields: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Each of a run's split models scores the video. The score is their mean, `spread`
 import csv
 import io
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,13 @@ import numpy as np
 
 from a2inet_jax import from_config
 from a2inet_jax.datasets import index
+from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.features import part
 from a2inet_jax.model import ensemble
 from a2inet_jax.package_files import sha256
 from a2inet_jax.run_folder import RunError, RunFolder
 from a2inet_jax.video.decode import VideoError
-from a2inet_jax.video.raw import RawFormat
 from a2inet_jax.video.reader import Reader
 
 
@@ -177,6 +177,4 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     )
     table.writeheader()
     table.writerows(rows)
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(aside, path)
+    part.write(path, text.getvalue().encode("utf-8", "surrogateescape"))

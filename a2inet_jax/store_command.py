@@ -63,6 +63,9 @@ def _verify(folder: Path) -> int:
     if len(found) > 1:
         _say(several(folder, found))
     _say(f"{folder}: {good} good, {len(bad)} bad")
+    if not good + len(bad):
+        _say(f"{folder} holds no feature files: name a folder that `a2inet extract` wrote")
+        return 1
     if any(finding.damaged for finding in bad):
         _say(f"`a2inet store repair {folder}` removes what is damaged")
     return int(bool(bad) or len(found) > 1)

@@ -238,7 +238,7 @@ def whole(job: Job) -> tuple[list[str], float]:
         f"{statistics.median(loops) / work.seconds:.2f}",
         *(f"{each:.1f}" for each in parts.values()),
         f"{1 - work.device_share:.0%}",
-        f"{1 - work.decoder_share:.0%}",
+        f"{work.blocked_share:.0%}",
         f"{1e3 * decode:.1f}",
         f"{1e3 * compute:.1f}",
         f"{compute / ours:.0%}",

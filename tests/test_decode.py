@@ -158,3 +158,22 @@ def test_the_decoding_process_needs_no_jax() -> None:
     code = "import sys, a2inet_jax.video.worker; print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("at", [0, 1, 10, 24])
+def test_where_decord_fails_ffmpeg_has_the_last_word(
+    clips: Clips, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Under load decord fails now and then on a good file: that must not be the file's verdict."""
+    expected = ffmpeg_frames(clips["h264.mp4"], 80, 128)
+    advance = Decoder._advance
+
+    def fail(self: Decoder) -> object:
+        if self._decoded == at:
+            raise RuntimeError("avcodec_send_packet")
+        return advance(self)
+
+    monkeypatch.setattr(Decoder, "_advance", fail)
+    decoder = Decoder(clips["h264.mp4"])
+    np.testing.assert_array_equal(np.stack(list(decoder.read(range(25)))), expected)
+    np.testing.assert_array_equal(np.stack(list(decoder.read([3, 20]))), expected[[3, 20]])

@@ -14,7 +14,7 @@ from tests.store_inputs import RECIPE, features
 def store_of(folder: Path, names: str) -> Store:
     store = Store(folder, RECIPE)
     for number, name in enumerate(names):
-        store.write(name, features(seed=number, frames=number + 1), 1000)
+        store.write(name, features(seed=number, frames=number + 1), "1000 bytes")
     return store
 
 
@@ -81,8 +81,10 @@ def test_what_can_not_be_one_set_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", RECIPE)
     with pytest.raises(StoreError, match="the store is empty"):
         export(store, tmp_path / "set", nothing)
-    store.write("a", features(), 1)
-    store.write("b", dataclasses.replace(features(), quality=np.zeros((5, 7), np.float16)), 1)
+    store.write("a", features(), "1 byte")
+    store.write(
+        "b", dataclasses.replace(features(), quality=np.zeros((5, 7), np.float16)), "1 byte"
+    )
     with pytest.raises(StoreError, match="can't stand in one data set"):
         export(store, tmp_path / "set", nothing)
 

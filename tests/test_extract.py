@@ -1,7 +1,9 @@
+import gc
 import os
 import signal
 import subprocess
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from a2inet_jax.features import extract as extract_module
 from a2inet_jax.features.extract import Failure, extract_all
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.store import Store, VideoFeatures
+from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.sampling import FR, Sampling
 from tests.clips import Clips, ffmpeg
@@ -130,7 +133,7 @@ def test_features_do_not_depend_on_the_decoders(
     assert content(store) == alone
     assert (work.videos, work.frames) == (6, 25 + 50 + 25 + 1 + 10 + 25)
     assert 0 < work.device_share < 1
-    assert 0 < work.decoder_share < 1
+    assert 0 <= work.blocked_share < 1
     assert all(seconds > 0 for seconds in work.spent.values())
     # What an extractor did before is not this work's.
     again = extract_all(videos(clips, *SEVERAL), extract, store, ignore)
@@ -258,3 +261,60 @@ def test_no_decoders_are_refused(clips: Clips, tmp_path: Path) -> None:
         extract_all([], extract, store, ignore, decoders=-1)
     # Nothing to do is fine.
     assert extract_all([], extract, store, ignore).videos == 0
+
+
+def test_failures_keep_no_frames(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand bad videos must not fill the memory: what is kept of each is a line."""
+    extract = extractor()
+    compute = extract.compute
+    seen: list[weakref.ref[np.ndarray]] = []
+
+    def fail(frames: np.ndarray, *others: Any) -> object:
+        seen.append(weakref.ref(frames))
+        if len(seen) % 2:
+            raise VideoError("v", "fails")
+        return compute(frames, *others)
+
+    monkeypatch.setattr(extract, "compute", fail)
+    alive: list[int] = []
+
+    def count(*_: object) -> None:
+        gc.collect()
+        alive.append(sum(each() is not None for each in seen))
+
+    work = extract_all(videos(clips, *SEVERAL), extract, Store(tmp_path, extract.recipe), count)
+    assert len(work.failures) > 2
+    assert max(alive) <= 2
+
+
+def test_a_decoder_that_dies_and_then_a_device_that_is_full(
+    clips: Clips, tmp_path: Path, killed: type[Killed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed.times = 1
+    extract = extractor()
+    compute = extract.compute
+
+    def scarce(frames: np.ndarray, *others: Any) -> object:
+        if frames.shape[1:3] == (360, 480) and not killed.times and seen:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        seen.append(frames.shape)
+        return compute(frames, *others)
+
+    seen: list[tuple[int, ...]] = []
+    monkeypatch.setattr(extract, "compute", scarce)
+    store = Store(tmp_path, extract.recipe)
+    work = extract_all(with_wide(clips)[-1:], extract, store, ignore)
+    assert "memory is too small" in work.failures[0].reason
+
+
+def test_a_file_of_another_video_is_made_anew(clips: Clips, tmp_path: Path) -> None:
+    extract = extractor()
+    store = Store(tmp_path, extract.recipe)
+    every = videos(clips, "black.mp4", "gray.mp4")
+    extract_all(every, extract, store, ignore)
+    expected = content(store)
+    store.path("gray.mp4").write_bytes(store.path("black.mp4").read_bytes())
+    assert extract_all(every, extract, store, ignore).videos == 1
+    assert content(store) == expected

@@ -1,4 +1,5 @@
 import csv
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,19 @@ def ids(store: Path) -> list[str]:
 
 def test_shards_together_are_the_whole(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    found: list[str] = []
+    parts: list[list[str]] = []
     for shard in range(3):
         assert extraction.extract(config(), [folder], out, (shard, 3)) == 0
-        new = sorted(set(ids(out)) - set(found))
-        assert new == sorted(GOOD)[shard::3]
-        found += new
-    assert sorted(found) == sorted(GOOD)
+        parts.append(sorted(set(ids(out)).difference(*parts)))
+    assert sorted(itertools.chain(*parts)) == sorted(GOOD)
+    assert sum(bool(part) for part in parts) > 1
+    # A video has the same part whatever lies beside it.
+    (folder / "gray.mp4").unlink()
+    again = tmp_path / "again"
+    for shard in range(3):
+        before = set(ids(again))
+        extraction.extract(config(), [folder], again, (shard, 3))
+        assert sorted(set(ids(again)) - before) == sorted(set(parts[shard]) - {"gray.mp4"})
     assert extraction.extract(config(), [folder], tmp_path / "whole") == 0
     for path in (tmp_path / "whole").iterdir():
         assert path.read_bytes() == (out / path.name).read_bytes()
@@ -70,8 +77,9 @@ def test_what_failed_is_listed_until_it_is_mended(
     assert [(row["video"], row["path"]) for row in rows] == [("bad, worse.mp4", str(bad))]
     assert rows[0]["reason"].startswith("holds no video")
     # A part has a list of its own.
-    assert extraction.extract(config(), [folder], out, (0, 6)) == 1
-    assert (out / "failures-0-of-6.csv").exists()
+    codes = [extraction.extract(config(), [folder], out, (shard, 6)) for shard in range(6)]
+    assert sum(codes) == 1
+    assert (out / f"failures-{codes.index(1)}-of-6.csv").exists()
     bad.write_bytes((folder / "h264.mp4").read_bytes())
     assert extraction.extract(config(), [folder], out) == 0
     assert not (out / "failures.csv").exists()
@@ -105,3 +113,57 @@ def test_two_folders_with_the_same_names_are_refused(folder: Path, tmp_path: Pat
     (other / "h264.mp4").touch()
     with pytest.raises(ValueError, match=r"both called 'h264.mp4'"):
         extraction.extract(config(), [folder, other], tmp_path / "out")
+
+
+def test_names_of_every_kind(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a file system takes, a store takes; what a file system doesn't, is listed."""
+    video = (folder / "one_frame.mp4").read_bytes()
+    odd = tmp_path / "odd [red]"
+    odd.mkdir()
+    names = [
+        "视频" * 30 + ".mp4",
+        "a" * 250 + ".mp4",
+        "a" * 250 + "b.mp4",
+        "[bold] %20.mp4",
+        "\udcff.mp4",
+    ]
+    for name in names:
+        (odd / name).write_bytes(video)
+    out = tmp_path / "[out]"
+    assert extraction.extract(config(), [odd], out) == 1
+    # The decoder can't open what is no UTF-8.
+    assert f"failed: {odd}/\\udcff.mp4" in capsys.readouterr().out
+    assert ids(out) == sorted(names[:-1])
+    listing = tmp_path / "list.csv"
+    listing.write_text(f"path\n{'x' * 5000}.mp4\nnul\0.mp4\nvideos/h264.mp4\n")
+    assert extraction.extract(config(), [listing], out) == 1
+    with (out / "failures.csv").open(newline="") as file:
+        reasons = [row["reason"] for row in csv.DictReader(line.replace("\0", "") for line in file)]
+    assert len(reasons) == 2
+    assert "videos/h264.mp4" in ids(out)
+
+
+def test_another_raw_format_is_another_video(folder: Path, tmp_path: Path) -> None:
+    (folder / "frames.yuv").write_bytes(np.random.default_rng(0).bytes(64 * 48 * 3))
+    listing, out = folder / "list.csv", tmp_path / "out"
+    found = []
+    for size in ("64,48", "48,64"):
+        listing.write_text(f"path,width,height\nframes.yuv,{size}\n")
+        assert extraction.extract(config(), [listing], out) == 0
+        found.append(Store(out, extractor().recipe).read("frames.yuv").quality)
+    assert not np.array_equal(found[0], found[1])
+
+
+def test_a_complete_store_needs_no_writing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert extraction.extract(config(), [folder], tmp_path / "out") == 0
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    assert extraction.extract(config(), [folder], tmp_path / "out") == 0

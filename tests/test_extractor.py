@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from a2inet_jax.backbones import description
+from a2inet_jax.features import extractor as extractor_module
 from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.features.passes import plan
 from a2inet_jax.video.decode import VideoError
@@ -174,3 +175,14 @@ def test_what_a_stream_sees_must_be_large_enough(clips: Clips) -> None:
         Extractor(QUALITY, large, Sampling(short_side=95))
     with pytest.raises(ValueError, match="is 31: quality needs at least 32"):
         Extractor(QUALITY, SEMANTIC, Sampling(patches=4, patch_size=31))
+
+
+def test_programs_are_let_go(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of frame sizes must not fill the memory; a size that comes back is compiled again."""
+    monkeypatch.setattr(extractor_module, "_MOST_PROGRAMS", 1)
+    extract = extractor()
+    first = extract_one(extract, clips["h264.mp4"], "v")
+    extract_one(extract, clips["rotate90.mp4"], "w")
+    assert len(extract._programs) == 1
+    again = extract_one(extract, clips["h264.mp4"], "v")
+    np.testing.assert_array_equal(first.quality, again.quality)

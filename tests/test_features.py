@@ -43,7 +43,7 @@ def store_of(folder: Path, videos: list[tuple[np.ndarray, ...]]) -> Store:
     for n, (quality, semantic) in enumerate(videos):
         frames = np.arange(len(quality))
         record = VideoFeatures(quality, semantic, frames.astype(np.int32), frames / 25)
-        store.write(f"v{n}", record, 1)
+        store.write(f"v{n}", record, "1 byte")
     return store
 
 

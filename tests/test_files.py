@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from a2inet_jax.datasets.files import check_ids, videos
+from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.video.raw import RawFormat
 
 
 def test_a_folder_gives_its_videos_at_any_depth(tmp_path: Path) -> None:
@@ -47,6 +48,8 @@ def test_a_list_says_how_raw_frames_lie(tmp_path: Path) -> None:
         ("path,width,height\na.yuv,x,1\n", "line 2: .*'x'"),
         ("path,width,height\na.mp4,,\nb.yuv,0,8\n", "line 3: .*0×8"),
         ("path,width,height\nb.yuv,8,\n", "line 2: .*height"),
+        ("path,width,height\n\n\nb.yuv,8,\n", "line 4: "),
+        ('path\n"a.mp4\n', "no CSV file"),
     ],
 )
 def test_lists_that_say_nothing_are_refused(tmp_path: Path, text: str, reason: str) -> None:
@@ -64,3 +67,38 @@ def test_two_videos_of_one_id_are_refused(tmp_path: Path) -> None:
         check_ids([one, two])
     assert str(one.path) in str(caught.value)
     assert str(two.path) in str(caught.value)
+
+
+def test_a_list_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    listing = tmp_path / "list.csv"
+    for encoding in ("latin-1", "utf-16"):
+        listing.write_text("path\nä.mp4\n", encoding=encoding)
+        with pytest.raises(ValueError, match="no CSV file in UTF-8") as caught:
+            videos([listing])
+        assert str(listing) in str(caught.value)
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "videos" / "deep").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.MTS").touch()
+    (tmp_path / "videos" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "videos" / "deep" / "circle").symlink_to(tmp_path / "videos")
+    assert [video.video_id for video in videos([tmp_path / "videos"])] == ["link/a.MTS"]
+
+
+def test_a_folder_that_can_not_be_read_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "a.mp4").touch()
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionError, match="locked"):
+        videos([tmp_path])

@@ -26,8 +26,8 @@ if sys.argv[2] == "hang":
 print("ready", flush=True)
 for turn in range(10**9):
     for number in range(3):
-        store.write(f"v{number}", features(seed=number, frames=2000), 1000)
-        store.write(f"own {sys.argv[2]}", features(seed=9), 1000)
+        store.write(f"v{number}", features(seed=number, frames=2000), "1000 bytes")
+        store.write(f"own {sys.argv[2]}", features(seed=9), "1000 bytes")
 """
 OLD_S = 2 * 24 * 3600
 
@@ -169,21 +169,21 @@ def test_a_sweep_between_making_and_locking_makes_another(
 
 def test_a_full_disk(small_disk: Path) -> None:
     store = Store(small_disk / "store", RECIPE)
-    store.write("v", features(), 1000)
+    store.write("v", features(), "1000 bytes")
     with pytest.raises(OSError, match="the disk is full: free space") as caught:
-        store.write("w", features(frames=10_000), 1000)
+        store.write("w", features(frames=10_000), "1000 bytes")
     assert caught.value.errno == errno.ENOSPC
     assert str(store.folder) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(store.folder.iterdir()) == [store.path("v")]
     assert_equal(store.read("v"), features())
-    store.write("x", features(), 1000)
+    store.write("x", features(), "1000 bytes")
 
 
 def test_a_read_only_disk(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(OSError, match="read-only file system: take another folder") as caught:
-        Store(small_disk / "store", RECIPE).write("v", features(), 1000)
+        Store(small_disk / "store", RECIPE).write("v", features(), "1000 bytes")
     assert caught.value.errno == errno.EROFS
 
 

@@ -3,8 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from a2inet_jax.datasets.raw_format import RawFormat
+from a2inet_jax.video.decode import Decoder
 from a2inet_jax.video.info import VideoError
-from a2inet_jax.video.raw import RawDecoder, RawFormat
+from a2inet_jax.video.raw import RawDecoder
 from tests.clips import ffmpeg, ffmpeg_frames
 
 FORMATS = [
@@ -89,6 +91,15 @@ def test_full_range_is_another_picture(tmp_path: Path) -> None:
         for name in ("yuv420p", "yuvj420p")
     )
     assert (limited.max(), full.min()) == (0, 16)
+
+
+@pytest.mark.parametrize("name", ["clip.yuv", "clip.RGB", "clip.raw"])
+def test_without_a_format_it_is_said_what_to_do(tmp_path: Path, name: str) -> None:
+    path = make(tmp_path / name, "64:64", 2, "yuv420p")
+    with pytest.raises(
+        VideoError, match=r"CSV list with the columns path,width,height,pixel_format"
+    ):
+        Decoder(path)
 
 
 def test_raw_truncated_1080p(tmp_path: Path) -> None:

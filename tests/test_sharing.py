@@ -106,3 +106,28 @@ def test_stopwatch_adds_up() -> None:
 
     run(*[work] * 3)
     assert 0.06 <= watch["sleep"] < 5
+
+
+def test_small_amounts_do_not_pass_by_a_large_one() -> None:
+    budget = Budget(100)
+    order = []
+
+    def take(name: str, amount: int, delay: float) -> None:
+        time.sleep(delay)
+        with budget.take(amount):
+            order.append(name)
+            time.sleep(0.2)
+
+    run(
+        lambda: take("first", 10, 0),
+        lambda: take("large", 100, 0.05),
+        lambda: take("small", 10, 0.1),
+    )
+    assert order == ["first", "large", "small"]
+
+
+def test_being_beside_counts_without_a_place() -> None:
+    turns = Turns(1)
+    with turns.take(), turns.beside():
+        time.sleep(0.02)
+    assert 0.02 <= turns.busy_s < 5

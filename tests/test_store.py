@@ -39,11 +39,11 @@ def test_every_field_changes_the_fingerprint() -> None:
 def test_what_is_written_is_read(tmp_path: Path, video_id: str) -> None:
     store = Store(tmp_path / "new" / "store", RECIPE)
     assert store.missing([video_id]) == [video_id]
-    store.write(video_id, features(), 1000)
+    store.write(video_id, features(), "1000 bytes")
     assert store.path(video_id).parent == store.folder
     assert_equal(store.read(video_id), features())
     assert store.missing(["other", video_id]) == ["other"]
-    assert store.source_bytes(video_id) == 1000
+    assert store.source(video_id) == "1000 bytes"
     assert [record.video_id for record in store.manifest()] == [video_id]
 
 
@@ -51,10 +51,10 @@ def test_equal_records_are_equal_files(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     contents = set()
     for _ in range(5):
-        store.write("v", features(), 1000)
+        store.write("v", features(), "1000 bytes")
         contents.add(store.path("v").read_bytes())
     assert len(contents) == 1
-    store.write("v", features(seed=1), 1000)
+    store.write("v", features(seed=1), "1000 bytes")
     assert_equal(store.read("v"), features(seed=1))
 
 
@@ -62,7 +62,7 @@ def test_manifest_is_what_is_there(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     assert store.manifest() == []
     for name, frames in (("b", 7), ("a", 1)):
-        store.write(name, features(frames=frames), 1000)
+        store.write(name, features(frames=frames), "1000 bytes")
     records = store.manifest()
     assert [(record.video_id, record.frames) for record in records] == [("a", 1), ("b", 7)]
     assert all(record.size == record.path.stat().st_size for record in records)
@@ -71,7 +71,7 @@ def test_manifest_is_what_is_there(tmp_path: Path) -> None:
 
 
 def test_another_recipe_is_refused_with_both_named(tmp_path: Path) -> None:
-    Store(tmp_path, RECIPE).write("v", features(), 1000)
+    Store(tmp_path, RECIPE).write("v", features(), "1000 bytes")
     other = dataclasses.replace(RECIPE, semantic="worse")
     with pytest.raises(StoreError, match="semantic: worse here, better there") as caught:
         Store(tmp_path, other)
@@ -87,7 +87,7 @@ def test_another_recipe_is_refused_with_both_named(tmp_path: Path) -> None:
 
 def test_another_videos_file_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
-    store.write("v", features(), 1000)
+    store.write("v", features(), "1000 bytes")
     store.path("v").rename(store.path("w"))
     with pytest.raises(StoreError, match="'v', not of 'w'"):
         store.read("w")
@@ -97,7 +97,7 @@ def test_missing_and_damaged_files_say_what_to_do(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     with pytest.raises(FileNotFoundError, match="a2inet extract"):
         store.read("v")
-    store.write("v", features(), 1000)
+    store.write("v", features(), "1000 bytes")
     whole = store.path("v").read_bytes()
     for content in (b"", whole[:-1], whole[: len(whole) // 2], b"x" * 100):
         store.path("v").write_bytes(content)
@@ -113,13 +113,13 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="the disk is full"):
-            store.write("v", features(), 1000)
+            store.write("v", features(), "1000 bytes")
     assert list(tmp_path.iterdir()) == []
-    store.write("v", features(), 1000)
+    store.write("v", features(), "1000 bytes")
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="the disk is full"):
-            store.write("v", features(seed=1), 1000)
+            store.write("v", features(seed=1), "1000 bytes")
     assert_equal(store.read("v"), features())
 
 
@@ -134,7 +134,7 @@ recipe = Recipe.from_json(sys.argv[2])
 os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
 rows = np.zeros((5, 6), np.float16)
 record = VideoFeatures(rows, rows, np.arange(5, dtype=np.int32), np.zeros(5))
-Store(Path(sys.argv[1]), recipe).write("v", record, 1000)
+Store(Path(sys.argv[1]), recipe).write("v", record, "1000 bytes")
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path), RECIPE.to_json()])
     assert done.returncode == -9
@@ -142,7 +142,7 @@ Store(Path(sys.argv[1]), recipe).write("v", record, 1000)
     store = Store(tmp_path, RECIPE)
     assert store.missing(["v"]) == ["v"]
     assert store.manifest() == []
-    store.write("v", features(), 1000)
+    store.write("v", features(), "1000 bytes")
     assert_equal(store.read("v"), features())
     store.sweep()
     assert list(tmp_path.iterdir()) == [store.path("v")]
@@ -151,7 +151,7 @@ Store(Path(sys.argv[1]), recipe).write("v", record, 1000)
 def test_an_existing_store_says_its_recipe(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     for name in "abc":
-        store.write(name, features(), 1000)
+        store.write(name, features(), "1000 bytes")
     store.path("a").write_bytes(b"not one of ours")
     assert Store.existing(tmp_path).recipe == RECIPE
     assert Store.existing(tmp_path).missing("abcd") == ["d"]
@@ -168,8 +168,8 @@ def test_no_store_is_refused(tmp_path: Path) -> None:
 
 def test_a_store_of_two_recipes_is_refused_with_both_named(tmp_path: Path) -> None:
     other = Store(tmp_path / "other", dataclasses.replace(RECIPE, semantic="worse"))
-    other.write("w", features(), 1000)
-    Store(tmp_path, RECIPE).write("v", features(), 1000)
+    other.write("w", features(), "1000 bytes")
+    Store(tmp_path, RECIPE).write("v", features(), "1000 bytes")
     other.path("w").rename(tmp_path / other.path("w").name)
     with pytest.raises(StoreError, match="2 recipes") as caught:
         Store.existing(tmp_path)
@@ -187,7 +187,7 @@ def test_opening_reads_no_header(tmp_path: Path) -> None:
 
 def test_a_file_under_another_recipes_name_says_nothing_of_the_store(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
-    store.write("v", features(), 1000)
+    store.write("v", features(), "1000 bytes")
     other = dataclasses.replace(RECIPE, version=0)
     store.path("v").rename(tmp_path / f"v.{other.fingerprint()}.safetensors")
     with pytest.raises(StoreError, match="no good feature file"):

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from tests.store_inputs import RECIPE, features
 
 def stored(folder: Path, **changes: Any) -> Path:
     store = Store(folder, RECIPE)
-    store.write("v", dataclasses.replace(features(), **changes), 1000)
+    store.write("v", dataclasses.replace(features(), **changes), "1000 bytes")
     return store.path("v")
 
 
@@ -65,10 +66,34 @@ def test_cut_files_are_told(tmp_path: Path, keep: int) -> None:
     assert finding.damaged
 
 
-def test_another_name_is_told(tmp_path: Path) -> None:
+def test_another_name_is_told_and_left(tmp_path: Path) -> None:
     path = stored(tmp_path)
     other = path.rename(Store(tmp_path, RECIPE).path("w"))
-    assert store_check.check(other).problem == f"holds what belongs into {path.name}"
+    finding = store_check.check(other)
+    assert finding.problem == f"holds what belongs into {path.name}"
+    assert not finding.damaged
+    assert not store_check.remove(finding)
+
+
+@pytest.mark.parametrize("part", ["record", "recipe"])
+def test_whole_files_of_another_version_are_never_removed(tmp_path: Path, part: str) -> None:
+    path = stored(tmp_path)
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    record = json.loads(header["__metadata__"]["record"])
+    if part == "record":
+        del record["source"]
+    else:
+        record["recipe"] = json.dumps(json.loads(record["recipe"]) | {"colour": "new"})
+    header["__metadata__"]["record"] = json.dumps(record)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+    finding = store_check.check(path)
+    assert "another version" in finding.problem
+    assert not finding.damaged
+    assert not store_check.remove(finding)
+    assert path.exists()
 
 
 def test_what_can_not_be_read_is_not_damaged(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ RUN = "`a2inet extract`, given as before, makes the removed ones again"
 def store_of(folder: Path) -> Store:
     store = Store(folder, RECIPE)
     for number, name in enumerate("abc"):
-        store.write(name, features(seed=number), 1000)
+        store.write(name, features(seed=number), "1000 bytes")
     return store
 
 
@@ -47,9 +47,12 @@ def test_bad_files_are_told_removed_and_only_they(
     assert f"{store.path('c')}: holds what belongs into {store.path('a').name}" in told
     assert ".0.elsewhere-0.part: left behind, or being written" in told
     assert "1 good, 2 bad" in told
-    assert run("repair", str(tmp_path)) == 0
+    # What lies under another's name is whole: `extract` puts the right one over it.
+    assert run("repair", str(tmp_path)) == 1
     told = capsys.readouterr().out
     assert f"{store.path('b')}: is damaged" in told
+    assert "left as it is" in told
+    store.path("c").unlink()
     assert RUN in told
     assert Store(tmp_path / "again", RECIPE).missing("a") == ["a"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
@@ -63,7 +66,7 @@ def test_bad_files_are_told_removed_and_only_they(
 def test_two_recipes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = store_of(tmp_path)
     other = Store(tmp_path / "other", dataclasses.replace(RECIPE, dtype="bfloat16"))
-    other.write("v", features(), 1000)
+    other.write("v", features(), "1000 bytes")
     other.path("v").rename(tmp_path / other.path("v").name)
     for action in ("verify", "repair"):
         assert run(action, str(tmp_path)) == 1
@@ -115,3 +118,13 @@ def test_what_is_no_folder(tmp_path: Path) -> None:
     for action in ("verify", "list", "repair"):
         with pytest.raises(StoreError, match="is no folder: name one"):
             run(action, str(tmp_path / "none"))
+
+
+def test_a_folder_without_features_is_not_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"mine")
+    assert run("verify", str(tmp_path)) == 1
+    assert "holds no feature files" in capsys.readouterr().out
+    # Nor does what is none disturb a store.
+    assert Store(tmp_path, RECIPE).missing(["v"]) == ["v"]

@@ -1,16 +1,31 @@
 """The videos that files, folders and CSV files name."""
 
 import csv
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
+from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.video.raw import RawFormat
 
 # Files of other names are taken when they are named themselves, not when their folder is.
 SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv"}
-    | {".ts", ".webm", ".wmv"}
+    {
+        ".3gp",
+        ".asf",
+        ".avi",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+    }
+    | {".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
 )
 _RAW_COLUMNS = {"width": int, "height": int, "pixel_format": str, "frame_rate": float}
 
@@ -18,10 +33,10 @@ _RAW_COLUMNS = {"width": int, "height": int, "pixel_format": str, "frame_rate": 
 def videos(arguments: Sequence[Path]) -> list[VideoFile]:
     """The videos that files, folders and CSV files name, in the order given.
 
-    A folder gives its videos at any depth, sorted; a CSV file the paths of its column `path`, relative to the
-    file's own folder. Columns `width` and `height` (`pixel_format` and `frame_rate` as well, if need be) tell
-    how frames lie in a file without a header; they are left empty for other files. The id of a video is its
-    path as its folder or CSV file has it, or its file's name.
+    A folder gives its videos at any depth, links followed, sorted; a CSV file the paths of its column `path`,
+    relative to its own folder. Columns `width` and `height` (`pixel_format` and `frame_rate` as well, if
+    need be) tell how frames lie in a file without a header; they are left empty for other files. The id of a
+    video is its path as its folder or CSV file has it, or its file's name.
 
     Raises:
       ValueError: a folder has no videos, or a CSV file no column `path` or no rows, or a cell in it that
@@ -30,7 +45,7 @@ def videos(arguments: Sequence[Path]) -> list[VideoFile]:
     found: list[VideoFile] = []
     for argument in arguments:
         if argument.is_dir():
-            here = sorted(p for p in argument.rglob("*") if p.suffix.lower() in SUFFIXES)
+            here = sorted(_found(argument))
             if not here:
                 raise ValueError(f"{argument} has no videos ({' '.join(sorted(SUFFIXES))})")
             found += [VideoFile(path.relative_to(argument).as_posix(), path) for path in here]
@@ -52,17 +67,38 @@ def check_ids(videos: Sequence[VideoFile]) -> None:
         other = seen.setdefault(video.video_id, video)
         if other is not video:
             raise ValueError(
-                f"{other.path} and {video.path} are both called {video.video_id!r}: name a folder that "
-                "holds both, or name each of them once"
+                f"{other.path} and {video.path} are both called {video.video_id!r}: name each of them "
+                "once, or a folder that holds both"
             )
+
+
+def _found(folder: Path) -> Iterator[Path]:
+    seen = set()
+
+    def refuse(error: OSError) -> NoReturn:
+        raise error
+
+    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        status = os.stat(root)
+        if (status.st_dev, status.st_ino) in seen:  # links may go in circles
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for name in names:
+            if Path(name).suffix.lower() in SUFFIXES:
+                yield Path(root) / name
 
 
 def _listed(file: Path) -> list[VideoFile]:
     with file.open(newline="", encoding="utf-8-sig") as opened:
-        rows = list(csv.DictReader(opened))
-    if not rows or "path" not in rows[0]:
+        reader = csv.DictReader(opened, strict=True)
+        try:
+            rows = [(reader.line_num, row) for row in reader]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{file}: is no CSV file in UTF-8 ({error})") from None
+    if not rows or "path" not in rows[0][1]:
         raise ValueError(f"{file}: needs a header line with a column `path`, and a line a video")
-    return [_video(file, line, row) for line, row in enumerate(rows, start=2)]
+    return [_video(file, line, row) for line, row in rows]
 
 
 def _video(file: Path, line: int, row: dict[str, str]) -> VideoFile:

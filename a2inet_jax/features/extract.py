@@ -39,8 +39,10 @@ class Work:
       videos: that were described.
       frames: of these.
       seconds: from beginning to end.
-      device_share: of this time that the devices were at work; they waited for frames in the rest.
-      decoder_share: of this time that the decoding processes were at work; a mean over them.
+      device_share: of this time that the devices were at work, or were compiled for; they waited for frames
+        in the rest.
+      blocked_share: of this time that the decoding processes were blocked, as their last frames had not been
+        taken yet; a mean over them.
       spent: seconds by "decode", "transfer", "compute", "compile" and "store", added up over threads.
     """
 
@@ -49,15 +51,17 @@ class Work:
     frames: int
     seconds: float
     device_share: float
-    decoder_share: float
+    blocked_share: float
     spent: dict[str, float]
 
     def __str__(self) -> str:
+        if not self.videos + len(self.failures):
+            return "nothing was missing"
         return (
             f"{self.videos} videos, {self.frames} frames in {self.seconds:.1f} s "
-            f"({self.frames / max(self.seconds, 1e-9):.1f} frames/s); the device waited for frames "
-            f"{1 - self.device_share:.0%} of the time, the decoders for the device "
-            f"{1 - self.decoder_share:.0%}; compiled for {self.spent['compile']:.1f} s"
+            f"({self.frames / self.seconds:.1f} frames/s); the devices waited for frames "
+            f"{1 - self.device_share:.0%} of the time, the decoders for the devices "
+            f"{self.blocked_share:.0%}; compiling took {self.spent['compile']:.1f} s"
         )
 
 
@@ -87,7 +91,8 @@ def extract_all(
     features don't depend on how many there are.
 
     What is in the store is left as it is, so that a job that was killed goes on where it was; unless it is
-    damaged, or the video's file is another by its size. Features of videos that are gone are kept.
+    damaged, or the video's file is another by its size or raw format. Features of videos that are gone are
+    kept.
 
     Args:
       videos: all videos of the data set.
@@ -119,14 +124,13 @@ def extract_all(
     with crew:
         futures = {crew.submit(video): number for number, video in enumerate(todo)}
         for future in as_completed(futures):
-            video = todo[futures[future]]
-            try:
-                frames += future.result()
-            except VideoError as error:
-                failure = Failure(video.video_id, video.path, error.reason)
-                failed[futures[future]] = failure
+            result, number = future.result(), futures[future]
+            if isinstance(result, Failure):
+                failed[number] = result
+            else:
+                frames += result
             done += 1
-            on_progress(video.video_id, done, len(videos))
+            on_progress(todo[number].video_id, done, len(videos))
     seconds = time.monotonic() - start
     spent = {name: extractor.spent[name] - before[name] for name in _PARTS}
     spent["decode"] = sum(reader.decoding_s for reader in crew.readers)
@@ -136,7 +140,8 @@ def extract_all(
         frames=frames,
         seconds=seconds,
         device_share=(extractor.busy_s - busy) / seconds,
-        decoder_share=spent["decode"] / (seconds * len(crew.readers)),
+        blocked_share=sum(reader.blocked_s for reader in crew.readers)
+        / (seconds * len(crew.readers)),
         spent=spent,
     )
 
@@ -150,7 +155,7 @@ class _Crew:
         self._store = store
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="extract")
         self._stopped = Event()
-        self._futures: list[Future[int]] = []
+        self._futures: list[Future[int | Failure]] = []
         self._seats: SimpleQueue[tuple[Reader, int]] = SimpleQueue()
         for number, reader in enumerate(self.readers):
             self._seats.put((reader, number % extractor.devices))
@@ -169,52 +174,66 @@ class _Crew:
         for reader in self.readers:
             reader.close()
 
-    def submit(self, video: VideoFile) -> Future[int]:
-        """Have a video described and stored; the result is its number of frames."""
+    def submit(self, video: VideoFile) -> Future[int | Failure]:
+        """Have a video described and stored; the result is its number of frames, or why there are none."""
         self._futures.append(self._pool.submit(self._work, video))
         return self._futures[-1]
 
-    def _work(self, video: VideoFile) -> int:
+    def _work(self, video: VideoFile) -> int | Failure:
         reader, device = self._seats.get()
         try:
-            size = _size(video.path)
+            source = describe_source(video)
             features = self._describe(video, reader, device)
             with self._extractor.spent.time("store"):
-                self._store.write(video.video_id, features, size)
+                self._store.write(video.video_id, features, source)
             return len(features.timestamps)
+        except VideoError as error:
+            # The error itself would keep its video's frames alive for as long as it is known.
+            return Failure(video.video_id, video.path, error.reason)
         finally:
             self._seats.put((reader, device))
 
     def _describe(self, video: VideoFile, reader: Reader, device: int) -> VideoFeatures:
-        try:
-            return self._extractor.extract(video, reader, device)
-        except DecoderDiedError as first:
-            if self._stopped.is_set():
-                raise
+        deaths: list[str] = []
+        while True:
             try:
                 return self._extractor.extract(video, reader, device)
-            except DecoderDiedError as second:
+            except DecoderDiedError as error:
+                deaths.append(error.reason)
+                if self._stopped.is_set() or len(deaths) == 2:
+                    reasons = ", then ".join(deaths)
+                    raise VideoError(video.path, f"tried twice: {reasons}") from None
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
                 raise VideoError(
-                    video.path, f"tried twice: {first.reason}, then {second.reason}"
+                    video.path,
+                    "the device's memory is too small for it: lower features.chunk, or resize the video",
                 ) from None
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            raise VideoError(
-                video.path, "the device's memory is too small for it: lower features.chunk"
-            ) from None
 
 
-def _size(path: Path) -> int:
+def describe_source(video: VideoFile) -> str:
+    """What tells the video's file from another one of the same name: its size, and how raw frames lie in it.
+
+    Raises:
+      VideoError: it can't be looked at.
+    """
     try:
-        return path.stat().st_size
-    except OSError as error:
-        raise VideoError(path, f"can't be read ({error.strerror})") from None
+        size = f"{video.path.stat().st_size} bytes"
+    except FileNotFoundError:
+        raise VideoError(video.path, "does not exist") from None
+    except (OSError, ValueError) as error:  # a path may be none: too long, with a NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise VideoError(video.path, f"can't be read ({reason})") from None
+    return f"{size}, {video.raw}" if video.raw else size
 
 
 def _is_current(video: VideoFile, store: Store) -> bool:
     try:
-        source_bytes = store.source_bytes(video.video_id)
-    except StoreError:
+        stored = store.source(video.video_id)
+    except (StoreError, OSError):
         return False
-    return not video.path.exists() or video.path.stat().st_size == source_bytes
+    try:
+        return stored == describe_source(video)
+    except VideoError:
+        return True  # features of videos that are gone are kept

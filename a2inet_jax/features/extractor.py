@@ -26,8 +26,11 @@ from a2inet_jax.video.sampling import Sampling, frame_indices, patch_places
 
 # A chunk holds fewer frames where they are larger than this, so that memory stays the same.
 _FULL_CHUNK_PIXELS = 1920 * 1080
-# Of a video: being decoded, on the way to this process, and on the way to the device.
-_CHUNKS_UNDER_WAY = 3
+# Of a video, beside those that a pass needs: the rest of the chunks these lie in, one that is being decoded,
+# one on the way to this process, and one on the way to the device.
+_CHUNKS_UNDER_WAY = 5
+# Each takes about 20 MB, and a data set may have thousands of frame sizes.
+_MOST_PROGRAMS = 64
 
 
 @dataclass(frozen=True)
@@ -150,13 +153,8 @@ class Extractor:
         return len(self._lanes)
 
     @property
-    def programs(self) -> int:
-        """How many programs were compiled."""
-        return len(self._programs)
-
-    @property
     def busy_s(self) -> float:
-        """Seconds that the devices were at work, moving frames to them included; a mean over devices."""
+        """Seconds that the devices were at work, or were compiled for; a mean over devices."""
         return sum(lane.turns.busy_s for lane in self._lanes) / len(self._lanes)
 
     def extract(self, video: VideoFile, reader: Reader, device: int = 0) -> VideoFeatures:
@@ -181,7 +179,9 @@ class Extractor:
         places = patch_places(video.video_id, info.height, info.width, self._sampling)
         if len(places) and np.all(places == places[:1]):
             places = places[:1]  # the mean of equal features is each of them
-        chunk = frames_at_once(self._chunk, info.height, info.width)
+        sizes = [(info.height, info.width)]
+        sizes += [self._seen(name, info.height, info.width) for name in self.streams]
+        chunk = min(frames_at_once(self._chunk, *size) for size in sizes)
         takes = {
             name: stream.backbone.takes(chunk, self._sampling.clip_spacing)
             for name, stream in self.streams.items()
@@ -238,16 +238,20 @@ class Extractor:
         """Compiled by the first thread that needs it, while others compute; who needs it too waits."""
         key = (lane.device, len(places_Px2), frames_NxHxWx3.shape, names)
         with self._compiling.setdefault(key, threading.Lock()):  # atomic in a dict
-            if key not in self._programs:
-                with self.spent.time("compile"):
-                    place = jax.sharding.SingleDeviceSharding(lane.device)
-                    shapes = [
-                        jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=place)
-                        for each in (places_Px2, frames_NxHxWx3)
-                    ]
-                    lowered = self._run.lower(lane.params, *shapes, names=names)
-                    self._programs[key] = lowered.compile()
-            return self._programs[key]
+            if (program := self._programs.get(key)) is not None:
+                return program
+            if len(self._programs) >= _MOST_PROGRAMS:
+                self._programs.clear()
+                jax.clear_caches()  # which hold them as well; on disk they stay
+            with self.spent.time("compile"), lane.turns.beside():
+                place = jax.sharding.SingleDeviceSharding(lane.device)
+                shapes = [
+                    jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=place)
+                    for each in (places_Px2, frames_NxHxWx3)
+                ]
+                program = self._run.lower(lane.params, *shapes, names=names).compile()
+            self._programs[key] = program
+            return program
 
     def _seen(self, stream: str, height: int, width: int) -> tuple[int, int]:
         """Height and width of what a stream sees of such a frame."""

@@ -22,6 +22,10 @@ class StoreError(ValueError):
     """A store or a file in it can't be used; the message says what to do."""
 
 
+class VersionError(StoreError):
+    """A feature file that is whole, and says of itself what this version doesn't understand."""
+
+
 @dataclass(frozen=True)
 class VideoFeatures:
     """What the model knows of one video.
@@ -46,19 +50,19 @@ class Header:
     Attributes:
       video_id: name of the video.
       recipe: what the features were made by.
-      source_bytes: size of the video file.
+      source: of the video file, such as its size.
       content_sha256: of the arrays, their names, types and shapes.
       shapes: of the arrays.
     """
 
     video_id: str
     recipe: Recipe
-    source_bytes: int
+    source: str
     content_sha256: str
     shapes: Mapping[str, tuple[int, ...]]
 
 
-def encode(video_id: str, recipe: Recipe, source_bytes: int, features: VideoFeatures) -> bytes:
+def encode(video_id: str, recipe: Recipe, source: str, features: VideoFeatures) -> bytes:
     """The content of a feature file; equal for equal records."""
     arrays = {name: np.ascontiguousarray(getattr(features, name)) for name in FIELDS}
     # One key: the library writes several in any order, and equal records should be equal files.
@@ -66,7 +70,7 @@ def encode(video_id: str, recipe: Recipe, source_bytes: int, features: VideoFeat
         {
             "video_id": video_id,
             "recipe": recipe.to_json(),
-            "source_bytes": source_bytes,
+            "source": source,
             "content_sha256": _digest(arrays),
         }
     )
@@ -77,6 +81,7 @@ def read_header(path: Path) -> Header:
     """What a file says of itself; its arrays are not read.
 
     Raises:
+      VersionError: another version of the package wrote it.
       StoreError: the file is damaged or no feature file.
     """
     try:
@@ -85,15 +90,17 @@ def read_header(path: Path) -> Header:
             if tuple(map(len, shapes.values())) != _RANKS:
                 raise ValueError(f"shapes {shapes}")
             record = json.loads(file.metadata()["record"])
-        return Header(
-            record["video_id"],
-            _recipe(record["recipe"]),
-            record["source_bytes"],
-            record["content_sha256"],
-            shapes,
-        )
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise StoreError(f"{path} is damaged or no feature file ({error}): {REMEDY}") from None
+    try:
+        recipe = _recipe(record["recipe"])
+        return Header(
+            record["video_id"], recipe, record["source"], record["content_sha256"], shapes
+        )
+    except (TypeError, KeyError, ValueError):
+        raise VersionError(
+            f"{path} was written by another version of a2inet_jax: take another folder, or move it away"
+        ) from None
 
 
 def read_features(path: Path) -> VideoFeatures:

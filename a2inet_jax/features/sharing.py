@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ class Turns:
     """Lets few threads at a time to a device: one may compute while the next one's frames are on the way.
 
     Attributes:
-      busy_s: seconds that at least one thread was at the device.
+      busy_s: seconds that at least one thread was at the device, or had it compiled for.
     """
 
     def __init__(self, places: int = 2) -> None:
@@ -28,12 +29,17 @@ class Turns:
     @contextmanager
     def take(self) -> Iterator[None]:
         """Wait for a place, and keep it within the `with` statement."""
-        with self._places:
-            self._count(1)
-            try:
-                yield
-            finally:
-                self._count(-1)
+        with self._places, self.beside():
+            yield
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Count as being there within the `with` statement, without a place."""
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
 
     def _count(self, change: int) -> None:
         with self._lock:
@@ -55,21 +61,29 @@ class Budget:
         """
         self._total = total
         self._taken = 0
-        self._freed = threading.Condition()
+        self._queue: deque[object] = deque()
+        self._changed = threading.Condition()
 
     @contextmanager
     def take(self, amount: int) -> Iterator[None]:
-        """Wait until so much is free, and keep it within the `with` statement."""
+        """Wait until so much is free, first come, first served, and keep it within the `with` statement."""
         amount = min(amount, self._total)
-        with self._freed:
-            self._freed.wait_for(lambda: self._taken + amount <= self._total)
+        ticket = object()
+        with self._changed:
+            # In order: many small amounts would keep a large one waiting for ever.
+            self._queue.append(ticket)
+            self._changed.wait_for(
+                lambda: self._queue[0] is ticket and self._taken + amount <= self._total
+            )
+            self._queue.popleft()
             self._taken += amount
+            self._changed.notify_all()
         try:
             yield
         finally:
-            with self._freed:
+            with self._changed:
                 self._taken -= amount
-                self._freed.notify_all()
+                self._changed.notify_all()
 
 
 class Stopwatch:

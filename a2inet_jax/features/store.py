@@ -5,6 +5,7 @@ when it is whole, so that a record is there entirely or not at all, whoever is k
 processes may write to one store, on one machine or on several that share the folder.
 """
 
+import hashlib
 import os
 import re
 import urllib.parse
@@ -28,6 +29,8 @@ from a2inet_jax.features.record import (
 )
 
 _SUFFIX = ".safetensors"
+# A file system takes 255 bytes, the recipe's fingerprint and the suffix among them.
+_LONGEST_NAME = 200
 _NO_STORE = "name a folder that `a2inet extract` wrote"
 _NAME = re.compile(r".+\.([0-9a-f]{16})\.safetensors")
 
@@ -69,9 +72,9 @@ class Store:
         self.folder = folder
         self.recipe = recipe
         self._ending = f".{recipe.fingerprint()}{_SUFFIX}"
-        for name in _names(folder):
-            if not name.endswith(self._ending):
-                self._check_recipe(folder / name, read_header(folder / name).recipe)
+        for path in feature_files(folder):
+            if not path.name.endswith(self._ending):
+                self._check_recipe(path, read_header(path).recipe)
 
     @classmethod
     def existing(cls, folder: Path) -> Self:
@@ -91,21 +94,21 @@ class Store:
         return cls(folder, found[0])
 
     def path(self, video_id: str) -> Path:
-        """Where a video's features are, or will be: video id (URL-quoted) and recipe make the name."""
-        return self.folder / (urllib.parse.quote(video_id, safe="") + self._ending)
+        """Where a video's features are, or will be."""
+        return self.folder / file_name(video_id, self.recipe)
 
-    def write(self, video_id: str, features: VideoFeatures, source_bytes: int) -> None:
+    def write(self, video_id: str, features: VideoFeatures, source: str) -> None:
         """Put a video's features in place, whole, over what may be there.
 
         Args:
           video_id: name of the video.
           features: of this store's recipe.
-          source_bytes: size of the video file, by which another file of the same name is told.
+          source: what another video file of the same name would differ in, such as its size.
 
         Raises:
           OSError: the folder can't be written or the disk is full; nothing half-written is left.
         """
-        part.write(self.path(video_id), encode(video_id, self.recipe, source_bytes, features))
+        part.write(self.path(video_id), encode(video_id, self.recipe, source, features))
 
     def sweep(self) -> list[Path]:
         """Remove what writers left that were killed; those that live are not disturbed.
@@ -144,16 +147,16 @@ class Store:
         present = set(_names(self.folder))
         return [video_id for video_id in video_ids if self.path(video_id).name not in present]
 
-    def source_bytes(self, video_id: str) -> int:
-        """Size of the video file that the features on disk were made from.
+    def source(self, video_id: str) -> str:
+        """What was noted of the video file that the features on disk were made from.
 
         Args:
           video_id: name of a video that isn't missing.
 
         Raises:
-          StoreError: the file is damaged.
+          StoreError: the file is damaged, or another video's.
         """
-        return read_header(self.path(video_id)).source_bytes
+        return self._checked(video_id)[1].source
 
     def manifest(self) -> list[Record]:
         """What the folder holds, by looking at every file's header; sorted by video id.
@@ -195,8 +198,12 @@ class Store:
 
 
 def file_name(video_id: str, recipe: Recipe) -> str:
-    """The name of a feature file: video id (URL-quoted) and recipe."""
-    return f"{urllib.parse.quote(video_id, safe='')}.{recipe.fingerprint()}{_SUFFIX}"
+    """The name of a feature file: video id (URL-quoted, and cut where it is long) and recipe."""
+    name = urllib.parse.quote(video_id, safe="", errors="surrogateescape")
+    if len(name) > _LONGEST_NAME:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        name = f"{name[: _LONGEST_NAME - len(digest) - 1]}-{digest}"
+    return f"{name}.{recipe.fingerprint()}{_SUFFIX}"
 
 
 def feature_files(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from a2inet_jax.features.record import (
     REMEDY,
     Header,
     StoreError,
+    VersionError,
     VideoFeatures,
     content_sha256,
     read_features,
@@ -50,7 +51,12 @@ def check(path: Path) -> Finding:
         with path.open("rb"):
             pass
         header = read_header(path)
-        problem = _name_problem(path, header) or content_problem(header, read_features(path))
+        wanted = file_name(header.video_id, header.recipe)
+        if path.name != wanted:
+            return Finding(path, f"holds what belongs into {wanted}")
+        problem = content_problem(header, read_features(path))
+    except VersionError as error:
+        return Finding(path, str(error).removeprefix(f"{path} "))
     except StoreError as error:
         problem = str(error).removeprefix(f"{path} ").removesuffix(f": {REMEDY}")
     except OSError as error:
@@ -97,8 +103,3 @@ def content_problem(header: Header, features: VideoFeatures) -> str:
     if (np.diff(features.timestamps) < 0).any():
         return "holds timestamps that do not ascend"
     return ""
-
-
-def _name_problem(path: Path, header: Header) -> str:
-    wanted = file_name(header.video_id, header.recipe)
-    return "" if path.name == wanted else f"holds what belongs into {wanted}"

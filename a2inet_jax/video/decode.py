@@ -10,7 +10,9 @@ What decord gets wrong without raising, and what is done about it:
 - Seeking lands on other frames in several codecs (MPEG-2, MPEG-4 part 2 with B-frames, WMV), and where the
   stream has no index. Skipping frames is a race between two of its threads: it ends on any frame, another
   each time, in ordinary H.264 too. Frames are therefore decoded one after the other from the first, which
-  also finds damage wherever it is.
+  also finds damage wherever it is. Only of long videos, where few frames are wanted, ffmpeg decodes parts
+  (`seek` tells when, and why the frames are the same): damage elsewhere is not found then, and where anything
+  is in doubt all frames are decoded after all, and what comes of that counts.
 - Streams without an index (MPEG transport, program and elementary streams, Ogg) are first copied, not
   re-encoded, into a container that has one.
 - A frame that can't be decoded is replaced by its neighbour: decord is told to raise at the first of them.
@@ -23,6 +25,8 @@ bit, in all formats, depths, tags and odd sizes that the tests hold.
 """
 
 import contextlib
+import functools
+import itertools
 import os
 import re
 import subprocess
@@ -33,7 +37,8 @@ from typing import Any
 
 import numpy as np
 
-from a2inet_jax.video import container, packets
+from a2inet_jax.video import container, packets, seek
+from a2inet_jax.video.expression import any_of
 from a2inet_jax.video.frame_pipe import FramePipe, command, last_line, open_file_path
 from a2inet_jax.video.info import (
     VideoError,
@@ -42,6 +47,7 @@ from a2inet_jax.video.info import (
     check_side,
     readable_bytes,
 )
+from a2inet_jax.video.raw import HEADERLESS
 from a2inet_jax.video.remux import remuxed
 
 # Decoded frames that may wait in decord, bytes.
@@ -74,6 +80,12 @@ class Decoder:
         """
         self.path = path
         readable_bytes(path)
+        if path.suffix.lower() in HEADERLESS:
+            raise VideoError(
+                path,
+                "has no header that says how its frames lie. Put it into a CSV list with the columns "
+                "path,width,height,pixel_format (and frame_rate), and give that list in its place",
+            )
         if container.is_picture(path):
             raise VideoError(path, "is a picture, not a video")
         if missing := container.missing_bytes(path):
@@ -92,10 +104,15 @@ class Decoder:
         self._decoded = 0
         self._frame: Any = None
         self._reader: Any = None
-        self._rewind()
+        try:
+            self._rewind()
+        except self._failures as error:
+            raise VideoError(
+                path, f"holds no video that can be decoded ({_brief(error)})"
+            ) from None
         timestamps = _timestamps(self._reader)
         if container.may_hide_frames(path):
-            shown = packets.shown(self._file)
+            shown = self._packets.shown()
             if len(shown) == len(timestamps):
                 timestamps = timestamps[shown]
         if not len(timestamps):
@@ -105,15 +122,21 @@ class Decoder:
         self.info = VideoInfo(len(timestamps), height, width, timestamps)
         self._by_decord = not matrix and len(timestamps) * height * width * 3 <= ahead_bytes
         if self._by_decord:
-            self._by_decord = self._advance().shape == (height, width, 3)
-        if not self._by_decord:
-            self._frame = self._reader = None
+            try:
+                right = self._advance().shape == (height, width, 3)
+            except self._failures:
+                right = False
+            if not right:
+                self._leave_decord()
+        else:
+            self._leave_decord()
 
     def read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Decode frames, and with the last of them all that follow.
+        """Decode frames, and with the last of them all that follow, unless parts of a long video will do.
 
         Decoders work ahead, as far as time permits; were the frames after the last index left alone, damage
-        among them would be found on one day and not on another.
+        among them would be found on one day and not on another. Which parts of a long video are decoded
+        depends on the file and the indices alone.
 
         Args:
           indices: which ones, in ascending order.
@@ -125,7 +148,37 @@ class Decoder:
           VideoError: a frame can't be decoded or doesn't exist, or the frames' size changes.
         """
         check_indices(self.path, indices, self.info.frames)
-        return self._from_decord(indices) if self._by_decord else self._from_pipe(indices)
+        return self._read(indices)
+
+    @functools.cached_property
+    def _packets(self) -> packets.Packets:
+        return packets.listed(self._file)
+
+    def _read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        found = 0
+        if groups := self._groups(indices):
+            sought = groups.frames(self._file, self.info.height, self.info.width)
+            with contextlib.closing(sought) as frames:
+                for frame in frames:
+                    found += 1
+                    yield frame
+        if self._by_decord and found < len(indices):
+            try:
+                for frame in itertools.islice(self._from_decord(indices), found, None):
+                    found += 1
+                    yield frame
+            except self._failures:
+                self._leave_decord()
+        if found < len(indices):
+            yield from itertools.islice(self._from_pipe(indices), found, None)
+
+    def _groups(self, indices: Sequence[int]) -> seek.Groups | None:
+        """What to decode in place of all frames; None where that isn't possible or sensible."""
+        if not seek.may_be_worth_it(self.info.frames, len(indices)):
+            return None
+        if len(self._packets.times) != self.info.frames:
+            return None
+        return seek.Groups.of(self._packets, indices)
 
     def _from_decord(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
         if indices[0] < self._decoded - 1:
@@ -148,34 +201,28 @@ class Decoder:
             RuntimeError,
             IndexError,
             AssertionError,
+            StopIteration,
             decord.DECORDError,
             decord.DECORDLimitReachedError,
         )
         self._decoded = 0
         self._frame = self._reader = None  # the last one goes before the next is made
-        try:
-            # One thread: VP9 fails with more, and the machine's other cores have other work.
-            self._reader = decord.VideoReader(
-                self._file, num_threads=1, fault_tol=_NO_REPLACED_FRAMES
-            )
-        except self._failures as error:
-            raise VideoError(
-                self.path, f"holds no video that can be decoded ({_brief(error)})"
-            ) from None
+        # One thread: VP9 fails with more, and the machine's other cores have other work.
+        self._reader = decord.VideoReader(self._file, num_threads=1, fault_tol=_NO_REPLACED_FRAMES)
 
     def _advance_to(self, index: int) -> None:
         while self._decoded <= index:
             self._advance()
 
     def _advance(self) -> Any:
-        try:
-            self._frame = self._reader.next()
-        except StopIteration:
-            raise VideoError(self.path, f"ends after {self._decoded} frames") from None
-        except self._failures as error:
-            raise self._undecodable(_brief(error)) from None
+        self._frame = self._reader.next()
         self._decoded += 1
         return self._frame
+
+    def _leave_decord(self) -> None:
+        """Now and then it fails on a good file, under load: ffmpeg has the last word."""
+        self._by_decord = False
+        self._frame = self._reader = None
 
     def _from_pipe(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
         at, frame = -1, np.empty(0)
@@ -192,37 +239,28 @@ class Decoder:
         """Index and frame of those asked for, of more, and of the last."""
         # The last frame proves that those before it could be decoded: ffmpeg leaves out what can't be.
         passed = sorted({*indices, self.info.frames - 1})
-        filters = ["-vf", f"select={_any_of(passed)}"]
+        filters = ["-vf", f"select='{any_of([f'eq(n,{index})' for index in passed])}'"]
         if len(passed) > min(_MOST_SELECTED, self.info.frames // 2):
             passed, filters = list(range(self.info.frames)), []
         with self._pipe(filters) as pipe:
             for index in passed:
                 frame = pipe.next()
                 if frame is None:
-                    raise self._undecodable("frames are missing")
+                    raise self._undecodable()
                 yield index, frame
 
     def _pipe(self, filters: Sequence[str] = ()) -> FramePipe:
         how = ["-i", f"file:{self._file}", "-map", "0:v:0", *filters, "-fps_mode", "passthrough"]
         return FramePipe(how, self.info.height, self.info.width)
 
-    def _undecodable(self, reason: str) -> VideoError:
-        """What to say of damage. Frames are counted anew, as it is found at another one each time."""
+    def _undecodable(self) -> VideoError:
+        """What to say of damage: how many frames come out in all."""
         count = 0
         with self._pipe() as pipe:
             while count < self.info.frames and pipe.next() is not None:
                 count += 1
-        if count < self.info.frames:
-            reason = f"{count} of {self.info.frames} frames come out"
-        return VideoError(self.path, f"can't be decoded ({reason}). Get it whole, or leave it out")
-
-
-def _any_of(indices: Sequence[int]) -> str:
-    """An expression that is true for these frames. Sums nest, and ffmpeg takes a hundred levels."""
-    if len(indices) == 1:
-        return rf"eq(n\,{indices[0]})"
-    middle = len(indices) // 2
-    return f"({_any_of(indices[:middle])}+{_any_of(indices[middle:])})"
+        out = f"{count} of {self.info.frames} frames come out"
+        return VideoError(self.path, f"can't be decoded ({out}). Get it whole, or leave it out")
 
 
 def _first_frame(path: Path, file: str) -> tuple[int, int, bool]:

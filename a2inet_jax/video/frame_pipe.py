@@ -76,6 +76,11 @@ class FramePipe:
         taken = self._process.stdout.readinto(frame.data.cast("B"))  # type: ignore[attr-defined]
         return frame if taken == frame.nbytes else None
 
+    def ended_well(self) -> bool:
+        """Whether there are no more frames, and ffmpeg ends without an error."""
+        assert self._process.stdout is not None
+        return not self._process.stdout.read(1) and self._process.wait() == 0
+
     def _feed(self, feed: Callable[[IO[bytes]], None]) -> None:
         assert self._process.stdin is not None
         # Where ffmpeg ended, or what was to be fed can't be read, its frames end early, which tells.

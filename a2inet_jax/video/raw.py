@@ -6,12 +6,12 @@ full range for the `yuvj` formats only.
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.video.frame_pipe import FramePipe
 from a2inet_jax.video.info import (
     VideoError,
@@ -21,6 +21,8 @@ from a2inet_jax.video.info import (
     readable_bytes,
 )
 
+# Suffixes of files that can't be read without a `RawFormat`.
+HEADERLESS = (".yuv", ".rgb", ".raw")
 # Pixel format → bytes of a sample; for each plane, the samples that a block of so many columns × rows of
 # pixels has.
 _PLANES: dict[str, tuple[int, list[tuple[int, int, int]]]] = {
@@ -38,31 +40,6 @@ for _name, _columns, _rows in (("420", 2, 2), ("422", 2, 1), ("444", 1, 1)):
     _PLANES[f"yuv{_name}p"] = _PLANES[f"yuvj{_name}p"] = (1, _planes)
     for _bits in (10, 12, 16):
         _PLANES[f"yuv{_name}p{_bits}le"] = (2, _planes)
-
-
-@dataclass(frozen=True)
-class RawFormat:
-    """How frames lie in a file that has no header, one after the other.
-
-    Attributes:
-      width: of a frame, pixels.
-      height: of a frame, pixels.
-      pixel_format: ffmpeg's name, such as "yuv420p"; "yuvj420p" is the same in full range.
-      frame_rate: frames a second.
-    """
-
-    width: int
-    height: int
-    pixel_format: str = "yuv420p"
-    frame_rate: float = 30.0
-
-    def __post_init__(self) -> None:
-        if self.width < 1 or self.height < 1:
-            raise ValueError(f"a raw frame can't be {self.width}×{self.height} pixels")
-        if not 0 < self.frame_rate < math.inf:
-            raise ValueError(f"the frame rate must be above 0, is {self.frame_rate}")
-        if not self.pixel_format:
-            raise ValueError("the pixel format of a raw video is empty; yuv420p is a usual one")
 
 
 class RawDecoder:

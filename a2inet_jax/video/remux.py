@@ -34,6 +34,10 @@ def remuxed(path: Path, output_format: str) -> int:
             stdin=subprocess.DEVNULL,
             capture_output=True,
         )
+        if b"No space left" in done.stderr:
+            raise VideoError(
+                path, f"needs a copy in {tempfile.gettempdir()}, which is full: set TMPDIR to a larger folder"
+            )
         if done.returncode != 0 or not copy.seek(0, os.SEEK_END):
             raise VideoError(path, f"holds no video that can be decoded ({last_line(done.stderr)})")
         return os.dup(copy.fileno())

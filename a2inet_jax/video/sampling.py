@@ -72,7 +72,9 @@ def patch_places(video_id: str, height: int, width: int, sampling: Sampling) -> 
     spare = [max(side - sampling.patch_size, 0) + 1 for side in (height, width)]
     places = np.zeros((sampling.patches, 2), np.int32)
     for k in range(sampling.patches):
-        digest = hashlib.sha256(f"{sampling.seed}/{k}/{video_id}".encode()).digest()
+        digest = hashlib.sha256(
+            f"{sampling.seed}/{k}/{video_id}".encode(errors="surrogateescape")
+        ).digest()
         draws = (int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big"))
         places[k] = [draw % count for draw, count in zip(draws, spare)]
     return places
