@@ -36,7 +36,8 @@ def remuxed(path: Path, output_format: str) -> int:
         )
         if b"No space left" in done.stderr:
             raise VideoError(
-                path, f"needs a copy in {tempfile.gettempdir()}, which is full: set TMPDIR to a larger folder"
+                path,
+                f"needs a copy in {tempfile.gettempdir()}, which is full: set TMPDIR to a larger folder",
             )
         if done.returncode != 0 or not copy.seek(0, os.SEEK_END):
             raise VideoError(path, f"holds no video that can be decoded ({last_line(done.stderr)})")
