@@ -94,9 +94,11 @@ def sides() -> Sides:
 
 
 def make_clips(folder: Path, height: int) -> list[Path]:
-    """H.264 of a moving pattern with noise, `_MEGAPIXELS` in all, eight frames a clip at least."""
+    """H.264 of a moving pattern with noise, about `_MEGAPIXELS` in all."""
     width = round(height * 16 / 9 / 2) * 2
-    frames = max(8, _MEGAPIXELS.value * 10**6 // (height * width * _CLIPS.value))
+    frames = _MEGAPIXELS.value * 10**6 // (height * width * _CLIPS.value)
+    # Real videos have many chunks, so that the last one, which is seldom full, costs little.
+    frames = max(1, round(frames / CHUNK)) * CHUNK
     paths = []
     for number in range(_CLIPS.value):
         paths.append(folder / f"{height}p_{number}.mp4")

@@ -161,6 +161,7 @@ def test_maps_of_both_streams(
     assert not (tmp_path / "none.png").exists()
 
 
+@pytest.mark.slow
 def test_motion_for_the_semantic_stream(home: Path, config: ConfigDict) -> None:
     motion = sample_motion.get_config()
     for part in ("splits", "model", "train"):

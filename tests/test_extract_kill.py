@@ -15,6 +15,8 @@ from tests.clips import Clips
 from tests.extraction_inputs import extractor
 from tests.test_extract import SEVERAL, content
 
+KILLS = 50
+
 SCRIPT = """
 import sys
 from pathlib import Path
@@ -48,8 +50,8 @@ def finish(clips: Path, store: Path) -> float:
     return time.monotonic() - begin
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(50, marks=pytest.mark.slow)])
-def test_killed_at_any_moment_nothing_is_lost_or_half_there(tmp_path: Path, kills: int) -> None:
+@pytest.mark.slow
+def test_killed_at_any_moment_nothing_is_lost_or_half_there(tmp_path: Path) -> None:
     clips, folder = tmp_path / "clips", tmp_path / "store"
     made = Clips(clips)
     for name in SEVERAL:
@@ -60,7 +62,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_half_there(tmp_path: Path, kill
     assert len(expected) == len(SEVERAL)
     draw = random.Random(0)
     interrupted = 0
-    for _ in range(kills):
+    for _ in range(KILLS):
         # There is always something to do, and something to leave alone.
         for path in store.folder.glob("*.safetensors"):
             if draw.random() < 0.6:
@@ -73,6 +75,6 @@ def test_killed_at_any_moment_nothing_is_lost_or_half_there(tmp_path: Path, kill
         interrupted += child.wait() == -signal.SIGKILL
         for path in store.folder.glob("*.safetensors"):
             assert path.read_bytes() == expected[path.name]
-    assert interrupted >= kills / 2
+    assert interrupted >= KILLS / 2
     finish(clips, folder)
     assert content(store) == expected  # and not a file more

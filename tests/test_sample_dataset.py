@@ -221,6 +221,7 @@ def test_another_picture_in_an_installed_package_is_refused() -> None:
         sources.locate([changed])
 
 
+@pytest.mark.slow
 @pytest.mark.network
 def test_every_source_makes_a_pristine_clip(tmp_path: Path) -> None:
     files = sources.locate(SOURCES)

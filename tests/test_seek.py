@@ -108,6 +108,7 @@ def samples(total: int) -> list[list[int]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("worth_it")
 @pytest.mark.parametrize("name", SOUGHT)
 def test_parts_are_enough(clips: Clips, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
