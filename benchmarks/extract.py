@@ -289,6 +289,7 @@ def main(arguments: list[str]) -> None:
             job = Job(both, make_clips(folder, height), folder)
             row, decode = whole(job)
             rows.append(row)
+            print(" | ".join(row), file=sys.stderr, flush=True)
             for mode, sampling in (("FR", FR), ("PR", PR)):
                 compute, work = job.compute(sampling), job.flops(sampling)
                 described = min(sampling.frames or RATE * SECONDS, RATE * SECONDS)
