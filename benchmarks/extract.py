@@ -258,7 +258,7 @@ def draw(path: Path, costs: dict[str, list[tuple[int, float, float]]]) -> None:
             axis.plot(heights, [row[column] for row in rows], "o-", label=mode)
         axis.set(xscale="log", yscale="log", xlabel="height of the frames", ylabel=name)
         axis.set_xticks(heights, [f"{height}" for height in heights])
-        axis.minorticks_off()
+        axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         axis.grid(alpha=0.3)
         axis.legend()
     where = jax.devices()[0].device_kind
