@@ -161,7 +161,8 @@ class Reader:
         except TimeoutError:
             self._stop()
             raise DecoderDiedError(
-                path, f"decoding took longer than {self._timeout_s:g} s (features.timeout) and was stopped"
+                path,
+                f"decoding took longer than {self._timeout_s:g} s (features.timeout) and was stopped",
             ) from None
         except EOFError:
             killed, status = self._killed, self._stop()
