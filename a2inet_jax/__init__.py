@@ -2,10 +2,10 @@
 
 The rooms, in the order in which data passes through them:
 
-- `datasets`: labelled videos, their index and splits.
+- `datasets`: labelled videos, their index and splits; lists of any videos.
 - `video`: guarded decoding, frame sampling, resizing.
 - `backbones`: frozen pretrained networks, one for quality and one for content.
-- `features`: features of frames, and the store that keeps them.
+- `features`: features of frames, on one machine or many, and the store that keeps them.
 - `model`: A2INet's head (CGIN, attention, CATM, GRU, pooling), and VSFA's.
 - `training`: losses, batches, steps on one device or many, checkpoints.
 - `evaluation`: metrics, protocol, baselines, report.
