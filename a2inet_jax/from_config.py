@@ -18,6 +18,7 @@ from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.features.store import Store
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.vsfa import VSFA
+from a2inet_jax.training.features import Features
 from a2inet_jax.training.replica import Replica
 from a2inet_jax.video.sampling import Sampling
 
@@ -118,3 +119,17 @@ def open_store(config: Config, extractor: Extractor) -> Store:
     name = config["data"]["name"]
     versions = f"{name}-{index.version(name)}-{extractor.recipe.fingerprint()}"
     return Store(Path(config["data"]["folder"]) / "features" / versions, extractor.recipe)
+
+
+def stored_features(config: Config, videos: Sequence[Video]) -> tuple[Features, dict[str, Any]]:
+    """The stored features of all videos, and the recipe they were made by."""
+    extractor = open_extractor(config["features"])
+    store = open_store(config, extractor)
+    if missing := store.missing([video.video_id for video in videos]):
+        raise FileNotFoundError(
+            f"{store.folder} lacks the features of {len(missing)} of {len(videos)} videos, "
+            f"{missing[0]} the first: run `a2inet extract`"
+        )
+    ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
+    features = Features.of_store(store, ids, labels, config["model"]["streams"])
+    return features, extractor.recipe.as_dict()

@@ -28,7 +28,9 @@ class Video(VideoFile):
     Attributes:
       mos: the label on the data set's own scale, larger is better.
       reference_id: what the video shows. Videos made from one source share it, and a split never parts them.
+      part: where the data set itself puts the video, such as "train" or "test"; "" if it leaves that open.
     """
 
     mos: float
     reference_id: str
+    part: str = field(default="", kw_only=True)

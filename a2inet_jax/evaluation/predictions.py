@@ -8,7 +8,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from a2inet_jax.evaluation.metrics import Metrics, measure
+from a2inet_jax.training.features import Features
+from a2inet_jax.training.replica import Replica
 
 
 class Prediction(NamedTuple):
@@ -27,6 +31,16 @@ class Prediction(NamedTuple):
     mos: float
     score: float
     seed: int = 0
+
+
+def tested(replica: Replica, features: Features, scores: np.ndarray) -> list[Prediction]:
+    """Rows of a replica's test part, whose scores `[n]` are in the part's order."""
+    return [
+        Prediction(
+            replica.number, features.ids[n], float(features.mos[n]), float(score), replica.seed
+        )
+        for n, score in zip(features.rows(replica.split.test), scores, strict=True)
+    ]
 
 
 def write(path: Path, predictions: Iterable[Prediction]) -> None:
