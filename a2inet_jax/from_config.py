@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from a2inet_jax.backbones.table import BACKBONES, NORMALIZATIONS, Backbone
 from a2inet_jax.backbones.weights import load_params
-from a2inet_jax.datasets import index
+from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.features.extractor import Extractor, Pretrained
@@ -102,6 +102,24 @@ def replicas(config: Config, parts: Sequence[Split]) -> list[Replica]:
     if config["splits"]["seeds"] < 1 or config["splits"]["at_once"] < 0:
         raise ValueError("splits.seeds must be at least 1, and splits.at_once not negative")
     return [Replica(n, seed, part) for n, part in enumerate(parts) for seed in seeds(config)]
+
+
+def draw_splits(config: Config, videos: Sequence[Video]) -> list[Split]:
+    """The splits of a data set that the `splits` part of a config describes."""
+    fields = config["splits"]
+    if fields["kind"] not in ("content", "own", "file"):
+        raise ValueError(f"splits.kind is {fields['kind']!r}: take content, own or file")
+    if fields["kind"] == "file":
+        if not fields["file"]:
+            raise ValueError("splits.kind is file: name it by splits.file")
+        return splits.read(Path(fields["file"]))
+    return splits.make_splits(
+        videos,
+        number=fields["number"],
+        seed=config["seed"],
+        test_fraction=fields["test"],
+        validation_fraction=fields["validation"],
+    )
 
 
 def plain(config: Config) -> dict[str, Any]:

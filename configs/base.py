@@ -12,10 +12,15 @@ def get_config() -> ConfigDict:
     config.seed = 0
 
     config.data = ConfigDict()
-    config.data.name = ""  # a data set of a2inet_jax.datasets
+    config.data.name = ""  # of `a2inet data list`, or a CSV file or folder of your own
     config.data.folder = "data"
+    config.data.manual_dir = ""  # where you put a downloaded data set; "": data/manual/NAME
+    config.data.allow_missing = False  # go on without videos that are not there
 
     config.splits = ConfigDict()
+    # Drawn by "content"; the data set's "own"; or of a "file" that `a2inet data splits` wrote.
+    config.splits.kind = "content"
+    config.splits.file = ""
     config.splits.number = 10
     config.splits.test = 0.2  # share of the contents
     config.splits.validation = 0.2  # share of the contents that are left for training

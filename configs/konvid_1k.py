@@ -1,6 +1,6 @@
 """KoNViD-1k with the paper's settings: full resolution, UNIQUE's ResNet-34 beside ResNet-50 (S+S).
 
-a2inet train --config=configs/konvid_1k.py
+a2inet demo --config=configs/konvid_1k.py --config.data.manual_dir=~/KoNViD-1k
 """
 
 from ml_collections import ConfigDict

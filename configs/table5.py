@@ -11,33 +11,28 @@ from itertools import product
 
 from ml_collections import ConfigDict
 
-from configs import konvid_1k
+from configs import rows
 
-QUALITY = {"CNN": "resnet34_unique", "ViT": "maniqa"}
-SEMANTIC = {
-    "CNN": "resnet50_imagenet",
-    "ViT": "vit_b_16",
-    "Fast": "slowfast_r50_fast",
-    "Swin": "swin3d_t",
-}
+TITLE = "Ways to bring the streams together, and backbones"
+DATASETS = ("live_vqc", "konvid_1k")
+QUALITY = {"CNN": "SQ", "ViT": "SQ-ViT"}
+SEMANTIC = {"CNN": "SS", "ViT": "SS-ViT", "Fast": "MS", "Swin": "MS-Swin"}
 FUSIONS = ("Concat", "Concat+MLP", "CAGI")
-ROWS = tuple(f"{f},{q}+{s}" for f, q, s in product(FUSIONS, QUALITY, SEMANTIC))
+ROWS = {f"{f},{q}+{s}": f"{f} {q}+{s}" for f, q, s in product(FUSIONS, QUALITY, SEMANTIC)}
 
 
-def get_config(row: str = "") -> ConfigDict:
-    if row not in ROWS:
-        raise ValueError(
-            f"table 5 has no row {row!r}: take configs/table5.py:ROW of {' '.join(ROWS)}"
-        )
+def build(row: str, dataset: str, networks: str = "") -> ConfigDict:
     fusion, pair = row.split(",")
     quality, semantic = pair.split("+")
-    config = konvid_1k.get_config()
-    config.name = f"table5_{fusion}_{pair}"
-    config.features.quality, config.features.semantic = QUALITY[quality], SEMANTIC[semantic]
+    config, parts = rows.start(f"table5_{fusion}_{pair}", dataset, networks)
+    rows.use(config, parts[QUALITY[quality]], parts[SEMANTIC[semantic]])
     config.model.catm = False
     if fusion == "Concat":
         config.model.name = "vsfa"
     else:
         config.model.fusion = {"Concat+MLP": "concat_mlp", "CAGI": "cagi"}[fusion]
-    config.baselines = ()
     return config
+
+
+def get_config(argument: str = "") -> ConfigDict:
+    return build(*rows.split(argument, 5, ROWS))

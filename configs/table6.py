@@ -9,22 +9,28 @@ from itertools import product
 
 from ml_collections import ConfigDict
 
-from configs import konvid_1k
+from configs import rows
 
-NORMALIZATIONS = ("adain_s_to_q", "adain_q_to_s", "fgin_s_to_q", "fgin_q_to_s", "cgin")
-SEMANTIC = {"S+S": "resnet50_imagenet", "S+M": "slowfast_r50_fast"}
-ROWS = tuple(",".join(pair) for pair in product(NORMALIZATIONS, SEMANTIC))
+TITLE = "Normalizations"
+DATASETS = ("live_qualcomm", "live_vqc", "konvid_1k")
+NORMALIZATIONS = {
+    "adain_s_to_q": "AdaIN S->Q",
+    "adain_q_to_s": "AdaIN Q->S",
+    "fgin_s_to_q": "FGIN S->Q",
+    "fgin_q_to_s": "FGIN Q->S",
+    "cgin": "CGIN",
+}
+SEMANTIC = {"S+S": "SS", "S+M": "MS"}
+ROWS = {f"{n},{s}": f"{NORMALIZATIONS[n]} ({s})" for n, s in product(NORMALIZATIONS, SEMANTIC)}
 
 
-def get_config(row: str = "") -> ConfigDict:
-    if row not in ROWS:
-        raise ValueError(
-            f"table 6 has no row {row!r}: take configs/table6.py:ROW of {' '.join(ROWS)}"
-        )
+def build(row: str, dataset: str, networks: str = "") -> ConfigDict:
     normalization, streams = row.split(",")
-    config = konvid_1k.get_config()
-    config.name = f"table6_{normalization}_{streams}"
-    config.features.semantic = SEMANTIC[streams]
+    config, parts = rows.start(f"table6_{normalization}_{streams}", dataset, networks)
+    rows.use(config, parts["SQ"], parts[SEMANTIC[streams]])
     config.model.normalization = normalization
-    config.baselines = ()
     return config
+
+
+def get_config(argument: str = "") -> ConfigDict:
+    return build(*rows.split(argument, 6, ROWS))

@@ -10,29 +10,31 @@ from itertools import product
 
 from ml_collections import ConfigDict
 
-from configs import konvid_1k
+from configs import rows
 
-SEMANTIC = {"S+S": "resnet50_imagenet", "S+M": "slowfast_r50_fast"}
+TITLE = "Parts of the model"
+DATASETS = ("live_qualcomm", "live_vqc", "konvid_1k")
+SEMANTIC = {"S+S": "SS", "S+M": "MS"}
 PARTS = ("FE", "FE+GC", "FE+GC+TM")
-ROWS = ("VSFA", *(f"{parts},{streams}" for streams, parts in product(SEMANTIC, PARTS)))
+ROWS = {"VSFA": "VSFA baseline"} | {f"{p},{s}": f"({s}) {p}" for s, p in product(SEMANTIC, PARTS)}
+LAST_STAGE = {"resnet50_imagenet": 4096, "efficientnet_lite0": 640}  # features
 
 
-def get_config(row: str = "") -> ConfigDict:
-    if row not in ROWS:
-        raise ValueError(
-            f"table 7 has no row {row!r}: take configs/table7.py:ROW of {' '.join(ROWS)}"
-        )
-    config = konvid_1k.get_config()
-    config.name = f"table7_{row.replace(',', '_')}"
-    config.baselines = ()
+def build(row: str, dataset: str, networks: str = "") -> ConfigDict:
+    config, network = rows.start(f"table7_{row.replace(',', '_')}", dataset, networks)
     if row == "VSFA":
+        rows.use(config, network["SQ"], network["SS"])
         config.model.name = "vsfa"
         config.model.streams = ("semantic",)
-        config.model.tail = 4096
+        config.model.tail = LAST_STAGE[network["SS"]]
         return config
     parts, streams = row.split(",")
-    config.features.semantic = SEMANTIC[streams]
+    rows.use(config, network["SQ"], network[SEMANTIC[streams]])
     if parts == "FE":
         config.model.name = "vsfa"
     config.model.catm = parts == "FE+GC+TM"
     return config
+
+
+def get_config(argument: str = "") -> ConfigDict:
+    return build(*rows.split(argument, 7, ROWS))

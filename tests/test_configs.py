@@ -16,16 +16,18 @@ from ml_collections import ConfigDict
 
 from a2inet_jax import from_config
 from a2inet_jax.backbones.table import BACKBONES
+from a2inet_jax.evaluation import paper
 from a2inet_jax.training import losses
 from a2inet_jax.training.settings import Settings
 from a2inet_jax.video.sampling import Sampling
+from configs import table4
 from tests.head_inputs import apply, parameters, quick_jit
 
 NAMES = sorted(path.stem for path in (Path(__file__).parents[1] / "configs").glob("*.py"))
 WIDTHS = {name: backbone.width for name, backbone in BACKBONES.items()}
 
 
-FILES = {name: importlib.import_module(f"configs.{name}") for name in NAMES}
+FILES = {name: importlib.import_module(f"configs.{name}") for name in NAMES if name != "rows"}
 TABLES = [name for name, file in FILES.items() if hasattr(file, "ROWS")]
 ALL = [
     f"{name}:{row}" if row else name
@@ -107,8 +109,8 @@ def test_the_paper_s_settings() -> None:
         ("table4:SQ+MS", "table5:Concat,CNN+Fast", "table7:FE,S+M"),  # 0.8499
         ("table5:CAGI,CNN+CNN", "table7:FE+GC,S+S"),  # 0.8665
         ("table5:CAGI,CNN+Fast", "table7:FE+GC,S+M"),  # 0.8751
-        ("table6:cgin,S+S", "table7:FE+GC+TM,S+S", "konvid_1k"),  # 0.8695
-        ("table6:cgin,S+M", "table7:FE+GC+TM,S+M"),  # 0.8875
+        ("table2:FR,S+S", "table6:cgin,S+S", "table7:FE+GC+TM,S+S", "konvid_1k"),  # 0.8695
+        ("table2:FR,S+M", "table6:cgin,S+M", "table7:FE+GC+TM,S+M"),  # 0.8875
     ],
 )
 def test_tables_agree(names: tuple[str, ...]) -> None:
@@ -120,6 +122,8 @@ def test_tables_agree(names: tuple[str, ...]) -> None:
 
 def test_other_rows_are_other_experiments() -> None:
     assert {name: len(FILES[name].ROWS) for name in TABLES} == {
+        "table2": 4,
+        "table3": 4,
         "table4": 6,
         "table5": 24,
         "table6": 10,
@@ -130,10 +134,10 @@ def test_other_rows_are_other_experiments() -> None:
     assert all(re.fullmatch(r"table\d_[\w+]+", config.name) for config in configs)
     assert len({config.name for config in configs}) == len(configs)
     different = {
-        (models(config)[0], config.features.quality, config.features.semantic, config.model.streams)
+        (models(config)[0], str(config.features), config.model.streams, config.data.name)
         for config in configs
     }
-    assert len(different) == len(configs) - 8  # the repetitions of the test above
+    assert len(different) == len(configs) - 10  # the repetitions of the test above
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -142,6 +146,35 @@ def test_unknown_rows_are_refused(name: str, row: str) -> None:
     with pytest.raises(ValueError, match=f"no row '{re.escape(row)}'.*") as refusal:
         FILES[name].get_config(row)
     assert all(known in str(refusal.value) for known in FILES[name].ROWS)
+
+
+def test_rows_are_had_on_other_data_sets() -> None:
+    own = table4.get_config("SQ+MS@clips/labels.csv")
+    assert (own.name, own.data.name) == ("table4_SQ+MS_labels", "clips/labels.csv")
+    assert (own.features.quality, own.features.semantic) == ("resnet34_unique", "slowfast_r50_fast")
+    sample = table4.get_config("SQ+MS@sample")
+    assert (sample.name, sample.data.name) == ("table4_SQ+MS_sample", "sample")
+    assert (sample.features.quality, sample.features.semantic) == (
+        "resnet18_fdim",
+        "i3d_kinetics400",
+    )
+    assert (sample.features.frames, sample.model.width) == (16, 256)
+    index = table4.build("SS", "lsvq", "index")
+    assert (index.features.semantic, index.splits.kind) == ("efficientnet_lite0", "own")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_rows_are_called_as_the_paper_calls_them(name: str) -> None:
+    table = int(name.removeprefix("table"))
+    assert set(FILES[name].ROWS.values()) <= set(paper.rows(table))
+    for dataset in FILES[name].DATASETS:
+        load(f"{name}:{next(iter(FILES[name].ROWS))}@{dataset}")
+
+
+def test_preprocessed_mode_is_the_paper_s() -> None:
+    fields = load("table2:PR,S+S").features
+    assert (fields.frames, fields.short_side) == (128, 540)
+    assert (fields.patches, fields.patch_size) == (4, 768)
 
 
 def test_unknown_names_are_refused() -> None:

@@ -55,9 +55,9 @@ def test_undefined_everywhere_takes_the_first() -> None:
 
 def test_table_keeps_other_replicas_and_drops_later_epochs(tmp_path: Path) -> None:
     path = tmp_path / "model" / "metrics.csv"
-    history.write(path, {(10, 0): [record(1)], (2, 1): [record(1)]})
-    history.write(path, {(2, 0): [record(1), record(2, None), record(3)]})
-    history.write(path, {(2, 0): [record(1), record(2, None)]})
+    history.write(path.parent, {("", 10, 0): [record(1)], ("", 2, 1): [record(1)]})
+    history.write(path.parent, {("", 2, 0): [record(1), record(2, None), record(3)]})
+    history.write(path.parent, {("", 2, 0): [record(1), record(2, None)]})
     lines = path.read_text().splitlines()
     assert lines[0].split(",") == ["split", "seed", *history.COLUMNS]
     assert [line.split(",")[:3] for line in lines[1:]] == [

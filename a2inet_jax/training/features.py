@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -98,6 +98,34 @@ class Features:
             read=lambda n: store.streams(ids[n], streams),
         )
 
+    @classmethod
+    def joined(cls, groups: Mapping[str, Self]) -> Self:
+        """Those of several groups as one, each id with its group before it: see `in_group`.
+
+        Raises:
+            ValueError: Streams of the groups differ in width.
+        """
+        parts = list(groups.values())
+        if len({part.widths for part in parts}) != 1:
+            raise ValueError(
+                f"features of widths {[part.widths for part in parts]} can't be joined"
+            )
+        places = [(part, n) for part in parts for n in range(len(part.ids))]
+
+        def read(n: int) -> Video:
+            part, row = places[n]
+            return part.read(row)
+
+        content = "\n".join(f"{group} {part.digest}" for group, part in groups.items())
+        return cls(
+            ids=tuple(in_group(group, i) for group, part in groups.items() for i in part.ids),
+            lengths=np.concatenate([part.lengths for part in parts]),
+            widths=parts[0].widths,
+            mos=np.concatenate([part.mos for part in parts]),
+            digest=hashlib.sha256(content.encode()).hexdigest()[:16],
+            read=read,
+        )
+
     @property
     def nbytes(self) -> int:
         """Bytes of all features, without padding."""
@@ -115,3 +143,8 @@ class Features:
     @functools.cached_property
     def _numbers(self) -> dict[str, int]:
         return {video_id: n for n, video_id in enumerate(self.ids)}
+
+
+def in_group(group: str, video_id: str) -> str:
+    """The id of a group's video among those of several groups."""
+    return f"{group}\n{video_id}"

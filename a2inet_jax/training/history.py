@@ -23,7 +23,7 @@ COLUMNS = (
     "test_srcc",
     "test_plcc",
 )
-Replica = tuple[int, int]  # split's number, seed
+Replica = tuple[str, int, int]  # group, split's number, seed
 
 
 def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, float | None]:
@@ -38,15 +38,21 @@ def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, fl
     return float(np.corrcoef(*ranks)[0, 1]), float(np.corrcoef(score, label)[0, 1])
 
 
-def write(path: Path, histories: Mapping[Replica, Sequence[Record]]) -> None:
-    """Puts replicas' epochs in place of those that the table has of them; other replicas' rows stay.
+def write(folder: Path, histories: Mapping[Replica, Sequence[Record]]) -> None:
+    """Puts replicas' epochs in place of those that `metrics.csv` has of them; other replicas' rows stay.
 
     The table is written aside and renamed: at no moment is it half. Empty cells are undefined values.
 
     Args:
-        path: The CSV file, one for all replicas of a model; made if it is not there.
+        folder: Where the table is, or the groups' folders with one each; made if it is not there.
         histories: For each replica one record an epoch, with a value for each of `COLUMNS`.
     """
+    for group in sorted({group for group, _, _ in histories}):
+        chosen = {key[1:]: history for key, history in histories.items() if key[0] == group}
+        _write(folder / group / "metrics.csv", chosen)
+
+
+def _write(path: Path, histories: Mapping[tuple[int, int], Sequence[Record]]) -> None:
     header = ["split", "seed", *COLUMNS]
     rows = []
     if path.is_file():
@@ -72,7 +78,7 @@ def curves(
     """Opens each replica's TensorBoard folder; gives a function that adds an epoch to its curves.
 
     Args:
-        folder: Where these folders lie.
+        folder: Where the folder `tensorboard` lies, or the groups' folders with one each.
         replicas: Those that are trained.
         done: Epochs that count; what stands there of later ones is purged.
         writes: False for a process that leaves it to another.
@@ -82,10 +88,13 @@ def curves(
         return
     with ExitStack() as stack:
         writers = {
-            (split, seed): stack.enter_context(
-                SummaryWriter(str(folder / f"split_{split:02d}_seed_{seed}"), purge_step=done + 1)
+            (group, split, seed): stack.enter_context(
+                SummaryWriter(
+                    str(folder / group / "tensorboard" / f"split_{split:02d}_seed_{seed}"),
+                    purge_step=done + 1,
+                )
             )
-            for split, seed in replicas
+            for group, split, seed in replicas
         }
 
         def draw(replica: Replica, record: Record) -> None:

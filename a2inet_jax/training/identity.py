@@ -34,7 +34,7 @@ def describe(
         **{f"settings.{k}": v for k, v in dataclasses.asdict(settings).items()},
         "replicas": [list(replica.name) for replica in replicas],
         **{
-            f"split {replica.number}.{part}": list(ids)
+            f"split {f'{replica.group} {replica.number}'.strip()}.{part}": list(ids)
             for replica in replicas
             for part, ids in dataclasses.asdict(replica.split).items()
         },

@@ -1,12 +1,14 @@
 """Training of replicas, all as one program, from the first epoch or the latest checkpoint to the last.
 
-In `folder`, which all replicas of a model share, are `metrics.csv`, `checkpoints/` and `tensorboard/`.
+In `folder`, which all replicas of a model share, are `metrics.csv`, `checkpoints/` and `tensorboard/`;
+replicas of several runs have a folder each in it for the first and the last.
 
 The loop keeps the device busy: results are read when the work that follows them has been handed over.
 """
 
 import dataclasses
 import functools
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,7 +66,7 @@ def train(
     Args:
         model: `model.apply({"params": p}, streams, mask, keys)` gives `Outputs`.
         features: Of all videos of the splits, at least.
-        replicas: What to train; no two of one split and one seed.
+        replicas: What to train; no two of one group, split and seed.
         settings: How to train.
         folder: The model's folder, shared by trainings of other replicas.
         watch: Is told how it goes.
@@ -154,7 +156,7 @@ class _Session:
             self.best, _ = runner.snapshot(self.state.evaluated)
         else:
             self.state, self.best = runner.put(tree["state"]), runner.put(tree["best"])
-        drawn = history.curves(self.folder / "tensorboard", names, position.epochs, self.writes)
+        drawn = history.curves(self.folder, names, position.epochs, self.writes)
         with drawn as self.draw, counted() as compiled, termination() as asked:
             for epoch in range(position.epochs + 1, settings.epochs + 1):
                 self._epoch(epoch, feed, asked)
@@ -269,7 +271,7 @@ class _Session:
     def _write_history(self) -> None:
         if self.writes:
             names = [replica.name for replica in self.replicas]
-            history.write(self.folder / "metrics.csv", dict(zip(names, self.position.histories)))
+            history.write(self.folder, dict(zip(names, self.position.histories)))
 
     def _done(self) -> int:
         return self.position.epochs * self.steps + self.position.steps
@@ -291,4 +293,6 @@ def _nothing() -> None:
 def _name(replicas: Sequence[Replica]) -> str:
     numbers = [replica.number for replica in replicas]
     seeds = [replica.seed for replica in replicas]
-    return f"splits_{min(numbers):02d}-{max(numbers):02d}_seeds_{min(seeds)}-{max(seeds)}"
+    groups = "\n".join(sorted({replica.group for replica in replicas}))
+    several = f"_{hashlib.sha256(groups.encode()).hexdigest()[:8]}" if groups else ""
+    return f"splits_{min(numbers):02d}-{max(numbers):02d}_seeds_{min(seeds)}-{max(seeds)}{several}"

@@ -1,4 +1,4 @@
-"""A replica: the training of one split with one seed. All of a run's replicas train as one program."""
+"""A replica: the training of one split with one seed; those of a run, or several, train as one program."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,16 +19,19 @@ class Replica:
         number: The split's number.
         seed: Of its initial parameters, batches and dropout, together with the split's number.
         split: Ids of its training, validation and test parts.
+        group: Folder of its history, within that of the training; parts replicas of several runs that
+            train together. It decides no number.
     """
 
     number: int
     seed: int
     split: Split
+    group: str = ""
 
     @property
-    def name(self) -> tuple[int, int]:
-        """Split's number and seed."""
-        return self.number, self.seed
+    def name(self) -> tuple[str, int, int]:
+        """Group, split's number and seed."""
+        return self.group, self.number, self.seed
 
 
 @dataclass(frozen=True)

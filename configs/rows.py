@@ -1,0 +1,78 @@
+"""What the rows of the paper's tables are made from: a data set's config, networks and input modes.
+
+A row is configs/tableN.py:ROW, on KoNViD-1k, or configs/tableN.py:ROW@DATASET with a data set of
+`a2inet data list` or a CSV file of your own.
+"""
+
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from configs import own
+
+# The networks by their part in the tables: spatial quality, spatial semantic, motion semantic, and the
+# transformers of Table 5.
+PAPER = {
+    "SQ": "resnet34_unique",
+    "SS": "resnet50_imagenet",
+    "MS": "slowfast_r50_fast",
+    "SQ-ViT": "maniqa",
+    "SS-ViT": "vit_b_16",
+    "MS-Swin": "swin3d_t",
+}
+# Those that the package index carries in their places, where it carries one.
+INDEX = PAPER | {"SQ": "resnet18_fdim", "SS": "efficientnet_lite0", "MS": "i3d_kinetics400"}
+NETWORKS = {"paper": PAPER, "index": INDEX}
+
+_BUILT_IN = (
+    "sample",
+    "cvd2014",
+    "live_qualcomm",
+    "live_vqc",
+    "youtube_ugc",
+    "konvid_1k",
+    "lsvq",
+)
+
+
+def split(argument: str, table: int, rows: Iterable[str]) -> tuple[str, str]:
+    """Row and data set that the argument of a table's config names; ValueError lists the rows."""
+    row, _, dataset = argument.partition("@")
+    if row not in rows:
+        raise ValueError(
+            f"table {table} has no row {row!r}: take configs/table{table}.py:ROW of {' '.join(rows)}"
+        )
+    return row, dataset or "konvid_1k"
+
+
+def start(name: str, dataset: str, networks: str = "") -> tuple[ConfigDict, dict[str, str]]:
+    """What a row begins with: the data set's config under a name, and the networks by their part.
+
+    Args:
+      name: of the row's run.
+      dataset: name of the data set.
+      networks: "paper" or "index"; "": those of the index for the sample data set, else the paper's.
+    """
+    if dataset in _BUILT_IN:
+        config = importlib.import_module(f"configs.{dataset}").get_config()
+    else:
+        config = own.get_config(dataset)
+    config.name = name if dataset == "konvid_1k" else f"{name}_{Path(dataset).stem}"
+    config.baselines = ()
+    return config, NETWORKS[networks or ("index" if dataset == "sample" else "paper")]
+
+
+def use(config: ConfigDict, quality: str, semantic: str) -> None:
+    """Set the networks of both streams."""
+    config.features.quality, config.features.semantic = quality, semantic
+
+
+def preprocessed(config: ConfigDict) -> None:
+    """Set the input mode PR; what a data set's config has is FR."""
+    fields = config.features
+    if config.data.name == "sample":  # whose frames are smaller than the paper's patches
+        fields.frames, fields.short_side, fields.patches, fields.patch_size = 8, 180, 4, 192
+    else:
+        fields.frames, fields.short_side, fields.patches, fields.patch_size = 128, 540, 4, 768
