@@ -21,6 +21,7 @@ from a2inet_jax.features.store import Store
 from a2inet_jax.from_config import (
     STREAMS,
     Config,
+    feature_folders,
     labelled_videos,
     open_extractor,
     open_store,
@@ -79,7 +80,9 @@ def extract(
             )
         else:
             decoders = fields["decoders"] or default_decoders()
-            work = extract_all(mine, extractor, store, advance, decoders, fields["timeout"])
+            work = extract_all(
+                mine, extractor, store, advance, decoders, fields["timeout"], _others(config, out)
+            )
     _say(f"extract: {work}")
     _say(f"Features: {store.folder}")
     listing = store.folder / (f"failures-{first}-of-{step}.csv" if step > 1 else "failures.csv")
@@ -132,6 +135,11 @@ def _anywhere(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {
         name: str(Path(p).absolute()) for name, p in paths.items() if Path(p).is_file()
     }
+
+
+def _others(config: Config, out: Path | None) -> list[Path]:
+    """Folders of the data set's stores by other recipes."""
+    return [] if out else feature_folders(config)
 
 
 def _videos(config: Config, paths: Sequence[Path], out: Path | None) -> list[VideoFile]:

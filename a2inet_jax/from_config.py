@@ -1,5 +1,6 @@
 """What the parts of a config describe: data set, backbones, extractor, store, networks, trainings."""
 
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -134,9 +135,20 @@ def labelled_videos(config: Config) -> list[Video]:
 
 def open_store(config: Config, extractor: Extractor) -> Store:
     """Where an extractor's features of the data set are kept."""
+    folder, prefix = _features(config)
+    return Store(folder / f"{prefix}{extractor.recipe.fingerprint()}", extractor.recipe)
+
+
+def feature_folders(config: Config) -> list[Path]:
+    """The folders of features that there are of the data set, by whatever recipe."""
+    folder, prefix = _features(config)
+    return sorted(path for path in folder.glob(f"{glob.escape(prefix)}*") if path.is_dir())
+
+
+def _features(config: Config) -> tuple[Path, str]:
+    """The folder of all features, and how the data set's folders in it begin."""
     name = config["data"]["name"]
-    versions = f"{name}-{index.version(name)}-{extractor.recipe.fingerprint()}"
-    return Store(Path(config["data"]["folder"]) / "features" / versions, extractor.recipe)
+    return Path(config["data"]["folder"]) / "features", f"{name}-{index.version(name)}-"
 
 
 def stored_features(config: Config, videos: Sequence[Video]) -> tuple[Features, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,11 @@ from queue import SimpleQueue
 from threading import Event
 
 import jax
+import numpy as np
 
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.features.extractor import Extractor
+from a2inet_jax.features.lending import borrow, lenders
 from a2inet_jax.features.store import Store, StoreError, VideoFeatures
 from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.reader import DecoderDiedError, Reader
@@ -83,6 +85,7 @@ def extract_all(
     on_progress: Progress,
     decoders: int = 1,
     timeout_s: float = 60.0,
+    others: Iterable[Path] = (),
 ) -> Work:
     """Extract the features that a store lacks. A video that fails is listed, and the rest goes on.
 
@@ -101,6 +104,7 @@ def extract_all(
       on_progress: called with (video id, videos done, videos in all), at the start and after each video.
       decoders: number of decoding processes.
       timeout_s: longest time to wait for a chunk of frames.
+      others: folders of stores of the same videos; a stream that one of them has is taken from there.
 
     Raises:
       ValueError: extractor and store have different recipes, or there is no decoder.
@@ -118,7 +122,8 @@ def extract_all(
     todo = missing(videos, store)
     done = len(videos) - len(todo)
     on_progress("", done, len(videos))
-    crew = _Crew(extractor, store, max(1, min(decoders, len(todo))), timeout_s)
+    lending = lenders(store.recipe, others) if todo else []
+    crew = _Crew(extractor, store, lending, max(1, min(decoders, len(todo))), timeout_s)
     failed: dict[int, Failure] = {}
     frames = 0
     with crew:
@@ -149,10 +154,18 @@ def extract_all(
 class _Crew:
     """Threads, each with a decoding process and a device. Left early, it drops what is not done."""
 
-    def __init__(self, extractor: Extractor, store: Store, size: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        extractor: Extractor,
+        store: Store,
+        lending: Sequence[tuple[Store, Mapping[str, str]]],
+        size: int,
+        timeout_s: float,
+    ) -> None:
         self.readers = [Reader(timeout_s) for _ in range(size)]
         self._extractor = extractor
         self._store = store
+        self._lending = lending
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="extract")
         self._stopped = Event()
         self._futures: list[Future[int | Failure]] = []
@@ -183,7 +196,8 @@ class _Crew:
         reader, device = self._seats.get()
         try:
             source = describe_source(video)
-            features = self._describe(video, reader, device)
+            loan = borrow(video.video_id, source, self._lending)
+            features = loan.whole() or self._describe(video, reader, device, loan.streams)
             with self._extractor.spent.time("store"):
                 self._store.write(video.video_id, features, source)
             return len(features.timestamps)
@@ -193,11 +207,13 @@ class _Crew:
         finally:
             self._seats.put((reader, device))
 
-    def _describe(self, video: VideoFile, reader: Reader, device: int) -> VideoFeatures:
+    def _describe(
+        self, video: VideoFile, reader: Reader, device: int, known: Mapping[str, np.ndarray]
+    ) -> VideoFeatures:
         deaths: list[str] = []
         while True:
             try:
-                return self._extractor.extract(video, reader, device)
+                return self._extractor.extract(video, reader, device, known)
             except DecoderDiedError as error:
                 deaths.append(error.reason)
                 if self._stopped.is_set() or len(deaths) == 2:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -157,7 +158,13 @@ class Extractor:
         """Seconds that the devices were at work, or were compiled for; a mean over devices."""
         return sum(lane.turns.busy_s for lane in self._lanes) / len(self._lanes)
 
-    def extract(self, video: VideoFile, reader: Reader, device: int = 0) -> VideoFeatures:
+    def extract(
+        self,
+        video: VideoFile,
+        reader: Reader,
+        device: int = 0,
+        known: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ) -> VideoFeatures:
         """Describe the frames of one video.
 
         While the device works on one pass, the reader's process decodes the frames of the next one. Every
@@ -167,6 +174,7 @@ class Extractor:
           video: its id decides the patches' places.
           reader: this thread's own.
           device: number of the device.
+          known: features of a stream, [T, D] float16, that need not be computed.
 
         Raises:
           VideoError: the video can't be decoded, or its features don't fit float16.
@@ -185,6 +193,7 @@ class Extractor:
         takes = {
             name: stream.backbone.takes(chunk, self._sampling.clip_spacing)
             for name, stream in self.streams.items()
+            if name not in known
         }
         work = schedule(len(indices), takes)
 
@@ -198,7 +207,7 @@ class Extractor:
         frame_bytes = info.height * info.width * 3
         with self._memory.take((longest(work) + _CHUNKS_UNDER_WAY * chunk) * frame_bytes):
             rows = run_passes(reader.read(video.path, indices, chunk, video.raw), work, run)
-        features = {name: np.concatenate(parts) for name, parts in rows.items()}
+        features = {**known, **{name: np.concatenate(parts) for name, parts in rows.items()}}
         return VideoFeatures(**features, frame_index=indices, timestamps=info.timestamps[indices])
 
     def compute(

@@ -42,6 +42,23 @@ class Recipe:
         """The recipe as plain values."""
         return dataclasses.asdict(self)
 
+    def stream(self, name: str) -> dict[str, Any]:
+        """What decides the numbers of one stream, "quality" or "semantic": equal for equal features."""
+        own = {
+            key.removeprefix(f"{name}_"): value
+            for key, value in self.as_dict().items()
+            if key.startswith(f"{name}_")
+        }
+        sampling = dataclasses.asdict(self.sampling)
+        patches = {key: sampling.pop(key) for key in ("patches", "patch_size")}
+        short_side = sampling.pop("short_side")
+        if name == "quality":
+            sampling |= patches if patches["patches"] else {}
+        else:
+            sampling |= {"short_side": short_side} if short_side else {}
+        rest = {"dtype": self.dtype, "version": self.version}
+        return {"backbone": getattr(self, name), **own, **sampling, **rest}
+
     def to_json(self) -> str:
         """The recipe as text, the same text for the same recipe."""
         return json.dumps(self.as_dict(), sort_keys=True)
