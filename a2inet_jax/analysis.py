@@ -61,7 +61,7 @@ class Analyst:
         self._extractor = from_config.open_extractor(fields)
         self._streams = self._extractor.streams
         self._probe = _probe(config, self._extractor)
-        self.label, _ = index.label(config["data"]["name"])
+        self.label = index.about(config["data"]["name"]).label
         short_side, dtype = fields["short_side"], jnp.dtype(fields["dtype"])
 
         @functools.partial(jax.jit, static_argnames="names")

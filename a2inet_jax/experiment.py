@@ -18,6 +18,8 @@ from a2inet_jax.model import cost
 from a2inet_jax.reporting import report
 from a2inet_jax.trainings import train
 
+SHOWN = 10  # missing videos that are named
+
 __all__ = ["demo", "describe", "evaluate", "extract", "prepare", "report", "train"]
 
 
@@ -34,10 +36,25 @@ def demo(config: Config) -> int:
 
 
 def prepare(config: Config) -> int:
-    """Make what is missing of the data set and its index."""
+    """Make what is missing of the data set and its index.
+
+    Returns:
+      The exit code: 1 if videos are missing, unless `data.allow_missing` says to go on without them.
+    """
+    data = config["data"]
+    folder = Path(data["manual_dir"]).expanduser() if data["manual_dir"] else None
     with progress("prepare") as advance:
-        index.prepare(config["data"]["name"], Path(config["data"]["folder"]), advance)
-    return 0
+        missing = index.prepare(data["name"], Path(data["folder"]), advance, folder)
+    for path in missing[:SHOWN]:
+        console.print(f"missing: {path}", style="red", markup=False, highlight=False)
+    if missing:
+        console.print(
+            f"{len(missing)} videos of {data['name']} are missing; `a2inet data verify {data['name']}` "
+            "lists them all",
+            markup=False,
+            highlight=False,
+        )
+    return int(bool(missing) and not data["allow_missing"])
 
 
 def describe(config: Config, frames: int = 240, as_json: bool = False) -> int:

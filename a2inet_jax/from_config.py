@@ -110,10 +110,16 @@ def draw_splits(config: Config, videos: Sequence[Video]) -> list[Split]:
     fields = config["splits"]
     if fields["kind"] not in ("content", "own", "file"):
         raise ValueError(f"splits.kind is {fields['kind']!r}: take content, own or file")
+    if fields["kind"] == "own":
+        return [splits.own_split(videos, config["seed"], fields["validation"])]
     if fields["kind"] == "file":
         if not fields["file"]:
             raise ValueError("splits.kind is file: name it by splits.file")
-        return splits.read(Path(fields["file"]))
+        found = splits.read(Path(fields["file"]))
+        if config["data"]["allow_missing"]:
+            return splits.restrict(found, videos)
+        splits.check(found, videos)
+        return found
     return splits.make_splits(
         videos,
         number=fields["number"],
@@ -130,7 +136,8 @@ def plain(config: Config) -> dict[str, Any]:
 
 def labelled_videos(config: Config) -> list[Video]:
     """All videos of the data set, which must have been prepared."""
-    return index.load(config["data"]["name"], Path(config["data"]["folder"]))
+    data = config["data"]
+    return index.load(data["name"], Path(data["folder"]), data.get("allow_missing", False))
 
 
 def open_store(config: Config, extractor: Extractor) -> Store:
@@ -148,7 +155,7 @@ def feature_folders(config: Config) -> list[Path]:
 def _features(config: Config) -> tuple[Path, str]:
     """The folder of all features, and how the data set's folders in it begin."""
     name = config["data"]["name"]
-    return Path(config["data"]["folder"]) / "features", f"{name}-{index.version(name)}-"
+    return Path(config["data"]["folder"]) / "features", f"{index.slug(name)}-{index.version(name)}-"
 
 
 def stored_features(config: Config, videos: Sequence[Video]) -> tuple[Features, dict[str, Any]]:

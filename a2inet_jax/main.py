@@ -6,7 +6,11 @@ a2inet extract  --config=C [FILE|FOLDER|CSV ... --out=FOLDER] [--shard=I/N] [--e
                                               features of every video that has none yet
 a2inet train    --config=C                    A2INet and its neural baselines on every split
 a2inet evaluate --config=C                    SRCC, PLCC, KRCC, RMSE: metrics.json and the table
-a2inet report   --config=C                    report.html
+a2inet evaluate RUN ... [--datasets=NAME,...]      runs beside each other, also on other data sets
+a2inet report   --config=C | RUN ... [--out=FOLDER]   report.html of a run, or of several together
+a2inet table    2|3|4|5|6|7 [--datasets=NAME,...] [--networks=paper|index] [--set=FIELD=VALUE ...]
+                                              a table of the paper: every row, beside the paper's numbers
+a2inet data     list | prepare NAME | verify NAME | splits NAME FILE [LIST]   data sets, yours too
 a2inet describe --config=C [--frames=N] [--json]   parameters and FLOPs of the models, for a video of N frames
 a2inet score    FILE|FOLDER|CSV ... [--run=R] [--json] [--csv=OUT]
 a2inet analyze  VIDEO ... [--run=R] [--out=analysis.png]   maps of both streams, frame entropy and frame score
@@ -14,8 +18,9 @@ a2inet store    verify|list|repair FOLDER ... | export FOLDER --out=FOLDER    wh
 a2inet weights  list | get NAME ... | add FILE --as=NAME | verify [NAME]   pretrained backbones; `get default`
                                               brings the default pair
 
-C is a file such as configs/sample.py; --config.train.epochs=20 changes a field of it. R is runs/demo unless
-another is named. The exit code is 0 when nothing failed.
+C is a file such as configs/sample.py; --config.train.epochs=20 changes a field of it. NAME is a data set of
+`a2inet data list`, or a CSV file with columns path and mos. R is runs/demo unless another is named. The exit
+code is 0 when nothing failed.
 
 --shard=I/N extracts the I-th, from 0, of N parts of the videos; N such commands with one store do the whole.
 --engine=ray extracts on the machines of a Ray cluster: --address of its head, --actors to work at a time.
@@ -36,12 +41,29 @@ from ml_collections import config_flags
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.")
 _RUN = flags.DEFINE_string("run", "runs/demo", "score, analyze: folder of a trained run.")
 _JSON = flags.DEFINE_bool(
-    "json", False, "score: print a JSON object for each video. describe: print one."
+    "json", False, "score: print a JSON object for each video. describe, data: print one."
 )
 _FRAMES = flags.DEFINE_integer("frames", 240, "describe: frames of the video.", lower_bound=1)
 _OUT = flags.DEFINE_string(
-    "out", None, "analyze: the picture. extract, store export: the folder that is written."
+    "out",
+    None,
+    "analyze: the picture. data splits: the file. extract, report, store export: the folder.",
 )
+_DATASETS = flags.DEFINE_list("datasets", [], "evaluate, table: names of data sets.")
+_NETWORKS = flags.DEFINE_enum(
+    "networks",
+    "",
+    ["", "paper", "index"],
+    "table: the paper's, or those that the package index carries (the sample data set's default).",
+)
+_SET = flags.DEFINE_multi_string("set", [], "table: FIELD=VALUE, a field of every row's config.")
+_DATA = flags.DEFINE_string("data", "data", "data: the data folder, config.data.folder elsewhere.")
+_MANUAL_DIR = flags.DEFINE_string(
+    "manual_dir",
+    None,
+    "data: where you have put a downloaded data set; data/manual/NAME if not given.",
+)
+_FULL = flags.DEFINE_bool("full", False, "data verify: decode every frame.")
 _SHARD = flags.DEFINE_string("shard", "0/1", "extract: I/N, the I-th of N parts, from 0.")
 _ENGINE = flags.DEFINE_enum(
     "engine", "local", ["local", "ray"], "extract: this process, or actors of Ray."
@@ -81,6 +103,38 @@ def _step(name: str) -> Callable[[Sequence[str]], int]:
             return getattr(experiment, name)(_CONFIG.value)
 
     return command
+
+
+def _evaluate(arguments: Sequence[str]) -> int:
+    if not arguments:
+        return _step("evaluate")(arguments)
+    from a2inet_jax import evaluating
+
+    return evaluating.evaluate_runs([Path(run) for run in arguments], _DATASETS.value)
+
+
+def _report(arguments: Sequence[str]) -> int:
+    if not arguments:
+        return _step("report")(arguments)
+    from a2inet_jax import reporting
+
+    out = Path(_OUT.value) if _OUT.value else None
+    return reporting.report_runs([Path(run) for run in arguments], out)
+
+
+def _table(arguments: Sequence[str]) -> int:
+    if len(arguments) != 1 or not arguments[0].isdigit():
+        raise app.UsageError("a2inet table 2|3|4|5|6|7 [--datasets=sample]")
+    from a2inet_jax import tables
+
+    return tables.table(int(arguments[0]), _DATASETS.value, _NETWORKS.value, _SET.value)
+
+
+def _data(arguments: Sequence[str]) -> int:
+    from a2inet_jax.data_command import data_command
+
+    manual_dir = Path(_MANUAL_DIR.value).expanduser() if _MANUAL_DIR.value else None
+    return data_command(arguments, Path(_DATA.value), manual_dir, _FULL.value, _JSON.value)
 
 
 def _extract(arguments: Sequence[str]) -> int:
@@ -178,7 +232,11 @@ def _weights(arguments: Sequence[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
-    **{name: _step(name) for name in ("demo", "prepare", "train", "evaluate", "report")},
+    **{name: _step(name) for name in ("demo", "prepare", "train")},
+    "evaluate": _evaluate,
+    "report": _report,
+    "table": _table,
+    "data": _data,
     "extract": _extract,
     "describe": _describe,
     "score": _score,

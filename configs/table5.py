@@ -26,10 +26,10 @@ def build(row: str, dataset: str, networks: str = "") -> ConfigDict:
     quality, semantic = pair.split("+")
     config, parts = rows.start(f"table5_{fusion}_{pair}", dataset, networks)
     rows.use(config, parts[QUALITY[quality]], parts[SEMANTIC[semantic]])
-    config.model.catm = False
     if fusion == "Concat":
         config.model.name = "vsfa"
     else:
+        config.model.catm = False
         config.model.fusion = {"Concat+MLP": "concat_mlp", "CAGI": "cagi"}[fusion]
     return config
 

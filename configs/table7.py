@@ -32,7 +32,8 @@ def build(row: str, dataset: str, networks: str = "") -> ConfigDict:
     rows.use(config, network["SQ"], network[SEMANTIC[streams]])
     if parts == "FE":
         config.model.name = "vsfa"
-    config.model.catm = parts == "FE+GC+TM"
+    if parts == "FE+GC":
+        config.model.catm = False
     return config
 
 

@@ -1,0 +1,149 @@
+"""Which runs a table of the paper is made of: a config for each row and data set, and what they share."""
+
+import ast
+import hashlib
+import importlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from a2inet_jax.datasets import index
+from a2inet_jax.from_config import Config, plain
+
+TABLES = (2, 3, 4, 5, 6, 7)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a table needs.
+
+    Attributes:
+      number: of the paper's table.
+      title: what the table is about.
+      rows: of the table → the paper's names of them.
+      trained: data sets that models are trained on.
+      tested: data sets that they are tested on, the columns. They are tested on `trained` alone, but for
+        Table 3.
+      configs: (row, data set) → the config of its run. Equal experiments have one name, in whatever tables
+        they are.
+    """
+
+    number: int
+    title: str
+    rows: dict[str, str]
+    trained: tuple[str, ...]
+    tested: tuple[str, ...]
+    configs: dict[tuple[str, str], Config]
+
+    def runs(self) -> dict[str, Config]:
+        """Name → config of each run."""
+        return {config["name"]: config for config in self.configs.values()}
+
+
+def make(
+    number: int, datasets: Sequence[str], networks: str = "", changes: Sequence[str] = ()
+) -> Plan:
+    """Plan a table.
+
+    Args:
+      number: of the table.
+      datasets: names of data sets; those of the paper's table if empty. Of Table 3, the first is trained on.
+      networks: "paper", or "index" for those of the package index; "" leaves it to the data set.
+      changes: of every config, `field=value` each, such as "train.epochs=20".
+
+    Raises:
+      ValueError: there is no such table, data set or field, or a data set is named twice.
+      FileNotFoundError: the configs are not here.
+    """
+    file = _definition(number)
+    names = tuple(datasets) or file.DATASETS
+    for name in names:
+        index.about(name)
+    if len(set(names)) < len(names):
+        raise ValueError(f"a data set is named twice: {', '.join(names)}")
+    trained = names[:1] if number == 3 else names
+    configs = {
+        (row, name): _named(_changed(file.build(row, name, networks), changes))
+        for row in file.ROWS
+        for name in trained
+    }
+    title = f"Table {number}: {file.TITLE}"
+    return Plan(number, title, dict(file.ROWS), trained, names, configs)
+
+
+def rows_of(config: Config) -> list[tuple[int, str]]:
+    """The paper's rows, as (table, the paper's name), that a run's config is of, whatever its training."""
+    found = []
+    for number in TABLES:
+        try:
+            file = _definition(number)
+        except FileNotFoundError:
+            return []
+        for row, name in file.ROWS.items():
+            if _varied(file.build(row, config["data"]["name"])) == _varied(config):
+                found.append((number, name))
+    return found
+
+
+def _definition(number: int) -> ModuleType:
+    if number not in TABLES:
+        raise ValueError(
+            f"no table {number} is made here: take one of {', '.join(map(str, TABLES))}"
+        )
+    try:
+        return importlib.import_module(f"configs.table{number}")
+    except ModuleNotFoundError as error:
+        raise FileNotFoundError(
+            f"configs/table{number}.py is not to be found ({error}): install the repository itself, "
+            "`pip install -e .`, and work in its folder"
+        ) from None
+
+
+def _changed(config: Any, changes: Sequence[str]) -> Config:
+    for change in changes:
+        path, equals, text = change.partition("=")
+        *parents, field = path.split(".")
+        place = config
+        try:
+            for parent in parents:
+                place = place[parent]
+            if not equals or field not in place or field == "name":
+                raise KeyError(field)
+            place[field] = _value(text) if not isinstance(place[field], str) else text
+        except (KeyError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f"--set={change}: not a field of configs/base.py and a value of its kind, such as "
+                f"train.epochs=20 ({error})"
+            ) from None
+    return config
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _named(config: Any) -> Config:
+    """Called by what it is, so that equal experiments are one run and others never are."""
+    content = plain(config)
+    del content["name"]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    networks = "+".join(config.features[stream] for stream in config.model.streams)
+    config.name = f"{index.slug(config.data.name)}/{config.model.name}_{networks}_{digest}"
+    return config
+
+
+def _varied(config: Config) -> dict[str, Any]:
+    """The fields in which rows differ, but for those that mean nothing to the row's model."""
+    features, model = config["features"], config["model"]
+    fields: dict[str, Any] = {key: model[key] for key in ("name", "tail")}
+    fields["networks"] = [features[stream] for stream in model["streams"]]
+    modes = ("frames", "short_side", "patches", "clip_spacing")
+    fields |= {key: features[key] for key in modes}
+    if model["name"] == "a2inet":
+        fields |= {key: model[key] for key in ("fusion", "normalization", "attention", "catm")}
+    return fields
