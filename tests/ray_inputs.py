@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -42,13 +43,19 @@ class Watched(Extractor):
         self._begun = begun
         self._seconds = seconds
 
-    def extract(self, video: VideoFile, reader: Reader, device: int = 0) -> VideoFeatures:
+    def extract(
+        self,
+        video: VideoFile,
+        reader: Reader,
+        device: int = 0,
+        known: Mapping[str, np.ndarray] = MappingProxyType({}),
+    ) -> VideoFeatures:
         with self._begun.open("a") as file:
             file.write(f"{os.getpid()} {video.video_id}\n")
         if video.video_id == POISON:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(self._seconds)
-        return super().extract(video, reader, device)
+        return super().extract(video, reader, device, known)
 
 
 def full_disk() -> Extractor:

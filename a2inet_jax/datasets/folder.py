@@ -1,0 +1,64 @@
+"""The files of a folder into which somebody unpacked a data set, wherever in it they ended up."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from a2inet_jax.datasets.files import SUFFIXES
+from a2inet_jax.video.raw import HEADERLESS
+
+
+class Folder:
+    """A folder and all files in it, at any depth, links followed.
+
+    Attributes:
+      path: the folder, absolute.
+      files: paths from it with "/", shallow ones first, then sorted. What lies in folders that start with a
+        dot, such as a waste bin, is not among them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Look through it."""
+        self.path = path.absolute()
+        found, seen = [], set()
+        for root, folders, names in os.walk(self.path, followlinks=True):
+            status = os.stat(root)
+            if (status.st_dev, status.st_ino) in seen:  # links may go in circles
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            here = Path(root).relative_to(self.path)
+            found += [(here / name).as_posix() for name in names]
+        self.files = sorted(found, key=lambda file: (file.count("/"), file))
+
+    def first(self, names: Sequence[str]) -> Path | None:
+        """The file of the first of these names that is there, whatever its case and depth."""
+        by_name = {PurePosixPath(file).name.lower(): file for file in reversed(self.files)}
+        for name in names:
+            if file := by_name.get(name.lower()):
+                return self.path / file
+        return None
+
+    def choose(self, files: Sequence[str], expected: str) -> str | None:
+        """Of files that all claim to be one video, the one that is where it is expected, or the only one.
+
+        Raises:
+          ValueError: there are several, none of them where it is expected.
+        """
+        wanted = expected.lower()
+        for file in files:
+            if file.lower() == wanted or file.lower().endswith(f"/{wanted}"):
+                return file
+        if len(files) > 1:
+            raise ValueError(
+                f"{self.path} has {len(files)} files for one video: {' and '.join(files)}. "
+                f"Keep one of them, or have the right one at {expected}"
+            )
+        return files[0] if files else None
+
+
+def stem(name: str) -> str:
+    """Last part of a path without the suffix of a video; other dots are part of the name."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.stem if path.suffix.lower() in {*SUFFIXES, *HEADERLESS} else path.name

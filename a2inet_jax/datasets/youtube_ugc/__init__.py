@@ -1,0 +1,1 @@
+"""YouTube-UGC: clips of YouTube uploads in fifteen categories, rated by a crowd."""

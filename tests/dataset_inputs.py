@@ -1,0 +1,118 @@
+"""Folders as people have them: lists of labels in all their formats, tiny videos under real names."""
+
+import csv
+import os
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import numpy as np
+import scipy.io
+
+EXCERPTS = Path(__file__).parent / "excerpts"
+# The whole lists, which are not part of the project.
+LISTS = Path(__file__).parents[2] / "shared" / "labels"
+RAW_FRAME_BYTES = 1920 * 1080 * 3 // 2
+
+
+def excerpt(name: str) -> list[tuple[str, float]]:
+    """Name and MOS of each row of the numbered list of a data set's excerpt."""
+    (file,) = [f for f in (EXCERPTS / name).glob("*.csv") if f.read_text().startswith("number,")]
+    with file.open(newline="") as opened:
+        return [(row["video"], float(row["mos"])) for row in csv.DictReader(opened)]
+
+
+def tiny_video(path: Path, *options: str) -> Path:
+    """Six frames of 64×48 pixels, 25 a second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25", "-frames:v", "6"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, *options]
+    subprocess.run([*command, "-pix_fmt", "yuv420p", str(path)], check=True)
+    return path
+
+
+def under_names(video: Path, folder: Path, names: Iterable[str]) -> None:
+    """One file under many names."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        os.link(video, folder / name)
+
+
+def raw_video(path: Path, frames: int = 1, more_bytes: int = 0) -> None:
+    """Black frames of LIVE-Qualcomm's size that take no room on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.truncate(frames * RAW_FRAME_BYTES + more_bytes)
+
+
+def cells(texts: Sequence[str]) -> np.ndarray:
+    """A cell array of MATLAB, one column."""
+    return np.array([*texts, None], dtype=object)[:-1, None]
+
+
+def live_vqc_mat(path: Path, rows: Sequence[tuple[str, float]]) -> None:
+    """`data.mat` of LIVE-VQC, version 5."""
+    names, scores = zip(*rows)
+    scipy.io.savemat(path, {"video_list": cells(names), "mos": np.array(scores)[:, None]})
+
+
+def live_qualcomm_mat(path: Path, rows: Sequence[tuple[str, float]]) -> None:
+    """`qualcommSubjectiveData.mat`, version 5: structs, and folders by their number."""
+    folders = sorted({name.split("/")[0] for name, _ in rows})
+    types = np.array([folders.index(name.split("/")[0]) + 1 for name, _ in rows], np.uint8)
+    videos = {
+        "vidNames": cells([name.split("/")[1] for name, _ in rows]),
+        "distortionNames": cells(folders),
+        "distortionType": types[:, None],
+    }
+    scores = np.array([mos for _, mos in rows])[:, None]
+    subjective = {"unBiasedMOS": scores, "biasedMOS": scores / 2}
+    scipy.io.savemat(path, {"qualcommVideoData": videos, "qualcommSubjectiveData": subjective})
+
+
+def save_mat_7_3(path: Path, variables: dict[str, Any]) -> None:
+    """A MATLAB file of version 7.3 of strings, lists of strings, lists of numbers and structs of these."""
+    import h5py
+
+    def save(group: Any, name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            inner = group.create_group(name)
+            inner.attrs["MATLAB_class"] = np.bytes_("struct")
+            for key, item in value.items():
+                save(inner, key, item)
+        elif isinstance(value, str):
+            codes = np.array([[ord(c)] for c in value], np.uint16)
+            group.create_dataset(name, data=codes).attrs["MATLAB_class"] = np.bytes_("char")
+        elif isinstance(value[0], str):
+            kept = group.file.require_group("#refs#")
+            references = []
+            for text in value:
+                place = str(len(kept))
+                save(kept, place, text)
+                references.append(kept[place].ref)
+            data = np.array([references], h5py.ref_dtype)
+            group.create_dataset(name, data=data).attrs["MATLAB_class"] = np.bytes_("cell")
+        else:
+            data = np.array([value], float)
+            group.create_dataset(name, data=data).attrs["MATLAB_class"] = np.bytes_("double")
+
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, value in variables.items():
+            save(file, name, value)
+    with path.open("r+b") as head:
+        head.write(b"MATLAB 7.3 MAT-file")
+
+
+def save_xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]]) -> None:
+    """Sheets of rows of cells."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
