@@ -28,6 +28,7 @@ class Plan:
         Table 3.
       configs: (row, data set) → the config of its run. Equal experiments have one name, in whatever tables
         they are.
+      notes: in what the rows are not the paper's.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Plan:
     trained: tuple[str, ...]
     tested: tuple[str, ...]
     configs: dict[tuple[str, str], Config]
+    notes: list[str]
 
     def runs(self) -> dict[str, Config]:
         """Name → config of each run."""
@@ -70,7 +72,9 @@ def make(
         for name in trained
     }
     title = f"Table {number}: {file.TITLE}"
-    return Plan(number, title, dict(file.ROWS), trained, names, configs)
+    notes = [note for name in trained if (note := _stand_ins(name, networks))]
+    notes += [f"Fields that were set: {', '.join(changes)}."] if changes else []
+    return Plan(number, title, dict(file.ROWS), trained, names, configs, notes)
 
 
 def rows_of(config: Config) -> list[tuple[int, str]]:
@@ -99,6 +103,20 @@ def _definition(number: int) -> ModuleType:
             f"configs/table{number}.py is not to be found ({error}): install the repository itself, "
             "`pip install -e .`, and work in its folder"
         ) from None
+
+
+def _stand_ins(dataset: str, networks: str) -> str:
+    """Which networks are in the places of the paper's, and more that a config has otherwise."""
+    rows = importlib.import_module("configs.rows")
+    others = [
+        f"{name} for {rows.PAPER[part]}"
+        for part, name in rows.chosen(dataset, networks).items()
+        if name != rows.PAPER[part]
+    ]
+    if not others:
+        return ""
+    more = "; frames, width and training as in configs/sample.py" if dataset == "sample" else ""
+    return f"{index.about(dataset).title}: other networks than the paper's ({', '.join(others)}){more}."
 
 
 def _changed(config: Any, changes: Sequence[str]) -> Config:

@@ -54,7 +54,8 @@ class Progress:
             reason = str(error) or type(error).__name__
         if reason:
             self.skipped |= dict.fromkeys(names, reason)
-            console.print(f"skipped {', '.join(names)}: {reason}", markup=False, highlight=False)
+            line = f"skipped {', '.join(names)}: {reason}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def table(number: int, datasets: Sequence[str], networks: str, changes: Sequence[str]) -> int:
@@ -119,7 +120,10 @@ def _is_trained(config: Config) -> bool:
 def _prepare(progress: Progress) -> None:
     for names, config in _grouped(progress, lambda config: config["data"]["name"]):
         name = config["data"]["name"]
-        failure = f"videos are missing: `a2inet data verify {name}` lists them"
+        failure = (
+            f"videos are missing: `a2inet data verify {name}` lists them, "
+            "--set=data.allow_missing=True goes on without them"
+        )
         progress.attempt(names, functools.partial(experiment.prepare, config), failure)
 
 
@@ -228,6 +232,7 @@ def _content(plan: Plan, runs: Progress, elsewhere: Progress) -> dict[str, Any]:
         "datasets": list(sizes.values()),
         "rows": rows,
         "weighted_average": averages,
+        "notes": plan.notes,
     }
 
 

@@ -47,13 +47,21 @@ def split(argument: str, table: int, rows: Iterable[str]) -> tuple[str, str]:
     return row, dataset or "konvid_1k"
 
 
+def chosen(dataset: str, networks: str = "") -> dict[str, str]:
+    """The networks by their part: "paper" or "index"; "": as the data set has it.
+
+    The sample data set is tried with those of the index, all others with the paper's.
+    """
+    return NETWORKS[networks or ("index" if dataset == "sample" else "paper")]
+
+
 def start(name: str, dataset: str, networks: str = "") -> tuple[ConfigDict, dict[str, str]]:
     """What a row begins with: the data set's config under a name, and the networks by their part.
 
     Args:
       name: of the row's run.
       dataset: name of the data set.
-      networks: "paper" or "index"; "": those of the index for the sample data set, else the paper's.
+      networks: as in `chosen`.
     """
     if dataset in _BUILT_IN:
         config = importlib.import_module(f"configs.{dataset}").get_config()
@@ -61,7 +69,7 @@ def start(name: str, dataset: str, networks: str = "") -> tuple[ConfigDict, dict
         config = own.get_config(dataset)
     config.name = name if dataset == "konvid_1k" else f"{name}_{Path(dataset).stem}"
     config.baselines = ()
-    return config, NETWORKS[networks or ("index" if dataset == "sample" else "paper")]
+    return config, chosen(dataset, networks)
 
 
 def use(config: ConfigDict, quality: str, semantic: str) -> None:

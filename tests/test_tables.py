@@ -139,6 +139,16 @@ def test_equal_experiments_of_several_tables_are_one_run() -> None:
     assert not {c["name"] for c in longer.configs.values()} & set(names[4].values())
 
 
+def test_what_is_not_the_paper_s_is_said() -> None:
+    assert table_plan.make(4, ["konvid_1k"]).notes == []
+    (sample,) = table_plan.make(4, ["sample"]).notes
+    assert "resnet18_fdim for resnet34_unique" in sample
+    assert "configs/sample.py" in sample
+    notes = table_plan.make(4, ["konvid_1k"], "index", ["train.epochs=3"]).notes
+    assert notes[0].startswith("KoNViD-1k: other networks than the paper's (")
+    assert notes[1] == "Fields that were set: train.epochs=3."
+
+
 def test_a_run_knows_its_rows() -> None:
     for number in table_plan.TABLES:
         for (row, _), config in table_plan.make(number, ["live_vqc"]).configs.items():
