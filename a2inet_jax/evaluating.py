@@ -1,47 +1,209 @@
-"""`a2inet evaluate`: metrics of a run's model and of its baselines."""
+"""`a2inet evaluate`: metrics of a run's model and its baselines, and of runs on the data sets of others."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from a2inet_jax.console import console, progress
 from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import Video
-from a2inet_jax.evaluation import baselines, predictions, protocol
+from a2inet_jax.evaluation import baselines, console_table, cross, paired, predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.from_config import (
     Config,
+    build_model,
     labelled_videos,
+    open_extractor,
+    open_store,
     plain,
     replicas,
     stored_features,
 )
-from a2inet_jax.run_folder import RunFolder
+from a2inet_jax.model import ensemble
+from a2inet_jax.package_files import sha256
+from a2inet_jax.run_folder import RunError, RunFolder
+from a2inet_jax.training.features import Features
+from a2inet_jax.training.settings import Settings
 
 
 def evaluate(config: Config) -> int:
     """Metrics of the model and the baselines on the test parts: metrics.json, and a table on the screen."""
-    main = config["model"]["name"]
+    console.print(console_table.of_run(measure(config)))
+    return 0
+
+
+def measure(config: Config) -> dict[str, Any]:
+    """What `evaluate` writes and prints."""
     run = RunFolder(Path("runs") / config["name"])
     run.check(plain(config))
+    return _measure(run, config)
+
+
+def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
+    """Runs beside each other on the screen.
+
+    Args:
+        runs: their folders.
+        datasets: names of the data sets that each is tested on; each on its own if there are none.
+    """
+    folders = [RunFolder(path) for path in dict.fromkeys(runs)]
+    configs = {run: run.config() for run in folders}
+    cells = [
+        (run, dataset) for run in folders for dataset in datasets or [configs[run]["data"]["name"]]
+    ]
+    rows: dict[str, dict[str, dict[str, Any]]] = {}
+    with progress("evaluate") as advance:
+        for done, (run, dataset) in enumerate(cells):
+            advance(f"{run.path} on {dataset}", done, len(cells))
+            rows.setdefault(str(run.path), {})[dataset] = cross_evaluate(run.path, dataset)
+        advance("", len(cells), len(cells))
+    averages = {
+        run: {metric: _average(contents, metric) for metric in console_table.MATRIX}
+        for run, contents in rows.items()
+        if len(contents) > 1
+    }
+    console.print(console_table.of_runs(rows, averages, _comparisons(configs)))
+    return 0
+
+
+def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
+    """A run's results on a data set, in the form of metrics.json.
+
+    On its own data set they are those of its test parts. On another, every split's model scores all
+    videos, or those of the test part where the data set has one of its own; `cross/<data set>` in the
+    run's folder keeps that, and nothing is done again while models, features and labels are the same.
+
+    Raises:
+        FileNotFoundError: the run is not trained, or the data set is not prepared or lacks features.
+        RunError: the networks here are not those that the run was trained with.
+    """
+    folder = RunFolder(run)
+    config = folder.config()
+    if _same(dataset, config["data"]["name"]):
+        return _measure(folder, config)
+    models = ensemble.load(run / "model.safetensors")
+    target = {**config, "data": {**config["data"], "name": dataset, "manual_dir": ""}}
+    videos = labelled_videos(target)
+    videos = [video for video in videos if video.part == "test"] or videos
+    features = _features(folder, target, videos)
+    about = index.about(dataset)
+    inputs = {"model": sha256(run / "model.safetensors"), "features": features.digest}
+    path = run / "cross" / index.slug(dataset) / "metrics.json"
+    if (kept := _kept(path)) and kept.get("inputs") == inputs:
+        return kept
+    trainings = replicas(config, splits.read(run / "splits.json"))
+    name = config["model"]["name"]
+    rows = cross.cross_predictions(
+        models,
+        build_model(name, config["model"]),
+        features,
+        trainings,
+        Settings(**config["train"]),
+    )
+    content = cross.cross_results(
+        name,
+        rows,
+        protocol.Data(about.title, len(videos), about.label, about.note),
+        config["train"]["epoch_rule"],
+        {video.video_id: video.reference_id for video in videos},
+        config["splits"]["seeds"],
+        index.about(config["data"]["name"]).title,
+        models.label_ranges,
+    )
+    content["inputs"] = inputs
+    path.parent.mkdir(parents=True, exist_ok=True)
+    predictions.write(path.with_name("predictions.csv"), rows)
+    protocol.write(path, content)
+    return content
+
+
+def _measure(run: RunFolder, config: Config) -> dict[str, Any]:
+    main, rule = config["model"]["name"], config["train"]["epoch_rule"]
     videos = labelled_videos(config)
     parts = splits.read(run.path / "splits.json")
     if "svr" in config["baselines"] and not (run.path / "svr" / "predictions.csv").is_file():
         _support_vectors(config, videos, parts, run)
-    tables = {
-        name: predictions.measure_splits(predictions.read(run.path / name / "predictions.csv"))
+    tested = {
+        name: predictions.read(run.path / name / "predictions.csv")
         for name in (main, *config["baselines"])
     }
-    predictions.write(
-        run.path / "predictions.csv", predictions.read(run.path / main / "predictions.csv")
-    )
-    label, note = index.label(config["data"]["name"])
-    data = protocol.Data(config["data"]["name"], len(videos), label, note)
-    rule, number = config["train"]["epoch_rule"], config["splits"]["seeds"]
-    content = protocol.results(main, tables, data, rule, number)
+    predictions.write(run.path / "predictions.csv", tested[main])
+    about = index.about(config["data"]["name"])
+    data = protocol.Data(about.title, len(videos), about.label, about.note)
+    contents = {video.video_id: video.reference_id for video in videos}
+    content = protocol.results(main, tested, data, rule, contents, parts, config["splits"]["seeds"])
     protocol.write(run.path / "metrics.json", content)
-    console.print(protocol.table(content))
-    return 0
+    return content
+
+
+def _features(run: RunFolder, config: Config, videos: Sequence[Video]) -> Features:
+    """Features of another data set's videos, by the networks that the run was trained with."""
+    extractor = open_extractor(config["features"])
+    trained, here = run.inputs()["recipe"], extractor.recipe.as_dict()
+    if differing := [
+        f"{k} {trained[k]}, here {here.get(k)}" for k in trained if trained[k] != here.get(k)
+    ]:
+        raise RunError(f"{run.path} was trained on other features: {'; '.join(differing)}")
+    store, name = open_store(config, extractor), config["data"]["name"]
+    ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
+    if missing := store.missing(ids):
+        raise FileNotFoundError(
+            f"{store.folder} lacks the features of {len(missing)} of {len(ids)} videos, {missing[0]} the "
+            f"first: run `a2inet extract --config=C --config.data.name={name}`, C as {run.path} had it"
+        )
+    return Features.of_store(store, ids, labels, config["model"]["streams"])
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names are of one data set: a path may be written in several ways."""
+    return one == other or (
+        index.slug(one) == index.slug(other) and index.version(one) == index.version(other)
+    )
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What an earlier evaluation wrote; nothing if it is not there or not whole."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _average(contents: Mapping[str, Mapping[str, Any]], metric: str) -> float:
+    """The weighted average over the data sets that a run was tested on."""
+    values = {
+        name: content["models"][content["model"]]["summary"][metric]["median"]
+        for name, content in contents.items()
+    }
+    videos = {name: content["data"]["videos"] for name, content in contents.items()}
+    return protocol.weighted_average(values, videos)
+
+
+def _comparisons(configs: Mapping[RunFolder, Config]) -> list[str]:
+    """The first run on each data set against the others on it, in words."""
+    found = []
+    for run, config in configs.items():
+        name = config["data"]["name"]
+        same = [each for each, other in configs.items() if _same(other["data"]["name"], name)]
+        if len(same) == 1 < len(configs):
+            found.append(f"{run.path} is compared with none: it alone is on {name}.")
+        elif run != same[0]:
+            found.append(_comparison(same[0], run, configs))
+    return found
+
+
+def _comparison(first: RunFolder, other: RunFolder, configs: Mapping[RunFolder, Config]) -> str:
+    parts, others = (splits.read(run.path / "splits.json") for run in (first, other))
+    if parts != others:
+        return f"{first.path} and {other.path} are not compared: their splits differ."
+    ours, theirs = [predictions.read(run.path / "predictions.csv") for run in (first, other)]
+    videos = labelled_videos(configs[first])
+    contents = {video.video_id: video.reference_id for video in videos}
+    title = index.about(configs[first]["data"]["name"]).title
+    found = paired.compare(ours, theirs, contents, parts)
+    return paired.in_words(str(first.path), f"{other.path} on {title}", found)
 
 
 def _support_vectors(

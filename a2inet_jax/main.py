@@ -63,6 +63,9 @@ _MANUAL_DIR = flags.DEFINE_string(
     None,
     "data: where you have put a downloaded data set; data/manual/NAME if not given.",
 )
+_ALLOW_MISSING = flags.DEFINE_bool(
+    "allow_missing", False, "data prepare, splits: go on without videos that are not there."
+)
 _FULL = flags.DEFINE_bool("full", False, "data verify: decode every frame.")
 _SHARD = flags.DEFINE_string("shard", "0/1", "extract: I/N, the I-th of N parts, from 0.")
 _ENGINE = flags.DEFINE_enum(
@@ -134,7 +137,15 @@ def _data(arguments: Sequence[str]) -> int:
     from a2inet_jax.data_command import data_command
 
     manual_dir = Path(_MANUAL_DIR.value).expanduser() if _MANUAL_DIR.value else None
-    return data_command(arguments, Path(_DATA.value), manual_dir, _FULL.value, _JSON.value)
+    return data_command(
+        arguments,
+        Path(_DATA.value),
+        manual_dir,
+        _FULL.value,
+        _JSON.value,
+        Path(_OUT.value) if _OUT.value else None,
+        _ALLOW_MISSING.value,
+    )
 
 
 def _extract(arguments: Sequence[str]) -> int:

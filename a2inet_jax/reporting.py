@@ -1,15 +1,20 @@
-"""`a2inet report`: a run as a page."""
+"""`a2inet report`: a run as a page, several runs as one, or the page of a table."""
 
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import numpy as np
 
-from a2inet_jax.console import console
+from a2inet_jax.console import console, progress
 from a2inet_jax.datasets.video import Video
-from a2inet_jax.evaluation import cases, predictions
+from a2inet_jax.evaluation import cases, collection, predictions, run_files
 from a2inet_jax.evaluation import report as page
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.evaluation.run_files import Run
+from a2inet_jax.evaluation.sections import Cases
 from a2inet_jax.features.store import Store
 from a2inet_jax.from_config import (
     Config,
@@ -22,45 +27,133 @@ from a2inet_jax.from_config import (
 )
 from a2inet_jax.model import ensemble
 from a2inet_jax.run_folder import RunFolder
+from a2inet_jax.table_plan import rows_of
 from a2inet_jax.video.reader import Reader
 
-CLIPS_SHOWN = 4  # best and worst clips in a report
-THUMBNAILS = 4  # frames of each
+CLIPS, THUMBNAILS = 4, 4  # best and worst clips of a run, and frames of each, on its own page
+FEW_CLIPS, FEW_THUMBNAILS = 2, 3  # beside others
+MANY_RUNS = 8  # above, one best and one worst clip of each: a table has up to 48 runs
 
 
 def report(config: Config) -> int:
-    """Write report.html, with the best and the worst clips."""
+    """Write report.html of a config's run, with the best and the worst clips."""
     run = RunFolder(Path("runs") / config["name"])
     run.check(plain(config))
-    best, worst = cases.choose(predictions.read(run.path / "predictions.csv"), CLIPS_SHOWN)
-    videos = {video.video_id: video for video in labelled_videos(config)}
-    models = ensemble.load(run.path / "model.safetensors")
-    model = build_model(config["model"]["name"], config["model"])
-    store = open_store(config, open_extractor(config["features"]))
-    with Reader() as reader:
-        shown = [
-            [_case(row, videos[row.video], config, models, model, store, reader) for row in rows]
-            for rows in (best, worst)
-        ]
-    path = page.write(run.path, *shown)
-    console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
-    return 0
+    return _one(run.path, None)
 
 
-def _case(
+def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
+    """Write report.html of a run, or one page of several.
+
+    Args:
+      runs: folders of runs that have been evaluated; one named twice counts once.
+      out: folder of the page; of one run its own if None, of several runs/report.
+
+    Returns:
+      The exit code: 1 if the clips of a run could not be shown.
+
+    Raises:
+      FileNotFoundError: a run has not been evaluated.
+    """
+    paths = list({path.resolve(): path for path in runs}.values())
+    if len(paths) == 1:
+        return _one(paths[0], out)
+    found = _read(paths)
+    page_path = collection.write_runs(out or Path("runs") / "report", found)
+    return _say(page_path, [shown for _, shown in found])
+
+
+def report_table(content: Mapping[str, Any], folder: Path) -> Path:
+    """Write report.html of a table of the paper, with a section for each run in it.
+
+    Args:
+      content: of the table, as `side_by_side` shows it.
+      folder: where to.
+
+    Returns:
+      The page's path.
+    """
+    cells = [cell for row in content["rows"] for cell in row["cells"].values()]
+    paths = list(dict.fromkeys(Path(cell["run"]) for cell in cells if "run" in cell))
+    found = _read(paths)
+    _tell_missing([shown for _, shown in found])
+    return collection.write_table(folder, content, found)
+
+
+def _one(path: Path, folder: Path | None) -> int:
+    config = run_files.read(path).config
+    shown = _cases(path, CLIPS, THUMBNAILS)
+    return _say(page.write(path, shown, rows_of(config), folder), [shown])
+
+
+def _read(paths: Sequence[Path]) -> list[tuple[Run, Cases]]:
+    """Runs with a few clips of each."""
+    runs = [run_files.read(path) for path in paths]
+    number = FEW_CLIPS if len(paths) <= MANY_RUNS else 1
+    with progress("clips") as advance:
+        found = []
+        for done, run in enumerate(runs):
+            advance(run.name, done, len(runs))
+            found.append((run, _cases(run.path, number, FEW_THUMBNAILS)))
+        advance("", len(runs), len(runs))
+    return found
+
+
+def _say(path: Path, shown: Sequence[Cases]) -> int:
+    missing = _tell_missing(shown)
+    console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False, markup=False)
+    return int(missing)
+
+
+def _tell_missing(shown: Sequence[Cases]) -> bool:
+    """Say why clips are not shown; whether there are such."""
+    reasons = list(dict.fromkeys(each.missing for each in shown if each.missing))
+    for reason in reasons:
+        console.print(f"No clips: {reason}", soft_wrap=True, highlight=False, markup=False)
+    return bool(reasons)
+
+
+def _cases(path: Path, number: int, thumbnails: int) -> Cases:
+    """The best and the worst clips of a run; why not, if its videos or features are not there."""
+    best, worst = cases.choose(predictions.read(path / "predictions.csv"), number)
+    try:
+        config = RunFolder(path).config()
+        videos = {video.video_id: video for video in labelled_videos(config)}
+        models = ensemble.load(path / "model.safetensors")
+        model = build_model(config["model"]["name"], config["model"])
+        store = open_store(config, open_extractor(config["features"]))
+        with Reader() as reader:
+            show = functools.partial(
+                _clip,
+                videos=videos,
+                config=config,
+                models=models,
+                model=model,
+                store=store,
+                reader=reader,
+                thumbnails=thumbnails,
+            )
+            return Cases([show(row) for row in best], [show(row) for row in worst])
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        return Cases(missing=str(error) or type(error).__name__)
+
+
+def _clip(
     row: Prediction,
-    video: Video,
+    videos: Mapping[str, Video],
     config: Config,
     models: ensemble.Ensemble,
     model: nn.Module,
     store: Store,
     reader: Reader,
+    thumbnails: int,
 ) -> cases.Clip:
+    video = videos[row.video]
     stored = store.read(row.video)
     streams = store.streams(row.video, config["model"]["streams"])
     _, frames_SxT = models.scores(model, streams)
     number = row.split * len(seeds(config)) + seeds(config).index(row.seed)
-    where = np.linspace(0, len(stored.timestamps) - 1, THUMBNAILS).round().astype(int)
+    where = np.linspace(0, len(stored.timestamps) - 1, thumbnails).round().astype(int)
     where = np.unique(where)
     pictures = np.concatenate(list(reader.read(video.path, stored.frame_index[where])))
     return cases.Clip(

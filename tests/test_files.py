@@ -29,11 +29,14 @@ def test_a_list_says_how_raw_frames_lie(tmp_path: Path) -> None:
     listing.write_text(
         "\ufeffpath,mos,width,height,pixel_format,frame_rate\n"
         "deep/a.yuv,1,1920,1080,yuvj420p,45\nb.yuv,2,64,48,,\nc.mp4,3,,,,\n"
+        # A table may tell the size of any video.
+        "e.MP4,4,960,540,,29.97\n"
     )
     assert videos([listing, Path("there/d.mp4")]) == [
         VideoFile("deep/a.yuv", tmp_path / "deep/a.yuv", raw=RawFormat(1920, 1080, "yuvj420p", 45)),
         VideoFile("b.yuv", tmp_path / "b.yuv", raw=RawFormat(64, 48)),
         VideoFile("c.mp4", tmp_path / "c.mp4"),
+        VideoFile("e.MP4", tmp_path / "e.MP4"),
         VideoFile("d.mp4", Path("there/d.mp4")),
     ]
 

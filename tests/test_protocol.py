@@ -1,14 +1,14 @@
 """Summaries over splits, their table, and the files in which results are kept."""
 
-import io
 import json
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
+from a2inet_jax.datasets.splits import Split
 from a2inet_jax.evaluation import predictions, protocol
 from a2inet_jax.evaluation.metrics import Metrics, fit_logistic, measure
 from a2inet_jax.evaluation.predictions import Prediction
@@ -18,7 +18,7 @@ def split(srcc: float, rmse: float = 1.0) -> Metrics:
     return Metrics(srcc, srcc, srcc, rmse, 9, fit_logistic([1.0], [1.0]))
 
 
-def rows(seed: int = 0) -> list[Prediction]:
+def rows(seed: int = 3) -> list[Prediction]:
     rng = np.random.default_rng(seed)
     return [
         Prediction(number, f"v{i}", float(10 * i), float(10 * i + rng.normal(0, 5)))
@@ -27,10 +27,13 @@ def rows(seed: int = 0) -> list[Prediction]:
     ]
 
 
-def printed(content: dict) -> str:
-    console = Console(file=io.StringIO(), width=120, force_terminal=True, no_color=True)
-    console.print(protocol.table(content))
-    return console.file.getvalue()  # type: ignore[attr-defined]
+CONTENTS = {f"v{i}": f"c{i // 2}" for i in range(9)}
+PARTS = [Split(tuple(f"t{i}" for i in range(36)), (), tuple(CONTENTS))] * 3
+
+
+def results(tested: dict[str, list[Prediction]], rule: str = "last", **more: Any) -> dict[str, Any]:
+    data = protocol.Data("sample", 45, "VMAF")
+    return protocol.results("a2inet", tested, data, rule, CONTENTS, PARTS, **more)
 
 
 def test_summary_by_hand() -> None:
@@ -48,31 +51,78 @@ def test_undefined_correlations_count_as_zero_and_are_told() -> None:
 
 
 def test_one_split_has_no_spread() -> None:
-    content = protocol.results("a2inet", {"a2inet": [split(0.8)]}, protocol.Data("d", 9), "last")
-    assert content["models"]["a2inet"]["summary"]["srcc"]["std"] is None
-    assert protocol.cell(content["models"]["a2inet"]["summary"], "srcc") == "0.800"
+    content = results({"a2inet": [row for row in rows() if row.split == 0]})
+    found = content["models"]["a2inet"]
+    assert found["summary"]["srcc"]["std"] is None
+    assert protocol.cell(found["summary"], "srcc") == f"{found['splits'][0]['srcc']:.3f}"
+    low, high = found["interval"]["srcc"]
+    assert low <= found["summary"]["srcc"]["median"] <= high
+    assert protocol.interval(found, "srcc") == f"{low:.3f}–{high:.3f}"
     with pytest.raises(ValueError, match="no splits"):
         protocol.summarise([])
 
 
-def test_table_compares_and_marks_the_best() -> None:
-    measured = {
-        "svr": [split(0.7, 9.0), split(0.72, 9.0)],
-        "mine": [split(0.6, 2.0), split(0.6, 2.0)],
-        "a2inet": [split(0.9, 5.0), split(0.8, 6.0)],
-    }
-    data = protocol.Data("sample", 9, "VMAF")
-    content = protocol.results("a2inet", measured, data, "best_test")
-    shown = printed(content)
-    assert [shown.index(name) for name in ("A2INet", "SVR on", "mine")] == sorted(
-        shown.index(name) for name in ("A2INet", "SVR on", "mine")
-    )
-    assert "0.850 (0.071)" in shown
-    assert "\x1b[1m0.850 (0.071)" in shown
-    assert "\x1b[1m2.00 (0.00)" in shown  # a small error is the good one
-    assert "\x1b[1m0.710" not in shown
-    assert "optimistic" in shown
-    assert "optimistic" not in printed(protocol.results("a2inet", measured, data, "last"))
+def test_the_run_is_compared_with_each_baseline() -> None:
+    tested = {"svr": rows(4), "a2inet": rows(), "mine": rows(5)}
+    content = results(tested)
+    assert list(protocol.models(content)) == ["a2inet", "svr", "mine"]
+    assert content["paired"].keys() == {"svr", "mine"}
+    for name in ("svr", "mine"):
+        medians = [
+            content["models"][model]["summary"]["srcc"]["median"] for model in ("a2inet", name)
+        ]
+        assert content["paired"][name]["difference"] == pytest.approx(
+            medians[0] - medians[1], abs=1e-5
+        )
+    first, second = protocol.comparisons(content)
+    assert first.startswith("A2INet − SVR on mean-pooled features: ")
+    assert second.startswith("A2INet − mine: ")
+
+
+def test_videos_of_no_known_content_are_named() -> None:
+    with pytest.raises(
+        ValueError, match="1 videos that were tested are not in sample, x the first"
+    ):
+        results({"a2inet": [*rows(), Prediction(0, "x", 1.0, 1.0)]})
+
+
+def test_remarks_tell_what_was_not_ordinary() -> None:
+    assert protocol.remarks(results({"a2inet": rows()})) == []
+    few = [row._replace(score=5.0) if row.split == 0 else row for row in rows()]
+    few = [row for row in few if row.split != 1 or row.video < "v4"]
+    optimistic, order, logistic = protocol.remarks(results({"a2inet": few}, "best_test"))
+    assert "optimistic" in optimistic
+    assert "no order at all in 1 of 3 splits" in order
+    assert "in 2 of 3 splits (constant scores, fewer than 5 videos)" in logistic
+    across = results({"a2inet": rows()})
+    across |= {"trained_on": "LSVQ", "mapping": "logistic fitted on sample"}
+    across |= {"ranges": {"trained": [2.5, 91.4], "tested": [0.0, 80.0]}}
+    (scales,) = protocol.remarks(across)
+    assert "Trained on LSVQ (labels 2.50 to 91.40), tested on sample (0.00 to 80.00)" in scales
+    assert "logistic fitted on sample" in scales
+
+
+def test_what_is_not_defined_has_no_interval_and_stops_nothing() -> None:
+    one = [row for row in rows() if row.video == "v0"]
+    content = results({"a2inet": one, "svr": one})
+    found = content["models"]["a2inet"]
+    assert found["summary"]["srcc"]["undefined"] == 3
+    assert found["interval"]["srcc"] is None
+    assert protocol.interval(found, "srcc") == "–"
+    assert content["paired"]["svr"]["p"] is None
+    assert content["paired"]["svr"]["interval"] is None
+
+
+def test_weighted_average_is_that_of_table_2() -> None:
+    # The paper's row CNN+TLVQM: SRCC on its five data sets, and their sizes.
+    values = {"q": 0.8220, "c": 0.7486, "v": 0.7719, "y": 0.8112, "k": 0.8220}
+    videos = {"q": 208, "c": 234, "v": 585, "y": 1142, "k": 1200}
+    expected = (0.8220 * 208 + 0.7486 * 234 + 0.7719 * 585 + 0.8112 * 1142 + 0.8220 * 1200) / 3369
+    assert protocol.weighted_average(values, videos) == pytest.approx(expected)
+    assert expected == pytest.approx(0.8045, abs=5e-5)
+    for wrong in ({"q": 208}, dict.fromkeys(values, 0)):
+        with pytest.raises(ValueError, match="weighted average"):
+            protocol.weighted_average(values, wrong)
 
 
 def test_ties_are_all_best() -> None:
@@ -81,11 +131,10 @@ def test_ties_are_all_best() -> None:
 
 
 def test_results_are_json_of_the_same_bytes(tmp_path: Path) -> None:
-    measured = {"a2inet": predictions.measure_splits(rows()), "svr": [split(float("nan"))]}
-    data = protocol.Data("sample", 9)
-    protocol.write(tmp_path / "a.json", protocol.results("a2inet", measured, data, "last"))
-    turned = dict(reversed(measured.items()))
-    protocol.write(tmp_path / "b.json", protocol.results("a2inet", turned, data, "last"))
+    tested = {"a2inet": rows(), "svr": [row._replace(score=3.0) for row in rows()]}
+    protocol.write(tmp_path / "a.json", results(tested))
+    turned = {name: found[::-1] for name, found in reversed(tested.items())}
+    protocol.write(tmp_path / "b.json", results(turned))
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
     content = json.loads((tmp_path / "a.json").read_text())
@@ -93,11 +142,12 @@ def test_results_are_json_of_the_same_bytes(tmp_path: Path) -> None:
     assert failed["srcc"] is None
     assert failed["logistic"] == {
         "b1": None, "b2": None, "b3": None, "b4": None,
-        "converged": False, "reason": "fewer than 5 videos",
+        "converged": False, "reason": "constant scores",
     }  # fmt: skip
     first = content["models"]["a2inet"]["splits"][0]
-    assert first["srcc"] == pytest.approx(measured["a2inet"][0].srcc, abs=1e-6)
-    assert "Sample" not in printed(content)  # a read file makes the table too
+    measured = predictions.measure_splits(rows())
+    assert first["srcc"] == pytest.approx(measured[0].srcc, abs=1e-6)
+    assert content["models"]["svr"]["interval"]["srcc"] == [0, 0]
 
 
 def test_predictions_survive_the_file(tmp_path: Path) -> None:
@@ -118,7 +168,7 @@ def test_splits_are_measured_apart() -> None:
     for number, each in enumerate(predictions.measure_splits(mixed)):
         part = [row for row in rows() if row.split == number]
         assert each == measure([row.score for row in part], [row.mos for row in part])
-    other = [row._replace(seed=1) for row in rows(seed=1)]
+    other = [row._replace(seed=1) for row in rows(seed=4)]
     found = predictions.measure_splits(mixed + other)
     assert found[::2] == predictions.measure_splits(rows())
     assert found[1::2] == predictions.measure_splits(other)

@@ -236,13 +236,14 @@ def test_names_and_missing_sets(tmp_path: Path) -> None:
     for use in (
         lambda: index.load("no_set", tmp_path),
         lambda: index.prepare("no_set", tmp_path, silent),
-        lambda: index.label("no_set"),
+        lambda: index.about("no_set"),
     ):
         with pytest.raises(ValueError, match="no_set"):
             use()
     with pytest.raises(FileNotFoundError, match="a2inet prepare"):
         index.load("sample", tmp_path)
-    assert index.label("sample")[0] == "VMAF"
+    assert index.about("sample").label == "VMAF"
+    assert "no person" in index.about("sample").note
 
 
 def test_importing_the_index_is_light() -> None:

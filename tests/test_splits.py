@@ -1,6 +1,7 @@
 """Splits: disjoint in content, reproducible, checked when they are read."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,88 @@ def test_a_file_is_read_back_and_checked(tmp_path: Path) -> None:
     splits.save([one], path)
     with pytest.raises(ValueError, match=r"a video in two parts.*'b'"):
         splits.read(path)
+
+
+def test_fewer_videos_than_splits_are_refused() -> None:
+    with pytest.raises(ValueError, match="10 splits of 9 videos"):
+        splits.make_splits(make_videos([3] * 3), 10, 0, 0.2, 0.2)
+    with pytest.raises(ValueError, match="0 splits of 9 videos"):
+        splits.make_splits(make_videos([3] * 3), 0, 0, 0.2, 0.2)
+
+
+def divided(train: list[int], test: int) -> list[Video]:
+    rest = [Video(f"t{k}", Path("t.mp4"), 1.0, f"t{k}", part="test") for k in range(test)]
+    return rest + [replace(video, part="train") for video in make_videos(train)]
+
+
+def test_the_data_sets_own_split_is_kept(tmp_path: Path) -> None:
+    videos = divided([2] * 20, 7)
+    split = splits.own_split(videos, 3, 0.1)
+    assert split.test == tuple(f"t{k}" for k in range(7))
+    assert len(split.validation) == 4
+    trained = {video.video_id for video in videos if video.part == "train"}
+    assert {*split.train, *split.validation} == trained
+    assert len(split.train) == 36
+    assert splits.leaks([split], videos) == 0
+    assert splits.own_split(videos[::-1], 3, 0.1) == split
+    assert splits.own_split(videos, 4, 0.1).validation != split.validation
+    assert splits.own_split(videos, 3, 0.0).validation == ()
+    assert splits.own_split(videos, 3, 1e-9).validation != ()
+    splits.save([split], tmp_path / "splits.json")
+    assert splits.read(tmp_path / "splits.json") == [split]
+
+
+def test_impossible_own_splits_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"no split of its own.*6 in ''.*splits\.kind=content"):
+        splits.own_split(make_videos([2] * 3), 0, 0.1)
+    with pytest.raises(ValueError, match="it has 7 in 'test'"):
+        splits.own_split(divided([], 7), 0, 0.1)
+    with pytest.raises(ValueError, match="no videos"):
+        splits.own_split([], 0, 0.1)
+    with pytest.raises(ValueError, match="1 contents to train on are too few"):
+        splits.own_split(divided([5], 2), 0, 0.1)
+    with pytest.raises(ValueError, match="fraction"):
+        splits.own_split(divided([5, 5], 2), 0, 1.0)
+    with pytest.raises(ValueError, match="more than once"):
+        splits.own_split(divided([2, 2], 2) * 2, 0, 0.1)
+
+
+def test_contents_in_two_parts_are_counted() -> None:
+    videos = make_videos([3, 3, 1])
+    apart = splits.Split(("0-0", "0-1", "0-2"), ("1-0", "1-1", "1-2"), ("2-0",))
+    one = splits.Split(("0-0", "0-1"), ("1-0", "1-1", "1-2"), ("2-0", "0-2"))
+    two = splits.Split(("0-0", "1-0"), ("0-1", "1-1"), ("2-0", "0-2", "a stranger"))
+    assert [splits.leaks(each, videos) for each in ([apart], [one], [two])] == [0, 1, 2]
+    assert splits.leaks([one, two, apart], videos) == 2
+
+
+def test_splits_of_other_videos_are_told() -> None:
+    videos = make_videos([2] * 10)
+    made = splits.make_splits(videos, 3, 0, 0.2, 0.2)
+    splits.check(made, videos)
+    gone = videos[0]
+    with pytest.raises(ValueError, match=r"1 of 20 videos of the splits .*: 0-0") as caught:
+        splits.check(made, videos[1:])
+    assert "..." not in str(caught.value)
+    left = splits.restrict(made, videos[1:])
+    splits.check(left, videos[1:])
+    for before, after in zip(made, left, strict=True):
+        for name in ("train", "validation", "test"):
+            kept = tuple(v for v in getattr(before, name) if v != gone.video_id)
+            assert getattr(after, name) == kept
+    assert splits.restrict(made, videos) == made
+
+
+@pytest.mark.parametrize("gone", ["0-0", "1-0", "2-0"])
+def test_a_part_may_not_vanish(gone: str) -> None:
+    whole = splits.Split(("3-0",), ("3-1",), ("3-2",))
+    thin = splits.Split(("0-0",), ("1-0",), ("2-0",))
+    left = [video for video in make_videos([1, 1, 1, 3]) if video.video_id != gone]
+    with pytest.raises(ValueError, match="split 1: all videos of a part"):
+        splits.restrict([whole, thin], left)
+
+
+def test_without_a_validation_part_none_is_needed() -> None:
+    split = splits.Split(("0-0", "0-1"), (), ("1-0",))
+    (left,) = splits.restrict([split], make_videos([1, 1]))
+    assert left == splits.Split(("0-0",), (), ("1-0",))

@@ -35,8 +35,9 @@ def videos(arguments: Sequence[Path]) -> list[VideoFile]:
 
     A folder gives its videos at any depth, links followed, sorted; a CSV file the paths of its column `path`,
     relative to its own folder. Columns `width` and `height` (`pixel_format` and `frame_rate` as well, if
-    need be) tell how frames lie in a file without a header; they are left empty for other files. The id of a
-    video is its path as its folder or CSV file has it, or its file's name.
+    need be) tell how frames lie in a file without a header; they are empty for other files, or passed over
+    where the suffix is one of `SUFFIXES`. The id of a video is its path as its folder or CSV file has it, or
+    its file's name.
 
     Raises:
       ValueError: a folder has no videos, or a CSV file no column `path` or no rows, or a cell in it that
@@ -50,7 +51,7 @@ def videos(arguments: Sequence[Path]) -> list[VideoFile]:
                 raise ValueError(f"{argument} has no videos ({' '.join(sorted(SUFFIXES))})")
             found += [VideoFile(path.relative_to(argument).as_posix(), path) for path in here]
         elif argument.suffix.lower() == ".csv":
-            found += _listed(argument)
+            found += [video_file(argument, line, row) for line, row in rows(argument)]
         else:
             found.append(VideoFile(argument.name, argument))
     return found
@@ -89,23 +90,33 @@ def _found(folder: Path) -> Iterator[Path]:
                 yield Path(root) / name
 
 
-def _listed(file: Path) -> list[VideoFile]:
+def rows(file: Path) -> list[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file in UTF-8 that has a column `path`.
+
+    Returns:
+      The line's number and the cells by column, for each; at least one.
+
+    Raises:
+      ValueError: it is no such file.
+    """
     with file.open(newline="", encoding="utf-8-sig") as opened:
         reader = csv.DictReader(opened, strict=True)
         try:
-            rows = [(reader.line_num, row) for row in reader]
+            found = [(reader.line_num, row) for row in reader]
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"{file}: is no CSV file in UTF-8 ({error})") from None
-    if not rows or "path" not in rows[0][1]:
+    if not found or "path" not in found[0][1]:
         raise ValueError(f"{file}: needs a header line with a column `path`, and a line a video")
-    return [_video(file, line, row) for line, row in rows]
+    return found
 
 
-def _video(file: Path, line: int, row: dict[str, str]) -> VideoFile:
+def video_file(file: Path, line: int, row: dict[str, str]) -> VideoFile:
+    """The video of one of a CSV file's `rows`; ValueError names file and line if a cell can't be read."""
     if not row["path"]:
         raise ValueError(f"{file}: line {line} has no path")
+    raw_columns = {} if Path(row["path"]).suffix.lower() in SUFFIXES else _RAW_COLUMNS
     try:
-        given = {key: kind(row[key]) for key, kind in _RAW_COLUMNS.items() if row.get(key)}
+        given = {key: kind(row[key]) for key, kind in raw_columns.items() if row.get(key)}
         if given and not {"width", "height"} <= given.keys():
             raise ValueError("width and height of a raw video go together")
         raw = RawFormat(**given) if given else None

@@ -1,73 +1,215 @@
-"""From the name of a data set to its labelled videos.
+"""From the name of a data set to its labelled videos: the door to all data sets.
 
-TFDS takes seconds to import, so it is imported only where a data set is prepared or read.
+A name is that of a built-in data set, or the path of a CSV file, or of a folder that holds one, of the user's
+own. TFDS takes seconds to import, so it is imported only where a data set is prepared or read.
 """
 
-from collections.abc import Callable
+import hashlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from a2inet_jax.datasets import own
+from a2inet_jax.datasets.facts import FACTS
 from a2inet_jax.datasets.video import Video
 
-# What the labels of each data set are, and what a reader of results must know of them.
-LABELS = {
-    "sample": (
-        "VMAF",
-        "The labels are VMAF, a metric that sees the pristine source: no person has rated these clips.",
+
+@dataclass(frozen=True)
+class About:
+    """What is to be said of a data set.
+
+    Attributes:
+      name: as in configs.
+      title: as in the literature.
+      label: what its labels are called.
+      note: what a reader of results must know of it; may be empty.
+      homepage: where it is to be had; empty for the sample and for the user's own.
+    """
+
+    name: str
+    title: str
+    label: str = "MOS"
+    note: str = ""
+    homepage: str = ""
+
+
+_BUILT_IN = {name: About(name, **asdict(facts)) for name, facts in FACTS.items()}
+_BUILT_IN["sample"] = About(
+    "sample",
+    "sample",
+    "VMAF",
+    "The labels are VMAF, a metric that sees the pristine source: no person has rated these clips.",
+)
+NAMES: tuple[str, ...] = tuple(_BUILT_IN)
+
+# Of the ids of the built-in data sets. Whether the file behind an id is the same is for the store to see.
+_VERSION = "1"
+
+
+def about(name: str) -> About:
+    """What is to be said of a data set, be it there or not; one's own goes by its file's name.
+
+    Raises:
+      ValueError: the name is that of no data set, and no path.
+    """
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    if "/" in name or name.lower().endswith(".csv") or Path(name).exists():
+        return About(name, Path(name).resolve().name)
+    raise ValueError(
+        f"no data set {name!r}: known are {', '.join(NAMES)}, and any CSV file, or folder with one, that "
+        "is named by its path"
     )
-}
 
 
-def prepare(name: str, data_dir: Path, on_progress: Callable[[str, int, int], None]) -> None:
-    """Make what is missing of a data set under the data folder; quick when all is there.
+def slug(name: str) -> str:
+    """A data set's name as that of a file or folder; one's own goes by the last part of its path.
+
+    Raises:
+      ValueError: as `about`.
+    """
+    if _is_built_in(name):
+        return name
+    path = _own(name)
+    stem = path.stem if path.suffix.lower() == ".csv" else path.name
+    plain = re.sub(r"[^\w.-]+", "_", stem).lstrip(".") or "own"
+    return f"{plain}-own" if plain in _BUILT_IN else plain
+
+
+def prepare(
+    name: str,
+    data_dir: Path,
+    on_progress: Callable[[str, int, int], None],
+    manual_dir: Path | None = None,
+) -> list[Path]:
+    """Make what is missing of a data set's index under the data folder; quick when all is there.
+
+    The sample's clips are made; of the other built-in data sets, labels and videos must be in `manual_dir`.
 
     Args:
       name: the data set.
       data_dir: the data folder.
       on_progress: called with (video id, videos done, videos in all).
-
-    Raises:
-      ValueError: there is no data set of that name.
-      ClipError: a clip could not be made.
-      PackageFileError: the source of a clip could not be fetched.
-    """
-    _check(name)
-    from a2inet_jax.datasets.sample import prepare as sample
-
-    sample.prepare(data_dir, None, on_progress)
-
-
-def load(name: str, data_dir: Path) -> list[Video]:
-    """The labelled videos of a prepared data set.
+      manual_dir: where the user has put the data set; None: `manual/<name>` in the data folder (lsvq_1080p
+        lies with lsvq), or where it was the last time.
 
     Returns:
-      All videos, sorted by video id.
+      Where videos are expected that have a label and are not there, sorted.
 
     Raises:
-      ValueError: there is no data set of that name.
-      FileNotFoundError: it was not prepared, or not completely.
+      ValueError: there is no data set of that name, or its labels are not sound; says where.
+      FileNotFoundError: the labels are not there; says what was looked for.
+      ClipError: a clip of the sample could not be made.
+      PackageFileError: the source of a clip of the sample could not be fetched.
     """
-    _check(name)
-    from a2inet_jax.datasets.sample import prepare as sample
-    from a2inet_jax.datasets.sample import sample_dataset_builder
-    from a2inet_jax.datasets.sample.recipe import Recipe
+    if name == "sample":
+        from a2inet_jax.datasets.sample import prepare as sample
 
-    return sample_dataset_builder.read(sample.folder(data_dir, Recipe()))
+        sample.prepare(data_dir, None, on_progress)
+        return []
+    if _is_built_in(name):
+        from a2inet_jax.datasets import labelled_builder
+
+        usual = data_dir / "manual" / ("lsvq" if name == "lsvq_1080p" else name)
+        folder = manual_dir or (usual if usual.is_dir() else None)
+        return sorted(labelled_builder.prepare(name, data_dir, folder, on_progress))
+    return sorted(video.path for video in absent(own.read(Path(name))))
 
 
-def label(name: str) -> tuple[str, str]:
-    """What a data set's labels are called, and what must be said of them; ValueError for another name."""
-    _check(name)
-    return LABELS[name]
+def labelled(name: str, data_dir: Path) -> list[Video]:
+    """All labelled videos of a prepared data set, those whose files are missing too.
+
+    Returns:
+      The videos, sorted by video id.
+
+    Raises:
+      ValueError: there is no data set of that name, or a list of one's own is not sound.
+      FileNotFoundError: it was not prepared.
+    """
+    if name == "sample":
+        from a2inet_jax.datasets.sample import prepare as sample
+        from a2inet_jax.datasets.sample import sample_dataset_builder
+        from a2inet_jax.datasets.sample.recipe import Recipe
+
+        return sample_dataset_builder.read(sample.folder(data_dir, Recipe()))
+    if _is_built_in(name):
+        from a2inet_jax.datasets import labelled_builder
+
+        videos = labelled_builder.read(name, data_dir)
+    else:
+        videos = own.read(Path(name))
+    return sorted(videos, key=lambda video: video.video_id)
+
+
+def load(name: str, data_dir: Path, allow_missing: bool = False) -> list[Video]:
+    """The labelled videos of a prepared data set.
+
+    Args:
+      name: the data set.
+      data_dir: the data folder.
+      allow_missing: leave out videos that are not there; without it, each must be.
+
+    Returns:
+      The videos, sorted by video id.
+
+    Raises:
+      ValueError: as `labelled`.
+      FileNotFoundError: it was not prepared, or videos of it are missing.
+    """
+    videos = labelled(name, data_dir)
+    missing = absent(videos)
+    if missing and (not allow_missing or len(missing) == len(videos)):
+        first = ", ".join(str(video.path) for video in missing[:3])
+        more = ", ..." if len(missing) > 3 else ""
+        remedy = "" if allow_missing else "; config.data.allow_missing goes on without them"
+        raise FileNotFoundError(
+            f"{len(missing)} of {len(videos)} videos of {name} are missing: {first}{more}. "
+            f"`a2inet data verify {name}` lists them{remedy}"
+        )
+    left_out = {video.video_id for video in missing}
+    return [video for video in videos if video.video_id not in left_out]
+
+
+def absent(videos: Sequence[Video]) -> list[Video]:
+    """Those whose file is not there."""
+    return [video for video in videos if not video.path.is_file()]
+
+
+def unlabelled(name: str, data_dir: Path) -> list[str]:
+    """Ids of videos that a prepared data set's list has without a label, sorted; `labelled` lacks them.
+
+    Raises:
+      ValueError, FileNotFoundError: as `labelled`.
+    """
+    if name == "sample" or not _is_built_in(name):
+        return []
+    from a2inet_jax.datasets import labelled_builder
+
+    return sorted(labelled_builder.without_mos(name, data_dir))
 
 
 def version(name: str) -> str:
-    """What the videos of a data set are a version of: features of one version don't serve another."""
-    _check(name)
-    from a2inet_jax.datasets.sample.recipe import Recipe
+    """What the ids of a data set are a version of: features of one version don't serve another.
 
-    return Recipe().fingerprint()
+    Raises:
+      ValueError: as `about`.
+    """
+    if name == "sample":
+        from a2inet_jax.datasets.sample.recipe import Recipe
+
+        return Recipe().fingerprint()
+    if _is_built_in(name):
+        return _VERSION
+    return hashlib.sha256(os.fsencode(_own(name))).hexdigest()[:12]
 
 
-def _check(name: str) -> None:
-    if name not in LABELS:
-        raise ValueError(f"no data set {name!r}: known are {', '.join(LABELS)}")
+def _is_built_in(name: str) -> bool:
+    return about(name).name in _BUILT_IN
+
+
+def _own(name: str) -> Path:
+    """What tells one's own data set from others: all folders have a list of the usual name."""
+    path = Path(name).resolve()
+    return path.parent if path.name == own.LISTING else path

@@ -52,13 +52,48 @@ def table(headings: Sequence[str], rows: Sequence[Row]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 
+def leaves(values: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Nested JSON as dotted names and values."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from leaves(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(values, list):
+        yield name, ", ".join(str(value) for value in values)
+    else:
+        yield name, "–" if values is None or values == "" else str(values)
+
+
 def facts(values: Any) -> str:
     """Nested JSON as a table of dotted names and values."""
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
-        for name, value in _leaves(values, "")
+        for name, value in leaves(values)
     )
     return f'<table class="facts"><tbody>{rows}</tbody></table>'
+
+
+def details(summary: str, inside: str, aside: str = "", kind: str = "") -> str:
+    """Something that opens on a click; `inside` is HTML."""
+    more = f" <span>{escape(aside)}</span>" if aside else ""
+    name = f' class="{kind}"' if kind else ""
+    return f"<details{name}><summary>{escape(summary)}{more}</summary>{inside}</details>"
+
+
+def scroll(inside: str) -> str:
+    """HTML that may be wider than the page."""
+    return f'<div class="scroll">{inside}</div>'
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Small print, a line each."""
+    lines = "".join(f"<li>{escape(value)}</li>" for value in texts)
+    return f'<ul class="notes">{lines}</ul>' if texts else ""
+
+
+def links(names: Sequence[str]) -> str:
+    """Files beside the page."""
+    found = " · ".join(f'<a href="{escape(name)}">{escape(name)}</a>' for name in names)
+    return f'<p class="muted">These numbers as files: {found}</p>'
 
 
 def figure(svg: str, caption: str, wide: bool = False) -> str:
@@ -67,17 +102,16 @@ def figure(svg: str, caption: str, wide: bool = False) -> str:
     return f'<figure class="{kind}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
-def clip(shown: Clip, limits: tuple[float, float], label: str) -> str:
-    """A clip's frames, its numbers, and its frame scores over time."""
+def clip(shown: Clip, limits: tuple[float, float], label: str, name: str) -> str:
+    """A clip's frames, its numbers, and its frame scores over time; the name is of the drawing."""
     frames = "".join(
         f'<div><img src="{_jpeg(frame)}" alt="{escape(shown.video_id)} at {seconds:.2f} s">'
         f"{seconds:.2f} s</div>"
         for seconds, frame in shown.thumbnails
     )
-    error = f"{shown.score - shown.mos:+.1f}".replace("-", "−")
-    name = f"{shown.video_id}-{shown.split}"
+    error = f"{round(shown.score - shown.mos, 1) + 0.0:+.1f}".replace("-", "−")
     line = plots.timeline(
-        shown.timestamps, shown.frame_scores, shown.mos, shown.score, limits, name, label
+        shown.timestamps, shown.frame_scores, shown.mos, shown.score, limits, label, name
     )
     return (
         f'<article class="card clip"><header><h3>{escape(shown.video_id)}</h3>'
@@ -86,18 +120,8 @@ def clip(shown: Clip, limits: tuple[float, float], label: str) -> str:
         f'<div class="pair"><span>predicted <b>{shown.score:.1f}</b></span>'
         f"<span>{escape(label)} <b>{shown.mos:.1f}</b></span>"
         f'<span class="muted">error {error}</span></div>'
-        f'<figure style="margin:0">{line}</figure></article>'
+        f"<figure>{line}</figure></article>"
     )
-
-
-def _leaves(values: Any, name: str) -> Iterator[tuple[str, str]]:
-    if isinstance(values, dict):
-        for key, value in values.items():
-            yield from _leaves(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(values, list):
-        yield name, ", ".join(str(value) for value in values)
-    else:
-        yield name, "–" if values is None or values == "" else str(values)
 
 
 def _jpeg(frame: NDArray[np.uint8]) -> str:

@@ -21,7 +21,9 @@ from a2inet_jax.evaluation.metrics import Logistic
 INK, MUTED, LINE, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
 COLOURS = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", SECOND: "second"}
 RASTER_COLOUR = "#3f7fd6"  # pixels cannot follow the page
-MANY_POINTS = 4000  # above, points become a picture: as drawings they would fill megabytes
+MANY_POINTS = (
+    1000  # above, points become a picture: drawn, those of a table's runs would fill megabytes
+)
 WIDTH = 5.0  # inches, of 72 units each: a phone shows it at about its natural size
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -49,8 +51,13 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def scatter(scores: ArrayLike, mos: ArrayLike, logistic: Logistic, label: str) -> str:
-    """Labels against scores [n], with the fitted curve if there is one."""
+def scatter(
+    scores: ArrayLike, mos: ArrayLike, logistic: Logistic, label: str, name: str = "scatter"
+) -> str:
+    """Labels against scores [n], with the fitted curve if there is one.
+
+    `name`, here and below, must differ between the drawings of one page.
+    """
     x, y = np.asarray(scores, np.float64), np.asarray(mos, np.float64)
     with mpl.rc_context(STYLE):
         figure, axes = _figure(4.2)
@@ -63,50 +70,53 @@ def scatter(scores: ArrayLike, mos: ArrayLike, logistic: Logistic, label: str) -
             axes.legend(loc="upper left")
         axes.set_xlabel("predicted score")
         axes.set_ylabel(label)
-        return _svg(figure, "scatter", f"{x.size} test predictions against {label}")
+        return _svg(figure, name, f"{x.size} test predictions against {label}")
 
 
-def learning_curves(history: Sequence[Mapping[str, float]]) -> str:
+def learning_curves(history: Sequence[Mapping[str, float]], name: str = "curves") -> str:
     """Training loss and validation SRCC over the epochs: mean and spread (± std) over the splits.
 
     Args:
         history: rows with `epoch`, `train_loss` and, where there is a validation part, `val_srcc`;
             NaN where a value is missing.
+        name: of the drawing.
     """
     panels = {"train_loss": "training loss", "val_srcc": "validation SRCC"}
     shown = {
-        name: title
-        for name, title in panels.items()
-        if any(np.isfinite(row.get(name, np.nan)) for row in history)
+        field: title
+        for field, title in panels.items()
+        if any(np.isfinite(row.get(field, np.nan)) for row in history)
     }
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.2), layout=ConstrainedLayoutEngine(hspace=0.08))
         grid = figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, (name, title), colour in zip(grid, shown.items(), (SECOND, ACCENT), strict=False):
-            _band(axes, history, name, colour)
+        for axes, (field, title), colour in zip(
+            grid, shown.items(), (SECOND, ACCENT), strict=False
+        ):
+            _band(axes, history, field, colour)
             axes.set_ylabel(title)
         grid[-1].set_xlabel("epoch")
         grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-        return _svg(figure, "curves", f"{' and '.join(shown.values())} over the epochs")
+        return _svg(figure, name, f"{' and '.join(shown.values())} over the epochs")
 
 
-def spread(values: Mapping[str, Sequence[float]], metric: str) -> str:
+def spread(values: Mapping[str, Sequence[float]], metric: str, name: str = "spread") -> str:
     """One row of dots a model, a dot a split [S], with the median as a bar."""
-    names = list(values)
+    models = list(values)
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(0.7 + 0.36 * len(names))
-        for place, name in enumerate(names):
-            row = np.asarray(values[name], np.float64)
+        figure, axes = _figure(0.7 + 0.36 * len(models))
+        for place, model in enumerate(models):
+            row = np.asarray(values[model], np.float64)
             colour = ACCENT if place == 0 else MUTED
             axes.scatter(row, np.full(row.size, place), s=22, color=colour, alpha=0.5, linewidths=0)
             median = float(np.median(row))
             axes.plot([median, median], [place - 0.32, place + 0.32], color=colour, linewidth=2.2)
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(models)), models)
         axes.tick_params(axis="y", length=0)
-        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_ylim(len(models) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"{metric} of each split; bar: median")
-        return _svg(figure, "spread", f"{metric} of each split for {len(names)} models")
+        return _svg(figure, name, f"{metric} of each split for {len(models)} models")
 
 
 def timeline(
@@ -115,8 +125,8 @@ def timeline(
     mos: float,
     score: float,
     limits: tuple[float, float],
-    name: str,
     label: str,
+    name: str,
 ) -> str:
     """Frame scores [T] over time [T] in seconds, with the video's score and its label as lines."""
     t, q = np.asarray(timestamps, np.float64), np.asarray(frame_scores, np.float64)
@@ -131,11 +141,11 @@ def timeline(
         axes.legend(
             loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=3, borderpad=0.2, handlelength=1.6
         )
-        return _svg(figure, f"timeline-{name}", f"frame scores of {name} over {t.size} frames")
+        return _svg(figure, name, f"frame scores over {t.size} frames")
 
 
 def _figure(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), dpi=120, layout="constrained")
     return figure, figure.subplots()
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from a2inet_jax.evaluation.metrics import Metrics, measure
+from a2inet_jax.evaluation.uncertainty import Part
 from a2inet_jax.training.features import Features
 from a2inet_jax.training.replica import Replica
 
@@ -87,13 +88,31 @@ def read(path: Path) -> list[Prediction]:
     return rows
 
 
-def measure_splits(predictions: Sequence[Prediction]) -> list[Metrics]:
-    """Metrics of each split and seed, in the order of their numbers."""
+def by_training(predictions: Iterable[Prediction]) -> list[list[Prediction]]:
+    """The rows of each split and seed, in the order of their numbers; within one, sorted by video."""
 
-    def replica(row: Prediction) -> tuple[int, int]:
+    def training(row: Prediction) -> tuple[int, int]:
         return row.split, row.seed
 
-    parts = [
-        list(rows) for _, rows in groupby(sorted(sorted(predictions), key=replica), key=replica)
+    ordered = sorted(sorted(predictions), key=training)
+    return [list(rows) for _, rows in groupby(ordered, key=training)]
+
+
+def measure_splits(predictions: Iterable[Prediction]) -> list[Metrics]:
+    """Metrics of each split and seed, in the order of their numbers."""
+    return [
+        measure([row.score for row in part], [row.mos for row in part])
+        for part in by_training(predictions)
     ]
-    return [measure([r.score for r in part], [r.mos for r in part]) for part in parts]
+
+
+def parts(predictions: Iterable[Prediction], contents: Mapping[str, str]) -> list[Part]:
+    """The test part of each split and seed, with the content of each video, in the order of their numbers."""
+    return [
+        Part(
+            np.array([row.score for row in part]),
+            np.array([row.mos for row in part]),
+            [contents[row.video] for row in part],
+        )
+        for part in by_training(predictions)
+    ]

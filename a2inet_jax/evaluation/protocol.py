@@ -1,4 +1,4 @@
-"""The protocol of the paper: metrics of each random split, and their median over the splits."""
+"""The protocol of the paper: metrics of each split, their median over the splits, and how sure they are."""
 
 import json
 import math
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
+from a2inet_jax.datasets.splits import Split
+from a2inet_jax.evaluation import paired, predictions, uncertainty
 from a2inet_jax.evaluation.metrics import Metrics
+from a2inet_jax.evaluation.predictions import Prediction
 
 METRICS = {"srcc": "SRCC ↑", "plcc": "PLCC ↑", "krcc": "KRCC ↑", "rmse": "RMSE ↓"}
 TITLES = {
@@ -28,8 +30,8 @@ class Data:
     """What the scores are compared with.
 
     Attributes:
-        name: name of the data set.
-        videos: number of its videos.
+        name: title of the data set.
+        videos: number of its videos; of those tested, if it was trained on another.
         label: name of the labels, such as "MOS" or "VMAF".
         note: what a reader must know about them; may be empty.
     """
@@ -65,33 +67,61 @@ def summarise(splits: Sequence[Metrics]) -> Summary:
 
 def results(
     model: str,
-    measured: Mapping[str, Sequence[Metrics]],
+    tested: Mapping[str, Sequence[Prediction]],
     data: Data,
     epoch_rule: str,
+    contents: Mapping[str, str],
+    parts: Sequence[Split],
     seeds: int = 1,
 ) -> dict[str, Any]:
-    """The content of `metrics.json`: each model's splits and their summary, rounded; NaN is null.
+    """The content of `metrics.json`: metrics, summaries and comparisons, rounded; NaN is null.
 
     Args:
-        model: the one that the run is about; the others are baselines.
-        measured: for each model the metrics of each split, and of each seed of it.
+        model: the one that the run is about; the others are baselines, and it is compared with each.
+        tested: for each model what it said of each split's test part, and with each seed.
         data: what the scores are compared with.
         epoch_rule: which epoch is reported.
+        contents: content (reference id) of each video.
+        parts: the splits, of which the comparisons need the sizes.
         seeds: trainings of each split.
+
+    Raises:
+        ValueError: the models were not tested on the same videos, or a video's content is not known.
     """
+    if unknown := sorted({row.video for rows in tested.values() for row in rows} - contents.keys()):
+        raise ValueError(
+            f"{len(unknown)} videos that were tested are not in {data.name}, {unknown[0]} the first: "
+            "train again"
+        )
+    draws = uncertainty.draw(contents[row.video] for row in tested[model])
+    models = {}
+    for name, rows in tested.items():
+        splits = predictions.measure_splits(rows)
+        medians = uncertainty.bootstrap(predictions.parts(rows, contents), draws)
+        models[name] = {
+            "splits": _rounded([asdict(metrics) for metrics in splits]),
+            "summary": _rounded(summarise(splits)),
+            "interval": _rounded({key: uncertainty.interval(medians[key]) for key in METRICS}),
+        }
     return {
         "model": model,
         "seeds": seeds,
         "data": asdict(data),
         "epoch_rule": epoch_rule,
-        "models": {
-            name: {
-                "splits": _rounded([asdict(metrics) for metrics in splits]),
-                "summary": _rounded(summarise(splits)),
-            }
-            for name, splits in measured.items()
+        "models": models,
+        "paired": {
+            name: _rounded(paired.compare(tested[model], rows, contents, parts))
+            for name, rows in tested.items()
+            if name != model
         },
     }
+
+
+def weighted_average(values: Mapping[str, float], videos: Mapping[str, int]) -> float:
+    """Average over data sets, each weighted by the number of its videos, as Table 2's W.A."""
+    if not values or values.keys() != videos.keys() or min(videos.values()) < 1:
+        raise ValueError(f"a weighted average needs videos of each of {sorted(values)}: {videos}")
+    return sum(values[name] * videos[name] for name in values) / sum(videos.values())
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
@@ -121,6 +151,15 @@ def cell(summary: Mapping[str, Mapping[str, float | None]], metric: str) -> str:
     return f"{median:.{digits}f}{spread}"
 
 
+def interval(model: Mapping[str, Any], metric: str) -> str:
+    """The interval of a model's median, `0.812–0.843`; a dash if there is none."""
+    bounds = model["interval"][metric]
+    if bounds is None:
+        return "–"
+    digits = 2 if metric == "rmse" else 3
+    return "–".join(f"{bound:.{digits}f}".replace("-", "−") for bound in bounds)
+
+
 def best(summaries: Mapping[str, Mapping[str, Mapping[str, float]]], metric: str) -> set[str]:
     """The models whose median is the best as printed; all of them when they tie."""
     printed = {name: cell(s, metric).split()[0] for name, s in summaries.items()}
@@ -136,11 +175,14 @@ def remarks(content: Mapping[str, Any]) -> list[str]:
         found.append(
             "The epoch was chosen by the test part's own SRCC: the numbers are optimistic."
         )
+    if "trained_on" in content:
+        found.append(_scales(content))
     for name, model in models(content).items():
         splits = model["splits"]
         number = trainings(len(splits), content["seeds"])
         undefined = sum(metrics["srcc"] is None for metrics in splits)
-        unmapped = sum(not metrics["logistic"]["converged"] for metrics in splits)
+        logistics = [metrics["logistic"] for metrics in splits]
+        unmapped = [each["reason"] for each in logistics if not each["converged"]]
         if undefined:
             found.append(
                 f"{title(name)}: no order at all in {undefined} of {number}; the "
@@ -148,10 +190,19 @@ def remarks(content: Mapping[str, Any]) -> list[str]:
             )
         if unmapped:
             found.append(
-                f"{title(name)}: no logistic could be fitted in {unmapped} of {number}; "
-                f"PLCC and RMSE are of the scores as they are there."
+                f"{title(name)}: no logistic could be fitted in {len(unmapped)} of {number} "
+                f"({', '.join(sorted(set(unmapped)))}); PLCC and RMSE are of the scores as they are there."
             )
     return found
+
+
+def comparisons(content: Mapping[str, Any]) -> list[str]:
+    """The run's model against each other one, in words."""
+    return [
+        paired.in_words(title(content["model"]), title(name), content["paired"][name])
+        for name in models(content)
+        if name in content["paired"]
+    ]
 
 
 def trainings(number: int, seeds: int) -> str:
@@ -161,35 +212,21 @@ def trainings(number: int, seeds: int) -> str:
     return "1 split" if number == 1 else f"{number} splits"
 
 
-def table(content: Mapping[str, Any]) -> Table:
-    """The models beside each other: median (std) over the splits, the best in bold."""
-    summaries = {name: model["summary"] for name, model in models(content).items()}
-    number = len(next(iter(content["models"].values()))["splits"])
-    data = content["data"]
-    splits = trainings(number, content["seeds"])
-    shown = Table(
-        title=f"{data['name']}, labels: {data['label']}; median (std) of {splits}",
-        caption="\n".join([f"Epoch: {content['epoch_rule']}.", *remarks(content)]),
+def _scales(content: Mapping[str, Any]) -> str:
+    """What became of the scale of scores that were learned on another data set."""
+    data, ranges = content["data"], content["ranges"]
+    learned, tested = ("{:.2f} to {:.2f}".format(*ranges[key]) for key in ("trained", "tested"))
+    return (
+        f"Trained on {content['trained_on']} (labels {learned}), tested on {data['name']} ({tested}). "
+        f"SRCC and KRCC need no common scale; PLCC and RMSE are after a {content['mapping']}."
     )
-    shown.add_column("Model")
-    for heading in METRICS.values():
-        shown.add_column(heading, justify="right")
-    bold = {metric: best(summaries, metric) for metric in METRICS}
-    for name, summary in summaries.items():
-        cells = [cell(summary, metric) for metric in METRICS]
-        marked = [
-            f"[bold]{text}[/]" if name in bold[metric] else text
-            for metric, text in zip(METRICS, cells, strict=True)
-        ]
-        shown.add_row(title(name), *marked)
-    return shown
 
 
 def _rounded(value: Any) -> Any:
     """Floats to six significant digits; NaN becomes None."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_rounded(item) for item in value]
     if isinstance(value, float):
         return None if math.isnan(value) else float(f"{value:.6g}")

@@ -1,0 +1,124 @@
+"""Several runs as one self-contained page: their numbers beside each other, and each run to be opened."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from a2inet_jax.evaluation import contents, markup, plots, protocol, sections, side_by_side
+from a2inet_jax.evaluation.comparison import Content, notes
+from a2inet_jax.evaluation.run_files import Run
+from a2inet_jax.evaluation.sections import Cases
+
+
+def write_runs(folder: Path, runs: Sequence[tuple[Run, Cases]]) -> Path:
+    """Writes `report.html` of two runs or more, and `results.csv`, `.json` and `.tex` beside it.
+
+    Args:
+        folder: where to; it is made.
+        runs: the runs in the order of the page, each with the clips to show.
+
+    Returns:
+        The page's path. The same runs give the same bytes.
+    """
+    read = [run for run, _ in runs]
+    content = contents.of_runs(read)
+    side_by_side.write(folder, content, name="results")
+    title = " and ".join(contents.names(read)) if len(read) == 2 else content["title"]
+    return _write(folder / "report.html", title, content, runs, "results")
+
+
+def write_table(folder: Path, content: Content, runs: Sequence[tuple[Run, Cases]]) -> Path:
+    """Writes `report.html` of a table of the paper, beside the files of `side_by_side.write`.
+
+    Args:
+        folder: where to; it is made.
+        content: of the table.
+        runs: those that the table's cells are of, each with the clips to show.
+
+    Returns:
+        The page's path.
+    """
+    side_by_side.write(folder, content)
+    return _write(folder / "report.html", content["title"], content, runs, "table")
+
+
+def varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The fields in which configs differ, with the value of each; a dash where one lacks the field."""
+    flat = [dict(markup.leaves(config)) for config in configs]
+    fields = dict.fromkeys(name for each in flat for name in each)
+    values = {name: [each.get(name, "–") for each in flat] for name in fields if name != "name"}
+    return {name: found for name, found in values.items() if len(set(found)) > 1}
+
+
+def _write(
+    path: Path, title: str, content: Content, runs: Sequence[tuple[Run, Cases]], files: str
+) -> Path:
+    read = [run for run, _ in runs]
+    said = [dataset["note"] for dataset in content["datasets"] if dataset["label"] != "MOS"]
+    said = list(dict.fromkeys(filter(None, said)))
+    small = notes(contents.told_apart(content, said))
+    said += [note for note in small if "optimistic" in note]
+    small = [note for note in small if note not in said]
+    body = "".join(
+        (
+            f'<div class="card">{markup.scroll(side_by_side.to_html(content))}</div>',
+            markup.listed(small),
+            markup.links([f"{files}.{suffix}" for suffix in sections.FILES]),
+            f'<h2>Every split</h2><div class="grid">{"".join(_spreads(read))}</div>'
+            if read
+            else "",
+            _what_varied(read),
+            "<h2>Run by run</h2>" if read else "",
+            *(_section(run, cases, f"run{place}") for place, (run, cases) in enumerate(runs)),
+        )
+    )
+    return sections.save(path, title, _lead(content), said, body)
+
+
+def _lead(content: Content) -> str:
+    datasets = ", ".join(dataset["title"] for dataset in content["datasets"])
+    rows = len(content["rows"])
+    what = "rows of the paper's table" if content["table"] else "runs"
+    beside = ", beside the paper's numbers" if content["table"] else ""
+    return f"{rows} {what} on {datasets}{beside}."
+
+
+def _spreads(runs: Sequence[Run]) -> Iterator[str]:
+    """A drawing for each data set: the test parts' SRCC of every run on it."""
+    by_dataset: dict[str, dict[str, list[float]]] = {}
+    for run, name in zip(runs, contents.names(runs), strict=True):
+        model = run.results["models"][run.results["model"]]
+        found = [split["srcc"] or 0.0 for split in model["splits"]]
+        by_dataset.setdefault(run.dataset, {})[name] = found
+    for place, (dataset, values) in enumerate(by_dataset.items()):
+        drawn = plots.spread(values, "SRCC", f"spread{place}")
+        yield markup.figure(drawn, f"{dataset}: one dot for each split's test part.", wide=True)
+
+
+def _what_varied(runs: Sequence[Run]) -> str:
+    fields = varied([run.config for run in runs])
+    if len(runs) < 2:
+        return ""
+    if not fields:
+        return '<h2>What varied</h2><p class="muted">Nothing but the runs\' names.</p>'
+    rows = [
+        (name, [(values[place], False) for values in fields.values()], False)
+        for place, name in enumerate(contents.names(runs))
+    ]
+    table = markup.table(["Run", *fields], rows)
+    return f'<h2>What varied</h2><div class="card">{markup.scroll(table)}</div>'
+
+
+def _section(run: Run, cases: Cases, key: str) -> str:
+    srcc = run.results["models"][run.results["model"]]["summary"]["srcc"]["median"]
+    inside = [f'<div class="grid">{sections.figures(run, key)}</div>']
+    if len(run.results["models"]) > 1:
+        ours = protocol.title(run.results["model"])
+        table = side_by_side.to_html(contents.of_models(run), ours)
+        inside.append(f"<h3>Beside the baselines</h3>{markup.scroll(table)}")
+        inside.append(markup.listed(protocol.comparisons(run.results)))
+    inside.append(sections.cases(cases, run.label, key, "h3"))
+    inside.append(f"<h3>What made these numbers</h3>{sections.provenance(run)}")
+    return markup.details(
+        run.name, "".join(inside), f"SRCC {srcc:.3f} on {run.dataset}", kind="run"
+    )

@@ -1,0 +1,112 @@
+"""A comparison as a LaTeX table; it needs the package booktabs."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from a2inet_jax.evaluation.comparison import Column, Content, columns, notes, other_columns
+from a2inet_jax.evaluation.protocol import METRICS
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"$<$",
+    ">": r"$>$",
+    "|": r"$|$",
+    "–": "--",
+    "−": "$-$",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "τ": r"$\tau$",
+    "·": r"$\cdot$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
+    "→": r"$\to$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "\u00a0": "~",
+}
+
+
+def to_latex(content: Content) -> str:
+    """The content of `side_by_side` as a `table*` of booktabs.
+
+    A row of ours is followed by its intervals and by the paper's numbers, where there are some. The notes are
+    the caption.
+    """
+    ours, others = columns(content), other_columns(content)
+    body = [_tabular(content, ours)]
+    if others:
+        body += [
+            r"\par\medskip The paper, on other data: compare the order, not the values.\par\smallskip",
+            _tabular(content, others),
+        ]
+    caption = " ".join([f"{content['title']}.", *notes(content)])
+    return "\n".join(
+        [
+            r"% \usepackage{booktabs}; names in other than Latin letters need XeLaTeX or LuaLaTeX",
+            r"\begin{table*}",
+            r"\centering",
+            rf"\caption{{{escaped(caption)}}}",
+            *body,
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def escaped(text: str) -> str:
+    """Text that LaTeX prints as it is, on one line."""
+    joined = " ".join(text.replace("->", "→").split())
+    return "".join(_ESCAPES.get(character, character) for character in joined)
+
+
+def _tabular(content: Content, shown: Sequence[Column]) -> str:
+    groups = [(name, len(list(group))) for name, group in groupby(shown, lambda c: c.dataset)]
+    heads = [rf"\multicolumn{{{n}}}{{c}}{{{escaped(name)}}}" for name, n in groups]
+    rules, start = [], 2
+    for _, n in groups:
+        rules.append(rf"\cmidrule(lr){{{start}-{start + n - 1}}}")
+        start += n
+    metrics = [escaped(METRICS[column.metric]) for column in shown]
+    lines = [
+        rf"\begin{{tabular}}{{@{{}}l{'r' * len(shown)}@{{}}}}",
+        r"\toprule",
+        _line("", heads),
+        "".join(rules),
+        _line("", metrics),
+        r"\midrule",
+    ]
+    for place, row in enumerate(content["rows"]):
+        name = escaped(row["row"])
+        theirs = [_bold(column, column.paper, place) for column in shown]
+        if all(column.only_paper for column in shown):
+            lines.append(_line(name, theirs))  # the paper's numbers alone
+            continue
+        lines.append(_line(name, [_bold(column, column.ours, place) for column in shown]))
+        if any(column.interval[place] for column in shown):
+            lines.append(_small("95\\,\\%", [column.interval[place] for column in shown]))
+        if any(column.cells[place].paper is not None for column in shown):
+            lines.append(_small("paper", theirs))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+
+
+def _bold(column: Column, printed: Sequence[str], place: int) -> str:
+    text = escaped(printed[place])
+    return rf"\textbf{{{text}}}" if column.best(printed)[place] else text
+
+
+def _small(name: str, cells: Sequence[str]) -> str:
+    shown = [rf"\footnotesize {cell.replace('–', '--')}" if cell else "" for cell in cells]
+    return _line(rf"\quad\footnotesize {name}", shown)
+
+
+def _line(name: str, cells: Sequence[str]) -> str:
+    return " & ".join([name, *cells]) + r" \\"

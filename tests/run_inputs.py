@@ -1,0 +1,81 @@
+"""An evaluated run folder with results such as real ones, and clips to show of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from a2inet_jax.datasets import splits as split_files
+from a2inet_jax.datasets.splits import Split
+from a2inet_jax.evaluation import cases, predictions, protocol
+from a2inet_jax.evaluation.cases import Clip
+from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.evaluation.sections import Cases
+from configs import sample
+
+NOISE = {"a2inet": 5.0, "svr": 10.0}
+IDS = [f"clip_{i:03d}" for i in range(120)]
+CONTENTS = {video: video[:-1] for video in IDS}  # ten versions of each scene
+NOTE = "The labels are VMAF against the pristine source: a metric's opinion, not people's."
+SPLITS, TESTED = 5, 24
+
+
+def make_run(run: Path, name: str = "demo", seed: int = 3, width: int = 256) -> Cases:
+    """Fills a run's folder; returns its cases."""
+    rng = np.random.default_rng(3)  # labels and splits are those of every run
+    mos = dict(zip(IDS, np.clip(rng.normal(60, 24, len(IDS)), 2, 99).tolist(), strict=True))
+    parts = []
+    for _ in range(SPLITS):
+        order = [IDS[i] for i in rng.permutation(len(IDS))]
+        train, validation, test = order[44:], order[TESTED:44], order[:TESTED]
+        parts.append(Split(*(tuple(sorted(part)) for part in (train, validation, test))))
+    rng = np.random.default_rng(seed)
+    rows: dict[str, list[Prediction]] = {model: [] for model in NOISE}
+    for number, part in enumerate(parts):
+        for model, noise in NOISE.items():
+            for video in part.test:
+                score = 15 + 75 / (1 + np.exp(-(mos[video] - 55) / 15)) + rng.normal(0, noise)
+                rows[model].append(Prediction(number, video, mos[video], float(score)))
+
+    (run / "a2inet").mkdir(parents=True)
+    curve = ["split,epoch,train_loss,val_srcc,learning_rate"]
+    for number in range(SPLITS):
+        for epoch in range(30):
+            loss = 0.12 + 0.5 * np.exp(-epoch / 6) + rng.normal(0, 0.01)
+            val = 0.9 - 0.7 * np.exp(-epoch / 5) + rng.normal(0, 0.03)
+            curve.append(f"{number},{epoch},{loss:.6f},{val:.6f},0.0001")
+    (run / "a2inet" / "metrics.csv").write_text("\n".join(curve) + "\n")
+    predictions.write(run / "predictions.csv", rows["a2inet"])
+    split_files.save(parts, run / "splits.json")
+    save_results(run, rows, protocol.Data("sample", len(IDS), "VMAF", NOTE), "best_val", parts)
+    config = sample.get_config()
+    config.name, config.model.width, config.data.folder = name, width, "nowhere"
+    (run / "config.json").write_text(config.to_json())
+    environment = {"packages": {"jax": "0.10.2"}, "weights": {"resnet18_fdim": "ab" * 32}}
+    (run / "environment.json").write_text(json.dumps(environment))
+    best, worst = cases.choose(rows["a2inet"], 2)
+    return Cases([_clip(row, rng) for row in best], [_clip(row, rng) for row in worst])
+
+
+def save_results(
+    run: Path,
+    rows: dict[str, list[Prediction]],
+    data: protocol.Data,
+    rule: str,
+    parts: list[Split],
+) -> None:
+    """Writes metrics.json."""
+    protocol.write(
+        run / "metrics.json", protocol.results("a2inet", rows, data, rule, CONTENTS, parts)
+    )
+
+
+def _clip(row: Prediction, rng: np.random.Generator) -> Clip:
+    t = np.arange(16) / 8
+    frames = []
+    for k in range(3):
+        y, x = np.mgrid[0:270, 0:480]
+        picture = np.stack([x / 2, y, 128 + 90 * np.sin((x + y + 40 * k) / 50)], axis=-1)
+        frames.append((float(t[6 * k]), np.clip(picture, 0, 255).astype(np.uint8)))
+    scores = row.score + 4 * np.sin(3 * t) + rng.normal(0, 1, t.size)
+    return Clip(row.video, Path("x.mp4"), row.split, row.mos, row.score, t, scores, frames)

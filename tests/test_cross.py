@@ -1,0 +1,87 @@
+"""A run's models on another data set."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from a2inet_jax.datasets.splits import Split
+from a2inet_jax.evaluation import cross, metrics, protocol
+from a2inet_jax.model import ensemble
+from a2inet_jax.model.ensemble import Ensemble
+from a2inet_jax.training.features import Features
+from a2inet_jax.training.replica import Replica
+from a2inet_jax.training.settings import Settings
+from tests.training_inputs import MeanPooling, make_features
+
+NETWORK = MeanPooling()
+RANGES = [(0.0, 100.0), (20.0, 60.0)]
+TRAININGS = [Replica(n, seed, Split((), (), ())) for n, seed in ((0, 3), (1, 3))]
+
+
+def make_models(path: Path, features: Features) -> Ensemble:
+    """Two of different parameters and label ranges, through the file that training writes."""
+    streams = tuple(np.zeros((1, 2, width), np.float16) for width in features.widths)
+    params: list[Any] = [
+        NETWORK.init(jax.random.key(seed), streams, np.ones((1, 2), bool))["params"]
+        for seed in range(2)
+    ]
+    ensemble.save(path / "model.safetensors", params, RANGES)
+    return ensemble.load(path / "model.safetensors")
+
+
+def test_every_model_scores_every_video_as_scoring_does(tmp_path: Path) -> None:
+    features = make_features()
+    models = make_models(tmp_path, features)
+    settings = Settings(batch_size=4, parallel="mesh")
+    rows = cross.cross_predictions(models, NETWORK, features, TRAININGS, settings)
+    assert [(row.split, row.seed, row.video) for row in rows] == [
+        (n, 3, video) for n in range(2) for video in features.ids
+    ]
+    assert [row.mos for row in rows] == features.mos.tolist() * 2
+    found = np.array([row.score for row in rows]).reshape(2, -1)
+    for n in range(len(features.ids)):
+        one_S, _ = models.scores(NETWORK, features.read(n))
+        np.testing.assert_allclose(found[:, n], one_S, rtol=1e-4)
+    assert not np.allclose(found[0], found[1])
+
+
+def test_models_and_trainings_must_be_as_many(tmp_path: Path) -> None:
+    features = make_features()
+    models = make_models(tmp_path, features)
+    with pytest.raises(ValueError, match="2 models, and 1 trainings"):
+        cross.cross_predictions(models, NETWORK, features, TRAININGS[:1], Settings())
+
+
+def test_the_logistic_is_of_the_tested_data_set(tmp_path: Path) -> None:
+    features = make_features()
+    models = make_models(tmp_path, features)
+    rows = cross.cross_predictions(models, NETWORK, features, TRAININGS, Settings())
+    contents = {video: video for video in features.ids}
+    data = protocol.Data("KoNViD-1k", len(features.ids))
+    content = cross.cross_results(
+        "vsfa", rows, data, "last", contents, 1, "LSVQ", models.label_ranges
+    )
+    assert content["mapping"] == "logistic fitted on KoNViD-1k"
+    assert content["trained_on"] == "LSVQ"
+    assert content["ranges"]["trained"] == [0.0, 100.0]
+    assert content["ranges"]["tested"] == [features.mos.min(), features.mos.max()]
+    assert content["paired"] == {}
+    measured = [
+        metrics.measure([r.score for r in rows if r.split == n], features.mos) for n in range(2)
+    ]
+    found = content["models"]["vsfa"]
+    for name in protocol.METRICS:
+        values = [getattr(each, name) for each in measured]
+        assert found["summary"][name]["median"] == pytest.approx(np.median(values), rel=1e-5)
+        assert found["interval"][name][0] < found["interval"][name][1]
+    # Another label scale changes no correlation, and RMSE by its factor: nothing hangs on the old one.
+    other = [row._replace(mos=row.mos / 10 + 3) for row in rows]
+    again = cross.cross_results(
+        "vsfa", other, data, "last", contents, 1, "LSVQ", models.label_ranges
+    )["models"]["vsfa"]["summary"]
+    for name, factor in {"srcc": 1, "plcc": 1, "krcc": 1, "rmse": 0.1}.items():
+        median = found["summary"][name]["median"]
+        assert again[name]["median"] == pytest.approx(factor * median, rel=1e-4)

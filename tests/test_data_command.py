@@ -1,0 +1,191 @@
+"""`a2inet data`: what it prints, writes and returns."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from absl import app
+
+from a2inet_jax.data_command import data_command
+from a2inet_jax.datasets import index, splits
+from a2inet_jax.datasets.verify import fingerprint
+from tests import dataset_inputs
+from tests.clips import Clips
+
+
+def run(data: Path, *arguments: str, as_json: bool = False, **rest: object) -> int:
+    return data_command(arguments, data, None, False, as_json, **rest)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dataset_inputs.tiny_video(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@pytest.fixture
+def mine(clip: Path, tmp_path: Path) -> Path:
+    """A data set of one's own: 20 videos, two of a content."""
+    names = [f"{k:02}.mp4" for k in range(20)]
+    dataset_inputs.under_names(clip, tmp_path / "mine", names)
+    lines = [f"{name},{k % 7},scene {k // 2}\n" for k, name in enumerate(names)]
+    (tmp_path / "mine" / "labels.csv").write_text("path,mos,reference_id\n" + "".join(lines))
+    return tmp_path / "mine"
+
+
+def test_all_data_sets_are_listed(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = dataset_inputs.excerpt("live_vqc")
+    manual = tmp_path / "downloads"
+    dataset_inputs.under_names(clip, manual / "Video", [name for name, _ in rows])
+    dataset_inputs.live_vqc_mat(manual / "data.mat", rows)
+    data = tmp_path / "data"
+    assert data_command(["prepare", "live_vqc"], data, manual, False, False) == 0
+    told = capsys.readouterr().out
+    assert f"live_vqc: {len(rows)} videos of {len(rows)} contents, labels " in told
+    assert "0 of them missing" in told
+    assert run(data, "list") == 0
+    told = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in told.splitlines()}
+    assert set(index.NAMES) < set(lines)
+    assert f"{len(rows)} videos" in lines["live_vqc"]
+    assert "  no " in lines["konvid_1k"]
+    assert "VMAF" in lines["sample"]
+    assert run(data, "list", as_json=True) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [record["name"] for record in records] == list(index.NAMES)
+    assert {r["name"]: r["videos"] for r in records if r["videos"]} == {"live_vqc": len(rows)}
+
+
+def test_a_whole_data_set_is_good(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    assert run(data, "prepare", str(mine)) == 0
+    assert run(data, "verify", str(mine)) == 0
+    told = capsys.readouterr().out
+    assert "20 videos of 10 contents, labels 0 to 6; 20 good, 0 missing, 0 can't" in told
+    assert fingerprint(index.labelled(str(mine), data)) in told
+    assert "first frames" in told
+    assert data_command(["verify", str(mine)], data, None, True, False) == 0
+    assert "first frames" not in capsys.readouterr().out
+
+
+def test_damage_behind_the_first_frame_is_seen_in_full(mine: Path, tmp_path: Path) -> None:
+    damaged = Clips(tmp_path / "clips")["damaged_frames.mp4"]
+    (mine / "03.mp4").unlink()
+    damaged.rename(mine / "03.mp4")
+    for full in (False, True):
+        command = ["verify", str(mine)]
+        assert data_command(command, tmp_path / "data", None, full, False) == int(full)
+
+
+def test_what_is_wrong_is_listed(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    gone = [mine / f"{k:02}.mp4" for k in range(1, 8)]
+    for path in gone:
+        path.unlink()
+    bad = mine / "12.mp4"
+    bad.unlink()
+    bad.write_text("This is not a video.\n")
+    assert run(data, "prepare", str(mine)) == 1
+    told = capsys.readouterr().out
+    assert "7 of them missing" in told
+    assert f"{gone[0]}: is missing" in told
+    assert "and 2 more" in told
+    assert run(data, "prepare", str(mine), allow_missing=True) == 0
+    capsys.readouterr()
+    assert run(data, "verify", str(mine)) == 1
+    told = capsys.readouterr().out
+    assert "12 good, 7 missing, 1 can't be decoded" in told
+    with (data / "mine-problems.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["video"], row["path"]) for row in rows] == [
+        (path.name, str(path)) for path in (*gone, bad)
+    ]
+    assert [row["problem"] for row in rows[:7]] == ["is missing"] * 7
+    assert "decode" in rows[7]["problem"]
+    assert run(data, "verify", str(mine), as_json=True) == 1
+    record = json.loads(capsys.readouterr().out)
+    assert (record["good"], len(record["missing"])) == (12, 7)
+    assert record["undecodable"] == [
+        {"video": "12.mp4", "path": str(bad), "reason": rows[7]["problem"]}
+    ]
+    labels = mine / "labels.csv"
+    kept = [line for line in labels.read_text().splitlines() if line[:2] not in ("12", *_ids(gone))]
+    labels.write_text("\n".join(kept) + "\n")
+    assert run(data, "verify", str(mine)) == 0
+    assert not (data / "mine-problems.csv").exists()
+
+
+def _ids(paths: list[Path]) -> list[str]:
+    return [path.stem for path in paths]
+
+
+def test_published_splits_are_imported(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    names = [f"old/{k:02}.avi" for k in range(19)]
+    lines = [f"{n},{name}\n" for n, name in enumerate(names, start=1)]
+    listing = tmp_path / "list.csv"
+    listing.write_text("number,video\n" + "".join(lines))
+    orders = [[(n * step) % 19 + 1 for n in range(19)] for step in range(1, 11)]
+    file = tmp_path / "published.json"
+    file.write_text(json.dumps({"permutations": orders}))
+    assert run(data, "splits", str(mine), str(file), str(listing)) == 0
+    told = capsys.readouterr().out
+    path = data / "splits" / "mine-published.json"
+    found = splits.read(path)
+    assert len(found) == 10
+    assert found[0].train == tuple(f"{k:02}.mp4" for k in range(12))
+    assert "10 splits, the first with 12 to train, 4 to validate, 3 to test on" in told
+    assert "1 videos are in no part: the published list lacks them: 19.mp4" in told
+    leaking = splits.leaks(found, index.labelled(str(mine), data))
+    assert f"{leaking} of 10 contents have videos in two parts" in told
+    assert f"--config.splits.file={path}" in told.replace("\n", "")
+    (mine / "labels.csv").write_text(
+        "".join((mine / "labels.csv").read_text().splitlines(keepends=True)[:-2])
+    )
+    with pytest.raises(ValueError, match=r"1 of 19 videos .*old/18\.avi"):
+        run(data, "splits", str(mine), str(file), str(listing))
+    out = tmp_path / "mine.json"
+    arguments = ("splits", str(mine), str(file), str(listing))
+    assert run(data, *arguments, out=out, allow_missing=True) == 0
+    assert "1 videos are left out" in capsys.readouterr().out
+    assert len(splits.read(out)) == 10
+
+
+def test_videos_without_a_label_are_told(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["Animation_1080P-01b3", "Animation_1080P-05f8", "Animation_1080P-0cdf"]
+    manual = tmp_path / "manual" / "youtube_ugc"
+    dataset_inputs.under_names(clip, manual, [f"{name}.mp4" for name in names])
+    lines = f"vid,MOS full\n{names[0]},1.5\n{names[1]},2.5\n{names[2]},\n"
+    (manual / "MOS_for_YouTube_UGC_dataset.csv").write_text(lines)
+    assert run(tmp_path, "prepare", "youtube_ugc") == 0
+    told = capsys.readouterr().out
+    assert "2 videos of 2 contents" in told
+    assert f"1 videos of the list have no label and are not taken: {names[2]}" in told
+    assert run(tmp_path, "verify", "youtube_ugc", as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["unlabelled"] == [names[2]]
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["list", "x"], ["verify"], ["splits", "x"], ["get", "x"]]
+)
+def test_other_commands_are_refused(tmp_path: Path, arguments: list[str]) -> None:
+    with pytest.raises(app.UsageError, match="a2inet data list"):
+        run(tmp_path, *arguments)
+
+
+def test_other_names_are_refused(tmp_path: Path) -> None:
+    for command in ("prepare", "verify"):
+        with pytest.raises(ValueError, match="no data set 'konvid'"):
+            run(tmp_path, command, "konvid")
+    with pytest.raises(FileNotFoundError, match="a2inet data prepare konvid_1k"):
+        run(tmp_path, "verify", "konvid_1k")

@@ -1,0 +1,118 @@
+"""The door to all data sets: names, what is missing, what stores are keyed by."""
+
+from pathlib import Path
+
+import pytest
+
+from a2inet_jax.datasets import index
+from a2inet_jax.datasets.video import Video
+from tests import dataset_inputs
+
+
+def silent(video_id: str, done: int, total: int) -> None:
+    pass
+
+
+@pytest.fixture
+def listing(tmp_path: Path) -> Path:
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").touch()
+    path = tmp_path / "mine.csv"
+    path.write_text("path,mos\nc.mp4,3\na.mp4,1\nb.mp4,2\n")
+    return path
+
+
+def test_names_of_all_built_in_data_sets() -> None:
+    paper = {"cvd2014", "konvid_1k", "live_qualcomm", "live_vqc", "lsvq", "youtube_ugc"}
+    assert set(index.NAMES) == {*paper, "lsvq_1080p", "sample"}
+    assert index.about("konvid_1k").title == "KoNViD-1k"
+    assert index.about("live_qualcomm").label == "MOS"
+    assert index.about("lsvq_1080p").note
+    assert all(index.about(name).homepage for name in paper)
+    assert [index.slug(name) for name in index.NAMES] == list(index.NAMES)
+
+
+def test_a_path_is_a_name(listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    videos = index.load(str(listing), tmp_path)
+    assert [video.video_id for video in videos] == ["a.mp4", "b.mp4", "c.mp4"]
+    assert index.load(str(tmp_path), tmp_path) == videos
+    about = index.about(str(listing))
+    assert (about.title, about.label, about.note) == ("mine.csv", "MOS", "")
+    monkeypatch.chdir(tmp_path)
+    assert index.load("mine.csv", tmp_path) == index.load("./mine.csv", tmp_path)
+    assert index.version("mine.csv") == index.version(str(listing))
+
+
+@pytest.mark.parametrize("use", [index.about, index.slug, index.version])
+def test_other_names_are_refused(use: object) -> None:
+    with pytest.raises(ValueError, match=r"no data set 'konvid'.*konvid_1k, .*sample") as caught:
+        use("konvid")  # type: ignore[operator]
+    assert "CSV file" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("/data/my set/phones v2.csv", "phones_v2"),
+        ("/data/my set", "my_set"),
+        ("/data/my set/labels.csv", "my_set"),
+        ("/data/clips.v2/", "clips.v2"),
+        ("/data/.hidden.CSV", "hidden"),
+        ("/data/sample.csv", "sample-own"),
+        ("/data/Größe.csv", "Größe"),
+        ("/", "own"),
+    ],
+)
+def test_slugs_are_names_of_files(name: str, slug: str) -> None:
+    assert index.slug(name) == slug
+
+
+def test_versions_tell_own_data_sets_apart() -> None:
+    assert index.version("/a/mine.csv") != index.version("/b/mine.csv")
+    assert index.version("/a/labels.csv") == index.version("/a") != index.version("/b")
+    assert index.version("/a/../a/mine.csv") == index.version("/a/mine.csv")
+
+
+def test_missing_videos_are_told(listing: Path, tmp_path: Path) -> None:
+    (tmp_path / "b.mp4").unlink()
+    with pytest.raises(FileNotFoundError, match=r"1 of 3 videos of .*: .*b\.mp4\. ") as caught:
+        index.load(str(listing), tmp_path)
+    assert f"a2inet data verify {listing}" in str(caught.value)
+    assert "allow_missing" in str(caught.value)
+    there = index.load(str(listing), tmp_path, allow_missing=True)
+    assert [video.video_id for video in there] == ["a.mp4", "c.mp4"]
+    assert len(index.labelled(str(listing), tmp_path)) == 3
+    assert index.prepare(str(listing), tmp_path, silent) == [tmp_path / "b.mp4"]
+    for name in "ac":
+        (tmp_path / f"{name}.mp4").unlink()
+    with pytest.raises(FileNotFoundError, match="3 of 3"):
+        index.load(str(listing), tmp_path, allow_missing=True)
+
+
+def test_a_published_data_set_from_its_folder(tmp_path: Path) -> None:
+    data, manual = tmp_path / "data", tmp_path / "data" / "manual" / "live_vqc"
+    with pytest.raises(FileNotFoundError, match="a2inet data prepare live_vqc"):
+        index.load("live_vqc", data)
+    with pytest.raises(ValueError, match="manual_dir"):
+        index.prepare("live_vqc", data, silent)
+    rows = dataset_inputs.excerpt("live_vqc")
+    clip = dataset_inputs.tiny_video(tmp_path / "clip.mp4")
+    names = [name for name, _ in rows]
+    manual.mkdir(parents=True)
+    dataset_inputs.live_vqc_mat(manual / "data.mat", rows)
+    dataset_inputs.under_names(clip, manual / "Video", names[1:])
+    told: list[tuple[str, int, int]] = []
+    (missing,) = index.prepare("live_vqc", data, lambda *what: told.append(what))
+    assert missing.name == names[0]
+    assert told[-1][1] == told[-1][2] > 0
+    with pytest.raises(FileNotFoundError, match=rf"1 of {len(rows)} videos of live_vqc"):
+        index.load("live_vqc", data)
+    videos = index.load("live_vqc", data, allow_missing=True)
+    assert [(video.path.name, video.mos) for video in videos] == sorted(rows[1:])
+    assert [type(video) for video in videos] == [Video] * (len(rows) - 1)
+    assert index.unlabelled("live_vqc", data) == []
+    dataset_inputs.under_names(clip, tmp_path / "elsewhere", names)
+    dataset_inputs.live_vqc_mat(tmp_path / "elsewhere" / "data.mat", rows)
+    assert index.prepare("live_vqc", data, silent, tmp_path / "elsewhere") == []
+    assert all(v.path.parent == tmp_path / "elsewhere" for v in index.load("live_vqc", data))
+    assert index.version("live_vqc") == index.version("konvid_1k")

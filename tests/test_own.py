@@ -1,0 +1,77 @@
+"""A data set of one's own: what a CSV file may say, and what of it is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from a2inet_jax.datasets import own
+from a2inet_jax.datasets.raw_format import RawFormat
+from a2inet_jax.datasets.video import Video
+
+
+def write(folder: Path, text: str, name: str = "labels.csv") -> Path:
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def test_paths_and_labels_are_enough(tmp_path: Path) -> None:
+    listing = write(tmp_path, "\ufeffmos,path\n3.5,deep/b.mp4\n1e1,a.mp4\n")
+    assert own.read(listing) == [
+        Video("deep/b.mp4", tmp_path / "deep/b.mp4", 3.5, "deep/b.mp4"),
+        Video("a.mp4", tmp_path / "a.mp4", 10.0, "a.mp4"),
+    ]
+
+
+def test_contents_and_raw_formats(tmp_path: Path) -> None:
+    listing = write(
+        tmp_path,
+        "path,mos,reference_id,width,height,pixel_format,frame_rate\n"
+        "a.yuv,1,park,64,48,yuv422p,25\nb.mp4,2, park ,,,,\nc.mp4,3,,,,,\n",
+    )
+    videos = own.read(listing)
+    assert [video.reference_id for video in videos] == ["park", "park", "c.mp4"]
+    assert [video.raw for video in videos] == [RawFormat(64, 48, "yuv422p", 25), None, None]
+
+
+def test_a_folder_stands_for_its_list(tmp_path: Path) -> None:
+    text = "path,mos\na.mp4,1\nb.mp4,2\n"
+    only = write(tmp_path, text, "mine.CSV")
+    assert own.read(tmp_path) == own.read(only)
+    other = write(tmp_path, text.replace("2", "5"), "other.csv")
+    with pytest.raises(ValueError, match=r"2 CSV files \(mine\.CSV, other\.csv\).*labels\.csv"):
+        own.read(tmp_path)
+    usual = write(tmp_path, text.replace("2", "7"))
+    assert own.read(tmp_path) == own.read(usual) != own.read(other)
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.csv does not exist"):
+        own.read(tmp_path / "none.csv")
+    with pytest.raises(FileNotFoundError, match="has no CSV file"):
+        own.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("path,score\na.mp4,1\n", r"needs a column `mos`.* path, score$"),
+        ("video,mos\na.mp4,1\n", "column `path`"),
+        ("path,mos\n", "a line a video"),
+        ("path,mos\na.mp4,1\nb.mp4,\n", r"line 3: .*is ''"),
+        ("path,mos\na.mp4,1\nb.mp4\n", r"line 3: .*is ''"),
+        ("path,mos\na.mp4,good\n", r"line 2: .*'good'"),
+        ("path,mos\na.mp4,nan\n", r"line 2: .*'nan'"),
+        ("path,mos\na.mp4,1\n\nb.mp4,-inf\n", r"line 4: .*'-inf'"),
+        ("path,mos\n,1\n", "line 2 has no path"),
+        ("path,mos\na.mp4,1\nb.mp4,2\na.mp4,3\n", r"lines 2 and 4 both name a\.mp4"),
+        ("path,mos\nx/../a.mp4,1\na.mp4,2\n", r"lines 2 and 3 both name a\.mp4"),
+        ("path,mos\na.mp4,2.5\nb.mp4,2.50\n", "every `mos` is 2.5"),
+        ("path,mos,width,height\na.yuv,1,64,\nb.yuv,2,64,48\n", "line 2: .*height"),
+    ],
+)
+def test_unsound_lists_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    listing = write(tmp_path, text)
+    with pytest.raises(ValueError, match=reason) as caught:
+        own.read(listing)
+    assert str(caught.value).startswith(str(listing))
