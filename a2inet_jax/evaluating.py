@@ -86,6 +86,7 @@ def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
     models = ensemble.load(run / "model.safetensors")
     target = {**config, "data": {**config["data"], "name": dataset, "manual_dir": ""}}
     videos = labelled_videos(target)
+    missing = _missing(target, videos)
     videos = [video for video in videos if video.part == "test"] or videos
     features = _features(folder, target, videos)
     about = index.about(dataset)
@@ -105,7 +106,7 @@ def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
     content = cross.cross_results(
         name,
         rows,
-        protocol.Data(about.title, len(videos), about.label, about.note),
+        protocol.Data(about.title, len(videos), about.label, f"{about.note} {missing}".strip()),
         config["train"]["epoch_rule"],
         {video.video_id: video.reference_id for video in videos},
         config["splits"]["seeds"],
@@ -131,11 +132,22 @@ def _measure(run: RunFolder, config: Config) -> dict[str, Any]:
     }
     predictions.write(run.path / "predictions.csv", tested[main])
     about = index.about(config["data"]["name"])
-    data = protocol.Data(about.title, len(videos), about.label, about.note)
+    note = f"{about.note} {_missing(config, videos)}".strip()
+    data = protocol.Data(about.title, len(videos), about.label, note)
     contents = {video.video_id: video.reference_id for video in videos}
     content = protocol.results(main, tested, data, rule, contents, parts, config["splits"]["seeds"])
     protocol.write(run.path / "metrics.json", content)
     return content
+
+
+def _missing(config: Config, videos: Sequence[Video]) -> str:
+    """What a reader must know of videos that are not there; empty if all are."""
+    data = config["data"]
+    if not data["allow_missing"]:
+        return ""
+    number = len(index.labelled(data["name"], Path(data["folder"])))
+    left_out = number - len(videos)
+    return f"{left_out} of the {number} labelled videos were missing." if left_out else ""
 
 
 def _features(run: RunFolder, config: Config, videos: Sequence[Video]) -> Features:

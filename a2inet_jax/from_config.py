@@ -137,7 +137,7 @@ def plain(config: Config) -> dict[str, Any]:
 def labelled_videos(config: Config) -> list[Video]:
     """All videos of the data set, which must have been prepared."""
     data = config["data"]
-    return index.load(data["name"], Path(data["folder"]), data.get("allow_missing", False))
+    return index.load(data["name"], Path(data["folder"]), data["allow_missing"])
 
 
 def open_store(config: Config, extractor: Extractor) -> Store:

@@ -155,7 +155,9 @@ def _clip(
     number = row.split * len(seeds(config)) + seeds(config).index(row.seed)
     where = np.linspace(0, len(stored.timestamps) - 1, thumbnails).round().astype(int)
     where = np.unique(where)
-    pictures = np.concatenate(list(reader.read(video.path, stored.frame_index[where])))
+    pictures = np.concatenate(
+        list(reader.read(video.path, stored.frame_index[where], raw=video.raw))
+    )
     return cases.Clip(
         video_id=row.video,
         path=video.path,

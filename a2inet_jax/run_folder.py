@@ -72,7 +72,7 @@ class RunFolder:
           RunError: an earlier version made it.
         """
         config = self._read("config.json")
-        if "clip_spacing" not in config.get("features", {}):
+        if "allow_missing" not in config.get("data", {}):
             raise RunError(f"{self.path} is a run of an earlier version: train it again")
         return config
 

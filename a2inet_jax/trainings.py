@@ -11,6 +11,7 @@ import numpy as np
 
 from a2inet_jax.console import console, progress
 from a2inet_jax.datasets import splits
+from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.from_config import (
@@ -95,7 +96,10 @@ def begin(config: Config) -> Begun:
     settings, trainings = Settings(**plain(config["train"])), replicas(config, parts)
     run = RunFolder(Path("runs") / config["name"])
     if jax.process_index() == 0:
-        run.open(plain(config), {"features": features.digest, "recipe": recipe})
+        run.open(
+            plain(config),
+            {"features": features.digest, "recipe": recipe, "labels": fingerprint(videos)},
+        )
         splits.save(parts, run.path / "splits.json")
     return Begun(config, run, models, settings, features, tuple(trainings))
 

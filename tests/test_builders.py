@@ -13,8 +13,9 @@ import pytest
 
 from a2inet_jax.datasets import labelled_builder, probe
 from a2inet_jax.datasets.facts import FACTS
-from a2inet_jax.datasets.labelled_builder import fingerprint, prepare, read, without_mos
+from a2inet_jax.datasets.labelled_builder import prepare, read, without_mos
 from a2inet_jax.datasets.raw_format import RawFormat
+from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.datasets.video import Video
 from tests.dataset_inputs import (
     EXCERPTS,
@@ -303,7 +304,7 @@ def test_lsvq_has_its_parts_from_either_kind_of_list(clip: Path, tmp_path: Path)
     assert sorted(missing) == [video.path for video in later if not video.path.exists()]
     assert len(missing) == 3
     names = ("lsvq", "lsvq_1080p")
-    assert len({fingerprint(name, tmp_path / "csv-data") for name in names}) == 2
+    assert len({fingerprint(read(name, tmp_path / "csv-data")) for name in names}) == 2
 
 
 def test_lsvq_without_the_list_of_a_part(tmp_path: Path) -> None:
@@ -363,7 +364,7 @@ def test_what_is_missing_is_said(name: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=rf"no index of {title} .*prepare {name}"):
         read(name, tmp_path)
     with pytest.raises(FileNotFoundError, match="no index"):
-        fingerprint(name, tmp_path)
+        fingerprint(read(name, tmp_path))
 
 
 def test_the_index_is_made_again_only_when_something_changed(
@@ -392,14 +393,14 @@ def test_the_index_is_made_again_only_when_something_changed(
 
     assert again(folder) == 3
     assert told == [("A001", 1, 4), ("A002", 2, 4), ("A010", 3, 4), ("B001", 4, 4)]
-    first, digest = index(), fingerprint("live_vqc", data_dir)
+    first, digest = index(), fingerprint(read("live_vqc", data_dir))
     assert again() == 3
     assert (looked, told, index()) == ([], [], first)
     under_names(clip, folder, ["A002.mp4"])
     assert again() == 2
     assert looked == ["A002.mp4"]  # what was seen of the other file is still known
     assert index() != first
-    assert fingerprint("live_vqc", data_dir) == digest
+    assert fingerprint(read("live_vqc", data_dir)) == digest
     (folder / "Video" / "A001.mp4").unlink()
     shutil.copy(clip, folder / "Video" / "A001.mp4")
     with (folder / "Video" / "A001.mp4").open("ab") as file:
@@ -411,7 +412,7 @@ def test_the_index_is_made_again_only_when_something_changed(
     text = (folder / "LIVE-VQC.csv").read_text()
     (folder / "LIVE-VQC.csv").write_text(text.replace("80.232", "80.233"))
     assert again() == 3
-    assert fingerprint("live_vqc", data_dir) != digest
+    assert fingerprint(read("live_vqc", data_dir)) != digest
     assert read("live_vqc", data_dir)[0].mos == 80.233
 
 

@@ -6,7 +6,6 @@ will do.
 """
 
 import contextlib
-import hashlib
 import importlib
 import io
 import os
@@ -212,16 +211,6 @@ def read(name: str, data_dir: Path) -> list[Video]:
             )
         videos += [_video(folder, record) for record in builder.as_data_source(split=split)]
     return sorted(videos, key=lambda video: video.video_id)
-
-
-def fingerprint(name: str, data_dir: Path) -> str:
-    """SHA-256 of the list that a prepared data set has: of ids and MOS, whatever the files are.
-
-    Raises:
-      FileNotFoundError: as `read`.
-    """
-    lines = [f"{video.video_id},{video.mos!r}\n" for video in read(name, data_dir)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def without_mos(name: str, data_dir: Path) -> list[str]:
