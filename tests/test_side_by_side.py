@@ -142,7 +142,7 @@ def test_weighted_average_of_the_same_data_sets_has_the_papers() -> None:
 def test_notes_say_what_the_numbers_are() -> None:
     shown = content(4, "sample", epoch_rule="best_test", number_of_splits=3, seeds=2)
     said = notes(shown)
-    assert said[0].startswith("Medians over 6 trainings (3 splits × 2 seeds). Epoch (best_test)")
+    assert said[0].startswith("Medians over 6 trainings (3 splits × 2 seeds). Epoch: best_test")
     assert "optimistic" in said[0]
     assert "sample: 9 videos, labels: VMAF. No person has rated these clips." in said
     assert "PLCC after the four-parameter logistic." in said

@@ -3,6 +3,7 @@
 import csv
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ def test_a_table_is_made_and_what_lacks_weights_is_skipped(
     rows = list(csv.DictReader(Path("runs/tables/table4/table.csv").read_text().splitlines()))
     assert {row["row"] for row in rows} == set(found)
     assert Path("runs/tables/table4/table.tex").read_text().count(r"\begin{tabular}")
-    assert Path("runs/tables/table4/report.html").is_file()
+    page = Path("runs/tables/table4/report.html").read_text()
+    summaries = re.findall(r"<summary>([^<]+) <span>SRCC", page)
+    assert summaries == ["SQ", "SS", "SQ+SS"]  # the runs by their rows
 
     # The weights arrive: only what was left is made.
     small_networks(here)

@@ -24,7 +24,7 @@ def write_runs(folder: Path, runs: Sequence[tuple[Run, Cases]]) -> Path:
     content = contents.of_runs(read)
     side_by_side.write(folder, content, name="results")
     title = " and ".join(contents.names(read)) if len(read) == 2 else content["title"]
-    return _write(folder / "report.html", title, content, runs, "results")
+    return _write(folder / "report.html", title, content, runs, contents.names(read), "results")
 
 
 def write_table(folder: Path, content: Content, runs: Sequence[tuple[Run, Cases]]) -> Path:
@@ -39,7 +39,8 @@ def write_table(folder: Path, content: Content, runs: Sequence[tuple[Run, Cases]
         The page's path.
     """
     side_by_side.write(folder, content)
-    return _write(folder / "report.html", content["title"], content, runs, "table")
+    called = [_row(content, run) for run, _ in runs]
+    return _write(folder / "report.html", content["title"], content, runs, called, "table")
 
 
 def varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -51,7 +52,12 @@ def varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _write(
-    path: Path, title: str, content: Content, runs: Sequence[tuple[Run, Cases]], files: str
+    path: Path,
+    title: str,
+    content: Content,
+    runs: Sequence[tuple[Run, Cases]],
+    called: Sequence[str],
+    files: str,
 ) -> Path:
     read = [run for run, _ in runs]
     said = [dataset["note"] for dataset in content["datasets"] if dataset["label"] != "MOS"]
@@ -64,15 +70,31 @@ def _write(
             f'<div class="card">{markup.scroll(side_by_side.to_html(content))}</div>',
             markup.listed(small),
             markup.links([f"{files}.{suffix}" for suffix in sections.FILES]),
-            f'<h2>Every split</h2><div class="grid">{"".join(_spreads(read))}</div>'
+            f'<h2>Every split</h2><div class="grid">{"".join(_spreads(read, called))}</div>'
             if read
             else "",
-            _what_varied(read),
+            _what_varied(read, called),
             "<h2>Run by run</h2>" if read else "",
-            *(_section(run, cases, f"run{place}") for place, (run, cases) in enumerate(runs)),
+            *(
+                _section(run, cases, name, f"run{place}")
+                for place, ((run, cases), name) in enumerate(zip(runs, called, strict=True))
+            ),
         )
     )
     return sections.save(path, title, _lead(content), said, body)
+
+
+def _row(content: Content, run: Run) -> str:
+    """What a table calls a run: its row, and the data set if there are several to train on."""
+    rows, datasets = [], set()
+    for row in content["rows"]:
+        for dataset, cell in row["cells"].items():
+            if "run" in cell and "trained_on" not in cell:
+                datasets.add(dataset)
+                if cell["run"] == str(run.path):
+                    rows.append(row["row"])
+    where = f" on {run.dataset}" if len(datasets) > 1 else ""
+    return f"{', '.join(rows) or run.name}{where}"
 
 
 def _lead(content: Content) -> str:
@@ -83,10 +105,10 @@ def _lead(content: Content) -> str:
     return f"{rows} {what} on {datasets}{beside}."
 
 
-def _spreads(runs: Sequence[Run]) -> Iterator[str]:
+def _spreads(runs: Sequence[Run], called: Sequence[str]) -> Iterator[str]:
     """A drawing for each data set: the test parts' SRCC of every run on it."""
     by_dataset: dict[str, dict[str, list[float]]] = {}
-    for run, name in zip(runs, contents.names(runs), strict=True):
+    for run, name in zip(runs, called, strict=True):
         model = run.results["models"][run.results["model"]]
         found = [split["srcc"] or 0.0 for split in model["splits"]]
         by_dataset.setdefault(run.dataset, {})[name] = found
@@ -95,7 +117,7 @@ def _spreads(runs: Sequence[Run]) -> Iterator[str]:
         yield markup.figure(drawn, f"{dataset}: one dot for each split's test part.", wide=True)
 
 
-def _what_varied(runs: Sequence[Run]) -> str:
+def _what_varied(runs: Sequence[Run], called: Sequence[str]) -> str:
     fields = varied([run.config for run in runs])
     if len(runs) < 2:
         return ""
@@ -103,13 +125,13 @@ def _what_varied(runs: Sequence[Run]) -> str:
         return '<h2>What varied</h2><p class="muted">Nothing but the runs\' names.</p>'
     rows = [
         (name, [(values[place], False) for values in fields.values()], False)
-        for place, name in enumerate(contents.names(runs))
+        for place, name in enumerate(called)
     ]
     table = markup.table(["Run", *fields], rows)
     return f'<h2>What varied</h2><div class="card">{markup.scroll(table)}</div>'
 
 
-def _section(run: Run, cases: Cases, key: str) -> str:
+def _section(run: Run, cases: Cases, name: str, key: str) -> str:
     srcc = run.results["models"][run.results["model"]]["summary"]["srcc"]["median"]
     inside = [f'<div class="grid">{sections.figures(run, key)}</div>']
     if len(run.results["models"]) > 1:
@@ -120,5 +142,5 @@ def _section(run: Run, cases: Cases, key: str) -> str:
     inside.append(sections.cases(cases, run.label, key, "h3"))
     inside.append(f"<h3>What made these numbers</h3>{sections.provenance(run)}")
     return markup.details(
-        run.name, "".join(inside), f"SRCC {srcc:.3f} on {run.dataset}", kind="run"
+        name, "".join(inside), f"SRCC {srcc:.3f} on {run.dataset} · {run.path}", kind="run"
     )

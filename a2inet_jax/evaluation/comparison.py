@@ -25,9 +25,9 @@ from a2inet_jax.evaluation import paper
 from a2inet_jax.evaluation.protocol import trainings
 
 EPOCHS = {
-    "last": "the last",
-    "best_val": "the best on the validation part",
-    "best_test": "the best on the test part itself, so the numbers are optimistic",
+    "last": "last",
+    "best_val": "best_val, the best on the validation part",
+    "best_test": "best_test, the best on the test part itself, so the numbers are optimistic",
 }
 Content = Mapping[str, Any]
 
@@ -160,7 +160,7 @@ def notes(content: Content) -> list[str]:
     splits, seeds = content["number_of_splits"], content.get("seeds", 1)
     over = trainings(splits * seeds, seeds) if splits else "each run's splits"
     rule = content["epoch_rule"]
-    found = [f"Medians over {over}. Epoch ({rule}): {EPOCHS.get(rule, 'as each run says')}."]
+    found = [f"Medians over {over}. Epoch: {EPOCHS.get(rule, rule)}."]
     if any(text for column in columns(content) for text in column.interval):
         found.append("Ranges are 95 % intervals of the median.")
     if {"plcc", "rmse"} & set(content["metrics"]):
