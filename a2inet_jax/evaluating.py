@@ -11,6 +11,7 @@ from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.evaluation import baselines, console_table, cross, paired, predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.extraction import extract
 from a2inet_jax.from_config import (
     Config,
     build_model,
@@ -42,7 +43,7 @@ def measure(config: Config) -> dict[str, Any]:
 
 
 def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
-    """Runs beside each other on the screen.
+    """Runs beside each other on the screen; features that a data set lacks for a run are extracted first.
 
     Args:
         runs: their folders.
@@ -53,6 +54,9 @@ def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
     cells = [
         (run, dataset) for run in folders for dataset in datasets or [configs[run]["data"]["name"]]
     ]
+    for run, dataset in cells:
+        if not _same(dataset, configs[run]["data"]["name"]):
+            extract(_on(configs[run], dataset))  # lists what fails, and it is missing below
     rows: dict[str, dict[str, dict[str, Any]]] = {}
     with progress("evaluate") as advance:
         for done, (run, dataset) in enumerate(cells):
@@ -84,7 +88,7 @@ def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
     if _same(dataset, config["data"]["name"]):
         return _measure(folder, config)
     models = ensemble.load(run / "model.safetensors")
-    target = {**config, "data": {**config["data"], "name": dataset, "manual_dir": ""}}
+    target = _on(config, dataset)
     videos = labelled_videos(target)
     missing = _missing(target, videos)
     videos = [video for video in videos if video.part == "test"] or videos
@@ -118,6 +122,11 @@ def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
     predictions.write(path.with_name("predictions.csv"), rows)
     protocol.write(path, content)
     return content
+
+
+def _on(config: Config, dataset: str) -> Config:
+    """The config with another data set."""
+    return {**config, "data": {**config["data"], "name": dataset, "manual_dir": ""}}
 
 
 def _measure(run: RunFolder, config: Config) -> dict[str, Any]:
@@ -163,7 +172,7 @@ def _features(run: RunFolder, config: Config, videos: Sequence[Video]) -> Featur
     if missing := store.missing(ids):
         raise FileNotFoundError(
             f"{store.folder} lacks the features of {len(missing)} of {len(ids)} videos, {missing[0]} the "
-            f"first: run `a2inet extract --config=C --config.data.name={name}`, C as {run.path} had it"
+            f"first: `a2inet evaluate {run.path} --datasets={name}` extracts them"
         )
     return Features.of_store(store, ids, labels, config["model"]["streams"])
 

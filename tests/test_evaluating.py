@@ -201,7 +201,7 @@ def test_missing_features_are_told_with_the_command() -> None:
     with pytest.raises(FileNotFoundError) as raised:
         evaluating.cross_evaluate(Path("runs/one"), "theirs")
     assert "24 of 24 videos, v00.mp4 the first" in str(raised.value)
-    assert "`a2inet extract --config=C --config.data.name=theirs`" in str(raised.value)
+    assert "`a2inet evaluate runs/one --datasets=theirs` extracts them" in str(raised.value)
 
 
 def test_other_networks_are_refused() -> None:

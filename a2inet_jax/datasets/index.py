@@ -57,7 +57,7 @@ def about(name: str) -> About:
     if name in _BUILT_IN:
         return _BUILT_IN[name]
     if "/" in name or name.lower().endswith(".csv") or Path(name).exists():
-        return About(name, Path(name).resolve().name)
+        return About(name, _own(name).name)
     raise ValueError(
         f"no data set {name!r}: known are {', '.join(NAMES)}, and any CSV file, or folder with one, that "
         "is named by its path"
