@@ -22,6 +22,7 @@ from a2inet_jax.backbones.description import feature_maps, join_tiles
 from a2inet_jax.backbones.table import Backbone
 from a2inet_jax.console import console
 from a2inet_jax.datasets import index
+from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.evaluation import stream_maps
 from a2inet_jax.evaluation.stream_maps import SHOWN, Analysis, frame_entropies
@@ -61,7 +62,7 @@ class Analyst:
         self._extractor = from_config.open_extractor(fields)
         self._streams = self._extractor.streams
         self._probe = _probe(config, self._extractor)
-        self.label = index.about(config["data"]["name"]).label
+        self.label = index.label(config["data"]["name"])
         short_side, dtype = fields["short_side"], jnp.dtype(fields["dtype"])
 
         @functools.partial(jax.jit, static_argnames="names")
@@ -89,7 +90,7 @@ class Analyst:
         """End the decoding process."""
         self._reader.close()
 
-    def analyze(self, path: Path) -> Analysis:
+    def analyze(self, path: Path, raw: RawFormat | None = None) -> Analysis:
         """Look at the frames of one video that the run would use.
 
         Scores are of the features that the run would extract; maps are of whole frames, also where its
@@ -97,28 +98,29 @@ class Analyst:
 
         Args:
           path: the video.
+          raw: how frames lie in a file without a header.
 
         Raises:
           VideoError: it can't be decoded, or its frames are too small; names the file and the reason.
         """
         if not path.is_file():
             raise VideoError(path, "there is no such file")
-        features = self._extractor.extract(VideoFile(sha256(path), path), self._reader)
+        features = self._extractor.extract(VideoFile(sha256(path), path, raw=raw), self._reader)
         indices = features.frame_index
-        info = self._reader.open(path)
+        info = self._reader.open(path, raw)
         chunk = frames_at_once(self._chunk, info.height, info.width)
         takes = {
             name: each.backbone.takes(chunk, self._spacing) for name, each in self._streams.items()
         }
         work = schedule(len(indices), takes)
-        rows = run_passes(self._reader.read(path, indices, chunk), work, self._look)
+        rows = run_passes(self._reader.read(path, indices, chunk, raw), work, self._look)
         quality_maps, semantic_maps = (np.concatenate(rows[name]) for name in from_config.STREAMS)
         shown = np.unique(np.linspace(0, len(indices) - 1, SHOWN).round().astype(int))
         return Analysis(
             path=path,
             timestamps=features.timestamps,
             shown=shown,
-            frames=np.concatenate(list(self._reader.read(path, indices[shown]))),
+            frames=np.concatenate(list(self._reader.read(path, indices[shown], raw=raw))),
             quality_maps=quality_maps[shown],
             semantic_maps=semantic_maps[shown],
             entropies=frame_entropies(semantic_maps),
@@ -126,11 +128,11 @@ class Analyst:
         )
 
 
-def analyze_all(paths: Sequence[Path], run: Path, out: Path) -> int:
+def analyze_all(videos: Sequence[VideoFile], run: Path, out: Path) -> int:
     """Draw videos together; one that can't be decoded gets a line, and the others are drawn.
 
     Args:
-      paths: of the videos.
+      videos: those to draw.
       run: folder of a trained run.
       out: of the picture.
 
@@ -139,15 +141,16 @@ def analyze_all(paths: Sequence[Path], run: Path, out: Path) -> int:
     """
     analyses = []
     with Analyst(run) as analyst:
-        for path in paths:
+        for video in videos:
+            path = video.path
             try:
-                analyses.append(analyst.analyze(path))
+                analyses.append(analyst.analyze(path, video.raw))
             except VideoError as error:
                 console.print(f"failed: {path}: {error.reason}", style="red", markup=False)
     if analyses:
         stream_maps.write(analyses, analyst.label, out)
         console.print(str(out.resolve()), highlight=False, soft_wrap=True)
-    return 0 if len(analyses) == len(paths) else 1
+    return 0 if len(analyses) == len(videos) else 1
 
 
 def _maps(

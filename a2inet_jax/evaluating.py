@@ -8,6 +8,7 @@ from typing import Any
 from a2inet_jax.console import console, progress
 from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.splits import Split
+from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.evaluation import baselines, console_table, cross, paired, predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
@@ -54,22 +55,31 @@ def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
     cells = [
         (run, dataset) for run in folders for dataset in datasets or [configs[run]["data"]["name"]]
     ]
+    code = 0
     for run, dataset in cells:
         if not _same(dataset, configs[run]["data"]["name"]):
-            extract(_on(configs[run], dataset))  # lists what fails, and it is missing below
-    rows: dict[str, dict[str, dict[str, Any]]] = {}
+            code |= extract(_on(configs[run], dataset))
+    rows: dict[str, dict[str, dict[str, Any]]] = {str(run.path): {} for run in folders}
     with progress("evaluate") as advance:
         for done, (run, dataset) in enumerate(cells):
             advance(f"{run.path} on {dataset}", done, len(cells))
-            rows.setdefault(str(run.path), {})[dataset] = cross_evaluate(run.path, dataset)
+            try:
+                rows[str(run.path)][dataset] = cross_evaluate(run.path, dataset)
+            except FileNotFoundError as error:  # what is there is shown
+                code = 1
+                _say(f"{run.path} on {dataset}: {error}")
         advance("", len(cells), len(cells))
+    rows = {run: contents for run, contents in rows.items() if contents}
+    if not rows:
+        return 1
+    here = {run: config for run, config in configs.items() if str(run.path) in rows}
     averages = {
         run: {metric: _average(contents, metric) for metric in console_table.MATRIX}
         for run, contents in rows.items()
         if len(contents) > 1
     }
-    console.print(console_table.of_runs(rows, averages, _comparisons(configs)))
-    return 0
+    console.print(console_table.of_runs(rows, averages, _comparisons(here)))
+    return code
 
 
 def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
@@ -95,7 +105,9 @@ def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
     features = _features(folder, target, videos)
     about = index.about(dataset)
     inputs = {"model": sha256(run / "model.safetensors"), "features": features.digest}
-    path = run / "cross" / index.slug(dataset) / "metrics.json"
+    # Two data sets of one's own may have one name.
+    version = "" if dataset in index.NAMES else f"-{index.version(dataset)}"
+    path = run / "cross" / f"{index.slug(dataset)}{version}" / "metrics.json"
     if (kept := _kept(path)) and kept.get("inputs") == inputs:
         return kept
     trainings = replicas(config, splits.read(run / "splits.json"))
@@ -124,6 +136,10 @@ def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
     return content
 
 
+def _say(line: str) -> None:
+    console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
 def _on(config: Config, dataset: str) -> Config:
     """The config with another data set."""
     return {**config, "data": {**config["data"], "name": dataset, "manual_dir": ""}}
@@ -133,6 +149,7 @@ def _measure(run: RunFolder, config: Config) -> dict[str, Any]:
     main, rule = config["model"]["name"], config["train"]["epoch_rule"]
     videos = labelled_videos(config)
     parts = splits.read(run.path / "splits.json")
+    run.check(plain(config), {"labels": fingerprint(videos), "splits": splits.digest(parts)})
     if "svr" in config["baselines"] and not (run.path / "svr" / "predictions.csv").is_file():
         _support_vectors(config, videos, parts, run)
     tested = {
@@ -142,7 +159,10 @@ def _measure(run: RunFolder, config: Config) -> dict[str, Any]:
     predictions.write(run.path / "predictions.csv", tested[main])
     about = index.about(config["data"]["name"])
     note = f"{about.note} {_missing(config, videos)}".strip()
-    data = protocol.Data(about.title, len(videos), about.label, note)
+    # Of a data set that parts itself, its test part is what counts, here as on other runs.
+    own = config["splits"]["kind"] == "own"
+    number = len(parts[0].test) if own else len(videos)
+    data = protocol.Data(about.title, number, about.label, note)
     contents = {video.video_id: video.reference_id for video in videos}
     content = protocol.results(main, tested, data, rule, contents, parts, config["splits"]["seeds"])
     protocol.write(run.path / "metrics.json", content)
@@ -172,7 +192,7 @@ def _features(run: RunFolder, config: Config, videos: Sequence[Video]) -> Featur
     if missing := store.missing(ids):
         raise FileNotFoundError(
             f"{store.folder} lacks the features of {len(missing)} of {len(ids)} videos, {missing[0]} the "
-            f"first: `a2inet evaluate {run.path} --datasets={name}` extracts them"
+            f"first: `a2inet evaluate {run.path} --datasets={name}` extracts them, and lists those that fail"
         )
     return Features.of_store(store, ids, labels, config["model"]["streams"])
 

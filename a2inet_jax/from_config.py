@@ -108,6 +108,8 @@ def replicas(config: Config, parts: Sequence[Split]) -> list[Replica]:
 def draw_splits(config: Config, videos: Sequence[Video]) -> list[Split]:
     """The splits of a data set that the `splits` part of a config describes."""
     fields = config["splits"]
+    if config["data"]["name"] == index.TEST_ONLY:
+        raise ValueError(f"{index.TEST_ONLY} is for testing only: train on lsvq")
     if fields["kind"] not in ("content", "own", "file"):
         raise ValueError(f"splits.kind is {fields['kind']!r}: take content, own or file")
     if fields["kind"] == "own":

@@ -211,8 +211,9 @@ def _analyze(arguments: Sequence[str]) -> int:
     if not arguments:
         raise app.UsageError("a2inet analyze VIDEO ... [--run=runs/demo] [--out=analysis.png]")
     from a2inet_jax import analysis
+    from a2inet_jax.datasets import files
 
-    videos = [Path(argument) for argument in arguments]
+    videos = files.videos([Path(argument) for argument in arguments])
     return analysis.analyze_all(videos, Path(_RUN.value), Path(_OUT.value or "analysis.png"))
 
 

@@ -85,7 +85,7 @@ class Scorer:
         self._streams = config["model"]["streams"]
         self._extractor = from_config.open_extractor(config["features"])
         self._reader = Reader(config["features"]["timeout"])
-        label = index.about(config["data"]["name"]).label
+        label = index.label(config["data"]["name"])
         self.calibrated_to = f"{label} of the {config['data']['name']} data set"
         ranges = self._models.label_ranges
         self.scale = float(ranges[:, 0].min()), float(ranges[:, 1].max())

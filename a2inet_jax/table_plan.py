@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from a2inet_jax.datasets import index
 from a2inet_jax.from_config import Config, plain
 
@@ -39,6 +41,10 @@ class Plan:
     configs: dict[tuple[str, str], Config]
     notes: list[str]
 
+    def run(self, row: str, dataset: str) -> Config:
+        """The run that a row is tested by on a data set."""
+        return self.configs[row, dataset if dataset in self.trained else self.trained[0]]
+
     def runs(self) -> dict[str, Config]:
         """Name → config of each run."""
         return {config["name"]: config for config in self.configs.values()}
@@ -66,6 +72,8 @@ def make(
     if len(set(names)) < len(names):
         raise ValueError(f"a data set is named twice: {', '.join(names)}")
     trained = names[:1] if number == 3 else names
+    if index.TEST_ONLY in trained:
+        raise ValueError(f"{index.TEST_ONLY} is for testing only: train on lsvq, as Table 3 does")
     configs = {
         (row, name): _named(_changed(file.build(row, name, networks), changes))
         for row in file.ROWS
@@ -119,6 +127,22 @@ def _stand_ins(dataset: str, networks: str) -> str:
     return f"{index.about(dataset).title}: other networks than the paper's ({', '.join(others)}){more}."
 
 
+# What tells rows from each other, or is told by the data set's name.
+_FIXED = (
+    "baselines",
+    "data.name",
+    "features.quality",
+    "features.semantic",
+    "model.name",
+    "model.streams",
+    "model.fusion",
+    "model.normalization",
+    "model.catm",
+    "model.tail",
+    "name",
+)
+
+
 def _changed(config: Any, changes: Sequence[str]) -> Config:
     for change in changes:
         path, equals, text = change.partition("=")
@@ -127,9 +151,14 @@ def _changed(config: Any, changes: Sequence[str]) -> Config:
         try:
             for parent in parents:
                 place = place[parent]
-            if not equals or field not in place or field == "name":
+            if path in _FIXED:
+                raise ValueError(f"--set={change}: rows have a {path} of their own")
+            if not equals or field not in place or isinstance(place[field], ConfigDict):
                 raise KeyError(field)
-            place[field] = _value(text) if not isinstance(place[field], str) else text
+            value = text if isinstance(place[field], str) else _value(text)
+            if value is None:
+                raise TypeError("None is no value of any field")
+            place[field] = value
         except (KeyError, AttributeError, TypeError) as error:
             raise ValueError(
                 f"--set={change}: not a field of configs/base.py and a value of its kind, such as "

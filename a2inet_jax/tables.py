@@ -173,7 +173,9 @@ def _train(progress: Progress, names: Sequence[str]) -> None:
         console.print(f"train {', '.join(names)}", highlight=False, markup=False)
         try:
             trainings.train_as_one([begun[name] for name in names])
-        except ArithmeticError:  # of one of them; the others need not suffer
+        except TerminatedError:
+            raise
+        except ERRORS:  # of one of them, or together they are too large: the others need not suffer
             for name in names:
                 progress.attempt([name], functools.partial(_train_one, begun[name]))
 
@@ -201,20 +203,76 @@ def _grouped(progress: Progress, key: Callable[[Config], str]) -> list[tuple[lis
 
 def _content(plan: Plan, runs: Progress, elsewhere: Progress) -> dict[str, Any]:
     """The table, as `side_by_side` shows it."""
-    first = next(iter(plan.configs.values()))
-    rows: list[dict[str, Any]] = [
+    found = {
+        (row, dataset): _measured(plan, runs, elsewhere, row, dataset)
+        for row in plan.rows
+        for dataset in plan.tested
+    }
+    measured = [each for each in found.values() if not isinstance(each, str)]
+    seeds = {each["seeds"] for each in measured} or {1}
+    numbers = {len(each["models"][each["model"]]["splits"]) // each["seeds"] for each in measured}
+    rows = [
         {
             "row": name,
-            "cells": {each: _cell(plan, runs, elsewhere, row, each) for each in plan.tested},
+            "cells": {
+                each: _cell(plan.run(row, each), found[row, each], each) for each in plan.tested
+            },
         }
         for row, name in plan.rows.items()
     ]
-    sizes = {each: _about(plan, each) for each in plan.tested}
-    videos = {name: each["videos"] for name, each in sizes.items()}
+    datasets = [
+        _about(dataset, [found[row, dataset] for row in plan.rows]) for dataset in plan.tested
+    ]
+    return {
+        "table": plan.number,
+        "title": plan.title,
+        "metrics": METRICS,
+        "number_of_splits": numbers.pop() if len(numbers) == 1 else None,
+        "seeds": seeds.pop() if len(seeds) == 1 else 1,
+        "epoch_rule": ", ".join(sorted({each["epoch_rule"] for each in measured})) or "–",
+        "datasets": datasets,
+        "rows": rows,
+        "weighted_average": {} if plan.number == 3 else _averages(rows, datasets),
+        "notes": plan.notes,
+    }
+
+
+def _measured(
+    plan: Plan, runs: Progress, elsewhere: Progress, row: str, dataset: str
+) -> dict[str, Any] | str:
+    """What a row's run has on a data set, its own test parts or another set; or why there is nothing."""
+    name = plan.run(row, dataset)["name"]
+    if problem := runs.skipped.get(name) or elsewhere.skipped.get(_on(name, dataset)):
+        return problem
+    try:
+        return evaluating.cross_evaluate(Path("runs") / name, dataset)
+    except ERRORS as error:
+        return str(error)
+
+
+def _cell(run: Config, found: dict[str, Any] | str, dataset: str) -> dict[str, Any]:
+    if isinstance(found, str):
+        return {"skipped": found}
+    model = found["models"][found["model"]]
+    cell = {
+        "run": str(Path("runs") / run["name"]),
+        "summary": model["summary"],
+        "interval": model["interval"],
+        "remarks": protocol.remarks(found),
+    }
+    trained = run["data"]["name"]
+    return cell if dataset == trained else {**cell, "trained_on": index.about(trained).title}
+
+
+def _averages(
+    rows: Sequence[Mapping[str, Any]], datasets: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, float]]:
+    """Over data sets, by their videos, of each row that has all of two or more."""
+    videos = {each["name"]: each["videos"] for each in datasets}
     averages = {}
     for row in rows:
         cells = row["cells"]
-        if len(cells) > 1 and plan.number != 3 and not any("skipped" in c for c in cells.values()):
+        if len(cells) > 1 and not any("skipped" in cell for cell in cells.values()):
             averages[row["row"]] = {
                 metric: protocol.weighted_average(
                     {name: cell["summary"][metric]["median"] for name, cell in cells.items()},
@@ -222,51 +280,17 @@ def _content(plan: Plan, runs: Progress, elsewhere: Progress) -> dict[str, Any]:
                 )
                 for metric in METRICS
             }
-    return {
-        "table": plan.number,
-        "title": plan.title,
-        "metrics": METRICS,
-        "number_of_splits": first["splits"]["number"],
-        "seeds": first["splits"]["seeds"],
-        "epoch_rule": first["train"]["epoch_rule"],
-        "datasets": list(sizes.values()),
-        "rows": rows,
-        "weighted_average": averages,
-        "notes": plan.notes,
-    }
+    return averages
 
 
-def _cell(
-    plan: Plan, runs: Progress, elsewhere: Progress, row: str, dataset: str
-) -> dict[str, Any]:
-    """What a row has on a data set: the run's own test parts, or another data set as a whole."""
-    trained = dataset if dataset in plan.trained else plan.trained[0]
-    name = plan.configs[row, trained]["name"]
-    problem = runs.skipped.get(name) or elsewhere.skipped.get(_on(name, dataset))
-    if problem:
-        return {"skipped": problem}
-    run = Path("runs") / name
-    try:
-        content = evaluating.cross_evaluate(run, dataset)
-    except ERRORS as error:
-        return {"skipped": str(error)}
-    model = content["models"][content["model"]]
-    cell = {"run": str(run), "summary": model["summary"], "interval": model["interval"]}
-    cell["remarks"] = protocol.remarks(content)
-    return cell if dataset == trained else {**cell, "trained_on": index.about(trained).title}
-
-
-def _about(plan: Plan, dataset: str) -> dict[str, Any]:
+def _about(dataset: str, found: Sequence[dict[str, Any] | str]) -> dict[str, Any]:
+    """A data set as the rows have it; without videos if none of them has it."""
     about = index.about(dataset)
-    data = next(iter(plan.configs.values()))["data"]
-    try:
-        number = len(index.load(dataset, Path(data["folder"]), data["allow_missing"]))
-    except ERRORS:
-        number = 0  # it was skipped
+    here = [each["data"] for each in found if not isinstance(each, str)]
     return {
         "name": dataset,
         "title": about.title,
-        "videos": number,
+        "videos": max((data["videos"] for data in here), default=0),
         "label": about.label,
-        "note": about.note,
+        "note": here[0]["note"] if here else about.note,
     }

@@ -96,11 +96,10 @@ def begin(config: Config) -> Begun:
     settings, trainings = Settings(**plain(config["train"])), replicas(config, parts)
     run = RunFolder(Path("runs") / config["name"])
     if jax.process_index() == 0:
-        run.open(
-            plain(config),
-            {"features": features.digest, "recipe": recipe, "labels": fingerprint(videos)},
-        )
-        splits.save(parts, run.path / "splits.json")
+        inputs = {"features": features.digest, "recipe": recipe, "labels": fingerprint(videos)}
+        run.open(plain(config), {**inputs, "splits": splits.digest(parts)})
+        if not (run.path / "splits.json").is_file():
+            splits.save(parts, run.path / "splits.json")
     return Begun(config, run, models, settings, features, tuple(trainings))
 
 

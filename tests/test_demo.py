@@ -152,12 +152,12 @@ def test_maps_of_both_streams(
     bad = tmp_path / "bad.mp4"
     bad.write_text("not a video")
     picture = tmp_path / "new" / "maps.png"
-    assert analysis.analyze_all([*clips, bad], run, picture) == 1
+    assert analysis.analyze_all(files.videos([*clips, bad]), run, picture) == 1
     assert "failed" in capsys.readouterr().out
     with Image.open(picture) as opened:
         assert opened.format == "PNG"
         assert opened.width == 1200
-    assert analysis.analyze_all([bad], run, tmp_path / "none.png") == 1
+    assert analysis.analyze_all(files.videos([bad]), run, tmp_path / "none.png") == 1
     assert not (tmp_path / "none.png").exists()
 
 

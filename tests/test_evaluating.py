@@ -13,8 +13,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from a2inet_jax import evaluating, from_config
-from a2inet_jax.datasets import splits
+from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.splits import Split
+from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.evaluation import cross, predictions
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.features.store import Store
@@ -35,6 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     extractor = SimpleNamespace(recipe=RECIPE)
     monkeypatch.setattr(evaluating, "open_extractor", lambda _: extractor)
+    monkeypatch.setattr(evaluating, "extract", lambda _: 0)
     for name, factor in (("mine", 1.0), ("theirs", 0.05)):
         (tmp_path / name).mkdir()
         lines = [f"{video},{factor * MOS[video]},{CONTENT[video]}" for video in IDS]
@@ -59,12 +61,14 @@ def make_run(name: str = "one", noise: float = 15.0, shift: int = 0) -> dict[str
     """A trained run; its config."""
     config = make_config(name)
     run = RunFolder(Path("runs") / name)
-    run.open(config, {"recipe": json.loads(json.dumps(RECIPE.as_dict()))})
     rng = np.random.default_rng(int(noise))
     parts = []
     for number in range(3):
         order = [IDS[(8 * number + n + shift) % VIDEOS] for n in range(VIDEOS)]
         parts.append(Split(tuple(order[8:]), (), tuple(order[:8])))
+    labels = fingerprint(from_config.labelled_videos(config))
+    recipe = json.loads(json.dumps(RECIPE.as_dict()))
+    run.open(config, {"recipe": recipe, "labels": labels, "splits": splits.digest(parts)})
     splits.save(parts, run.path / "splits.json")
     for model in ("vsfa", "concat"):
         rows = [
@@ -95,6 +99,11 @@ def extract(dataset: str) -> Store:
     for n, video in enumerate(IDS):
         store.write(video, features(n, 3 + n % 3), "")
     return store
+
+
+def crossed(run: str) -> Path:
+    """Where a run's results on the other data set are."""
+    return Path("runs") / run / "cross" / f"theirs-{index.version('./theirs')}"
 
 
 def test_metrics_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +149,7 @@ def test_on_another_data_set_every_model_scores_every_video() -> None:
     make_run()
     extract("theirs")
     content = evaluating.cross_evaluate(Path("runs/one"), "./theirs/labels.csv")
-    folder = Path("runs/one/cross/theirs")
+    folder = crossed("one")
     rows = predictions.read(folder / "predictions.csv")
     assert len(rows) == 3 * VIDEOS
     assert [row.mos for row in rows[:VIDEOS]] == pytest.approx([0.05 * MOS[v] for v in IDS])
@@ -153,7 +162,7 @@ def test_what_is_there_and_current_is_not_done_again(monkeypatch: pytest.MonkeyP
     make_run()
     store = extract("theirs")
     first = evaluating.cross_evaluate(Path("runs/one"), "theirs")
-    path = Path("runs/one/cross/theirs/metrics.json")
+    path = crossed("one") / "metrics.json"
     done: list[int] = []
     original = cross.cross_predictions
 
@@ -192,7 +201,7 @@ def test_where_a_data_set_has_a_test_part_that_is_tested(monkeypatch: pytest.Mon
     monkeypatch.setattr(evaluating, "labelled_videos", parted)
     content = evaluating.cross_evaluate(Path("runs/one"), "theirs")
     assert content["data"]["videos"] == VIDEOS // 2
-    rows = predictions.read(Path("runs/one/cross/theirs/predictions.csv"))
+    rows = predictions.read(crossed("one") / "predictions.csv")
     assert {row.video for row in rows} == set(IDS[1::2])
 
 
@@ -220,10 +229,10 @@ def test_runs_by_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluating.evaluate_runs(runs, ["mine", "theirs"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "W.A." in shown
-    assert "runs/one − runs/two on mine: " in shown
+    assert "runs/one − runs/two on ./mine: " in shown
     assert "runs/one and runs/three are not compared: their splits differ." in shown
     for run in runs:
-        assert (run / "cross" / "theirs" / "metrics.json").is_file()
+        assert (crossed(run.name) / "metrics.json").is_file()
     assert evaluating.evaluate_runs(runs[:1], []) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "W.A." not in shown
@@ -237,6 +246,10 @@ def test_a_run_alone_on_its_data_set_is_compared_with_none(
     config = make_run("two")
     config["data"]["name"] = "theirs"
     Path("runs/two/config.json").write_text(json.dumps(config))
+    path = Path("runs/two/environment.json")
+    environment = json.loads(path.read_text())
+    environment["inputs"]["labels"] = fingerprint(from_config.labelled_videos(config))
+    path.write_text(json.dumps(environment))
     for path in Path("runs/two").glob("*/predictions.csv"):
         rows = predictions.read(path)
         predictions.write(path, [row._replace(mos=0.05 * row.mos) for row in rows])
@@ -252,3 +265,33 @@ def test_average_over_data_sets() -> None:
 
     contents = {"a": content(0.8, 300), "b": content(0.4, 100)}
     assert evaluating._average(contents, "srcc") == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("column", ["mos", "reference_id"])
+def test_results_of_other_labels_or_contents_are_refused(home: Path, column: str) -> None:
+    config = make_run()
+    lines = (home / "mine" / "labels.csv").read_text().splitlines()
+    path, mos, content = lines[1].split(",")
+    lines[1] = f"{path},{float(mos) + 1},{content}" if column == "mos" else f"{path},{mos},c5"
+    (home / "mine" / "labels.csv").write_text("\n".join(lines) + "\n")
+    with pytest.raises(RunError, match=r"inputs\.labels"):
+        evaluating.evaluate(config)
+
+
+def test_results_of_other_splits_are_refused() -> None:
+    config = make_run()
+    splits.save(splits.read(Path("runs/one/splits.json"))[::-1], Path("runs/one/splits.json"))
+    with pytest.raises(RunError, match=r"inputs\.splits"):
+        evaluating.evaluate(config)
+
+
+def test_what_is_there_is_shown_and_what_is_not_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run()
+    monkeypatch.setattr(evaluating, "extract", lambda _: 1)  # it lists what failed
+    assert evaluating.evaluate_runs([Path("runs/one")], ["./mine", "./theirs"]) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "24 of 24 videos, v00.mp4 the first" in shown
+    assert "Median over the trainings" in shown
+    assert evaluating.evaluate_runs([Path("runs/one")], ["./theirs"]) == 1

@@ -37,7 +37,7 @@ def test_a_path_is_a_name(listing: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert [video.video_id for video in videos] == ["a.mp4", "b.mp4", "c.mp4"]
     assert index.load(str(tmp_path), tmp_path) == videos
     about = index.about(str(listing))
-    assert (about.title, about.label, about.note) == ("mine.csv", "MOS", "")
+    assert (about.title, about.label, about.note) == (str(listing), "MOS", "")
     monkeypatch.chdir(tmp_path)
     assert index.load("mine.csv", tmp_path) == index.load("./mine.csv", tmp_path)
     assert index.version("mine.csv") == index.version(str(listing))
@@ -65,6 +65,19 @@ def test_other_names_are_refused(use: object) -> None:
 )
 def test_slugs_are_names_of_files(name: str, slug: str) -> None:
     assert index.slug(name) == slug
+
+
+def test_own_data_are_never_called_like_another_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "KoNViD-1k").mkdir()
+    names = ("KoNViD-1k", "./KoNViD-1k", "x/labels.csv", "y/labels.csv", "labels.csv")
+    titles = [index.about(name).title for name in names]
+    assert titles == ["KoNViD-1k/", *names[1:]]
+    assert not {index.about(name).title for name in index.NAMES} & set(titles)
+    with pytest.raises(ValueError, match="no data set ''"):
+        index.about("")
 
 
 def test_versions_tell_own_data_sets_apart() -> None:

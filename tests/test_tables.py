@@ -13,7 +13,7 @@ from a2inet_jax import reporting, table_plan, tables, trainings
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.training.loop import DivergedError
 from a2inet_jax.training.termination import TerminatedError
-from tests.table_inputs import SMALL, clips, small_networks
+from tests.table_inputs import CLIPS, SMALL, clips, small_networks
 
 
 @pytest.fixture
@@ -182,6 +182,32 @@ def test_a_run_that_diverges_is_skipped_alone(here: pytest.MonkeyPatch) -> None:
     assert "summary" in found["A2INet PR(S+S)"]
 
 
+def test_runs_too_large_together_are_trained_alone(here: pytest.MonkeyPatch) -> None:
+    keep = trainings.train_as_one
+
+    def train(runs: Any) -> None:
+        if len(runs) > 1:
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        keep(runs)
+
+    here.setattr(trainings, "train_as_one", train)
+    only(here, 2, "PR,S+S", "FR,S+S")
+    assert make(2, "features.patch_size=32", "splits.number=3") == 0
+    assert content(2)["number_of_splits"] == 3
+    assert content(2)["datasets"][0]["videos"] == CLIPS
+
+
+def test_changed_labels_are_not_taken_for_the_old_ones(
+    here: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    only(here, 7, "VSFA")
+    assert make(7) == 0
+    listing = tmp_path / "clips" / "labels.csv"
+    listing.write_text(listing.read_text().replace(",1.0,", ",2.5,"))
+    assert make(7) == 1
+    assert "inputs.labels" in cells(7)["VSFA baseline"]["skipped"]
+
+
 def test_being_stopped_is_no_skip(here: pytest.MonkeyPatch) -> None:
     def stop(runs: Any) -> None:
         raise TerminatedError("asked to stop")
@@ -197,7 +223,7 @@ def test_table_3_tests_on_other_data_sets(here: pytest.MonkeyPatch, tmp_path: Pa
     assert make(3, "features.patch_size=32", sets=("clips", "others")) == 0
     row = content(3)["rows"][0]
     assert set(row["cells"]) == {"clips", "others"}
-    assert row["cells"]["others"]["trained_on"] == "clips"
+    assert row["cells"]["others"]["trained_on"] == "clips/"
     assert row["cells"]["others"]["run"] == row["cells"]["clips"]["run"]
 
 
@@ -224,7 +250,14 @@ def test_weighted_average_over_data_sets(here: pytest.MonkeyPatch, tmp_path: Pat
         ((4, ["sample"], "", ["train.epoch=3"]), "train.epoch=3: not a field"),
         ((4, ["sample"], "", ["train.epochs=many"]), "train.epochs=many: not a field"),
         ((4, ["sample"], "", ["train.epochs"]), "train.epochs: not a field"),
-        ((4, ["sample"], "", ["name=x"]), "name=x: not a field"),
+        ((4, ["sample"], "", ["train.epochs=None"]), "train.epochs=None: not a field"),
+        ((4, ["sample"], "", ["train={}"]), "train=.*: not a field"),
+        ((4, ["sample"], "", ["name=x"]), "rows have a name of their own"),
+        ((4, ["sample"], "", ["data.name=x"]), "rows have a data.name of their own"),
+        ((4, ["sample"], "", ["model.streams=('quality',)"]), "rows have a model.streams"),
+        ((4, ["sample"], "", ["baselines=('concat',)"]), "rows have a baselines"),
+        ((2, ["lsvq_1080p"]), "for testing only"),
+        ((2, [""]), "no data set ''"),
     ],
 )
 def test_what_can_t_be_planned_is_refused(arguments: Any, message: str) -> None:

@@ -155,11 +155,12 @@ def test_left_early_it_ends_its_processes(clips: Clips, monkeypatch: pytest.Monk
     ]
 
 
-def test_the_fingerprint_is_of_ids_and_labels() -> None:
+def test_the_fingerprint_is_of_ids_labels_and_contents() -> None:
     one, two = Video("b", Path("b"), 0.1, "b"), Video("a", Path("a"), 2.0, "a")
-    assert fingerprint([one, two]) == hashlib.sha256(b"a,2.0\nb,0.1\n").hexdigest()
+    assert fingerprint([one, two]) == hashlib.sha256(b"a,2.0,a\nb,0.1,b\n").hexdigest()
     assert fingerprint([two, replace(one, path=Path("c"), part="test")]) == fingerprint([one, two])
     assert fingerprint([two, replace(one, mos=float(np.nextafter(0.1, 1)))]) != fingerprint(
         [one, two]
     )
     assert fingerprint([two, replace(one, video_id="c")]) != fingerprint([one, two])
+    assert fingerprint([two, replace(one, reference_id="a")]) != fingerprint([one, two])

@@ -29,7 +29,8 @@ class Folder:
             seen.add((status.st_dev, status.st_ino))
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             here = Path(root).relative_to(self.path)
-            found += [(here / name).as_posix() for name in names]
+            # A link to nothing is a file that is missing.
+            found += [(here / name).as_posix() for name in names if (Path(root) / name).is_file()]
         self.files = sorted(found, key=lambda file: (file.count("/"), file))
 
     def first(self, names: Sequence[str]) -> Path | None:

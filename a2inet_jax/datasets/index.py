@@ -42,6 +42,7 @@ _BUILT_IN["sample"] = About(
     "VMAF",
     "The labels are VMAF, a metric that sees the pristine source: no person has rated these clips.",
 )
+TEST_ONLY = "lsvq_1080p"  # a test part of LSVQ, and no set to train on
 NAMES: tuple[str, ...] = tuple(_BUILT_IN)
 
 # Of the ids of the built-in data sets. Whether the file behind an id is the same is for the store to see.
@@ -49,19 +50,26 @@ _VERSION = "1"
 
 
 def about(name: str) -> About:
-    """What is to be said of a data set, be it there or not; one's own goes by its file's name.
+    """What is to be said of a data set, be it there or not.
+
+    One's own goes by its path, as it is given: it has a slash or ends in .csv, and so is no title of another.
 
     Raises:
       ValueError: the name is that of no data set, and no path.
     """
     if name in _BUILT_IN:
         return _BUILT_IN[name]
-    if "/" in name or name.lower().endswith(".csv") or Path(name).exists():
-        return About(name, _own(name).name)
+    if "/" in name or name.lower().endswith(".csv") or (name and Path(name).exists()):
+        return About(name, name if "/" in name or name.lower().endswith(".csv") else f"{name}/")
     raise ValueError(
         f"no data set {name!r}: known are {', '.join(NAMES)}, and any CSV file, or folder with one, that "
         "is named by its path"
     )
+
+
+def label(name: str) -> str:
+    """What a data set's labels are called; it need not be there any more."""
+    return _BUILT_IN[name].label if name in _BUILT_IN else "MOS"
 
 
 def slug(name: str) -> str:

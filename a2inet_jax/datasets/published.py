@@ -43,7 +43,7 @@ def read(
     file: Path,
     listing: Path | None,
     videos: Sequence[Video],
-    number: int = 10,
+    most: int = 10,
     allow_missing: bool = False,
 ) -> Published:
     """Read published splits.
@@ -52,7 +52,7 @@ def read(
       file: `*info.mat`, or JSON.
       listing: the CSV file that the numbers of a JSON file are of; None for `*info.mat`, which has its own.
       videos: all labelled videos of the data set that the splits are for.
-      number: how many splits to take, from the first on.
+      most: how many splits to take, from the first on; fewer if there are fewer.
       allow_missing: leave out videos that the data set lacks; without it, they are an error.
 
     Raises:
@@ -71,9 +71,9 @@ def read(
         if not listing:
             raise ValueError(f"{file} has only numbers: name the CSV file that they are of as well")
         names, permutations = _list(listing), _json(file)
-    if not 1 <= number <= len(permutations):
-        raise ValueError(f"{file} has {len(permutations)} splits, asked for {number}")
-    for nth, permutation in enumerate(permutations[:number], start=1):
+    if not permutations:
+        raise ValueError(f"{file} has no splits")
+    for nth, permutation in enumerate(permutations[:most], start=1):
         if sorted(permutation) != sorted(names):
             raise ValueError(
                 f"{file}: split {nth} is no permutation of the list's {len(names)} videos"
@@ -85,7 +85,7 @@ def read(
         raise ValueError(
             f"{listing or file}: {len(unknown)} of {len(names)} videos are not in the data set: {first}"
         )
-    splits = [_split(permutation, ids) for permutation in permutations[:number]]
+    splits = [_split(permutation, ids) for permutation in permutations[:most]]
     if not all(split.train and split.validation and split.test for split in splits):
         raise ValueError(f"{listing or file}: too few of its videos are in the data set")
     unused = sorted({video.video_id for video in videos} - set(ids.values()))

@@ -162,6 +162,11 @@ def restrict(splits: Sequence[Split], videos: Sequence[Video]) -> list[Split]:
     return left
 
 
+def digest(splits: Sequence[Split]) -> str:
+    """SHA-256 of what splits say."""
+    return _hash([asdict(split) for split in splits])
+
+
 def save(splits: Sequence[Split], path: Path) -> None:
     """Write splits as JSON with a hash of what they say; aside first, then renamed."""
     body = [asdict(split) for split in splits]

@@ -33,9 +33,9 @@ class Findings:
 
 
 def fingerprint(videos: Sequence[Video]) -> str:
-    """SHA-256 of the ids and labels of a data set's videos, in whatever order; files play no part."""
+    """SHA-256 of the ids, labels and contents of a data set's videos, in whatever order; not of the files."""
     ordered = sorted(videos, key=lambda video: video.video_id)
-    lines = [f"{video.video_id},{video.mos!r}\n" for video in ordered]
+    lines = [f"{video.video_id},{video.mos!r},{video.reference_id}\n" for video in ordered]
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 

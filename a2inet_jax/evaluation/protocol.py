@@ -31,7 +31,7 @@ class Data:
 
     Attributes:
         name: title of the data set.
-        videos: number of its videos; of those tested, if it was trained on another.
+        videos: number of its videos; of its test part, if it has one of its own.
         label: name of the labels, such as "MOS" or "VMAF".
         note: what a reader must know about them; may be empty.
     """

@@ -78,9 +78,8 @@ def _lead(run: Run) -> str:
     summaries = {name: model["summary"] for name, model in protocol.models(run.results).items()}
     ours = summaries.pop(run.results["model"])["srcc"]["median"]
     sentence = (
-        f"Trained to predict {data['label']} from frozen backbones' features of {data['videos']} "
-        f"videos. {splits}: {train} videos for training{held}, {test} for the test. Median SRCC on "
-        f"the test parts: {ours:.3f}"
+        f"Trained to predict {data['label']} from frozen backbones' features. {splits}: {train} "
+        f"videos for training{held}, {test} for the test. Median SRCC on the test parts: {ours:.3f}"
     )
     if not summaries:
         return sentence + "."
