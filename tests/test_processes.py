@@ -99,6 +99,7 @@ def assert_same(found: Any, expected: Any, atol: float = 0) -> None:
         check(a / span, b / span)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "placement"), CASES)
 def test_they_end_where_one_device_ends(
     number: str, placement: str, folder: Path, found: list[dict[str, Any]], alone: dict[str, Any]
@@ -110,6 +111,7 @@ def test_they_end_where_one_device_ends(
     np.testing.assert_allclose(written, expected["table"], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_reads_what_its_devices_need(found: list[dict[str, Any]]) -> None:
     read = [each["cases=cases"]["two", "streamed"]["read"] for each in found]
     assert read == [{*range(20)}, {*range(20, 41)}]
@@ -121,6 +123,7 @@ def test_each_reads_what_its_devices_need(found: list[dict[str, Any]]) -> None:
         assert each["cases=cases"]["two", "resident"]["read"] == {*range(41)}
 
 
+@pytest.mark.slow
 def test_they_stop_together_and_go_on(folder: Path, found: list[dict[str, Any]]) -> None:
     # In the middle of the fifth epoch, and at the end of the sixth, which has a checkpoint anyway.
     stopped = {"11": 13, "16": 18}

@@ -182,6 +182,7 @@ def test_a_run_that_diverges_is_skipped_alone(here: pytest.MonkeyPatch) -> None:
     assert "summary" in found["A2INet PR(S+S)"]
 
 
+@pytest.mark.slow
 def test_runs_too_large_together_are_trained_alone(here: pytest.MonkeyPatch) -> None:
     keep = trainings.train_as_one
 
@@ -227,6 +228,7 @@ def test_table_3_tests_on_other_data_sets(here: pytest.MonkeyPatch, tmp_path: Pa
     assert row["cells"]["others"]["run"] == row["cells"]["clips"]["run"]
 
 
+@pytest.mark.slow
 def test_weighted_average_over_data_sets(here: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clips(tmp_path / "others")
     listing = tmp_path / "others" / "labels.csv"
