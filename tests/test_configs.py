@@ -16,6 +16,8 @@ from ml_collections import ConfigDict
 
 from a2inet_jax import from_config
 from a2inet_jax.backbones.table import BACKBONES
+from a2inet_jax.datasets import splits
+from a2inet_jax.datasets.video import Video
 from a2inet_jax.evaluation import paper
 from a2inet_jax.training import losses
 from a2inet_jax.training.settings import Settings
@@ -208,3 +210,42 @@ def test_streams_must_fit_the_model() -> None:
     fields.streams = ("motion",)
     with pytest.raises(ValueError, match="take one or both"):
         from_config.build_model("vsfa", fields)
+
+
+def videos(*parts: str) -> list[Video]:
+    return [Video(f"v{n}", Path("v.mp4"), 1.0 * n, f"v{n}", part=p) for n, p in enumerate(parts)]
+
+
+def test_splits_are_drawn_as_the_config_says(tmp_path: Path) -> None:
+    config = load("base")
+    config.splits.number = 2
+    drawn = from_config.draw_splits(config, videos(*[""] * 10))
+    assert [len(split.test) for split in drawn] == [2, 2]
+
+    (own,) = from_config.draw_splits(load("lsvq"), videos(*["train"] * 10, "test", "test"))
+    assert own.test == ("v10", "v11")
+    assert (len(own.train), len(own.validation)) == (9, 1)
+
+    config.splits.kind, config.splits.file = "file", str(tmp_path / "s.json")
+    splits.save(drawn[1:], tmp_path / "s.json")
+    assert from_config.draw_splits(config, videos(*[""] * 10)) == drawn[1:]
+    with pytest.raises(ValueError, match="1 of 10 videos of the splits are not in the data set"):
+        from_config.draw_splits(config, videos(*[""] * 9))
+    config.data.allow_missing = True
+    (left,) = from_config.draw_splits(config, videos(*[""] * 9))
+    assert len(left.train) + len(left.validation) + len(left.test) == 9
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"splits": {"kind": "random"}}, "splits.kind is 'random'"),
+        ({"splits": {"kind": "file"}}, "name it by splits.file"),
+        ({"data": {"name": "lsvq_1080p"}}, "for testing only"),
+    ],
+)
+def test_splits_that_can_t_be_drawn(fields: dict[str, Any], message: str) -> None:
+    config = load("base")
+    config.update(fields)
+    with pytest.raises(ValueError, match=message):
+        from_config.draw_splits(config, videos(*[""] * 10))
