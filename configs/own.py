@@ -9,15 +9,14 @@ a2inet demo --config=configs/own.py:clips/labels.csv --config.features.quality=r
   --config.features.semantic=efficientnet_lite0
 """
 
-from pathlib import Path
-
 from ml_collections import ConfigDict
 
+from a2inet_jax.datasets import index
 from configs import base
 
 
 def get_config(path: str = "labels.csv") -> ConfigDict:
     config = base.get_config()
-    config.name = Path(path).stem
+    config.name = index.slug(path)
     config.data.name = path
     return config

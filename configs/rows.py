@@ -6,10 +6,10 @@ A row is configs/tableN.py:ROW, on KoNViD-1k, or configs/tableN.py:ROW@DATASET w
 
 import importlib
 from collections.abc import Iterable
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from a2inet_jax.datasets import index
 from configs import own
 
 # The networks by their part in the tables: spatial quality, spatial semantic, motion semantic, and the
@@ -67,7 +67,7 @@ def start(name: str, dataset: str, networks: str = "") -> tuple[ConfigDict, dict
         config = importlib.import_module(f"configs.{dataset}").get_config()
     else:
         config = own.get_config(dataset)
-    config.name = name if dataset == "konvid_1k" else f"{name}_{Path(dataset).stem}"
+    config.name = name if dataset == "konvid_1k" else f"{name}_{index.slug(dataset)}"
     config.baselines = ()
     return config, chosen(dataset, networks)
 

@@ -160,7 +160,7 @@ def test_unknown_rows_are_refused(name: str, row: str) -> None:
 
 def test_rows_are_had_on_other_data_sets() -> None:
     own = table4.get_config("SQ+MS@clips/labels.csv")
-    assert (own.name, own.data.name) == ("table4_SQ+MS_labels", "clips/labels.csv")
+    assert (own.name, own.data.name) == ("table4_SQ+MS_clips", "clips/labels.csv")
     assert (own.features.quality, own.features.semantic) == ("resnet34_unique", "slowfast_r50_fast")
     sample = table4.get_config("SQ+MS@sample")
     assert (sample.name, sample.data.name) == ("table4_SQ+MS_sample", "sample")
