@@ -100,6 +100,17 @@ def test_frames_are_resized_before_they_are_covered() -> None:
     np.testing.assert_allclose(describe(backbone, given), expected, atol=1e-6)
 
 
+def test_frames_smaller_than_a_square_are_enlarged() -> None:
+    backbone = Backbone("squares", Itself(), 6, "none", (), tile=48)
+    given = frames(1, 32, 40)
+    large = np.asarray(resize_short_side(jnp.asarray(given), 48))
+    assert large.shape == (1, 48, 60, 3)
+    expected = moments(np.concatenate([large[:, :, :48], large[:, :, 12:]], axis=2) / 255)
+    np.testing.assert_allclose(describe(backbone, given), expected, atol=1e-6)
+    (maps,) = description.feature_maps(backbone, {}, jnp.asarray(given))
+    assert description.join_tiles(maps[..., 0], backbone, 32, 40).shape == (1, 48, 60)
+
+
 @given(st.integers(16, 200), st.integers(16, 200))
 def test_no_pixel_is_left_out(height: int, width: int) -> None:
     seen = np.zeros((height, width), int)
@@ -129,14 +140,9 @@ def test_maps_are_what_is_pooled() -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "needed"), [("resnet18_fdim", 32), ("maniqa", 224)])
-def test_a_frame_that_is_too_small(name: str, needed: int) -> None:
-    backbone = BACKBONES[name]
-    small = jnp.zeros((1, needed - 1, 300, 3), jnp.uint8)
-    with pytest.raises(
-        ValueError, match=f"300×{needed - 1} pixels; {name} needs at least {needed} a side"
-    ):
-        description.describe(backbone, {}, small)
+def test_a_frame_that_is_too_small() -> None:
+    with pytest.raises(ValueError, match="300×31 pixels; resnet18_fdim needs at least 32 a side"):
+        description.describe(BACKBONES["resnet18_fdim"], {}, jnp.zeros((1, 31, 300, 3), jnp.uint8))
 
 
 def test_maps_of_squares_are_joined() -> None:

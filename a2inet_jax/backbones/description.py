@@ -83,9 +83,7 @@ def feature_maps(
         raise ValueError(problem)
     if backbone.clip > 1 and number != backbone.clip:
         raise ValueError(f"{backbone.name} takes clips of {backbone.clip} frames, not {number}")
-    frames = frames_BxHxWx3
-    if backbone.short_side:
-        frames = resize_short_side(frames, backbone.short_side)
+    frames = resize_short_side(frames_BxHxWx3, backbone.shorter_side(height, width))
     places = tile_places(frames.shape[1], frames.shape[2], backbone.tile)
     if len(places):
         side = backbone.tile
@@ -125,8 +123,7 @@ def join_tiles(maps_RxHxW: jax.Array, backbone: Backbone, height: int, width: in
     """
     if not backbone.tile:
         return maps_RxHxW
-    if backbone.short_side:
-        height, width = short_side_size(height, width, backbone.short_side)
+    height, width = short_side_size(height, width, backbone.shorter_side(height, width))
     places = tile_places(height, width, backbone.tile)
     side = maps_RxHxW.shape[2]
     tiles = maps_RxHxW.reshape(len(maps_RxHxW), len(places), side, side)

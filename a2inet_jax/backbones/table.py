@@ -42,7 +42,8 @@ class Backbone:
       min_side: shortest side of a frame, pixels.
       clip: frames that go in together; 1 for a network of single frames.
       stride: consecutive frames that one row of its output stands for.
-      tile: side of the squares that it takes, pixels; a frame is covered with them. 0: any size.
+      tile: side of the squares that it takes, pixels; a frame is covered with them, and enlarged first
+        where it is smaller. 0: any size.
       short_side: a frame's shorter side is resized to this first, pixels. 0: as it is.
     """
 
@@ -60,6 +61,10 @@ class Backbone:
     def takes(self, chunk: int, spacing: int) -> tuple[int, int]:
         """Length and spacing of its passes: a chunk of frames one by one, or a clip of spaced ones."""
         return (self.clip, spacing) if self.clip > 1 else (chunk, 1)
+
+    def shorter_side(self, height: int, width: int) -> int:
+        """To how many pixels it brings the shorter side of a frame of so many."""
+        return self.short_side or max(self.tile, min(height, width))
 
     def too_small(self, height: int, width: int) -> str:
         """Why it can't take frames of so many pixels; "" where it can."""
@@ -131,7 +136,6 @@ _ENTRIES = (
         width=768,
         normalization="half",
         layouts=maniqa.LAYOUTS,
-        min_side=224,
         tile=224,
     ),
     # Normalised as in PyTorchVideo; BVQA-2022, the nearest published feature, takes ImageNet's values.
