@@ -2,13 +2,15 @@
 
 The rooms, in the order in which data passes through them:
 
-- `datasets`: labelled videos, their index and splits; lists of any videos.
 - `video`: guarded decoding, frame sampling, resizing.
+- `datasets`: labelled videos, their index and splits; lists of any videos.
 - `backbones`: frozen pretrained networks, one for quality and one for content.
 - `features`: features of frames, on one machine or many, and the store that keeps them.
 - `model`: A2INet's head (CGIN, attention, CATM, GRU, pooling), and VSFA's.
 - `training`: losses, batches, steps on one device or many, checkpoints.
-- `evaluation`: metrics, protocol, baselines, report.
+- `evaluation`: metrics, protocol, intervals and paired tests, baselines.
+- `report`: pages, plots, and tables beside the paper's.
+- `commands`: what `a2inet` does with all of these, as configs say.
 
 `load(run).score(path)` scores a video with a trained run; `main` is the command `a2inet`.
 """

@@ -22,16 +22,16 @@ from a2inet_jax.backbones.description import feature_maps, join_tiles
 from a2inet_jax.backbones.table import Backbone
 from a2inet_jax.console import console
 from a2inet_jax.datasets import index
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.evaluation import stream_maps
-from a2inet_jax.evaluation.stream_maps import SHOWN, Analysis, frame_entropies
 from a2inet_jax.features.extractor import Extractor, frames_at_once
 from a2inet_jax.features.passes import run_passes, schedule
 from a2inet_jax.package_files import sha256
+from a2inet_jax.report import stream_maps
+from a2inet_jax.report.stream_maps import SHOWN, Analysis, frame_entropies
 from a2inet_jax.run_folder import RunFolder
 from a2inet_jax.training.features import Features
 from a2inet_jax.video.decode import VideoError
+from a2inet_jax.video.raw_format import RawFormat
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.resize import resize_short_side
 

@@ -101,7 +101,7 @@ def _step(name: str) -> Callable[[Sequence[str]], int]:
         if arguments or _CONFIG.value is None:
             raise app.UsageError(f"a2inet {name} --config=configs/sample.py")
         with _together(name):
-            from a2inet_jax import experiment
+            from a2inet_jax.commands import experiment
 
             return getattr(experiment, name)(_CONFIG.value)
 
@@ -111,30 +111,30 @@ def _step(name: str) -> Callable[[Sequence[str]], int]:
 def _evaluate(arguments: Sequence[str]) -> int:
     if not arguments:
         return _step("evaluate")(arguments)
-    from a2inet_jax import evaluating
+    from a2inet_jax.commands import evaluate
 
-    return evaluating.evaluate_runs([Path(run) for run in arguments], _DATASETS.value)
+    return evaluate.evaluate_runs([Path(run) for run in arguments], _DATASETS.value)
 
 
 def _report(arguments: Sequence[str]) -> int:
     if not arguments:
         return _step("report")(arguments)
-    from a2inet_jax import reporting
+    from a2inet_jax.commands import report
 
     out = Path(_OUT.value) if _OUT.value else None
-    return reporting.report_runs([Path(run) for run in arguments], out)
+    return report.report_runs([Path(run) for run in arguments], out)
 
 
 def _table(arguments: Sequence[str]) -> int:
     if len(arguments) != 1 or not arguments[0].isdigit():
         raise app.UsageError("a2inet table 2|3|4|5|6|7 [--datasets=sample]")
-    from a2inet_jax import tables
+    from a2inet_jax.commands import table
 
-    return tables.table(int(arguments[0]), _DATASETS.value, _NETWORKS.value, _SET.value)
+    return table.table(int(arguments[0]), _DATASETS.value, _NETWORKS.value, _SET.value)
 
 
 def _data(arguments: Sequence[str]) -> int:
-    from a2inet_jax.data_command import data_command
+    from a2inet_jax.commands.data import data_command
 
     manual_dir = Path(_MANUAL_DIR.value).expanduser() if _MANUAL_DIR.value else None
     return data_command(
@@ -156,18 +156,18 @@ def _extract(arguments: Sequence[str]) -> int:
     shard = re.fullmatch(r"(\d+)/(\d+)", _SHARD.value)
     if not shard or not int(shard[1]) < int(shard[2]):
         raise app.UsageError(f"--shard={_SHARD.value}: I/N with I from 0 to N - 1, such as 0/8")
-    from a2inet_jax import extraction
+    from a2inet_jax.commands import extract
 
     paths = [Path(argument) for argument in arguments]
     out = Path(_OUT.value) if _OUT.value else None
     part = int(shard[1]), int(shard[2])
-    return extraction.extract(
+    return extract.extract(
         _CONFIG.value, paths, out, part, _ENGINE.value, _ADDRESS.value, _ACTORS.value
     )
 
 
 def _store(arguments: Sequence[str]) -> int:
-    from a2inet_jax.store_command import store_command
+    from a2inet_jax.commands.store import store_command
 
     return store_command(arguments, _JSON.value, Path(_OUT.value) if _OUT.value else None)
 
@@ -191,7 +191,7 @@ def _together(name: str) -> AbstractContextManager[None]:
 def _describe(arguments: Sequence[str]) -> int:
     if arguments or _CONFIG.value is None:
         raise app.UsageError("a2inet describe --config=configs/sample.py [--frames=N] [--json]")
-    from a2inet_jax import experiment
+    from a2inet_jax.commands import experiment
 
     return experiment.describe(_CONFIG.value, _FRAMES.value, _JSON.value)
 

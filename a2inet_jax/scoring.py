@@ -15,13 +15,13 @@ import numpy as np
 
 from a2inet_jax import from_config
 from a2inet_jax.datasets import index
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.features import part
 from a2inet_jax.model import ensemble
 from a2inet_jax.package_files import sha256
 from a2inet_jax.run_folder import RunError, RunFolder
 from a2inet_jax.video.decode import VideoError
+from a2inet_jax.video.raw_format import RawFormat
 from a2inet_jax.video.reader import Reader
 
 

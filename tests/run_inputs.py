@@ -7,10 +7,11 @@ import numpy as np
 
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
-from a2inet_jax.evaluation import cases, predictions, protocol
-from a2inet_jax.evaluation.cases import Clip
+from a2inet_jax.evaluation import predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.evaluation.sections import Cases
+from a2inet_jax.report import cases
+from a2inet_jax.report.cases import Clip
+from a2inet_jax.report.sections import Cases
 from configs import sample
 
 NOISE = {"a2inet": 5.0, "svr": 10.0}

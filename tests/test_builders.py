@@ -14,9 +14,9 @@ import pytest
 from a2inet_jax.datasets import labelled_builder, probe
 from a2inet_jax.datasets.facts import FACTS
 from a2inet_jax.datasets.labelled_builder import prepare, read, without_mos
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.video.raw_format import RawFormat
 from tests.dataset_inputs import (
     EXCERPTS,
     LISTS,

@@ -18,7 +18,7 @@ from a2inet_jax import from_config
 from a2inet_jax.backbones.table import BACKBONES
 from a2inet_jax.datasets import splits
 from a2inet_jax.datasets.video import Video
-from a2inet_jax.evaluation import paper
+from a2inet_jax.report import paper
 from a2inet_jax.training import losses
 from a2inet_jax.training.settings import Settings
 from a2inet_jax.video.sampling import Sampling

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from a2inet_jax.evaluation import console_table
+from a2inet_jax.report import console_table
 
 
 def model(srcc: float, rmse: float = 5.0, splits: int = 10) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 from flax import linen as nn
 
-from a2inet_jax import experiment
+from a2inet_jax.commands import experiment
 from a2inet_jax.model import cost
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.outputs import Outputs

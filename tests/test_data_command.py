@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from absl import app
 
-from a2inet_jax.data_command import data_command
+from a2inet_jax.commands.data import data_command
 from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.verify import fingerprint
 from tests import dataset_inputs

@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 import a2inet_jax
-from a2inet_jax import analysis, experiment, scoring
+from a2inet_jax import analysis, scoring
+from a2inet_jax.commands import experiment
 from a2inet_jax.datasets import files
 from a2inet_jax.datasets.sample import prepare, recipe, sources
 from a2inet_jax.run_folder import RunError

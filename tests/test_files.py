@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax.datasets.files import check_ids, videos
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.video.raw_format import RawFormat
 
 
 def test_a_folder_gives_its_videos_at_any_depth(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax.datasets import own
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.video.raw_format import RawFormat
 
 
 def write(folder: Path, text: str, name: str = "labels.csv") -> Path:

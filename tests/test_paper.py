@@ -2,7 +2,7 @@
 
 import pytest
 
-from a2inet_jax.evaluation import paper
+from a2inet_jax.report import paper
 
 
 @pytest.mark.parametrize(

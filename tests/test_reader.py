@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.video.decode import Decoder, VideoError
+from a2inet_jax.video.raw_format import RawFormat
 from a2inet_jax.video.reader import DecoderDiedError, Reader
 from tests.clips import Clips
 

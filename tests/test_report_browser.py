@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.evaluation import collection, report, run_files
-from a2inet_jax.evaluation.sections import Cases
+from a2inet_jax.report import run_files, run_page, runs_page
+from a2inet_jax.report.sections import Cases
 from tests.browser import CHROMIUM, look
 from tests.run_inputs import make_run
 
@@ -23,8 +23,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     # Of the second run the clips are not to be had, and the reason is a long word.
     runs[1] = runs[1][0], Cases(missing="data/features/" + 80 * "x")
     return {
-        "one": report.write(folder / "demo", runs[0][1], [(2, "A2INet FR(S+S)")]),
-        "several": collection.write_runs(folder / "report", runs),
+        "one": run_page.write(folder / "demo", runs[0][1], [(2, "A2INet FR(S+S)")]),
+        "several": runs_page.write_runs(folder / "report", runs),
     }
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from a2inet_jax.evaluation import paper, side_by_side
-from a2inet_jax.evaluation.comparison import columns, notes, other_columns
-from a2inet_jax.evaluation.latex import escaped, to_latex
-from a2inet_jax.evaluation.side_by_side import FIELDS, terminal, to_csv, to_html
+from a2inet_jax.report import paper, side_by_side
+from a2inet_jax.report.columns import columns, notes, other_columns
+from a2inet_jax.report.latex import escaped, to_latex
+from a2inet_jax.report.side_by_side import FIELDS, terminal, to_csv, to_html
 
 TITLES = {
     "sample": ("sample", "VMAF", "No person has rated these clips."),

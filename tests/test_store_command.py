@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from absl import app
 
+from a2inet_jax.commands.store import store_command
 from a2inet_jax.features.store import Store, StoreError
-from a2inet_jax.store_command import store_command
 from tests.store_inputs import RECIPE, features
 
 RUN = "`a2inet extract`, given as before, makes the removed ones again"

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from scipy.stats import entropy
 
-from a2inet_jax.evaluation import stream_maps
-from a2inet_jax.evaluation.stream_maps import LEVELS, Analysis, frame_entropies
+from a2inet_jax.report import stream_maps
+from a2inet_jax.report.stream_maps import LEVELS, Analysis, frame_entropies
 
 
 def test_entropy_is_that_of_the_histogram() -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.verify import fingerprint, verify
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.video.raw_format import RawFormat
 from a2inet_jax.video.reader import Reader
 from tests.clips import Clips
 

@@ -6,15 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from a2inet_jax.backbones import (
-    efficientnet_lite,
-    i3d,
-    maniqa,
-    resnet,
-    slowfast,
-    swin3d,
-    vit,
-)
+from a2inet_jax.backbones import efficientnet_lite, i3d, maniqa, resnet, slowfast, swin3d, vit
 from a2inet_jax.backbones.conversion import Params, Published
 
 _COUNTERS = "*.num_batches_tracked"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.video.raw_format import RawFormat
 
 # Files of other names are taken when they are named themselves, not when their folder is.
 SUFFIXES = frozenset(

@@ -23,9 +23,9 @@ from a2inet_jax.datasets.facts import FACTS
 from a2inet_jax.datasets.files import SUFFIXES
 from a2inet_jax.datasets.folder import Folder, stem
 from a2inet_jax.datasets.probe import Probe
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.survey import Found, Label, Progress, Survey
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.video.raw_format import RawFormat
 
 # How lists head the columns that matter.
 NAMES = ("video", "flickr_id", "file_name", "vid", "video_name", "name")

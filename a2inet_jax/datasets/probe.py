@@ -5,10 +5,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.video.frame_pipe import command
 from a2inet_jax.video.info import VideoError
 from a2inet_jax.video.raw import RawDecoder
+from a2inet_jax.video.raw_format import RawFormat
 
 _TIMEOUT_S = 60.0
 

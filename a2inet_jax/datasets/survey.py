@@ -13,7 +13,7 @@ from typing import Protocol
 from a2inet_jax.datasets.folder import Folder
 from a2inet_jax.datasets.label_file import Row
 from a2inet_jax.datasets.probe import UNKNOWN, Probe, probe
-from a2inet_jax.datasets.raw_format import RawFormat
+from a2inet_jax.video.raw_format import RawFormat
 
 Progress = Callable[[str, int, int], None]
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from a2inet_jax.datasets.raw_format import RawFormat
+from a2inet_jax.video.raw_format import RawFormat
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import IO
 
 import numpy as np
 
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.video.frame_pipe import FramePipe
 from a2inet_jax.video.info import (
     VideoError,
@@ -20,6 +19,7 @@ from a2inet_jax.video.info import (
     check_side,
     readable_bytes,
 )
+from a2inet_jax.video.raw_format import RawFormat
 
 # Suffixes of files that can't be read without a `RawFormat`.
 HEADERLESS = (".yuv", ".rgb", ".raw")

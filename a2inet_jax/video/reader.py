@@ -15,9 +15,9 @@ from typing import Any, Self
 import numpy as np
 
 import a2inet_jax
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.video import channel
 from a2inet_jax.video.info import VideoError, VideoInfo
+from a2inet_jax.video.raw_format import RawFormat
 
 _BUFFER_BYTES = 1 << 20
 

@@ -7,8 +7,8 @@ from a2inet_jax.datasets import label_file
 from a2inet_jax.datasets.folder import stem
 from a2inet_jax.datasets.label_file import Row
 from a2inet_jax.datasets.labelled_builder import LabelledBuilder
-from a2inet_jax.datasets.raw_format import RawFormat
 from a2inet_jax.datasets.survey import Label
+from a2inet_jax.video.raw_format import RawFormat
 
 
 class Builder(LabelledBuilder):

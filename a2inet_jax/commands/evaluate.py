@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from a2inet_jax.commands.extract import extract
 from a2inet_jax.console import console, progress
 from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.datasets.video import Video
-from a2inet_jax.evaluation import baselines, console_table, cross, paired, predictions, protocol
+from a2inet_jax.evaluation import baselines, cross, paired, predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.extraction import extract
 from a2inet_jax.from_config import (
     Config,
     build_model,
@@ -25,6 +25,7 @@ from a2inet_jax.from_config import (
 )
 from a2inet_jax.model import ensemble
 from a2inet_jax.package_files import sha256
+from a2inet_jax.report import console_table
 from a2inet_jax.run_folder import RunError, RunFolder
 from a2inet_jax.training.features import Features
 from a2inet_jax.training.settings import Settings

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from a2inet_jax.evaluation.comparison import Column, Content, columns, notes, other_columns
 from a2inet_jax.evaluation.protocol import METRICS
+from a2inet_jax.report.columns import Column, Content, columns, notes, other_columns
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",

@@ -1,7 +1,7 @@
 """An experiment as its config says, step by step: prepare → extract → train → evaluate → report.
 
-The files beside this one read configs; the rooms take plain values. A step reuses what is complete, so a job
-that was killed goes on where it was when the same command is given again.
+A step reuses what is complete, so a job that was killed goes on where it was when the same command is given
+again.
 """
 
 import json
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from a2inet_jax.backbones import weights
 from a2inet_jax.backbones.sources import SOURCES
+from a2inet_jax.commands.evaluate import evaluate
+from a2inet_jax.commands.extract import extract
+from a2inet_jax.commands.report import report
+from a2inet_jax.commands.train import train
 from a2inet_jax.console import console, progress
 from a2inet_jax.datasets import index
-from a2inet_jax.evaluating import evaluate
-from a2inet_jax.extraction import extract
 from a2inet_jax.from_config import STREAMS, Config, backbone, build_model, networks
 from a2inet_jax.model import cost
-from a2inet_jax.reporting import report
-from a2inet_jax.trainings import train
 
 SHOWN = 10  # missing videos that are named
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from a2inet_jax.evaluation import collection, contents, run_files
-from a2inet_jax.evaluation.comparison import columns, notes
-from a2inet_jax.evaluation.run_files import Run
-from a2inet_jax.evaluation.sections import Cases
+from a2inet_jax.report import run_files, runs_page, sheets
+from a2inet_jax.report.columns import columns, notes
+from a2inet_jax.report.run_files import Run
+from a2inet_jax.report.sections import Cases
 from tests.page_reader import whole
 from tests.run_inputs import make_run
 
@@ -26,7 +26,7 @@ def several(
     for seed, (name, width) in enumerate({"demo": 256, "wide": 512}.items()):
         cases = make_run(folder / name, name, seed, width)
         runs.append((run_files.read(folder / name), cases))
-    return collection.write_runs(tmp_path_factory.mktemp("report"), runs), runs
+    return runs_page.write_runs(tmp_path_factory.mktemp("report"), runs), runs
 
 
 def test_several_runs_are_one_page(several: tuple[Path, list[tuple[Run, Cases]]]) -> None:
@@ -48,20 +48,20 @@ def test_several_runs_are_one_page(several: tuple[Path, list[tuple[Run, Cases]]]
         assert float(line["ours"]) == found["summary"]["srcc"]["median"]
         assert [float(line["low"]), float(line["high"])] == found["interval"]["srcc"]
     before = path.read_bytes()
-    assert collection.write_runs(path.parent, runs).read_bytes() == before
+    assert runs_page.write_runs(path.parent, runs).read_bytes() == before
 
 
 def test_unlike_runs_are_told(
     several: tuple[Path, list[tuple[Run, Cases]]], tmp_path: Path
 ) -> None:
     (one, _), (other, _) = several[1]
-    assert contents.of_runs([one, other])["notes"] == []
+    assert sheets.of_runs([one, other])["notes"] == []
     other = replace(other, hashes={"splits.json": "another"}, parts=other.parts[:3])
-    content = contents.of_runs([one, other])
+    content = sheets.of_runs([one, other])
     assert "different splits" in content["notes"][0]
     assert "demo; wide" in content["notes"][0]
     assert "Medians over each run's splits." in notes(content)[0]
-    assert contents.names([one, replace(one, path=tmp_path)]) == [str(one.path), str(tmp_path)]
+    assert sheets.names([one, replace(one, path=tmp_path)]) == [str(one.path), str(tmp_path)]
 
 
 def test_runs_tested_on_other_data_have_a_column_for_it(
@@ -76,7 +76,7 @@ def test_runs_tested_on_other_data_have_a_column_for_it(
         "mapping": "logistic",
         "ranges": {"trained": [0, 100], "tested": [1, 5]},
     }
-    content = contents.of_runs([replace(one, crossed=[crossed]), other])
+    content = sheets.of_runs([replace(one, crossed=[crossed]), other])
     assert [column.dataset for column in columns(content)] == ["sample"] * 2 + ["KoNViD-1k"] * 2
     assert columns(content)[2].ours[1] == "–"
     assert any(note.startswith("demo on KoNViD-1k: Trained on sample") for note in notes(content))
@@ -86,7 +86,7 @@ def test_table_page_has_a_section_for_each_run(
     several: tuple[Path, list[tuple[Run, Cases]]], tmp_path: Path
 ) -> None:
     runs = several[1]
-    content = contents.of_runs([run for run, _ in runs]) | {
+    content = sheets.of_runs([run for run, _ in runs]) | {
         "table": 4,
         "title": "Table 4: Features",
         "metrics": ["plcc", "srcc"],
@@ -95,7 +95,7 @@ def test_table_page_has_a_section_for_each_run(
         {**content["rows"][0], "row": "SQ"},
         {"row": "MS", "cells": {"sample": {"skipped": "no weights"}}},
     ]
-    path = collection.write_table(tmp_path / "table4", content, runs[:1])
+    path = runs_page.write_table(tmp_path / "table4", content, runs[:1])
     page = whole(path.read_text("utf-8"), "table")
     shown = " ".join(page.texts)
     assert "The paper, on other data" in shown
@@ -109,4 +109,4 @@ def test_varied_fields_are_those_that_differ() -> None:
         {"name": "a", "x": {"y": 1, "z": [1, 2]}},
         {"name": "b", "x": {"y": 1}, "w": 0},
     ]
-    assert collection.varied(configs) == {"x.z": ["1, 2", "–"], "w": ["–", "0"]}
+    assert runs_page.varied(configs) == {"x.z": ["1, 2", "–"], "w": ["–", "0"]}

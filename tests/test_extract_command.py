@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from a2inet_jax import extraction
+from a2inet_jax.commands import extract
 from a2inet_jax.features.store import Store
 from configs import base
 from tests.clips import Clips, ffmpeg
@@ -17,9 +17,9 @@ GOOD = ("h264.mp4", "black.mp4", "gray.mp4", "one_frame.mp4", "two_frames.mp4")
 
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(extraction, "open_extractor", lambda *_: extractor())
+    monkeypatch.setattr(extract, "open_extractor", lambda *_: extractor())
     monkeypatch.setenv("A2INET_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(extraction.jax.config, "update", lambda *_: None)
+    monkeypatch.setattr(extract.jax.config, "update", lambda *_: None)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_shards_together_are_the_whole(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     parts: list[list[str]] = []
     for shard in range(3):
-        assert extraction.extract(config(), [folder], out, (shard, 3)) == 0
+        assert extract.extract(config(), [folder], out, (shard, 3)) == 0
         parts.append(sorted(set(ids(out)).difference(*parts)))
     assert sorted(itertools.chain(*parts)) == sorted(GOOD)
     assert sum(bool(part) for part in parts) > 1
@@ -54,9 +54,9 @@ def test_shards_together_are_the_whole(folder: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     for shard in range(3):
         before = set(ids(again))
-        extraction.extract(config(), [folder], again, (shard, 3))
+        extract.extract(config(), [folder], again, (shard, 3))
         assert sorted(set(ids(again)) - before) == sorted(set(parts[shard]) - {"gray.mp4"})
-    assert extraction.extract(config(), [folder], tmp_path / "whole") == 0
+    assert extract.extract(config(), [folder], tmp_path / "whole") == 0
     for path in (tmp_path / "whole").iterdir():
         assert path.read_bytes() == (out / path.name).read_bytes()
 
@@ -67,7 +67,7 @@ def test_what_failed_is_listed_until_it_is_mended(
     out = tmp_path / "out"
     bad = folder / "bad, worse.mp4"
     bad.write_text("not a video")
-    assert extraction.extract(config(), [folder], out) == 1
+    assert extract.extract(config(), [folder], out) == 1
     shown = capsys.readouterr().out
     assert f"failed: {bad}: holds no video" in shown
     assert f"1 of 6 videos have no features; listed in {out / 'failures.csv'}" in shown
@@ -77,11 +77,11 @@ def test_what_failed_is_listed_until_it_is_mended(
     assert [(row["video"], row["path"]) for row in rows] == [("bad, worse.mp4", str(bad))]
     assert rows[0]["reason"].startswith("holds no video")
     # A part has a list of its own.
-    codes = [extraction.extract(config(), [folder], out, (shard, 6)) for shard in range(6)]
+    codes = [extract.extract(config(), [folder], out, (shard, 6)) for shard in range(6)]
     assert sum(codes) == 1
     assert (out / f"failures-{codes.index(1)}-of-6.csv").exists()
     bad.write_bytes((folder / "h264.mp4").read_bytes())
-    assert extraction.extract(config(), [folder], out) == 0
+    assert extract.extract(config(), [folder], out) == 0
     assert not (out / "failures.csv").exists()
     assert len(ids(out)) == 6
 
@@ -92,7 +92,7 @@ def test_a_list_of_raw_videos(folder: Path, tmp_path: Path) -> None:
     listing = folder / "list.csv"
     listing.write_text("path,width,height,frame_rate\nh264.mp4,,,\nframes.yuv,128,80,25\n")
     out = tmp_path / "out"
-    assert extraction.extract(config(), [listing], out) == 0
+    assert extract.extract(config(), [listing], out) == 0
     store = Store(out, extractor().recipe)
     coded, raw = store.read("h264.mp4"), store.read("frames.yuv")
     np.testing.assert_array_equal(raw.quality, coded.quality)
@@ -102,9 +102,9 @@ def test_a_list_of_raw_videos(folder: Path, tmp_path: Path) -> None:
 
 def test_videos_of_ones_own_need_a_store_and_the_reverse(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--out=FOLDER"):
-        extraction.extract(config(), [folder])
+        extract.extract(config(), [folder])
     with pytest.raises(ValueError, match="--out=FOLDER"):
-        extraction.extract(config(), out=tmp_path)
+        extract.extract(config(), out=tmp_path)
 
 
 def test_two_folders_with_the_same_names_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_two_folders_with_the_same_names_are_refused(folder: Path, tmp_path: Pat
     other.mkdir()
     (other / "h264.mp4").touch()
     with pytest.raises(ValueError, match=r"both called 'h264.mp4'"):
-        extraction.extract(config(), [folder, other], tmp_path / "out")
+        extract.extract(config(), [folder, other], tmp_path / "out")
 
 
 def test_names_of_every_kind(
@@ -132,13 +132,13 @@ def test_names_of_every_kind(
     for name in names:
         (odd / name).write_bytes(video)
     out = tmp_path / "[out]"
-    assert extraction.extract(config(), [odd], out) == 1
+    assert extract.extract(config(), [odd], out) == 1
     # The decoder can't open what is no UTF-8.
     assert f"failed: {odd}/\\udcff.mp4" in capsys.readouterr().out
     assert ids(out) == sorted(names[:-1])
     listing = tmp_path / "list.csv"
     listing.write_text(f"path\n{'x' * 5000}.mp4\nnul\0.mp4\nvideos/h264.mp4\n")
-    assert extraction.extract(config(), [listing], out) == 1
+    assert extract.extract(config(), [listing], out) == 1
     with (out / "failures.csv").open(newline="") as file:
         reasons = [row["reason"] for row in csv.DictReader(line.replace("\0", "") for line in file)]
     assert len(reasons) == 2
@@ -151,7 +151,7 @@ def test_another_raw_format_is_another_video(folder: Path, tmp_path: Path) -> No
     found = []
     for size in ("64,48", "48,64"):
         listing.write_text(f"path,width,height\nframes.yuv,{size}\n")
-        assert extraction.extract(config(), [listing], out) == 0
+        assert extract.extract(config(), [listing], out) == 0
         found.append(Store(out, extractor().recipe).read("frames.yuv").quality)
     assert not np.array_equal(found[0], found[1])
 
@@ -159,11 +159,11 @@ def test_another_raw_format_is_another_video(folder: Path, tmp_path: Path) -> No
 def test_a_complete_store_needs_no_writing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert extraction.extract(config(), [folder], tmp_path / "out") == 0
+    assert extract.extract(config(), [folder], tmp_path / "out") == 0
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(Path, "unlink", refuse)
     monkeypatch.setattr(Path, "open", refuse)
-    assert extraction.extract(config(), [folder], tmp_path / "out") == 0
+    assert extract.extract(config(), [folder], tmp_path / "out") == 0

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from a2inet_jax.evaluation import protocol
-from a2inet_jax.evaluation.comparison import paper_column
 from a2inet_jax.evaluation.protocol import METRICS
-from a2inet_jax.evaluation.run_files import Run
+from a2inet_jax.report.columns import paper_column
+from a2inet_jax.report.run_files import Run
 
 PaperRow = tuple[int, str]  # the paper's table, and its name of the row
 

@@ -8,13 +8,11 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
+from a2inet_jax.commands.table_plan import rows_of
 from a2inet_jax.console import console, progress
 from a2inet_jax.datasets.video import Video
-from a2inet_jax.evaluation import cases, collection, predictions, run_files
-from a2inet_jax.evaluation import report as page
+from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.evaluation.run_files import Run
-from a2inet_jax.evaluation.sections import Cases
 from a2inet_jax.features.store import Store
 from a2inet_jax.from_config import (
     Config,
@@ -26,8 +24,11 @@ from a2inet_jax.from_config import (
     seeds,
 )
 from a2inet_jax.model import ensemble
+from a2inet_jax.report import cases, run_files, runs_page
+from a2inet_jax.report import run_page as page
+from a2inet_jax.report.run_files import Run
+from a2inet_jax.report.sections import Cases
 from a2inet_jax.run_folder import RunFolder
-from a2inet_jax.table_plan import rows_of
 from a2inet_jax.video.reader import Reader
 
 CLIPS, THUMBNAILS = 4, 4  # best and worst clips of a run, and frames of each, on its own page
@@ -59,7 +60,7 @@ def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
     if len(paths) == 1:
         return _one(paths[0], out)
     found = _read(paths)
-    page_path = collection.write_runs(out or Path("runs") / "report", found)
+    page_path = runs_page.write_runs(out or Path("runs") / "report", found)
     return _say(page_path, [shown for _, shown in found])
 
 
@@ -77,7 +78,7 @@ def report_table(content: Mapping[str, Any], folder: Path) -> Path:
     paths = list(dict.fromkeys(Path(cell["run"]) for cell in cells if "run" in cell))
     found = _read(paths)
     _tell_missing([shown for _, shown in found])
-    return collection.write_table(folder, content, found)
+    return runs_page.write_table(folder, content, found)
 
 
 def _one(path: Path, folder: Path | None) -> int:

@@ -10,16 +10,11 @@ import numpy as np
 import pytest
 
 from a2inet_jax.datasets import splits as split_files
-from a2inet_jax.evaluation import (
-    cases,
-    plots,
-    predictions,
-    protocol,
-    report,
-)
+from a2inet_jax.evaluation import predictions, protocol
 from a2inet_jax.evaluation.metrics import fit_logistic
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.evaluation.sections import Cases
+from a2inet_jax.report import cases, plots, run_page
+from a2inet_jax.report.sections import Cases
 from tests.page_reader import Page, whole
 from tests.run_inputs import make_run, save_results
 
@@ -28,7 +23,7 @@ from tests.run_inputs import make_run, save_results
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Cases]:
     run = tmp_path_factory.mktemp("runs") / "demo"
     cases = make_run(run)
-    report.write(run, cases)
+    run_page.write(run, cases)
     return run, cases
 
 
@@ -70,20 +65,20 @@ def test_same_run_gives_the_same_bytes(made: tuple[Path, Cases]) -> None:
     run, cases = made
     files = ["report.html", "results.csv", "results.json", "results.tex"]
     before = [(run / file).read_bytes() for file in files]
-    report.write(run, cases)
+    run_page.write(run, cases)
     assert [(run / file).read_bytes() for file in files] == before
     assert list(run.glob("*.part")) == []
 
 
 def test_paper_stands_beside_a_run_of_its_settings(run: Path, tmp_path: Path) -> None:
     rows = [(2, "A2INet FR(S+S)"), (6, "CGIN (S+S)")]
-    text = report.write(run, Cases(), rows).read_text("utf-8")
+    text = run_page.write(run, Cases(), rows).read_text("utf-8")
     assert "Table 2, A2INet FR(S+S); Table 6, CGIN (S+S). Their numbers are of other" in text
     assert "in the paper" not in text  # it has no results on the sample data set
     results = json.loads((run / "metrics.json").read_text())
     results["data"]["name"] = "KoNViD-1k"
     (run / "metrics.json").write_text(json.dumps(results))
-    report.write(run, Cases(), rows, tmp_path / "elsewhere")
+    run_page.write(run, Cases(), rows, tmp_path / "elsewhere")
     page = whole((tmp_path / "elsewhere" / "report.html").read_text("utf-8"), "results")
     at = page.texts.index("Table 2: A2INet FR(S+S)")
     ours = [f"{results['models']['a2inet']['summary'][m]['median']:.3f}" for m in ("plcc", "srcc")]
@@ -106,7 +101,7 @@ def test_paper_stands_beside_a_run_of_its_settings(run: Path, tmp_path: Path) ->
 def test_missing_file_is_named(name: str, run: Path) -> None:
     (run / name).unlink()
     with pytest.raises(FileNotFoundError, match=re.escape(name)):
-        report.write(run, Cases())
+        run_page.write(run, Cases())
     assert not (run / "report.html").exists()
 
 
@@ -114,15 +109,15 @@ def test_broken_file_is_named(run: Path) -> None:
     results = json.loads((run / "metrics.json").read_text())
     (run / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is not JSON"):
-        report.write(run, Cases())
+        run_page.write(run, Cases())
     (run / "config.json").write_text("{}")
     (run / "a2inet" / "metrics.csv").write_text("split,epoch\n0,0\n")
     with pytest.raises(ValueError, match=r"metrics\.csv needs .*train_loss"):
-        report.write(run, Cases())
+        run_page.write(run, Cases())
     del results["paired"]
     (run / "metrics.json").write_text(json.dumps(results))
     with pytest.raises(ValueError, match=r"metrics\.json is of an earlier version"):
-        report.write(run, Cases())
+        run_page.write(run, Cases())
 
 
 def test_odd_runs_are_told_not_hidden(run: Path) -> None:
@@ -133,7 +128,7 @@ def test_odd_runs_are_told_not_hidden(run: Path) -> None:
     save_results(run, {"a2inet": rows, "<b>&": rows}, data, "best_test", parts)
     (run / "a2inet" / "metrics.csv").write_text("split,epoch,train_loss,val_srcc\n0,0,0.5,\n")
     missing = Cases(missing="<there> are no videos")
-    text = report.write(run, missing).read_text("utf-8")
+    text = run_page.write(run, missing).read_text("utf-8")
     page = Page(text)
     shown = " ".join(page.texts)
     assert "optimistic" in shown

@@ -21,8 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from a2inet_jax.evaluation import paper
 from a2inet_jax.evaluation.protocol import trainings
+from a2inet_jax.report import paper
 
 EPOCHS = {
     "last": "last",

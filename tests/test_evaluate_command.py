@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from a2inet_jax import evaluating, from_config
+from a2inet_jax import from_config
+from a2inet_jax.commands import evaluate
 from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.verify import fingerprint
@@ -35,8 +36,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the data sets `mine` and `theirs`, whose videos are never opened."""
     monkeypatch.chdir(tmp_path)
     extractor = SimpleNamespace(recipe=RECIPE)
-    monkeypatch.setattr(evaluating, "open_extractor", lambda _: extractor)
-    monkeypatch.setattr(evaluating, "extract", lambda _: 0)
+    monkeypatch.setattr(evaluate, "open_extractor", lambda _: extractor)
+    monkeypatch.setattr(evaluate, "extract", lambda _: 0)
     for name, factor in (("mine", 1.0), ("theirs", 0.05)):
         (tmp_path / name).mkdir()
         lines = [f"{video},{factor * MOS[video]},{CONTENT[video]}" for video in IDS]
@@ -108,7 +109,7 @@ def crossed(run: str) -> Path:
 
 def test_metrics_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     config = make_run()
-    assert evaluating.evaluate(config) == 0
+    assert evaluate.evaluate(config) == 0
     path = Path("runs/one/metrics.json")
     content = json.loads(path.read_text())
     assert content["data"]["videos"] == VIDEOS
@@ -120,7 +121,7 @@ def test_metrics_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "VSFA head − A2INet, concatenation for CAGI:" in shown
     before = path.read_bytes()
-    assert evaluating.measure(config) == content
+    assert evaluate.measure(config) == content
     assert path.read_bytes() == before
 
 
@@ -133,7 +134,7 @@ def test_a_run_that_learned_nothing_is_evaluated(capsys: pytest.CaptureFixture[s
     tested = {(row.split, row.video) for row in few}
     rows = [row for row in predictions.read(other) if (row.split, row.video) in tested]
     predictions.write(other, rows)
-    assert evaluating.evaluate(config) == 0
+    assert evaluate.evaluate(config) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "VSFA head: no order at all in 3 of 3 splits" in shown
     assert "in 3 of 3 splits (constant scores, fewer than 5 videos)" in shown
@@ -142,13 +143,13 @@ def test_a_run_that_learned_nothing_is_evaluated(capsys: pytest.CaptureFixture[s
 def test_another_config_is_refused() -> None:
     config = make_run()
     with pytest.raises(RunError, match=r"seed: 0 there, 1 now"):
-        evaluating.evaluate(config | {"seed": 1})
+        evaluate.evaluate(config | {"seed": 1})
 
 
 def test_on_another_data_set_every_model_scores_every_video() -> None:
     make_run()
     extract("theirs")
-    content = evaluating.cross_evaluate(Path("runs/one"), "./theirs/labels.csv")
+    content = evaluate.cross_evaluate(Path("runs/one"), "./theirs/labels.csv")
     folder = crossed("one")
     rows = predictions.read(folder / "predictions.csv")
     assert len(rows) == 3 * VIDEOS
@@ -161,7 +162,7 @@ def test_on_another_data_set_every_model_scores_every_video() -> None:
 def test_what_is_there_and_current_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
     make_run()
     store = extract("theirs")
-    first = evaluating.cross_evaluate(Path("runs/one"), "theirs")
+    first = evaluate.cross_evaluate(Path("runs/one"), "theirs")
     path = crossed("one") / "metrics.json"
     done: list[int] = []
     original = cross.cross_predictions
@@ -171,26 +172,26 @@ def test_what_is_there_and_current_is_not_done_again(monkeypatch: pytest.MonkeyP
         return original(*given)
 
     monkeypatch.setattr(cross, "cross_predictions", counted)
-    assert evaluating.cross_evaluate(Path("runs/one"), "theirs") == json.loads(path.read_text())
+    assert evaluate.cross_evaluate(Path("runs/one"), "theirs") == json.loads(path.read_text())
     assert done == []
     store.write(IDS[0], features(99, 4), "")  # other features
-    assert evaluating.cross_evaluate(Path("runs/one"), "theirs") != first
+    assert evaluate.cross_evaluate(Path("runs/one"), "theirs") != first
     path.write_text("{")  # a file that is no JSON
-    assert evaluating.cross_evaluate(Path("runs/one"), "theirs")["inputs"] != first["inputs"]
+    assert evaluate.cross_evaluate(Path("runs/one"), "theirs")["inputs"] != first["inputs"]
     assert done == [1, 1]
 
 
 def test_on_its_own_data_set_its_own_test_parts_are_used() -> None:
     config = make_run()
-    content = evaluating.cross_evaluate(Path("runs/one"), "mine/labels.csv")
-    assert content == evaluating.measure(config)
+    content = evaluate.cross_evaluate(Path("runs/one"), "mine/labels.csv")
+    assert content == evaluate.measure(config)
     assert not Path("runs/one/cross").exists()
 
 
 def test_where_a_data_set_has_a_test_part_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     make_run()
     extract("theirs")
-    original = evaluating.labelled_videos
+    original = evaluate.labelled_videos
 
     def parted(config: Any) -> list[Any]:
         return [
@@ -198,8 +199,8 @@ def test_where_a_data_set_has_a_test_part_that_is_tested(monkeypatch: pytest.Mon
             for n, video in enumerate(original(config))
         ]
 
-    monkeypatch.setattr(evaluating, "labelled_videos", parted)
-    content = evaluating.cross_evaluate(Path("runs/one"), "theirs")
+    monkeypatch.setattr(evaluate, "labelled_videos", parted)
+    content = evaluate.cross_evaluate(Path("runs/one"), "theirs")
     assert content["data"]["videos"] == VIDEOS // 2
     rows = predictions.read(crossed("one") / "predictions.csv")
     assert {row.video for row in rows} == set(IDS[1::2])
@@ -208,7 +209,7 @@ def test_where_a_data_set_has_a_test_part_that_is_tested(monkeypatch: pytest.Mon
 def test_missing_features_are_told_with_the_command() -> None:
     make_run()
     with pytest.raises(FileNotFoundError) as raised:
-        evaluating.cross_evaluate(Path("runs/one"), "theirs")
+        evaluate.cross_evaluate(Path("runs/one"), "theirs")
     assert "24 of 24 videos, v00.mp4 the first" in str(raised.value)
     assert "`a2inet evaluate runs/one --datasets=theirs` extracts them" in str(raised.value)
 
@@ -218,7 +219,7 @@ def test_other_networks_are_refused() -> None:
     path = Path("runs/one/environment.json")
     path.write_text(path.read_text().replace('"good"', '"another"'))
     with pytest.raises(RunError, match="other features: quality another, here good"):
-        evaluating.cross_evaluate(Path("runs/one"), "theirs")
+        evaluate.cross_evaluate(Path("runs/one"), "theirs")
 
 
 def test_runs_by_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,14 +227,14 @@ def test_runs_by_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
         make_run(name, noise, shift)
     extract("theirs")
     runs = [Path("runs") / name for name in ("one", "two", "three")]
-    assert evaluating.evaluate_runs(runs, ["mine", "theirs"]) == 0
+    assert evaluate.evaluate_runs(runs, ["mine", "theirs"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "W.A." in shown
     assert "runs/one − runs/two on ./mine: " in shown
     assert "runs/one and runs/three are not compared: their splits differ." in shown
     for run in runs:
         assert (crossed(run.name) / "metrics.json").is_file()
-    assert evaluating.evaluate_runs(runs[:1], []) == 0
+    assert evaluate.evaluate_runs(runs[:1], []) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "W.A." not in shown
     assert "compared" not in shown
@@ -253,7 +254,7 @@ def test_a_run_alone_on_its_data_set_is_compared_with_none(
     for path in Path("runs/two").glob("*/predictions.csv"):
         rows = predictions.read(path)
         predictions.write(path, [row._replace(mos=0.05 * row.mos) for row in rows])
-    assert evaluating.evaluate_runs([Path("runs/one"), Path("runs/two")], []) == 0
+    assert evaluate.evaluate_runs([Path("runs/one"), Path("runs/two")], []) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "runs/two is compared with none: it alone is on theirs." in shown
 
@@ -264,7 +265,7 @@ def test_average_over_data_sets() -> None:
         return {"model": "m", "models": {"m": {"summary": summary}}, "data": {"videos": videos}}
 
     contents = {"a": content(0.8, 300), "b": content(0.4, 100)}
-    assert evaluating._average(contents, "srcc") == pytest.approx(0.7)
+    assert evaluate._average(contents, "srcc") == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("column", ["mos", "reference_id"])
@@ -275,23 +276,23 @@ def test_results_of_other_labels_or_contents_are_refused(home: Path, column: str
     lines[1] = f"{path},{float(mos) + 1},{content}" if column == "mos" else f"{path},{mos},c5"
     (home / "mine" / "labels.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(RunError, match=r"inputs\.labels"):
-        evaluating.evaluate(config)
+        evaluate.evaluate(config)
 
 
 def test_results_of_other_splits_are_refused() -> None:
     config = make_run()
     splits.save(splits.read(Path("runs/one/splits.json"))[::-1], Path("runs/one/splits.json"))
     with pytest.raises(RunError, match=r"inputs\.splits"):
-        evaluating.evaluate(config)
+        evaluate.evaluate(config)
 
 
 def test_what_is_there_is_shown_and_what_is_not_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_run()
-    monkeypatch.setattr(evaluating, "extract", lambda _: 1)  # it lists what failed
-    assert evaluating.evaluate_runs([Path("runs/one")], ["./mine", "./theirs"]) == 1
+    monkeypatch.setattr(evaluate, "extract", lambda _: 1)  # it lists what failed
+    assert evaluate.evaluate_runs([Path("runs/one")], ["./mine", "./theirs"]) == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert "24 of 24 videos, v00.mp4 the first" in shown
     assert "Median over the trainings" in shown
-    assert evaluating.evaluate_runs([Path("runs/one")], ["./theirs"]) == 1
+    assert evaluate.evaluate_runs([Path("runs/one")], ["./theirs"]) == 1

@@ -9,10 +9,10 @@ from string import Template
 
 import numpy as np
 
-from a2inet_jax.evaluation import markup, plots
-from a2inet_jax.evaluation.cases import Clip
 from a2inet_jax.evaluation.metrics import fit_logistic
-from a2inet_jax.evaluation.run_files import Run
+from a2inet_jax.report import markup, plots
+from a2inet_jax.report.cases import Clip
+from a2inet_jax.report.run_files import Run
 
 FILES = ("csv", "json", "tex")
 

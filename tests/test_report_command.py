@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax import reporting
-from a2inet_jax.evaluation import contents, run_files
+from a2inet_jax.commands import report
+from a2inet_jax.report import run_files, sheets
 from tests.run_inputs import make_run
 
 
@@ -26,12 +26,12 @@ def test_one_run_has_its_own_page(
     runs: list[Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     # Its videos are not there: the page says so, and the exit code does.
-    assert reporting.report_runs(runs[:1]) == 1
+    assert report.report_runs(runs[:1]) == 1
     assert "No clips: " in capsys.readouterr().out
     page = (runs[0] / "report.html").read_text()
     assert "No best and worst cases: " in page
     assert "Table 2, A2INet FR(S+S)" in page  # whose settings the sample's are
-    assert reporting.report_runs([runs[0], runs[0].parent / "." / "demo"], tmp_path / "out") == 1
+    assert report.report_runs([runs[0], runs[0].parent / "." / "demo"], tmp_path / "out") == 1
     assert (tmp_path / "out" / "report.html").read_text() == page
 
 
@@ -39,7 +39,7 @@ def test_several_runs_have_one_page(
     runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert reporting.report_runs(runs) == 1
+    assert report.report_runs(runs) == 1
     page = (tmp_path / "runs" / "report" / "report.html").read_text()
     assert "demo and wide" in page
     assert page.count("No best and worst cases: ") == 2
@@ -53,15 +53,15 @@ def test_run_without_results_is_an_error(runs: list[Path], tmp_path: Path) -> No
             (missing / "metrics.json").unlink()
         for chosen in ([missing], [runs[0], missing]):
             with pytest.raises(FileNotFoundError, match=r"metrics\.json is missing: .*evaluate"):
-                reporting.report_runs(chosen, tmp_path / "out")
+                report.report_runs(chosen, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_table_has_each_run_once(runs: list[Path], tmp_path: Path) -> None:
-    content = contents.of_runs([run_files.read(run) for run in runs])
+    content = sheets.of_runs([run_files.read(run) for run in runs])
     content["rows"].append({**content["rows"][0], "row": "the same run again"})
     content["rows"].append({"row": "left out", "cells": {"sample": {"skipped": "no weights"}}})
-    path = reporting.report_table(content, tmp_path / "table")
+    path = report.report_table(content, tmp_path / "table")
     page = path.read_text()
     assert page.count('<details class="run">') == 2
     assert "no weights" in page

@@ -4,20 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from a2inet_jax.evaluation import (
-    contents,
-    markup,
-    plots,
-    protocol,
-    run_files,
-    sections,
-    side_by_side,
-)
-from a2inet_jax.evaluation.comparison import Content, columns, notes
-from a2inet_jax.evaluation.contents import PaperRow
+from a2inet_jax.evaluation import protocol
 from a2inet_jax.evaluation.protocol import METRICS, title
-from a2inet_jax.evaluation.run_files import Run
-from a2inet_jax.evaluation.sections import Cases
+from a2inet_jax.report import markup, plots, run_files, sections, sheets, side_by_side
+from a2inet_jax.report.columns import Content, columns, notes
+from a2inet_jax.report.run_files import Run
+from a2inet_jax.report.sections import Cases
+from a2inet_jax.report.sheets import PaperRow
 
 _PAPER, _WHOSE = ("plcc", "srcc"), ("here", "in the paper")
 
@@ -44,10 +37,10 @@ def write(
     """
     run = run_files.read(path)
     folder = folder or path
-    models = contents.of_models(run)
-    beside = [content for row in paper if (content := contents.of_paper(run, row))]
+    models = sheets.of_models(run)
+    beside = [content for row in paper if (content := sheets.of_paper(run, row))]
     said = [note for note in (run.results["data"]["note"], *protocol.remarks(run.results)) if note]
-    small = [note for note in notes(contents.told_apart(models, said)) if note not in said]
+    small = [note for note in notes(sheets.told_apart(models, said)) if note not in said]
     body = "".join(
         (
             f'<div class="tiles">{_tiles(run.results)}</div>',

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from a2inet_jax.evaluation import plots
-from a2inet_jax.evaluation.cases import Clip
+from a2inet_jax.report import plots
+from a2inet_jax.report.cases import Clip
 
 THUMBNAIL = 320  # pixels of the longer side
 Row = tuple[str, Sequence[tuple[str, bool]], bool]  # heading, (cell, best), whether it is ours

@@ -14,10 +14,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from a2inet_jax.evaluation import markup
-from a2inet_jax.evaluation.comparison import Column, Content, columns, notes, other_columns
-from a2inet_jax.evaluation.latex import to_latex
 from a2inet_jax.evaluation.protocol import METRICS
+from a2inet_jax.report import markup
+from a2inet_jax.report.columns import Column, Content, columns, notes, other_columns
+from a2inet_jax.report.latex import to_latex
 
 OTHER_DATA = "The paper, on other data: compare the order, not the values"
 MANY = 8  # columns, above which a page is wider

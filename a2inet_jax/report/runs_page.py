@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from a2inet_jax.evaluation import contents, markup, plots, protocol, sections, side_by_side
-from a2inet_jax.evaluation.comparison import Content, notes
-from a2inet_jax.evaluation.run_files import Run
-from a2inet_jax.evaluation.sections import Cases
+from a2inet_jax.evaluation import protocol
+from a2inet_jax.report import markup, plots, sections, sheets, side_by_side
+from a2inet_jax.report.columns import Content, notes
+from a2inet_jax.report.run_files import Run
+from a2inet_jax.report.sections import Cases
 
 
 def write_runs(folder: Path, runs: Sequence[tuple[Run, Cases]]) -> Path:
@@ -21,10 +22,10 @@ def write_runs(folder: Path, runs: Sequence[tuple[Run, Cases]]) -> Path:
         The page's path. The same runs give the same bytes.
     """
     read = [run for run, _ in runs]
-    content = contents.of_runs(read)
+    content = sheets.of_runs(read)
     side_by_side.write(folder, content, name="results")
-    title = " and ".join(contents.names(read)) if len(read) == 2 else content["title"]
-    return _write(folder / "report.html", title, content, runs, contents.names(read), "results")
+    title = " and ".join(sheets.names(read)) if len(read) == 2 else content["title"]
+    return _write(folder / "report.html", title, content, runs, sheets.names(read), "results")
 
 
 def write_table(folder: Path, content: Content, runs: Sequence[tuple[Run, Cases]]) -> Path:
@@ -62,7 +63,7 @@ def _write(
     read = [run for run, _ in runs]
     said = [dataset["note"] for dataset in content["datasets"] if dataset["label"] != "MOS"]
     said = list(dict.fromkeys(filter(None, said)))
-    small = notes(contents.told_apart(content, said))
+    small = notes(sheets.told_apart(content, said))
     said += [note for note in small if "optimistic" in note]
     small = [note for note in small if note not in said]
     body = "".join(
@@ -136,7 +137,7 @@ def _section(run: Run, cases: Cases, name: str, key: str) -> str:
     inside = [f'<div class="grid">{sections.figures(run, key)}</div>']
     if len(run.results["models"]) > 1:
         ours = protocol.title(run.results["model"])
-        table = side_by_side.to_html(contents.of_models(run), ours)
+        table = side_by_side.to_html(sheets.of_models(run), ours)
         inside.append(f"<h3>Beside the baselines</h3>{markup.scroll(table)}")
         inside.append(markup.listed(protocol.comparisons(run.results)))
     inside.append(sections.cases(cases, run.label, key, "h3"))

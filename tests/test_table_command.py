@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from a2inet_jax import reporting, table_plan, tables, trainings
+from a2inet_jax.commands import report, table, table_plan, train
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.training.loop import DivergedError
 from a2inet_jax.training.termination import TerminatedError
@@ -29,11 +29,11 @@ def only(patch: pytest.MonkeyPatch, number: int, *rows: str) -> None:
     """Leave a table these rows, and no page."""
     file = importlib.import_module(f"configs.table{number}")
     patch.setattr(file, "ROWS", {row: file.ROWS[row] for row in rows})
-    patch.setattr(reporting, "report_table", lambda content, folder: folder / "report.html")
+    patch.setattr(report, "report_table", lambda content, folder: folder / "report.html")
 
 
 def make(number: int, *changes: str, networks: str = "index", sets: Any = ("clips",)) -> int:
-    return tables.table(number, sets, networks, (*SMALL, *changes))
+    return table.table(number, sets, networks, (*SMALL, *changes))
 
 
 def content(number: int) -> dict[str, Any]:
@@ -68,13 +68,13 @@ def test_a_table_is_made_and_what_lacks_weights_is_skipped(
     # The weights arrive: only what was left is made.
     small_networks(here)
     trained: list[str] = []
-    keep = trainings.train_as_one
+    keep = train.train_as_one
 
-    def train(runs: Any) -> None:
+    def made(runs: Any) -> None:
         trained.extend(run.config["name"] for run in runs)
         keep(runs)
 
-    here.setattr(trainings, "train_as_one", train)
+    here.setattr(train, "train_as_one", made)
     assert make(4) == 0
     assert len(trained) == 3
     again = cells(4)
@@ -98,7 +98,7 @@ def test_networks_describe_each_clip_once(here: pytest.MonkeyPatch) -> None:
         raise DivergedError("it is not about training")
 
     here.setattr(Extractor, "compute", noted)
-    here.setattr(trainings, "train_as_one", fail)
+    here.setattr(train, "train_as_one", fail)
     assert make(4) == 1
     # Six frames of twelve clips: two chunks of four, one clip of eight.
     assert {name: computed.count(name) for name in set(computed)} == {
@@ -110,13 +110,13 @@ def test_networks_describe_each_clip_once(here: pytest.MonkeyPatch) -> None:
 
 def test_rows_of_one_shape_train_as_one_program(here: pytest.MonkeyPatch) -> None:
     together: list[list[str]] = []
-    keep = trainings.train_as_one
+    keep = train.train_as_one
 
-    def train(runs: Any) -> None:
+    def made(runs: Any) -> None:
         together.append([run.config["name"] for run in runs])
         keep(runs)
 
-    here.setattr(trainings, "train_as_one", train)
+    here.setattr(train, "train_as_one", made)
     only(here, 2, "PR,S+S", "FR,S+S", "FR,S+M")
     assert make(2, "features.patch_size=32") == 0
     assert [len(names) for names in together] == [2, 1]  # those of S+S, and S+M alone
@@ -167,14 +167,14 @@ def test_a_run_knows_its_rows() -> None:
 
 
 def test_a_run_that_diverges_is_skipped_alone(here: pytest.MonkeyPatch) -> None:
-    keep = trainings.train_as_one
+    keep = train.train_as_one
 
-    def train(runs: Any) -> None:
+    def made(runs: Any) -> None:
         if any(run.config["features"]["frames"] == 0 for run in runs):
             raise DivergedError("split 1, epoch 1: a parameter is not finite")
         keep(runs)
 
-    here.setattr(trainings, "train_as_one", train)
+    here.setattr(train, "train_as_one", made)
     only(here, 2, "PR,S+S", "FR,S+S")
     assert make(2, "features.patch_size=32") == 1
     found = cells(2)
@@ -184,14 +184,14 @@ def test_a_run_that_diverges_is_skipped_alone(here: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_runs_too_large_together_are_trained_alone(here: pytest.MonkeyPatch) -> None:
-    keep = trainings.train_as_one
+    keep = train.train_as_one
 
-    def train(runs: Any) -> None:
+    def made(runs: Any) -> None:
         if len(runs) > 1:
             raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
         keep(runs)
 
-    here.setattr(trainings, "train_as_one", train)
+    here.setattr(train, "train_as_one", made)
     only(here, 2, "PR,S+S", "FR,S+S")
     assert make(2, "features.patch_size=32", "splits.number=3") == 0
     assert content(2)["number_of_splits"] == 3
@@ -213,7 +213,7 @@ def test_being_stopped_is_no_skip(here: pytest.MonkeyPatch) -> None:
     def stop(runs: Any) -> None:
         raise TerminatedError("asked to stop")
 
-    here.setattr(trainings, "train_as_one", stop)
+    here.setattr(train, "train_as_one", stop)
     assert make(4) == 128 + 15
     assert not Path("runs/tables").exists()
 
@@ -269,7 +269,7 @@ def test_what_can_t_be_planned_is_refused(arguments: Any, message: str) -> None:
 
 @pytest.mark.slow
 def test_every_row(here: pytest.MonkeyPatch) -> None:
-    here.setattr(reporting, "report_table", lambda content, folder: folder / "report.html")
+    here.setattr(report, "report_table", lambda content, folder: folder / "report.html")
     runs: set[str] = set()
     for number, rows in {4: 6, 5: 24, 6: 10, 7: 7}.items():
         assert make(number) == 0

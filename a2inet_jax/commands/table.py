@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from a2inet_jax import evaluating, experiment, reporting, trainings
 from a2inet_jax.backbones import weights
 from a2inet_jax.backbones.sources import SOURCES
+from a2inet_jax.commands import evaluate, experiment, report, train
+from a2inet_jax.commands.table_plan import Plan, make
 from a2inet_jax.console import console
 from a2inet_jax.datasets import index
-from a2inet_jax.evaluation import protocol, side_by_side
+from a2inet_jax.evaluation import protocol
 from a2inet_jax.from_config import STREAMS, Config, plain
+from a2inet_jax.report import side_by_side
 from a2inet_jax.run_folder import RunFolder
-from a2inet_jax.table_plan import Plan, make
 from a2inet_jax.training.termination import TerminatedError
 
 METRICS = ["plcc", "srcc"]  # those of the paper
@@ -81,12 +82,12 @@ def table(number: int, datasets: Sequence[str], networks: str, changes: Sequence
     try:
         _train(runs, list(todo))
     except TerminatedError as stopped:
-        return trainings.say_stopped(stopped)
+        return train.say_stopped(stopped)
     content = _content(plan, runs, elsewhere)
     folder = Path("runs") / "tables" / f"table{number}"
     side_by_side.write(folder, content)
     console.print(side_by_side.terminal(content))
-    path = reporting.report_table(content, folder)
+    path = report.report_table(content, folder)
     console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False)
     cells = [cell for row in content["rows"] for cell in row["cells"].values()]
     return int(any("skipped" in cell for cell in cells))
@@ -157,10 +158,10 @@ def _extract(progress: Progress) -> None:
 
 
 def _train(progress: Progress, names: Sequence[str]) -> None:
-    begun: dict[str, trainings.Begun] = {}
+    begun: dict[str, train.Begun] = {}
 
     def begin(name: str) -> int:
-        begun[name] = trainings.begin(progress.configs[name])
+        begun[name] = train.begin(progress.configs[name])
         return 0
 
     for name in names:
@@ -172,7 +173,7 @@ def _train(progress: Progress, names: Sequence[str]) -> None:
     for names in groups.values():
         console.print(f"train {', '.join(names)}", highlight=False, markup=False)
         try:
-            trainings.train_as_one([begun[name] for name in names])
+            train.train_as_one([begun[name] for name in names])
         except TerminatedError:
             raise
         except ERRORS:  # of one of them, or together they are too large: the others need not suffer
@@ -180,12 +181,12 @@ def _train(progress: Progress, names: Sequence[str]) -> None:
                 progress.attempt([name], functools.partial(_train_one, begun[name]))
 
 
-def _train_one(run: trainings.Begun) -> int:
-    trainings.train_as_one([run])
+def _train_one(run: train.Begun) -> int:
+    train.train_as_one([run])
     return 0
 
 
-def _shape(name: str, run: trainings.Begun) -> Any:
+def _shape(name: str, run: train.Begun) -> Any:
     """What runs must have in common to be one program."""
     config = run.config
     alone = name if config["splits"]["at_once"] else ""
@@ -245,7 +246,7 @@ def _measured(
     if problem := runs.skipped.get(name) or elsewhere.skipped.get(_on(name, dataset)):
         return problem
     try:
-        return evaluating.cross_evaluate(Path("runs") / name, dataset)
+        return evaluate.cross_evaluate(Path("runs") / name, dataset)
     except ERRORS as error:
         return str(error)
 

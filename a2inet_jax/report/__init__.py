@@ -1,0 +1,1 @@
+"""Results to look at: pages, plots, tables beside the paper's, LaTeX and the terminal."""
