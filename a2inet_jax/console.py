@@ -21,6 +21,11 @@ def printable(text: object) -> str:
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
+def say(text: object, style: str = "") -> None:
+    """Print text as it is: nothing in it is markup, and lines are not wrapped."""
+    console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 @contextlib.contextmanager
 def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar; yields `advance(what, done, total)`.
@@ -55,8 +60,6 @@ def _log_lines(title: str) -> Callable[[str, int, int], None]:
         tenth = 10 * done // max(total, 1)
         if tenth > shown:
             shown = tenth
-            console.print(
-                f"{title:<9} {done}/{total} {printable(what)}", highlight=False, markup=False
-            )
+            say(f"{title:<9} {done}/{total} {what}")
 
     return advance

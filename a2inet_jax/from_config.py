@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from a2inet_jax.backbones.sources import SOURCES
 from a2inet_jax.backbones.table import BACKBONES, NORMALIZATIONS, Backbone
 from a2inet_jax.backbones.weights import load_params
 from a2inet_jax.datasets import index, splits
@@ -136,6 +137,19 @@ def plain(config: Config) -> dict[str, Any]:
     return config.to_dict() if hasattr(config, "to_dict") else dict(config)
 
 
+def on(config: Config, dataset: str) -> Config:
+    """The config with another data set."""
+    other = plain(config)
+    return {**other, "data": {**other["data"], "name": dataset, "manual_dir": ""}}
+
+
+def needed_weights(config: Config) -> list[str]:
+    """Names of the weights that a config's networks need; a file of the user's is none."""
+    fields = config["features"]
+    names = [fields[f"{stream}_weights"] or fields[stream] for stream in STREAMS]
+    return [name for name in names if name in SOURCES]
+
+
 def labelled_videos(config: Config) -> list[Video]:
     """All videos of the data set, which must have been prepared."""
     data = config["data"]
@@ -160,15 +174,22 @@ def _features(config: Config) -> tuple[Path, str]:
     return Path(config["data"]["folder"]) / "features", f"{index.slug(name)}-{index.version(name)}-"
 
 
-def stored_features(config: Config, videos: Sequence[Video]) -> tuple[Features, dict[str, Any]]:
-    """The stored features of all videos, and the recipe they were made by."""
-    extractor = open_extractor(config["features"])
+def stored_features(
+    config: Config,
+    videos: Sequence[Video],
+    extractor: Extractor,
+    remedy: str = "run `a2inet extract`",
+) -> Features:
+    """The features of all videos that an extractor of theirs has stored.
+
+    Raises:
+      FileNotFoundError: some are not there; the message ends with the remedy.
+    """
     store = open_store(config, extractor)
-    if missing := store.missing([video.video_id for video in videos]):
-        raise FileNotFoundError(
-            f"{store.folder} lacks the features of {len(missing)} of {len(videos)} videos, "
-            f"{missing[0]} the first: run `a2inet extract`"
-        )
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
-    features = Features.of_store(store, ids, labels, config["model"]["streams"])
-    return features, extractor.recipe.as_dict()
+    if missing := store.missing(ids):
+        raise FileNotFoundError(
+            f"{store.folder} lacks the features of {len(missing)} of {len(ids)} videos, "
+            f"{missing[0]} the first: {remedy}"
+        )
+    return Features.of_store(store, ids, labels, config["model"]["streams"])

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+from a2inet_jax import atomic
 
 _PACKAGES = ("a2inet-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
@@ -64,6 +65,23 @@ class RunFolder:
         if inputs is not None:
             self._compare("environment.json", json.loads(json.dumps({"inputs": inputs})))
 
+    def check_recipe(self, here: Mapping[str, Any]) -> None:
+        """Make sure that features of this recipe are like those that the run was trained with.
+
+        Args:
+          here: `Recipe.as_dict()` of the networks that there are now.
+
+        Raises:
+          RunError: they are not; names each difference.
+          FileNotFoundError: there is no run here.
+        """
+        trained = self.inputs()["recipe"]
+        if differing := _differences(trained, here, whole=True):
+            raise RunError(
+                f"{self.path} was trained on features that were made in another way:\n"
+                + "\n".join(differing)
+            )
+
     def config(self) -> dict[str, Any]:
         """The config that the run was started with.
 
@@ -87,17 +105,23 @@ class RunFolder:
         return json.loads(path.read_text())
 
     def _compare(self, name: str, wanted: Mapping[str, Any]) -> None:
-        before, after = _flat(self._read(name)), _flat(wanted)
-        differing = [
-            f"  {key}: {before.get(key)} there, {after.get(key)} now"
-            for key in sorted(after | (before if name == "config.json" else {}))
-            if before.get(key) != after.get(key)
-        ]
-        if differing:
+        # environment.json also tells what has no part in the numbers.
+        whole = name == "config.json"
+        if differing := _differences(self._read(name), wanted, whole):
             raise RunError(
                 f"{self.path} holds another run; choose another --config.name or remove the folder:\n"
                 + "\n".join(differing)
             )
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any], whole: bool) -> list[str]:
+    """A line for each value that differs: of all, or of those that `after` has."""
+    there, now = _flat(before), _flat(after)
+    return [
+        f"  {key}: {there.get(key)} there, {now.get(key)} now"
+        for key in sorted(now | (there if whole else {}))
+        if there.get(key) != now.get(key)
+    ]
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -108,6 +132,4 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _write(path: Path, content: Any) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
-    os.replace(aside, path)
+    atomic.write(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())

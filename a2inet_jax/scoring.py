@@ -13,13 +13,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from a2inet_jax import from_config
+from a2inet_jax import atomic, from_config
 from a2inet_jax.datasets import index
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.features import part
 from a2inet_jax.model import ensemble
 from a2inet_jax.package_files import sha256
-from a2inet_jax.run_folder import RunError, RunFolder
+from a2inet_jax.run_folder import RunFolder
 from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.raw_format import RawFormat
 from a2inet_jax.video.reader import Reader
@@ -84,15 +83,12 @@ class Scorer:
         self._model = from_config.build_model(config["model"]["name"], config["model"])
         self._streams = config["model"]["streams"]
         self._extractor = from_config.open_extractor(config["features"])
+        folder.check_recipe(self._extractor.recipe.as_dict())
         self._reader = Reader(config["features"]["timeout"])
         label = index.label(config["data"]["name"])
         self.calibrated_to = f"{label} of the {config['data']['name']} data set"
         ranges = self._models.label_ranges
         self.scale = float(ranges[:, 0].min()), float(ranges[:, 1].max())
-        trained, here = folder.inputs()["recipe"], self._extractor.recipe.as_dict()
-        if trained != here:
-            self.close()
-            raise RunError(f"{run} was trained on features of {trained}, and here they are {here}")
 
     def __enter__(self) -> Self:
         return self
@@ -177,4 +173,4 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     )
     table.writeheader()
     table.writerows(rows)
-    part.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    atomic.write(path, text.getvalue().encode("utf-8", "surrogateescape"))

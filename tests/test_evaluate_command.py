@@ -218,7 +218,7 @@ def test_other_networks_are_refused() -> None:
     make_run()
     path = Path("runs/one/environment.json")
     path.write_text(path.read_text().replace('"good"', '"another"'))
-    with pytest.raises(RunError, match="other features: quality another, here good"):
+    with pytest.raises(RunError, match="quality: another there, good now"):
         evaluate.cross_evaluate(Path("runs/one"), "theirs")
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from absl import app
 from rich.table import Table
 
+from a2inet_jax import atomic
 from a2inet_jax.console import console, printable, progress
 from a2inet_jax.datasets import index, published, splits
 from a2inet_jax.datasets.verify import Findings, verify
 from a2inet_jax.datasets.video import Video
-from a2inet_jax.features import part
 
 _USAGE = (
     "a2inet data list [--json] | prepare NAME [--manual_dir=FOLDER] | verify NAME [--full] [--json] | "
@@ -187,7 +187,7 @@ def _write(listing: Path, wrong: Sequence[tuple[Video, str]]) -> None:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["video", "path", "problem"])
     table.writerows([video.video_id, video.path, reason] for video, reason in wrong)
-    part.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))
+    atomic.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _tell(wrong: Sequence[tuple[str, str]]) -> None:

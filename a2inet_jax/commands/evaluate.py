@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from a2inet_jax.commands.extract import extract
-from a2inet_jax.console import console, progress
+from a2inet_jax.console import console, progress, say
 from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.verify import fingerprint
@@ -17,8 +17,8 @@ from a2inet_jax.from_config import (
     Config,
     build_model,
     labelled_videos,
+    on,
     open_extractor,
-    open_store,
     plain,
     replicas,
     stored_features,
@@ -26,8 +26,7 @@ from a2inet_jax.from_config import (
 from a2inet_jax.model import ensemble
 from a2inet_jax.package_files import sha256
 from a2inet_jax.report import console_table
-from a2inet_jax.run_folder import RunError, RunFolder
-from a2inet_jax.training.features import Features
+from a2inet_jax.run_folder import RunFolder
 from a2inet_jax.training.settings import Settings
 
 
@@ -59,7 +58,7 @@ def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
     code = 0
     for run, dataset in cells:
         if not _same(dataset, configs[run]["data"]["name"]):
-            code |= extract(_on(configs[run], dataset))
+            code |= extract(on(configs[run], dataset))
     rows: dict[str, dict[str, dict[str, Any]]] = {str(run.path): {} for run in folders}
     with progress("evaluate") as advance:
         for done, (run, dataset) in enumerate(cells):
@@ -68,7 +67,7 @@ def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
                 rows[str(run.path)][dataset] = cross_evaluate(run.path, dataset)
             except FileNotFoundError as error:  # what is there is shown
                 code = 1
-                _say(f"{run.path} on {dataset}: {error}")
+                say(f"{run.path} on {dataset}: {error}", "red")
         advance("", len(cells), len(cells))
     rows = {run: contents for run, contents in rows.items() if contents}
     if not rows:
@@ -99,11 +98,16 @@ def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
     if _same(dataset, config["data"]["name"]):
         return _measure(folder, config)
     models = ensemble.load(run / "model.safetensors")
-    target = _on(config, dataset)
+    target = on(config, dataset)
     videos = labelled_videos(target)
     missing = _missing(target, videos)
     videos = [video for video in videos if video.part == "test"] or videos
-    features = _features(folder, target, videos)
+    extractor = open_extractor(config["features"])
+    folder.check_recipe(extractor.recipe.as_dict())
+    remedy = (
+        f"`a2inet evaluate {run} --datasets={dataset}` extracts them, and lists those that fail"
+    )
+    features = stored_features(target, videos, extractor, remedy)
     about = index.about(dataset)
     inputs = {"model": sha256(run / "model.safetensors"), "features": features.digest}
     # Two data sets of one's own may have one name.
@@ -135,15 +139,6 @@ def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
     predictions.write(path.with_name("predictions.csv"), rows)
     protocol.write(path, content)
     return content
-
-
-def _say(line: str) -> None:
-    console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-def _on(config: Config, dataset: str) -> Config:
-    """The config with another data set."""
-    return {**config, "data": {**config["data"], "name": dataset, "manual_dir": ""}}
 
 
 def _measure(run: RunFolder, config: Config) -> dict[str, Any]:
@@ -178,24 +173,6 @@ def _missing(config: Config, videos: Sequence[Video]) -> str:
     number = len(index.labelled(data["name"], Path(data["folder"])))
     left_out = number - len(videos)
     return f"{left_out} of the {number} labelled videos were missing." if left_out else ""
-
-
-def _features(run: RunFolder, config: Config, videos: Sequence[Video]) -> Features:
-    """Features of another data set's videos, by the networks that the run was trained with."""
-    extractor = open_extractor(config["features"])
-    trained, here = run.inputs()["recipe"], extractor.recipe.as_dict()
-    if differing := [
-        f"{k} {trained[k]}, here {here.get(k)}" for k in trained if trained[k] != here.get(k)
-    ]:
-        raise RunError(f"{run.path} was trained on other features: {'; '.join(differing)}")
-    store, name = open_store(config, extractor), config["data"]["name"]
-    ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
-    if missing := store.missing(ids):
-        raise FileNotFoundError(
-            f"{store.folder} lacks the features of {len(missing)} of {len(ids)} videos, {missing[0]} the "
-            f"first: `a2inet evaluate {run.path} --datasets={name}` extracts them, and lists those that fail"
-        )
-    return Features.of_store(store, ids, labels, config["model"]["streams"])
 
 
 def _same(one: str, other: str) -> bool:
@@ -251,8 +228,10 @@ def _comparison(first: RunFolder, other: RunFolder, configs: Mapping[RunFolder, 
 def _support_vectors(
     config: Config, videos: Sequence[Video], parts: Sequence[Split], run: RunFolder
 ) -> None:
-    features, recipe = stored_features(config, videos)
-    run.check(plain(config), {"features": features.digest, "recipe": recipe})
+    extractor = open_extractor(config["features"])
+    run.check_recipe(extractor.recipe.as_dict())
+    features = stored_features(config, videos, extractor)
+    run.check(plain(config), {"features": features.digest})
     pooled = baselines.pool(features.read(n) for n in range(len(videos)))
     contents = [video.reference_id for video in videos]
     rows: list[Prediction] = []

@@ -8,14 +8,13 @@ import json
 from pathlib import Path
 
 from a2inet_jax.backbones import weights
-from a2inet_jax.backbones.sources import SOURCES
 from a2inet_jax.commands.evaluate import evaluate
 from a2inet_jax.commands.extract import extract
 from a2inet_jax.commands.report import report
 from a2inet_jax.commands.train import train
-from a2inet_jax.console import console, progress
+from a2inet_jax.console import console, progress, say
 from a2inet_jax.datasets import index
-from a2inet_jax.from_config import STREAMS, Config, backbone, build_model, networks
+from a2inet_jax.from_config import Config, backbone, build_model, needed_weights, networks
 from a2inet_jax.model import cost
 
 SHOWN = 10  # missing videos that are named
@@ -25,10 +24,8 @@ __all__ = ["demo", "describe", "evaluate", "extract", "prepare", "report", "trai
 
 def demo(config: Config) -> int:
     """Weights and all steps; ends at the first step that fails."""
-    for stream in STREAMS:
-        name = config["features"][f"{stream}_weights"] or config["features"][stream]
-        if name in SOURCES:  # and no file of the user's
-            weights.get(name)
+    for name in needed_weights(config):
+        weights.get(name)
     for step in (prepare, extract, train, evaluate, report):
         if code := step(config):
             return code
@@ -46,13 +43,11 @@ def prepare(config: Config) -> int:
     with progress("prepare") as advance:
         missing = index.prepare(data["name"], Path(data["folder"]), advance, folder)
     for path in missing[:SHOWN]:
-        console.print(f"missing: {path}", style="red", markup=False, highlight=False)
+        say(f"missing: {path}", "red")
     if missing:
-        console.print(
+        say(
             f"{len(missing)} videos of {data['name']} are missing; `a2inet data verify {data['name']}` "
-            "lists them all",
-            markup=False,
-            highlight=False,
+            "lists them all"
         )
     return int(bool(missing) and not data["allow_missing"])
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import jax
 
+from a2inet_jax import atomic
 from a2inet_jax.console import console, printable, progress
 from a2inet_jax.datasets import files
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.features import part, ray_engine
+from a2inet_jax.features import ray_engine
 from a2inet_jax.features.extract import Failure, Work, default_decoders, extract_all
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.ray_engine import RayWork
@@ -116,7 +117,7 @@ def tell_failures(failures: Sequence[Failure], videos: int, listing: Path) -> in
     for each in failures:
         _say(f"failed: {each.path}: {each.reason}", "red")
         table.writerow([each.video_id, each.path, each.reason])
-    part.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))
+    atomic.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))
     _say(f"{len(failures)} of {videos} videos have no features; listed in {listing}", "red")
     return 1
 

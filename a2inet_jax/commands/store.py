@@ -7,8 +7,9 @@ from pathlib import Path
 from absl import app
 from rich.table import Table
 
+from a2inet_jax import atomic
 from a2inet_jax.console import console, progress
-from a2inet_jax.features import part, store_check
+from a2inet_jax.features import store_check
 from a2inet_jax.features.record import StoreError
 from a2inet_jax.features.store import Store, feature_files, recipes, several
 
@@ -57,7 +58,7 @@ def _verify(folder: Path) -> int:
     bad, good = _check(folder)
     for finding in bad:
         _say(f"{finding.path}: {finding.problem}")
-    for path in part.parts(folder):
+    for path in atomic.parts(folder):
         _say(f"{path}: left behind, or being written")
     found = recipes(folder)
     if len(found) > 1:
@@ -82,7 +83,7 @@ def _repair(folder: Path) -> int:
         elif problem := store_check.check(finding.path).problem:
             left += 1
             _say(f"{finding.path}: {problem}; left as it is")
-    for path in part.sweep(folder):
+    for path in atomic.sweep(folder):
         _say(f"{path}: left behind; removed")
     _say(f"{folder}: {good} good files left alone")
     if removed:

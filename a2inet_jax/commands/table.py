@@ -5,7 +5,6 @@ whose networks and features have equal shapes train as one program. What can't b
 reason; the same command goes on where it was.
 """
 
-import copy
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from a2inet_jax.backbones import weights
-from a2inet_jax.backbones.sources import SOURCES
 from a2inet_jax.commands import evaluate, experiment, report, train
 from a2inet_jax.commands.table_plan import Plan, make
 from a2inet_jax.console import console
 from a2inet_jax.datasets import index
 from a2inet_jax.evaluation import protocol
-from a2inet_jax.from_config import STREAMS, Config, plain
+from a2inet_jax.from_config import Config, needed_weights, on, plain
 from a2inet_jax.report import side_by_side
 from a2inet_jax.run_folder import RunFolder
 from a2inet_jax.training.termination import TerminatedError
@@ -99,9 +97,7 @@ def _elsewhere(plan: Plan) -> dict[str, Config]:
     for name, config in plan.runs().items():
         for dataset in plan.tested:
             if dataset not in plan.trained:
-                target: Any = copy.deepcopy(config)
-                target["data"]["name"], target["data"]["manual_dir"] = dataset, ""
-                found[_on(name, dataset)] = target
+                found[_on(name, dataset)] = on(config, dataset)
     return found
 
 
@@ -132,10 +128,8 @@ def _fetch(progress: Progress) -> None:
     """Get the networks' weights, each once."""
     users = defaultdict(list)
     for name, config in progress.left().items():
-        for stream in STREAMS:
-            weight = config["features"][f"{stream}_weights"] or config["features"][stream]
-            if weight in SOURCES:  # and no file of the user's
-                users[weight].append(name)
+        for weight in needed_weights(config):
+            users[weight].append(name)
     for weight, names in users.items():
         progress.attempt(names, functools.partial(_get, weight))
 

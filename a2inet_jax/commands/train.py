@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from a2inet_jax.console import console, progress
+from a2inet_jax.console import progress, say
 from a2inet_jax.datasets import splits
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.evaluation import predictions
@@ -20,6 +20,7 @@ from a2inet_jax.from_config import (
     draw_splits,
     labelled_videos,
     networks,
+    open_extractor,
     plain,
     replicas,
     stored_features,
@@ -90,14 +91,20 @@ def begin(config: Config) -> Begun:
         raise ValueError("several processes train together by --config.train.parallel=mesh alone")
     jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
     videos = labelled_videos(config)
-    features, recipe = stored_features(config, videos)
+    extractor = open_extractor(config["features"])
+    features = stored_features(config, videos, extractor)
     parts = draw_splits(config, videos)
     models = {name: build_model(name, config["model"]) for name in networks(config)}
     settings, trainings = Settings(**plain(config["train"])), replicas(config, parts)
     run = RunFolder(Path("runs") / config["name"])
     if jax.process_index() == 0:
-        inputs = {"features": features.digest, "recipe": recipe, "labels": fingerprint(videos)}
-        run.open(plain(config), {**inputs, "splits": splits.digest(parts)})
+        inputs = {
+            "features": features.digest,
+            "recipe": extractor.recipe.as_dict(),
+            "labels": fingerprint(videos),
+            "splits": splits.digest(parts),
+        }
+        run.open(plain(config), inputs)
         if not (run.path / "splits.json").is_file():
             splits.save(parts, run.path / "splits.json")
     return Begun(config, run, models, settings, features, tuple(trainings))
@@ -105,7 +112,7 @@ def begin(config: Config) -> Begun:
 
 def say_stopped(stopped: TerminatedError) -> int:
     """Tell that a training was asked to stop; gives the exit code."""
-    console.print(f"{stopped}: the same command goes on from here")
+    say(f"{stopped}: the same command goes on from here")
     return 128 + signal.SIGTERM
 
 
@@ -128,7 +135,7 @@ def train_as_one(runs: Sequence[Begun]) -> None:
         for run in runs
     }
     with progress(f"{len(runs)} runs") as advance:
-        watch = Watch(advance, _say)
+        watch = Watch(advance, say)
         outcomes = train_together(first.models[name], groups, first.settings, shared, watch)
     for run, outcome in zip(runs, outcomes.values(), strict=True):
         _keep(run, name, outcome.trained, outcome.scores)
@@ -141,7 +148,7 @@ def _train_alone(run: Begun, name: str) -> None:
     for start in range(0, len(run.trainings), at_once):
         group = run.trainings[start : start + at_once]
         with progress(name) as advance:
-            watch = Watch(advance, _say)
+            watch = Watch(advance, say)
             found = loop.train(
                 run.models[name], run.features, group, run.settings, run.folder.path / name, watch
             )
@@ -162,7 +169,3 @@ def _keep(run: Begun, name: str, trained: Sequence[Trained], scores: Sequence[np
         rows += predictions.tested(replica, run.features, score_n)
     # Written last: it tells that all is there.
     predictions.write(run.folder.path / name / "predictions.csv", rows)
-
-
-def _say(line: str) -> None:
-    console.print(line, highlight=False, markup=False)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from a2inet_jax.features.part import FolderError
+from a2inet_jax.atomic import FolderError
 from a2inet_jax.features.record import StoreError
 from a2inet_jax.features.store import Record, Store
 from a2inet_jax.features.store_check import check

@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 from safetensors import safe_open
 
-from a2inet_jax.features import part
+from a2inet_jax import atomic
 from a2inet_jax.features.recipe import Recipe
 from a2inet_jax.features.record import (
     Header,
@@ -108,7 +108,7 @@ class Store:
         Raises:
           OSError: the folder can't be written or the disk is full; nothing half-written is left.
         """
-        part.write(self.path(video_id), encode(video_id, self.recipe, source, features))
+        atomic.write(self.path(video_id), encode(video_id, self.recipe, source, features))
 
     def sweep(self) -> list[Path]:
         """Remove what writers left that were killed; those that live are not disturbed.
@@ -116,7 +116,7 @@ class Store:
         Returns:
           What was removed.
         """
-        return part.sweep(self.folder)
+        return atomic.sweep(self.folder)
 
     def read(self, video_id: str) -> VideoFeatures:
         """Features of one video.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.features import part
+from a2inet_jax import atomic
 from a2inet_jax.features.store import Store, StoreError
 from tests.store_inputs import RECIPE, assert_equal, features
 
@@ -72,16 +72,16 @@ def aged(path: Path) -> Path:
 def test_the_dead_are_swept_and_the_living_are_not(tmp_path: Path) -> None:
     dead = started(tmp_path, "hang", "begun")
     killed(dead)
-    (left,) = part.parts(tmp_path)
+    (left,) = atomic.parts(tmp_path)
     alive = started(tmp_path, "hang", "begun")
     try:
-        assert part.sweep(tmp_path) == [left]
-        (under_way,) = part.parts(tmp_path)
-        assert part.sweep(tmp_path) == []
+        assert atomic.sweep(tmp_path) == [left]
+        (under_way,) = atomic.parts(tmp_path)
+        assert atomic.sweep(tmp_path) == []
         assert under_way.exists()
     finally:
         killed(alive)
-    assert part.sweep(tmp_path) == [under_way]
+    assert atomic.sweep(tmp_path) == [under_way]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,7 +105,7 @@ def test_many_writers_readers_sweeps_and_kills(tmp_path: Path) -> None:
             killed(writer)
     assert reads > 10
     store.sweep()
-    assert part.parts(tmp_path) == []
+    assert atomic.parts(tmp_path) == []
     assert len(store.manifest()) == 3 + 4
 
 
@@ -115,9 +115,9 @@ def test_files_of_other_machines_go_after_a_day(tmp_path: Path) -> None:
     old = aged(tmp_path / ".4567.elsewhere-01234567.part")
     nameless = aged(tmp_path / ".89ab.part")
     unknown = aged(tmp_path / "mine.part")
-    assert part.sweep(tmp_path) == [old, nameless]
+    assert atomic.sweep(tmp_path) == [old, nameless]
     assert sorted(tmp_path.iterdir()) == [fresh, unknown]
-    assert part.sweep(tmp_path / "none") == []
+    assert atomic.sweep(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
@@ -135,18 +135,18 @@ def test_without_locks_only_age_counts(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    part.write(tmp_path / "v", b"whole")
+    atomic.write(tmp_path / "v", b"whole")
     assert (tmp_path / "v").read_bytes() == b"whole"
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", killed_here)
         with pytest.raises(KeyboardInterrupt):
-            part.write(tmp_path / "w", b"whole")
+            atomic.write(tmp_path / "w", b"whole")
     # Somebody who can lock does not take an unlocked file for a dead writer's.
     monkeypatch.undo()
     assert left[0].exists()
-    assert part.sweep(tmp_path) == []
+    assert atomic.sweep(tmp_path) == []
     aged(left[0])
-    assert left[0] in part.sweep(tmp_path)
+    assert left[0] in atomic.sweep(tmp_path)
 
 
 def test_a_sweep_between_making_and_locking_makes_another(
@@ -158,11 +158,11 @@ def test_a_sweep_between_making_and_locking_makes_another(
     def late(file: object, how: int) -> None:
         if not swept:
             monkeypatch.setattr(fcntl, "flock", lock)
-            swept.extend(part.sweep(tmp_path))
+            swept.extend(atomic.sweep(tmp_path))
         lock(file, how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fcntl, "flock", late)
-    part.write(tmp_path / "v", b"whole")
+    atomic.write(tmp_path / "v", b"whole")
     assert len(swept) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["v"]
 
@@ -191,10 +191,10 @@ def test_a_limit_on_files(tmp_path: Path) -> None:
     code = """
 import resource, sys
 from pathlib import Path
-from a2inet_jax.features import part
+from a2inet_jax import atomic
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
-    part.write(Path(sys.argv[1]) / "v", bytes(100_000))
+    atomic.write(Path(sys.argv[1]) / "v", bytes(100_000))
 except OSError as error:
     print(error)
 """
@@ -210,7 +210,7 @@ except OSError as error:
     [
         (errno.EDQUOT, "the quota is used up"),
         (errno.EACCES, "permission denied"),
-        (errno.EIO, "Input/output error: mend that"),
+        (errno.EIO, "Input/output error: fix that"),
     ],
 )
 def test_other_troubles(
@@ -221,7 +221,7 @@ def test_other_troubles(
 
     monkeypatch.setattr(os, "fsync", fails)
     with pytest.raises(OSError, match=remedy) as caught:
-        part.write(tmp_path / "v", b"whole")
+        atomic.write(tmp_path / "v", b"whole")
     assert caught.value.errno == code
     assert str(tmp_path) in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -230,7 +230,7 @@ def test_other_troubles(
 def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
     (tmp_path / "store").write_bytes(b"")
     with pytest.raises(OSError, match="store can't be written"):
-        part.write(tmp_path / "store" / "v", b"whole")
-    assert part.sweep(tmp_path / "store") == []
+        atomic.write(tmp_path / "store" / "v", b"whole")
+    assert atomic.sweep(tmp_path / "store") == []
     with pytest.raises((OSError, StoreError)):
         Store(tmp_path / "store", RECIPE)

@@ -1,4 +1,4 @@
-"""Files under way: written under another name and renamed when whole; what dead writers left is swept.
+"""Files that are whole or not there: written under another name, then renamed; dead writers' are swept.
 
 A living writer holds a lock on its file. The name tells the machine, because a lock may not be seen from
 another one, and not every file system has locks.
@@ -32,7 +32,7 @@ class FolderError(OSError):
     """A folder can't be written; the message says why and what to do."""
 
     def __init__(self, folder: Path, error: OSError) -> None:
-        reason = _REMEDIES.get(error.errno or 0, f"{error.strerror or error}: mend that")
+        reason = _REMEDIES.get(error.errno or 0, f"{error.strerror or error}: fix that")
         message = f"{folder} can't be written, {reason}, and run the same command again"
         super().__init__(error.errno, message)
 
