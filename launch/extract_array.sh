@@ -8,7 +8,7 @@
 #SBATCH --requeue
 # Extract features on several GPUs, one task and a part of the videos each, into one store; from the repository's
 # root, on a disk that the nodes share:
-#   sbatch --array=0-15 launch/extract_array.sh --config=configs/konvid_1k.py lsvq.csv --out=/shared/lsvq
+#   sbatch --array=0-15 launch/extract_array.sh --config=configs/lsvq.py
 # The tasks are numbered from 0, and there are as many parts as tasks. .venv, with the extra `cuda`, and the weights
 # (`a2inet weights get`) must be there. A task that is stopped goes on where it was when it is started again, by
 # SLURM (--requeue) or by the same command, which leaves alone what is in the store.

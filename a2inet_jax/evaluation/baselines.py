@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
@@ -76,7 +77,7 @@ def _scores(
     scaler = StandardScaler().fit(x)
     u, v = scaler.transform(x), scaler.transform(queries)
     mean, std = y.mean(), max(y.std(), 1e-12)
-    near, far = _distances(u, u) / x.shape[1], _distances(v, u) / x.shape[1]
+    near, far = (euclidean_distances(rows, u, squared=True) / x.shape[1] for rows in (u, v))
     scores = np.empty((len(costs), len(widths), len(queries)))
     for g, width in enumerate(widths):
         kernel, cross = np.exp(-width * near), np.exp(-width * far)
@@ -85,9 +86,3 @@ def _scores(
             machine.fit(kernel, (y - mean) / std)
             scores[c, g] = machine.predict(cross) * std + mean
     return scores
-
-
-def _distances(a: Array, b: Array) -> Array:
-    """Squared Euclidean distances [A, B] between rows [A, D] and [B, D]."""
-    squares = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1)[None, :]
-    return np.maximum(squares - 2.0 * a @ b.T, 0.0)

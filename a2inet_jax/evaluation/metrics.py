@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 from scipy.special import expit
-from scipy.stats import kendalltau, rankdata
+from scipy.stats import kendalltau, pearsonr, spearmanr
 
 FEWEST_POINTS = 5  # four parameters pass through any four points
 MAX_EVALUATIONS = 2000
@@ -75,7 +75,7 @@ def srcc(scores: ArrayLike, mos: ArrayLike) -> float:
     x, y = _checked(scores, mos)
     if _constant(x) or _constant(y):
         return nan
-    return plcc(rankdata(x), rankdata(y))
+    return float(spearmanr(x, y).statistic)
 
 
 def krcc(scores: ArrayLike, mos: ArrayLike) -> float:
@@ -91,8 +91,7 @@ def plcc(scores: ArrayLike, mos: ArrayLike) -> float:
     x, y = _checked(scores, mos)
     if _constant(x) or _constant(y):
         return nan
-    u, v = x - x.mean(), y - y.mean()
-    return float(np.clip(u @ v / (np.linalg.norm(u) * np.linalg.norm(v)), -1.0, 1.0))
+    return float(pearsonr(x, y).statistic)
 
 
 def rmse(scores: ArrayLike, mos: ArrayLike) -> float:
