@@ -14,7 +14,8 @@ from scipy.special import expit
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
 FEWEST_POINTS = 5  # four parameters pass through any four points
-MAX_EVALUATIONS = 2000
+MAX_EVALUATIONS = 300
+LOG_WIDTHS = (-12.0, 12.0)  # of the curve, in standard deviations of the scores
 Vector = NDArray[np.float64]
 
 
@@ -103,9 +104,9 @@ def rmse(scores: ArrayLike, mos: ArrayLike) -> float:
 def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
     """Least-squares fit of the four-parameter logistic from scores [n] to MOS [n].
 
-    Two starts are tried and the better fit is kept: the width of 0.5 that is usual in published code,
-    which suits scores in [0, 1], and the scores' standard deviation, which suits every scale. As in
-    published code the curve may fall, so that PLCC after it is not negative: SRCC has the sign.
+    Three starts are tried and the best fit is kept: the width of 0.5 that is usual in published code,
+    which suits scores in [0, 1], the scores' standard deviation, which suits every scale, and a falling
+    curve. As in published code the curve may fall, so that PLCC after it is not negative: SRCC has the sign.
 
     Returns:
         The curve, or one with `converged=False` and a reason: fewer than five videos, constant scores,
@@ -125,24 +126,30 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
     u, v = (x - x_mean) / x_std, (y - y_mean) / y_std
 
     def curve_and_slopes(b: Vector) -> tuple[Vector, Vector]:
-        steepness = np.exp(-np.clip(b[3], -12.0, 12.0))
+        steepness = np.exp(-np.clip(b[3], *LOG_WIDTHS))
         z = (u - b[2]) * steepness
         s = expit(z)
         ds = (b[0] - b[1]) * s * (1 - s)
         slopes = [s, 1 - s, -ds * steepness, -ds * z]
         return b[1] + (b[0] - b[1]) * s, np.stack(slopes, axis=1)
 
+    # What the line leaves over: a curve that leaves no more may be used, converged or not. Where the best
+    # curve is a line or an exponential, its optimum is at infinity, and close to it is good enough.
+    of_line = 0.5 * x.size * (1 - np.mean(u * v) ** 2)
     fits = []
-    for width in (0.5 / x_std, 1.0):
+    for high, low, width in (
+        (v.max(), v.min(), 0.5 / x_std),
+        (v.max(), v.min(), 1.0),
+        (v.min(), v.max(), 1.0),
+    ):
         fit = least_squares(
             lambda b: curve_and_slopes(b)[0] - v,
-            [v.max(), v.min(), 0.0, np.log(width)],
+            [high, low, 0.0, np.log(width)],
             lambda b: curve_and_slopes(b)[1],
             method="lm",
             max_nfev=MAX_EVALUATIONS,
         )
-        # A line or an exponential has its optimum at infinity: close enough to it counts as there.
-        if fit.success or fit.cost < 1e-6 * x.size:
+        if fit.success or fit.cost <= 1.001 * of_line + 1e-6 * x.size:
             fits.append(fit)
     if not fits:
         return _failed(f"no convergence in {MAX_EVALUATIONS} evaluations")
@@ -151,7 +158,7 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
         b1=float(b1 * y_std + y_mean),
         b2=float(b2 * y_std + y_mean),
         b3=float(b3 * x_std + x_mean),
-        b4=float(np.exp(log_b4) * x_std),
+        b4=float(np.exp(np.clip(log_b4, *LOG_WIDTHS)) * x_std),
         converged=True,
     )
     return _failed("flat curve") if _constant(curve(x)) else curve
