@@ -51,7 +51,9 @@ def test_against_a_computation_of_its_own() -> None:
         uncertainty.bootstrap(predictions.parts(rows, CONTENTS), draws)["srcc"]
         for rows in (ours, theirs)
     ]
-    assert found["interval"] == uncertainty.interval(medians[0] - medians[1])
+    assert found["interval"] == uncertainty.interval(
+        medians[0] - medians[1], found["difference"], (-2.0, 2.0)
+    )
     assert found["interval"][0] > 0  # much less noise shows
     assert found["p"] < 0.05
     turned = paired.compare(theirs, ours, CONTENTS, splits)

@@ -74,8 +74,8 @@ def test_the_same_scores_are_no_order_and_the_same_labels_no_question() -> None:
     draws["e"][:] = draws["f"][:] = [1, 0, 1, 0]
     found = uncertainty.bootstrap([sound, Part(*_only(sound, 2))], draws)
     assert found["srcc"][0] == pytest.approx(1)
-    assert uncertainty.interval(found["srcc"]) is not None
-    assert uncertainty.interval(np.full(3, np.nan)) is None
+    assert uncertainty.interval(found["srcc"], 1.0) is not None
+    assert uncertainty.interval(np.full(3, np.nan), 1.0) is None
 
 
 def _only(part: Part, number: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -84,7 +84,13 @@ def _only(part: Part, number: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 def test_interval_is_the_middle_95_percent() -> None:
     values = np.append(np.random.default_rng(0).permutation(1001.0 * np.arange(1001)), np.nan)
-    assert uncertainty.interval(values) == pytest.approx((25 * 1001, 975 * 1001))
+    limits = (-1e9, 1e9)
+    middle = 500 * 1001
+    assert uncertainty.interval(values, middle, limits) == pytest.approx((25 * 1001, 975 * 1001))
+    # Resamples that lie elsewhere than what was measured are taken to be off by that.
+    shifted = uncertainty.interval(values + 7.0, middle, limits)
+    assert shifted == pytest.approx((25 * 1001, 975 * 1001))
+    assert uncertainty.interval(values, middle, (1e5, 6e5)) == (1e5, 6e5)
 
 
 @pytest.mark.parametrize("clustered", [False, True])
@@ -113,13 +119,41 @@ def test_it_covers_the_truth(clustered: bool) -> None:
         apart = Part(part.scores, part.mos, [str(n) for n in range(part.mos.size)])
         for one in (part, apart):
             draws = uncertainty.draw(one.contents, 200)
-            bounds = uncertainty.interval(uncertainty.bootstrap([one], draws, ["srcc"])["srcc"])
+            found = uncertainty.bootstrap([one], draws, ["srcc"])["srcc"]
+            bounds = uncertainty.interval(found, metrics.srcc(one.scores, one.mos))
             assert bounds is not None
             by_content += one is part and bounds[0] <= truth <= bounds[1]
             by_video += one is apart and bounds[0] <= truth <= bounds[1]
     assert 88 <= by_content <= 99
     if clustered:
         assert by_video < 85  # videos of one content are not so many videos
+
+
+def test_few_contents_do_not_push_it_up() -> None:
+    """With five contents in each of ten test parts, about as many intervals are too high as too low."""
+    rng = np.random.default_rng(3)
+
+    def parts() -> list[Part]:
+        mos = rng.normal(size=(23, 15)) + 0.5 * rng.normal(size=(23, 1))
+        scores = mos + 0.5 * rng.normal(size=(23, 15)) + 0.7 * rng.normal(size=(23, 1))
+        chosen = [rng.permutation(23)[:5] for _ in range(10)]
+        names = np.repeat(np.arange(23), 15).reshape(23, 15).astype(str)
+        return [Part(scores[n].ravel(), mos[n].ravel(), list(names[n].ravel())) for n in chosen]
+
+    def measured(tested: list[Part]) -> float:
+        return float(np.median([metrics.srcc(part.scores, part.mos) for part in tested]))
+
+    truth = float(np.median([measured(parts()) for _ in range(200)]))
+    above = below = 0
+    for _ in range(100):
+        tested = parts()
+        draws = uncertainty.draw((name for part in tested for name in part.contents), 200)
+        found = uncertainty.bootstrap(tested, draws, ["srcc"])["srcc"]
+        bounds = uncertainty.interval(found, measured(tested))
+        assert bounds is not None
+        above, below = above + (bounds[0] > truth), below + (bounds[1] < truth)
+    assert abs(above - below) <= 8
+    assert above <= 15
 
 
 def test_keeping_the_logistic_changes_little() -> None:
@@ -129,12 +163,13 @@ def test_keeping_the_logistic_changes_little() -> None:
     scores = 1 / (1 + np.exp(-(mos - 45) / 12)) + rng.normal(0, 0.12, 120)
     part = Part(scores, mos, [str(n) for n in range(120)])
     draws = uncertainty.draw(part.contents, 200)
-    kept = uncertainty.interval(uncertainty.bootstrap([part], draws, ["plcc"])["plcc"])
+    measured = metrics.measure(part.scores, part.mos).plcc
+    kept = uncertainty.interval(uncertainty.bootstrap([part], draws, ["plcc"])["plcc"], measured)
     anew = []
     for number in range(200):
         times = [int(draws[content][number]) for content in part.contents]
         anew.append(metrics.measure(np.repeat(scores, times), np.repeat(mos, times)).plcc)
-    assert kept == pytest.approx(uncertainty.interval(np.array(anew)), abs=0.01)
+    assert kept == pytest.approx(uncertainty.interval(np.array(anew), measured), abs=0.01)
 
 
 def test_corrected_t_test_by_hand() -> None:

@@ -52,7 +52,7 @@ def compare(
     p, reason = uncertainty.paired_test(differences, ratio)
     return {
         "difference": float(one - other),
-        "interval": uncertainty.interval(medians[0] - medians[1]),
+        "interval": uncertainty.interval(medians[0] - medians[1], one - other, (-2.0, 2.0)),
         "p": p,
         "reason": reason,
     }

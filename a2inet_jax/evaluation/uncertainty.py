@@ -4,8 +4,10 @@ Two different things vary, and each has its own method here.
 
 `bootstrap` asks what other test videos would have given. It draws the contents again, with replacement,
 and keeps the trained models: it covers the choice of the test videos, and neither training nor the split.
-With fewer than some ten contents in a test part its intervals are too narrow: of those that should hold the
-true value 95 times in 100, 80 to 90 did in a simulation with four.
+A resample has fewer different contents than the data, and correlations of few contents come out higher: the
+resamples are shifted so that their median is the number that was measured. In simulations, of 100 intervals 94
+to 97 held the true value with 40 contents or more in a test part, 91 with 11, and 79 to 90 with 5: with so few
+they are too narrow.
 
 `paired_test` asks what other training and test parts would have given. It looks at the differences between
 two models over the splits, and allows for the videos that the splits share. It takes the data set as given.
@@ -13,7 +15,7 @@ two models over the splits, and allows for the videos that the splits share. It 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import inf, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from a2inet_jax.evaluation.metrics import fit_logistic
 METRICS = ("srcc", "plcc", "krcc", "rmse")
 RESAMPLES = 1000
 LEVEL = 0.95
+LIMITS = {"srcc": (-1.0, 1.0), "plcc": (-1.0, 1.0), "krcc": (-1.0, 1.0), "rmse": (0.0, inf)}
 _BLOCK = 1024  # columns of the pairs' matrix at a time
 Array = NDArray[np.float64]
 Draws = Mapping[str, Array]
@@ -73,13 +76,25 @@ def bootstrap(
     return {name: _median(np.stack([each[name] for each in measured])) for name in metrics}
 
 
-def interval(resampled: Array) -> tuple[float, float] | None:
-    """95 % percentile interval of a statistic's resamples [R]; None if none of them is defined."""
+def interval(
+    resampled: Array, measured: float, limits: tuple[float, float] = (-1.0, 1.0)
+) -> tuple[float, float] | None:
+    """95 % interval of a statistic: the percentiles of its resamples, shifted to what was measured.
+
+    Args:
+        resampled: the statistic in each resample, [R]; NaN where it is not defined.
+        measured: the statistic of the data.
+        limits: the values that it can have.
+
+    Returns:
+        Both ends, or None if it is defined in no resample.
+    """
     defined = resampled[~np.isnan(resampled)]
     if not defined.size:
         return None
     tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(defined, [tail, 100 - tail])
+    low, middle, high = np.percentile(defined, [tail, 50, 100 - tail])
+    low, high = np.clip([low - middle + measured, high - middle + measured], *limits)
     return float(low), float(high)
 
 
