@@ -6,8 +6,8 @@ Two different things vary, and each has its own method here.
 and keeps the trained models: it covers the choice of the test videos, and neither training nor the split.
 A resample has fewer different contents than the data, and correlations of few contents come out higher: the
 resamples are shifted so that their median is the number that was measured. In simulations 94 to 97 of 100
-intervals held the true value with 40 contents or more in a test part, 91 with 11, and 79 to 90 with 5: with so
-few they are too narrow.
+intervals held the true value with 40 contents or more in a test part, 91 with 11, and 79 to 90 with 5: with
+so few they are too narrow.
 
 `paired_test` asks what other training and test parts would have given. It looks at the differences between
 two models over the splits, and allows for the videos that the splits share. It takes the data set as given.
