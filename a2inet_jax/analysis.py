@@ -20,12 +20,13 @@ from a2inet_jax import from_config
 from a2inet_jax.backbones.conversion import Params
 from a2inet_jax.backbones.description import feature_maps, join_tiles
 from a2inet_jax.backbones.table import Backbone
-from a2inet_jax.console import console
+from a2inet_jax.checksum import sha256
+from a2inet_jax.console import say
 from a2inet_jax.datasets import index
-from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.features.extractor import Extractor, frames_at_once
-from a2inet_jax.features.passes import run_passes, schedule
-from a2inet_jax.package_files import sha256
+from a2inet_jax.datasets.video import VideoFile, is_there
+from a2inet_jax.features.extractor import Extractor
+from a2inet_jax.features.passes import frames_at_once, run_passes, schedule
+from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.report import stream_maps
 from a2inet_jax.report.stream_maps import SHOWN, Analysis, frame_entropies
 from a2inet_jax.run_folder import RunFolder
@@ -52,7 +53,7 @@ class Analyst:
         """Read what the run was trained on.
 
         Raises:
-          FileNotFoundError: it is no run, or its weights, data set or features are not here.
+          FileNotFoundError: it is not a run, or its weights, data set or features are not here.
           RunError: it is of an earlier version.
         """
         config = RunFolder(run).config()
@@ -103,7 +104,7 @@ class Analyst:
         Raises:
           VideoError: it can't be decoded, or its frames are too small; names the file and the reason.
         """
-        if not path.is_file():
+        if not is_there(path):
             raise VideoError(path, "there is no such file")
         features = self._extractor.extract(VideoFile(sha256(path), path, raw=raw), self._reader)
         indices = features.frame_index
@@ -114,7 +115,7 @@ class Analyst:
         }
         work = schedule(len(indices), takes)
         rows = run_passes(self._reader.read(path, indices, chunk, raw), work, self._look)
-        quality_maps, semantic_maps = (np.concatenate(rows[name]) for name in from_config.STREAMS)
+        quality_maps, semantic_maps = (np.concatenate(rows[name]) for name in STREAMS)
         shown = np.unique(np.linspace(0, len(indices) - 1, SHOWN).round().astype(int))
         return Analysis(
             path=path,
@@ -146,10 +147,10 @@ def analyze_all(videos: Sequence[VideoFile], run: Path, out: Path) -> int:
             try:
                 analyses.append(analyst.analyze(path, video.raw))
             except VideoError as error:
-                console.print(f"failed: {path}: {error.reason}", style="red", markup=False)
+                say(f"failed: {path}: {error.reason}", "red")
     if analyses:
         stream_maps.write(analyses, analyst.label, out)
-        console.print(str(out.resolve()), highlight=False, soft_wrap=True)
+        say(out.resolve())
     return 0 if len(analyses) == len(videos) else 1
 
 

@@ -22,8 +22,10 @@ def printable(text: object) -> str:
 
 
 def say(text: object, style: str = "") -> None:
-    """Print text as it is: nothing in it is markup, and lines are not wrapped."""
-    console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
+    """Print text as it is: nothing in it is markup or the name of an emoji, and lines are not wrapped."""
+    console.print(
+        printable(text), style=style, markup=False, emoji=False, highlight=False, soft_wrap=True
+    )
 
 
 @contextlib.contextmanager

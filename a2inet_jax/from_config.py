@@ -17,6 +17,7 @@ from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.features.extractor import Extractor, Pretrained
+from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.features.store import Store
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.vsfa import VSFA
@@ -25,8 +26,6 @@ from a2inet_jax.training.replica import Replica
 from a2inet_jax.video.sampling import Sampling
 
 Config = Mapping[str, Any]  # an ml_collections.ConfigDict, or the config.json of a run
-
-STREAMS = ("quality", "semantic")
 
 
 def backbone(name: str) -> Backbone:

@@ -108,8 +108,17 @@ def _step(name: str) -> Callable[[Sequence[str]], int]:
     return command
 
 
+def _path(flag: flags.FlagHolder[str | None]) -> Path | None:
+    """The path that a flag names, if it names one; `~` is the home folder."""
+    return Path(flag.value).expanduser() if flag.value else None
+
+
 def _evaluate(arguments: Sequence[str]) -> int:
     if not arguments:
+        if _CONFIG.value and _DATASETS.value:
+            raise app.UsageError(
+                "--datasets goes with RUN ...: a2inet evaluate RUN ... --datasets=NAME"
+            )
         return _step("evaluate")(arguments)
     from a2inet_jax.commands import evaluate
 
@@ -118,11 +127,12 @@ def _evaluate(arguments: Sequence[str]) -> int:
 
 def _report(arguments: Sequence[str]) -> int:
     if not arguments:
+        if _CONFIG.value and _OUT.value:
+            raise app.UsageError("--out goes with RUN ...: a2inet report RUN ... --out=FOLDER")
         return _step("report")(arguments)
     from a2inet_jax.commands import report
 
-    out = Path(_OUT.value) if _OUT.value else None
-    return report.report_runs([Path(run) for run in arguments], out)
+    return report.report_runs([Path(run) for run in arguments], _path(_OUT))
 
 
 def _table(arguments: Sequence[str]) -> int:
@@ -136,14 +146,13 @@ def _table(arguments: Sequence[str]) -> int:
 def _data(arguments: Sequence[str]) -> int:
     from a2inet_jax.commands.data import data_command
 
-    manual_dir = Path(_MANUAL_DIR.value).expanduser() if _MANUAL_DIR.value else None
     return data_command(
         arguments,
         Path(_DATA.value),
-        manual_dir,
+        _path(_MANUAL_DIR),
         _FULL.value,
         _JSON.value,
-        Path(_OUT.value) if _OUT.value else None,
+        _path(_OUT),
         _ALLOW_MISSING.value,
     )
 
@@ -159,17 +168,16 @@ def _extract(arguments: Sequence[str]) -> int:
     from a2inet_jax.commands import extract
 
     paths = [Path(argument) for argument in arguments]
-    out = Path(_OUT.value) if _OUT.value else None
     part = int(shard[1]), int(shard[2])
     return extract.extract(
-        _CONFIG.value, paths, out, part, _ENGINE.value, _ADDRESS.value, _ACTORS.value
+        _CONFIG.value, paths, _path(_OUT), part, _ENGINE.value, _ADDRESS.value, _ACTORS.value
     )
 
 
 def _store(arguments: Sequence[str]) -> int:
     from a2inet_jax.commands.store import store_command
 
-    return store_command(arguments, _JSON.value, Path(_OUT.value) if _OUT.value else None)
+    return store_command(arguments, _JSON.value, _path(_OUT))
 
 
 def _together(name: str) -> AbstractContextManager[None]:
@@ -203,8 +211,7 @@ def _score(arguments: Sequence[str]) -> int:
     from a2inet_jax.datasets import files
 
     videos = files.videos([Path(argument) for argument in arguments])
-    csv_path = Path(_CSV.value) if _CSV.value else None
-    return scoring.score_all(videos, Path(_RUN.value), _JSON.value, csv_path)
+    return scoring.score_all(videos, Path(_RUN.value), _JSON.value, _path(_CSV))
 
 
 def _analyze(arguments: Sequence[str]) -> int:
@@ -214,33 +221,13 @@ def _analyze(arguments: Sequence[str]) -> int:
     from a2inet_jax.datasets import files
 
     videos = files.videos([Path(argument) for argument in arguments])
-    return analysis.analyze_all(videos, Path(_RUN.value), Path(_OUT.value or "analysis.png"))
+    return analysis.analyze_all(videos, Path(_RUN.value), _path(_OUT) or Path("analysis.png"))
 
 
 def _weights(arguments: Sequence[str]) -> int:
-    from a2inet_jax.backbones import weights
-    from a2inet_jax.console import console
+    from a2inet_jax.commands.weights import weights_command
 
-    match list(arguments):
-        case ["list"]:
-            console.print(weights.table(), crop=False)
-        case ["get", *names] if names:
-            for path in [path for name in names for path in weights.get(name)]:
-                console.print(str(path), highlight=False, soft_wrap=True)
-        case ["add", file] if _AS.value:
-            path = weights.add(Path(file), _AS.value)
-            console.print(str(path), highlight=False, soft_wrap=True)
-        case ["verify", *name] if len(name) <= 1:
-            problems = weights.verify(*name)
-            for each, problem in problems.items():
-                line = f"{each}: {problem or 'good'}"
-                console.print(line, highlight=False, soft_wrap=True)
-            return int(any(problems.values()))
-        case _:
-            raise app.UsageError(
-                "a2inet weights list | get NAME ... | add FILE --as=NAME | verify [NAME]"
-            )
-    return 0
+    return weights_command(arguments, _AS.value)
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {

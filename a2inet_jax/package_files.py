@@ -9,7 +9,6 @@ which pip checks before it unpacks anything: no other script than the known one 
 """
 
 import hashlib
-import os
 import subprocess
 import sys
 import tarfile
@@ -24,17 +23,6 @@ from typing import IO
 
 class PackageFileError(RuntimeError):
     """A package could not be downloaded, or a file in it is not the one that was expected."""
-
-
-def cache_dir() -> Path:
-    """Folder for what can be fetched again: `$A2INET_HOME`, or `~/.cache/a2inet`."""
-    return Path(os.environ.get("A2INET_HOME") or Path.home() / ".cache" / "a2inet")
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(

@@ -14,10 +14,11 @@ from typing import Any, Self
 import numpy as np
 
 from a2inet_jax import atomic, from_config
+from a2inet_jax.checksum import sha256
+from a2inet_jax.console import say
 from a2inet_jax.datasets import index
-from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.datasets.video import VideoFile, is_there
 from a2inet_jax.model import ensemble
-from a2inet_jax.package_files import sha256
 from a2inet_jax.run_folder import RunFolder
 from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.raw_format import RawFormat
@@ -74,7 +75,7 @@ class Scorer:
         """Read a run folder.
 
         Raises:
-          FileNotFoundError: it is no finished run, or the backbones' weights are not here.
+          FileNotFoundError: it is not a finished run, or the backbones' weights are not here.
           RunError: the backbones' weights here are not those that the run was trained with.
         """
         folder = RunFolder(run)
@@ -111,7 +112,7 @@ class Scorer:
           VideoError: it can't be decoded; names the file and the reason.
         """
         path = Path(path)
-        if not path.is_file():
+        if not is_there(path):
             raise VideoError(path, "there is no such file")
         # Places of patches hang on the content, so that a renamed file keeps its score.
         features = self._extractor.extract(VideoFile(sha256(path), path, raw=raw), self._reader)
@@ -145,7 +146,7 @@ def score_all(videos: Sequence[VideoFile], run: Path, as_json: bool, csv_path: P
     with Scorer(run) as scorer:
         if not as_json:
             low, high = scorer.scale
-            print(f"   score ± spread   in {scorer.calibrated_to}: {low:.1f} to {high:.1f}")
+            say(f"   score ± spread   in {scorer.calibrated_to}: {low:.1f} to {high:.1f}")
         for video in videos:
             path = video.path
             try:
@@ -160,7 +161,10 @@ def score_all(videos: Sequence[VideoFile], run: Path, as_json: bool, csv_path: P
                 rows.append({"path": str(path), **digits, "frames": len(scored.timestamps)})
                 line = f"{scored.score:8.2f} ± {scored.spread:5.2f}   {path}"
                 shown = scored.as_json()
-            print(json.dumps(shown) if as_json else line, flush=True)
+            if as_json:
+                print(json.dumps(shown), flush=True)
+            else:
+                say(line)
     if csv_path:
         _write_csv(csv_path, rows)
     return 1 if any("error" in row for row in rows) else 0

@@ -34,7 +34,8 @@ from a2inet_jax.backbones.description import describe
 from a2inet_jax.backbones.table import BACKBONES, Backbone, parameter_shapes
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.features.extract import Work, default_decoders, extract_all
-from a2inet_jax.features.extractor import Extractor, Pretrained, frames_at_once
+from a2inet_jax.features.extractor import Extractor, Pretrained
+from a2inet_jax.features.passes import frames_at_once
 from a2inet_jax.features.store import Store
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.resize import short_side_size

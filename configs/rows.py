@@ -26,16 +26,6 @@ PAPER = {
 INDEX = PAPER | {"SQ": "resnet18_fdim", "SS": "efficientnet_lite0", "MS": "i3d_kinetics400"}
 NETWORKS = {"paper": PAPER, "index": INDEX}
 
-_BUILT_IN = (
-    "sample",
-    "cvd2014",
-    "live_qualcomm",
-    "live_vqc",
-    "youtube_ugc",
-    "konvid_1k",
-    "lsvq",
-)
-
 
 def split(argument: str, table: int, rows: Iterable[str]) -> tuple[str, str]:
     """Row and data set that the argument of a table's config names; ValueError lists the rows."""
@@ -63,7 +53,7 @@ def start(name: str, dataset: str, networks: str = "") -> tuple[ConfigDict, dict
       dataset: name of the data set.
       networks: as in `chosen`.
     """
-    if dataset in _BUILT_IN:
+    if dataset in index.NAMES and dataset != index.TEST_ONLY:  # nothing is trained on that one
         config = importlib.import_module(f"configs.{dataset}").get_config()
     else:
         config = own.get_config(dataset)

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import imageio_ffmpeg
 import numpy as np
 import scipy.io
+
+from a2inet_jax.datasets import labelled_builder
+from a2inet_jax.datasets.video import Video
 
 EXCERPTS = Path(__file__).parent / "excerpts"
 # The whole lists, which are not part of the project.
@@ -116,3 +120,36 @@ def save_xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]]) -> None
         for row in rows:
             sheet.append(row)
     book.save(path)
+
+
+def silent(video_id: str, done: int, total: int) -> None:
+    """A progress that nobody sees."""
+
+
+def put_list(name: str, list_name: str, folder: Path) -> Path:
+    """A list of an excerpt, in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(EXCERPTS / name / list_name, folder)
+    return folder / list_name
+
+
+def prepared(name: str, folder: Path) -> list[Video]:
+    """The videos of a data set that lies in this folder."""
+    data_dir = folder.parent / f"{folder.name}-data"
+    labelled_builder.prepare(name, data_dir, folder, silent)
+    return labelled_builder.read(name, data_dir)
+
+
+def essence(videos: list[Video]) -> list[tuple[Any, ...]]:
+    """What an index says of videos, wherever they lie."""
+    return [(v.video_id, v.mos, v.reference_id, v.part, v.raw) for v in videos]
+
+
+def records(name: str, data_dir: Path, split: str = "train") -> dict[str, dict[str, Any]]:
+    """The records of an index, by video id."""
+    builder = labelled_builder._builder(name, data_dir)
+    found = {}
+    for record in builder.as_data_source(split=split):
+        plain = {k: v.decode() if isinstance(v, bytes) else v for k, v in record.items()}
+        found[plain["video_id"]] = plain
+    return found

@@ -7,7 +7,7 @@ from flax.traverse_util import flatten_dict
 
 from a2inet_jax.backbones import conversion, table, weights
 from a2inet_jax.backbones.conversion import ConversionError
-from a2inet_jax.package_files import sha256
+from a2inet_jax.checksum import sha256
 from tests.make_torch_expectations import random_tensor
 from tests.published import published
 

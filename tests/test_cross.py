@@ -36,7 +36,7 @@ def test_every_model_scores_every_video_as_scoring_does(tmp_path: Path) -> None:
     features = make_features()
     models = make_models(tmp_path, features)
     settings = Settings(batch_size=4, parallel="mesh")
-    rows = cross.cross_predictions(models, NETWORK, features, TRAININGS, settings)
+    rows = cross.predictions(models, NETWORK, features, TRAININGS, settings)
     assert [(row.split, row.seed, row.video) for row in rows] == [
         (n, 3, video) for n in range(2) for video in features.ids
     ]
@@ -52,36 +52,34 @@ def test_models_and_trainings_must_be_as_many(tmp_path: Path) -> None:
     features = make_features()
     models = make_models(tmp_path, features)
     with pytest.raises(ValueError, match="2 models, and 1 trainings"):
-        cross.cross_predictions(models, NETWORK, features, TRAININGS[:1], Settings())
+        cross.predictions(models, NETWORK, features, TRAININGS[:1], Settings())
 
 
 def test_the_logistic_is_of_the_tested_data_set(tmp_path: Path) -> None:
     features = make_features()
     models = make_models(tmp_path, features)
-    rows = cross.cross_predictions(models, NETWORK, features, TRAININGS, Settings())
+    rows = cross.predictions(models, NETWORK, features, TRAININGS, Settings())
     contents = {video: video for video in features.ids}
     data = protocol.Data("KoNViD-1k", len(features.ids))
-    content = cross.cross_results(
-        "vsfa", rows, data, "last", contents, 1, "LSVQ", models.label_ranges
-    )
-    assert content["mapping"] == "logistic fitted on KoNViD-1k"
-    assert content["trained_on"] == "LSVQ"
-    assert content["ranges"]["trained"] == [0.0, 100.0]
-    assert content["ranges"]["tested"] == [features.mos.min(), features.mos.max()]
-    assert content["paired"] == {}
+    results = cross.results("vsfa", rows, data, "last", contents, 1, "LSVQ", models.label_ranges)
+    assert results["mapping"] == "logistic fitted on KoNViD-1k"
+    assert results["trained_on"] == "LSVQ"
+    assert results["ranges"]["trained"] == [0.0, 100.0]
+    assert results["ranges"]["tested"] == [features.mos.min(), features.mos.max()]
+    assert results["paired"] == {}
     measured = [
         metrics.measure([r.score for r in rows if r.split == n], features.mos) for n in range(2)
     ]
-    found = content["models"]["vsfa"]
+    found = results["models"]["vsfa"]
     for name in protocol.METRICS:
         values = [getattr(each, name) for each in measured]
         assert found["summary"][name]["median"] == pytest.approx(np.median(values), rel=1e-5)
         assert found["interval"][name][0] < found["interval"][name][1]
     # Another label scale changes no correlation, and RMSE by its factor: nothing hangs on the old one.
     other = [row._replace(mos=row.mos / 10 + 3) for row in rows]
-    again = cross.cross_results(
-        "vsfa", other, data, "last", contents, 1, "LSVQ", models.label_ranges
-    )["models"]["vsfa"]["summary"]
+    again = cross.results("vsfa", other, data, "last", contents, 1, "LSVQ", models.label_ranges)[
+        "models"
+    ]["vsfa"]["summary"]
     for name, factor in {"srcc": 1, "plcc": 1, "krcc": 1, "rmse": 0.1}.items():
         median = found["summary"][name]["median"]
         assert again[name]["median"] == pytest.approx(factor * median, rel=1e-4)

@@ -14,8 +14,16 @@ from tests import dataset_inputs
 from tests.clips import Clips
 
 
-def run(data: Path, *arguments: str, as_json: bool = False, **rest: object) -> int:
-    return data_command(arguments, data, None, False, as_json, **rest)  # type: ignore[arg-type]
+def run(
+    data: Path,
+    *arguments: str,
+    manual: Path | None = None,
+    full: bool = False,
+    as_json: bool = False,
+    out: Path | None = None,
+    allow_missing: bool = False,
+) -> int:
+    return data_command(arguments, data, manual, full, as_json, out, allow_missing)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +49,7 @@ def test_all_data_sets_are_listed(
     dataset_inputs.under_names(clip, manual / "Video", [name for name, _ in rows])
     dataset_inputs.live_vqc_mat(manual / "data.mat", rows)
     data = tmp_path / "data"
-    assert data_command(["prepare", "live_vqc"], data, manual, False, False) == 0
+    assert run(data, "prepare", "live_vqc", manual=manual) == 0
     told = capsys.readouterr().out
     assert f"live_vqc: {len(rows)} videos of {len(rows)} contents, labels " in told
     assert "0 of them missing" in told
@@ -68,7 +76,7 @@ def test_a_whole_data_set_is_good(
     assert "20 videos of 10 contents, labels 0 to 6; 20 good, 0 missing, 0 can't" in told
     assert fingerprint(index.labelled(str(mine), data)) in told
     assert "first frames" in told
-    assert data_command(["verify", str(mine)], data, None, True, False) == 0
+    assert run(data, "verify", str(mine), full=True) == 0
     assert "first frames" not in capsys.readouterr().out
 
 
@@ -77,8 +85,7 @@ def test_damage_behind_the_first_frame_is_seen_in_full(mine: Path, tmp_path: Pat
     (mine / "03.mp4").unlink()
     damaged.rename(mine / "03.mp4")
     for full in (False, True):
-        command = ["verify", str(mine)]
-        assert data_command(command, tmp_path / "data", None, full, False) == int(full)
+        assert run(tmp_path / "data", "verify", str(mine), full=full) == int(full)
 
 
 def test_what_is_wrong_is_listed(
@@ -121,6 +128,20 @@ def test_what_is_wrong_is_listed(
     assert not (data / "mine-problems.csv").exists()
 
 
+def test_a_path_too_long_for_a_file_is_a_missing_video(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "x" * 300 + ".mp4"
+    with (mine / "labels.csv").open("a") as labels:
+        labels.write(f"{name},3,scene 99\n")
+    data = tmp_path / "data"
+    for command in ("prepare", "verify"):
+        assert run(data, command, str(mine)) == 1
+        assert f"{mine / name}: is missing" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match="1 of 21 videos"):
+        index.load(str(mine), data)
+
+
 def _ids(paths: list[Path]) -> list[str]:
     return [path.stem for path in paths]
 
@@ -143,7 +164,7 @@ def test_published_splits_are_imported(
     assert len(found) == 10
     assert found[0].train == tuple(f"{k:02}.mp4" for k in range(12))
     assert "10 splits, the first with 12 to train, 4 to validate, 3 to test on" in told
-    assert "1 videos are in no part: the published list lacks them: 19.mp4" in told
+    assert "In no part, since the published list lacks them (1): 19.mp4" in told
     leaking = splits.leaks(found, index.labelled(str(mine), data))
     assert f"{leaking} of 10 contents have videos in two parts" in told
     assert f"--config.splits.file={path}" in told.replace("\n", "")
@@ -155,7 +176,7 @@ def test_published_splits_are_imported(
     out = tmp_path / "mine.json"
     arguments = ("splits", str(mine), str(file), str(listing))
     assert run(data, *arguments, out=out, allow_missing=True) == 0
-    assert "1 videos are left out" in capsys.readouterr().out
+    assert "Left out, since the data set lacks them (1): old/18.avi" in capsys.readouterr().out
     assert len(splits.read(out)) == 10
 
 
@@ -170,7 +191,7 @@ def test_videos_without_a_label_are_told(
     assert run(tmp_path, "prepare", "youtube_ugc") == 0
     told = capsys.readouterr().out
     assert "2 videos of 2 contents" in told
-    assert f"1 videos of the list have no label and are not taken: {names[2]}" in told
+    assert f"Not taken, since the list has no label for them (1): {names[2]}" in told
     assert run(tmp_path, "verify", "youtube_ugc", as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["unlabelled"] == [names[2]]
 

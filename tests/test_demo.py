@@ -121,18 +121,19 @@ def test_one_bad_file_does_not_stop_the_others(
     bad = tmp_path / "bad.mp4"
     bad.write_text("not a video")
     listing = tmp_path / "list.csv"
-    listing.write_text("path\nbad.mp4\nmissing.mp4\n")
+    too_long = "x" * 300 + ".mp4"
+    listing.write_text(f"path\nbad.mp4\nmissing.mp4\n{too_long}\n")
     table = tmp_path / "scores.csv"
     videos = files.videos([listing, good])
     run = home / "runs" / "demo"
     assert scoring.score_all(videos, run, as_json=True, csv_path=table) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert ["error" in line for line in lines] == [True, True, False]
-    assert "no such file" in lines[1]["error"]
+    assert ["error" in line for line in lines] == [True, True, True, False]
+    assert all("no such file" in line["error"] for line in lines[1:3])
     rows = list(csv.DictReader(table.read_text().splitlines()))
-    assert [bool(row["score"]) for row in rows] == [False, False, True]
-    assert float(rows[2]["score"]) == pytest.approx(lines[2]["score"], abs=1e-4)
-    assert scoring.score_all(videos[2:], run, as_json=False, csv_path=None) == 0
+    assert [bool(row["score"]) for row in rows] == [False, False, False, True]
+    assert float(rows[3]["score"]) == pytest.approx(lines[3]["score"], abs=1e-4)
+    assert scoring.score_all(videos[3:], run, as_json=False, csv_path=None) == 0
     assert f"{good}" in capsys.readouterr().out
 
 

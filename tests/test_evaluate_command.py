@@ -111,17 +111,19 @@ def test_metrics_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     config = make_run()
     assert evaluate.evaluate(config) == 0
     path = Path("runs/one/metrics.json")
-    content = json.loads(path.read_text())
-    assert content["data"]["videos"] == VIDEOS
-    assert content["models"].keys() == {"vsfa", "concat"}
-    for model in content["models"].values():
+    results = json.loads(path.read_text())
+    assert results["data"]["videos"] == VIDEOS
+    assert results["models"].keys() == {"vsfa", "concat"}
+    for model in results["models"].values():
         low, high = model["interval"]["srcc"]
         assert low < high
-    assert content["paired"]["concat"]["p"] is not None
+    assert results["paired"]["concat"]["p"] is not None
     shown = capsys.readouterr().out
-    assert "VSFA head − A2INet, concatenation for CAGI:" in shown
+    assert "VSFA head − A2INet, concatenation for CAGI:" in " ".join(shown.split())
+    for metric in ("SRCC ↑", "PLCC ↑", "KRCC ↑", "RMSE ↓"):
+        assert f"{metric} (std)" in shown
     before = path.read_bytes()
-    assert evaluate.measure(config) == content
+    assert evaluate.evaluate(config) == 0
     assert path.read_bytes() == before
 
 
@@ -136,7 +138,7 @@ def test_a_run_that_learned_nothing_is_evaluated(capsys: pytest.CaptureFixture[s
     predictions.write(other, rows)
     assert evaluate.evaluate(config) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "VSFA head: no order at all in 3 of 3 splits" in shown
+    assert "VSFA head: all scores or all labels are equal in 3 of 3 splits" in shown
     assert "in 3 of 3 splits (constant scores, fewer than 5 videos)" in shown
 
 
@@ -149,14 +151,14 @@ def test_another_config_is_refused() -> None:
 def test_on_another_data_set_every_model_scores_every_video() -> None:
     make_run()
     extract("theirs")
-    content = evaluate.cross_evaluate(Path("runs/one"), "./theirs/labels.csv")
+    results = evaluate.cross_evaluate(Path("runs/one"), "./theirs/labels.csv")
     folder = crossed("one")
     rows = predictions.read(folder / "predictions.csv")
     assert len(rows) == 3 * VIDEOS
     assert [row.mos for row in rows[:VIDEOS]] == pytest.approx([0.05 * MOS[v] for v in IDS])
-    assert content["data"]["videos"] == VIDEOS
-    assert content["ranges"] == {"trained": [10.0, 79.0], "tested": pytest.approx([0.5, 3.95])}
-    assert json.loads((folder / "metrics.json").read_text()) == json.loads(json.dumps(content))
+    assert results["data"]["videos"] == VIDEOS
+    assert results["ranges"] == {"trained": [10.0, 79.0], "tested": pytest.approx([0.5, 3.95])}
+    assert json.loads((folder / "metrics.json").read_text()) == json.loads(json.dumps(results))
 
 
 def test_what_is_there_and_current_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,13 +167,13 @@ def test_what_is_there_and_current_is_not_done_again(monkeypatch: pytest.MonkeyP
     first = evaluate.cross_evaluate(Path("runs/one"), "theirs")
     path = crossed("one") / "metrics.json"
     done: list[int] = []
-    original = cross.cross_predictions
+    original = cross.predictions
 
     def counted(*given: Any) -> list[Prediction]:
         done.append(1)
         return original(*given)
 
-    monkeypatch.setattr(cross, "cross_predictions", counted)
+    monkeypatch.setattr(cross, "predictions", counted)
     assert evaluate.cross_evaluate(Path("runs/one"), "theirs") == json.loads(path.read_text())
     assert done == []
     store.write(IDS[0], features(99, 4), "")  # other features
@@ -183,8 +185,9 @@ def test_what_is_there_and_current_is_not_done_again(monkeypatch: pytest.MonkeyP
 
 def test_on_its_own_data_set_its_own_test_parts_are_used() -> None:
     config = make_run()
-    content = evaluate.cross_evaluate(Path("runs/one"), "mine/labels.csv")
-    assert content == evaluate.measure(config)
+    results = evaluate.cross_evaluate(Path("runs/one"), "mine/labels.csv")
+    assert evaluate.evaluate(config) == 0
+    assert json.loads(Path("runs/one/metrics.json").read_text()) == results
     assert not Path("runs/one/cross").exists()
 
 
@@ -200,8 +203,8 @@ def test_where_a_data_set_has_a_test_part_that_is_tested(monkeypatch: pytest.Mon
         ]
 
     monkeypatch.setattr(evaluate, "labelled_videos", parted)
-    content = evaluate.cross_evaluate(Path("runs/one"), "theirs")
-    assert content["data"]["videos"] == VIDEOS // 2
+    results = evaluate.cross_evaluate(Path("runs/one"), "theirs")
+    assert results["data"]["videos"] == VIDEOS // 2
     rows = predictions.read(crossed("one") / "predictions.csv")
     assert {row.video for row in rows} == set(IDS[1::2])
 
@@ -223,15 +226,16 @@ def test_other_networks_are_refused() -> None:
 
 
 def test_runs_by_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
-    for name, noise, shift in (("one", 15.0, 0), ("two", 20.0, 0), ("three", 17.0, 1)):
+    for name, noise, shift in (("one", 15.0, 0), ("[two]", 20.0, 0), ("three", 17.0, 1)):
         make_run(name, noise, shift)
     extract("theirs")
-    runs = [Path("runs") / name for name in ("one", "two", "three")]
+    runs = [Path("runs") / name for name in ("one", "[two]", "three")]
     assert evaluate.evaluate_runs(runs, ["mine", "theirs"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "W.A." in shown
-    assert "runs/one − runs/two on ./mine: " in shown
-    assert "runs/one and runs/three are not compared: their splits differ." in shown
+    assert "3 runs · mine/" in shown
+    assert "one − [two] on ./mine: " in shown
+    assert "one and three are not compared: their splits differ." in shown
     for run in runs:
         assert (crossed(run.name) / "metrics.json").is_file()
     assert evaluate.evaluate_runs(runs[:1], []) == 0
@@ -256,16 +260,7 @@ def test_a_run_alone_on_its_data_set_is_compared_with_none(
         predictions.write(path, [row._replace(mos=0.05 * row.mos) for row in rows])
     assert evaluate.evaluate_runs([Path("runs/one"), Path("runs/two")], []) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "runs/two is compared with none: it alone is on theirs." in shown
-
-
-def test_average_over_data_sets() -> None:
-    def content(srcc: float, videos: int) -> dict[str, Any]:
-        summary = {"srcc": {"median": srcc}}
-        return {"model": "m", "models": {"m": {"summary": summary}}, "data": {"videos": videos}}
-
-    contents = {"a": content(0.8, 300), "b": content(0.4, 100)}
-    assert evaluate._average(contents, "srcc") == pytest.approx(0.7)
+    assert "two is compared with none: it alone is on theirs." in shown
 
 
 @pytest.mark.parametrize("column", ["mos", "reference_id"])
@@ -294,5 +289,6 @@ def test_what_is_there_is_shown_and_what_is_not_is_told(
     assert evaluate.evaluate_runs([Path("runs/one")], ["./mine", "./theirs"]) == 1
     shown = " ".join(capsys.readouterr().out.split())
     assert "24 of 24 videos, v00.mp4 the first" in shown
-    assert "Median over the trainings" in shown
+    assert "one · ./mine" in shown
+    assert "one · ./theirs" not in shown
     assert evaluate.evaluate_runs([Path("runs/one")], ["./theirs"]) == 1

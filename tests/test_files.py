@@ -52,7 +52,7 @@ def test_a_list_says_how_raw_frames_lie(tmp_path: Path) -> None:
         ("path,width,height\na.mp4,,\nb.yuv,0,8\n", "line 3: .*0×8"),
         ("path,width,height\nb.yuv,8,\n", "line 2: .*height"),
         ("path,width,height\n\n\nb.yuv,8,\n", "line 4: "),
-        ('path\n"a.mp4\n', "no CSV file"),
+        ('path\n"a.mp4\n', "not a CSV file"),
     ],
 )
 def test_lists_that_say_nothing_are_refused(tmp_path: Path, text: str, reason: str) -> None:
@@ -76,7 +76,7 @@ def test_a_list_in_another_encoding_is_refused(tmp_path: Path) -> None:
     listing = tmp_path / "list.csv"
     for encoding in ("latin-1", "utf-16"):
         listing.write_text("path\nä.mp4\n", encoding=encoding)
-        with pytest.raises(ValueError, match="no CSV file in UTF-8") as caught:
+        with pytest.raises(ValueError, match="is not a CSV file in UTF-8") as caught:
             videos([listing])
         assert str(listing) in str(caught.value)
 

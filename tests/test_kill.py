@@ -15,8 +15,7 @@ from a2inet_jax.training.loop import Watch
 from a2inet_jax.training.replica import Trained
 from a2inet_jax.training.settings import Placement, Settings
 from a2inet_jax.training.termination import TerminatedError
-from tests.test_loop import assert_same
-from tests.training_inputs import MeanPooling, make_features, make_replicas
+from tests.training_inputs import MeanPooling, assert_same, make_features, make_replicas
 
 FEATURES = make_features()
 STEPS = 4

@@ -73,12 +73,12 @@ def test_broken_lists(tmp_path: Path) -> None:
     assert short.empty("mos")
     for name in ("list.xlsx", "data.mat"):
         file = write(tmp_path, name, "no such thing" * 100)
-        with pytest.raises(ValueError, match=f"{name}: is no "):
+        with pytest.raises(ValueError, match=f"{name}: is not an? "):
             (label_file.rows if name == "list.xlsx" else label_file.mat)(file)
     hdf5 = tmp_path / "cut.mat"
     hdf5.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     pytest.importorskip("h5py")
-    with pytest.raises(ValueError, match=r"cut\.mat: is no MATLAB file"):
+    with pytest.raises(ValueError, match=r"cut\.mat: is not a MATLAB file"):
         label_file.mat(hdf5)
 
 

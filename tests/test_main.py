@@ -11,8 +11,10 @@ import pytest
         (["extract", "--config=configs/sample.py", "--shard=one"], "--shard=one: I/N"),
         (["extract"], "a2inet extract --config="),
         (["store"], "a2inet store verify|list|repair FOLDER"),
-        (["store", "list", "nowhere"], "nowhere is no folder"),
+        (["store", "list", "nowhere"], "nowhere is not a folder"),
         (["extract", "--config=configs/sample.py", "x.mp4"], "--out=FOLDER"),
+        (["report", "--config=configs/sample.py", "--out=x"], "--out goes with RUN ..."),
+        (["evaluate", "--config=configs/sample.py", "--datasets=x"], "--datasets goes with RUN"),
         (["extrakt"], "no command 'extrakt'"),
     ],
 )

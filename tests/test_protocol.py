@@ -31,7 +31,7 @@ CONTENTS = {f"v{i}": f"c{i // 2}" for i in range(9)}
 PARTS = [Split(tuple(f"t{i}" for i in range(36)), (), tuple(CONTENTS))] * 3
 
 
-def results(tested: dict[str, list[Prediction]], rule: str = "last", **more: Any) -> dict[str, Any]:
+def made(tested: dict[str, list[Prediction]], rule: str = "last", **more: Any) -> dict[str, Any]:
     data = protocol.Data("sample", 45, "VMAF")
     return protocol.results("a2inet", tested, data, rule, CONTENTS, PARTS, **more)
 
@@ -51,30 +51,29 @@ def test_undefined_correlations_count_as_zero_and_are_told() -> None:
 
 
 def test_one_split_has_no_spread() -> None:
-    content = results({"a2inet": [row for row in rows() if row.split == 0]})
-    found = content["models"]["a2inet"]
+    results = made({"a2inet": [row for row in rows() if row.split == 0]})
+    found = results["models"]["a2inet"]
     assert found["summary"]["srcc"]["std"] is None
-    assert protocol.cell(found["summary"], "srcc") == f"{found['splits'][0]['srcc']:.3f}"
+    assert found["summary"]["srcc"]["median"] == pytest.approx(found["splits"][0]["srcc"])
     low, high = found["interval"]["srcc"]
     assert low <= found["summary"]["srcc"]["median"] <= high
-    assert protocol.interval(found, "srcc") == f"{low:.3f}–{high:.3f}"
     with pytest.raises(ValueError, match="no splits"):
         protocol.summarise([])
 
 
 def test_the_run_is_compared_with_each_baseline() -> None:
     tested = {"svr": rows(4), "a2inet": rows(), "mine": rows(5)}
-    content = results(tested)
-    assert list(protocol.models(content)) == ["a2inet", "svr", "mine"]
-    assert content["paired"].keys() == {"svr", "mine"}
+    results = made(tested)
+    assert list(protocol.models(results)) == ["a2inet", "svr", "mine"]
+    assert results["paired"].keys() == {"svr", "mine"}
     for name in ("svr", "mine"):
         medians = [
-            content["models"][model]["summary"]["srcc"]["median"] for model in ("a2inet", name)
+            results["models"][model]["summary"]["srcc"]["median"] for model in ("a2inet", name)
         ]
-        assert content["paired"][name]["difference"] == pytest.approx(
+        assert results["paired"][name]["difference"] == pytest.approx(
             medians[0] - medians[1], abs=1e-5
         )
-    first, second = protocol.comparisons(content)
+    first, second = protocol.comparisons(results)
     assert first.startswith("A2INet − SVR on mean-pooled features: ")
     assert second.startswith("A2INet − mine: ")
 
@@ -83,18 +82,20 @@ def test_videos_of_no_known_content_are_named() -> None:
     with pytest.raises(
         ValueError, match="1 videos that were tested are not in sample, x the first"
     ):
-        results({"a2inet": [*rows(), Prediction(0, "x", 1.0, 1.0)]})
+        made({"a2inet": [*rows(), Prediction(0, "x", 1.0, 1.0)]})
 
 
 def test_remarks_tell_what_was_not_ordinary() -> None:
-    assert protocol.remarks(results({"a2inet": rows()})) == []
+    assert protocol.remarks(made({"a2inet": rows()})) == []
     few = [row._replace(score=5.0) if row.split == 0 else row for row in rows()]
     few = [row for row in few if row.split != 1 or row.video < "v4"]
-    optimistic, order, logistic = protocol.remarks(results({"a2inet": few}, "best_test"))
+    optimistic, order, logistic = protocol.remarks(made({"a2inet": few}, "best_test"))
     assert "optimistic" in optimistic
-    assert "no order at all in 1 of 3 splits" in order
+    assert order == (
+        "A2INet: all scores or all labels are equal in 1 of 3 splits: correlations count as 0 there."
+    )
     assert "in 2 of 3 splits (constant scores, fewer than 5 videos)" in logistic
-    across = results({"a2inet": rows()})
+    across = made({"a2inet": rows()})
     across |= {"trained_on": "LSVQ", "mapping": "logistic fitted on sample"}
     across |= {"ranges": {"trained": [2.5, 91.4], "tested": [0.0, 80.0]}}
     (scales,) = protocol.remarks(across)
@@ -104,13 +105,12 @@ def test_remarks_tell_what_was_not_ordinary() -> None:
 
 def test_what_is_not_defined_has_no_interval_and_stops_nothing() -> None:
     one = [row for row in rows() if row.video == "v0"]
-    content = results({"a2inet": one, "svr": one})
-    found = content["models"]["a2inet"]
+    results = made({"a2inet": one, "svr": one})
+    found = results["models"]["a2inet"]
     assert found["summary"]["srcc"]["undefined"] == 3
     assert found["interval"]["srcc"] is None
-    assert protocol.interval(found, "srcc") == "–"
-    assert content["paired"]["svr"]["p"] is None
-    assert content["paired"]["svr"]["interval"] is None
+    assert results["paired"]["svr"]["p"] is None
+    assert results["paired"]["svr"]["interval"] is None
 
 
 def test_weighted_average_is_that_of_table_2() -> None:
@@ -125,29 +125,34 @@ def test_weighted_average_is_that_of_table_2() -> None:
             protocol.weighted_average(values, wrong)
 
 
-def test_ties_are_all_best() -> None:
-    a, b = protocol.summarise([split(0.70004)]), protocol.summarise([split(0.69996)])
-    assert protocol.best({"a": a, "b": b}, "srcc") == {"a", "b"}
+def test_numbers_are_shown_with_their_digits() -> None:
+    assert protocol.shown(0.70004, "srcc") == "0.700"
+    assert protocol.shown(16.955, "rmse") == "16.95"  # as it lies in binary, a little below
+    assert protocol.shown(-0.1234, "plcc") == "−0.123"
+    assert protocol.shown(-0.0001, "krcc") == "0.000"
+    assert protocol.shown(None, "srcc") == protocol.shown(float("nan"), "srcc") == "–"
+    assert protocol.interval([-0.1, 0.25], "srcc") == "−0.100–0.250"
+    assert protocol.interval(None, "rmse") == "–"
 
 
 def test_results_are_json_of_the_same_bytes(tmp_path: Path) -> None:
     tested = {"a2inet": rows(), "svr": [row._replace(score=3.0) for row in rows()]}
-    protocol.write(tmp_path / "a.json", results(tested))
+    protocol.write(tmp_path / "a.json", made(tested))
     turned = {name: found[::-1] for name, found in reversed(tested.items())}
-    protocol.write(tmp_path / "b.json", results(turned))
+    protocol.write(tmp_path / "b.json", made(turned))
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
-    content = json.loads((tmp_path / "a.json").read_text())
-    failed = content["models"]["svr"]["splits"][0]
+    results = json.loads((tmp_path / "a.json").read_text())
+    failed = results["models"]["svr"]["splits"][0]
     assert failed["srcc"] is None
     assert failed["logistic"] == {
         "b1": None, "b2": None, "b3": None, "b4": None,
         "converged": False, "reason": "constant scores",
     }  # fmt: skip
-    first = content["models"]["a2inet"]["splits"][0]
+    first = results["models"]["a2inet"]["splits"][0]
     measured = predictions.measure_splits(rows())
     assert first["srcc"] == pytest.approx(measured[0].srcc, abs=1e-6)
-    assert content["models"]["svr"]["interval"]["srcc"] == [0, 0]
+    assert results["models"]["svr"]["interval"]["srcc"] == [0, 0]
 
 
 def test_predictions_survive_the_file(tmp_path: Path) -> None:

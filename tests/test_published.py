@@ -64,9 +64,7 @@ def test_names_of_each_data_set_are_known_again(data_set: str, tmp_path: Path) -
     names = [name for name, _ in rows] + more
     listing = write_list(tmp_path / "list.csv", names)
     permutations = shuffles(3, len(names))
-    found = published.read(
-        write_json(tmp_path / "p.json", permutations), listing, ours[::-1], most=3
-    )
+    found = published.read(write_json(tmp_path / "p.json", permutations), listing, ours[::-1])
     assert (found.unknown, found.unused) == ([], [])
     for split, permutation in zip(found.splits, permutations, strict=True):
         ids = [ours[n - 1].video_id for n in permutation]
@@ -82,7 +80,7 @@ def test_parts_are_cut_as_in_the_published_code(tmp_path: Path) -> None:
         names = [f"v{k}.mp4" for k in range(n)]
         listing = write_list(tmp_path / "list.csv", names)
         file = write_json(tmp_path / "p.json", shuffles(1, n))
-        (split,) = published.read(file, listing, videos(*names), most=1).splits
+        (split,) = published.read(file, listing, videos(*names)).splits
         assert sizes(split) == expected
 
 
@@ -107,7 +105,7 @@ def test_file_names_changed_since(tmp_path: Path) -> None:
     )
     listing = write_list(tmp_path / "list.csv", there)
     file = write_json(tmp_path / "p.json", [[1, 2, 3, 4, 5, 6, 7]])
-    (split,) = published.read(file, listing, videos(*here), most=1).splits
+    (split,) = published.read(file, listing, videos(*here)).splits
     assert split.train == tuple(sorted(here[:5]))
     assert (split.validation, split.test) == ((here[5],), (here[6],))
 
@@ -117,10 +115,10 @@ def test_what_can_be_two_is_neither(tmp_path: Path) -> None:
     listing = write_list(tmp_path / "list.csv", ["same.mp4", *here[2:]])
     file = write_json(tmp_path / "p.json", [[1, 2, 3, 4, 5]])
     with pytest.raises(ValueError, match=r"1 of 5 videos are not in the data set: same\.mp4"):
-        published.read(file, listing, videos(*here), most=1)
+        published.read(file, listing, videos(*here))
     twice = write_list(tmp_path / "twice.csv", ["x/c.mp4", "y/c.mp4", "d.mp4", "e.mp4", "f.mp4"])
     with pytest.raises(ValueError, match=r"x/c\.mp4 and y/c\.mp4 are both the video c\.mp4"):
-        published.read(file, twice, videos(*here), most=1)
+        published.read(file, twice, videos(*here))
 
 
 def test_videos_of_one_side_alone(tmp_path: Path) -> None:
@@ -129,14 +127,22 @@ def test_videos_of_one_side_alone(tmp_path: Path) -> None:
     file = write_json(tmp_path / "p.json", shuffles(2, 20))
     ours = videos(*names[2:], "extra.mp4")
     with pytest.raises(ValueError, match=r"list\.csv: 2 of 20 .*: v00\.mp4, v01\.mp4$"):
-        published.read(file, listing, ours, most=2)
-    found = published.read(file, listing, ours, most=2, allow_missing=True)
+        published.read(file, listing, ours)
+    found = published.read(file, listing, ours, allow_missing=True)
     assert (found.unknown, found.unused) == (names[:2], ["extra.mp4"])
-    whole = published.read(file, listing, videos(*names), most=2).splits
+    whole = published.read(file, listing, videos(*names)).splits
     # Others stay where they were.
     assert found.splits == splits.restrict(whole, ours)
     with pytest.raises(ValueError, match="too few"):
-        published.read(file, listing, videos("other.mp4"), most=1, allow_missing=True)
+        published.read(file, listing, videos("other.mp4"), allow_missing=True)
+
+
+def test_the_first_ten_are_taken(tmp_path: Path) -> None:
+    names = list("abcdefg")
+    listing = write_list(tmp_path / "list.csv", names)
+    permutations = [*shuffles(10, 7), [1]]  # what comes behind is not looked at
+    found = published.read(write_json(tmp_path / "p.json", permutations), listing, videos(*names))
+    assert len(found.splits) == 10
 
 
 def test_matlab_files_of_both_versions(tmp_path: Path) -> None:
@@ -181,40 +187,40 @@ def test_matlab_files_of_both_versions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "number", "reason"),
+    ("content", "reason"),
     [
-        ('{"permutations": [[1, 2, 3, 4]]}', 1, "split 1 is no permutation of the list's 5"),
-        ('{"permutations": [[1, 2, 3, 4, 5], [1, 1, 3, 4, 5]]}', 2, "split 2 is no permutation"),
-        ('{"permutations": [[0, 1, 2, 3, 4]]}', 1, "split 1 is no permutation"),
-        ('{"permutations": []}', 10, "has no splits"),
-        ('{"permutations": [["a"]]}', 1, "is no JSON file"),
-        ('{"splits": []}', 1, "is no JSON file"),
-        ("[]", 1, "is no JSON file"),
-        ("text", 1, "is no JSON file"),
+        ('{"permutations": [[1, 2, 3, 4]]}', "split 1 is not a permutation of the list's 5"),
+        ('{"permutations": [[1, 2, 3, 4, 5], [1, 1, 3, 4, 5]]}', "split 2 is not a permutation"),
+        ('{"permutations": [[0, 1, 2, 3, 4]]}', "split 1 is not a permutation"),
+        ('{"permutations": []}', "has no splits"),
+        ('{"permutations": [["a"]]}', "is not a JSON file"),
+        ('{"splits": []}', "is not a JSON file"),
+        ("[]", "is not a JSON file"),
+        ("text", "is not a JSON file"),
     ],
 )
-def test_unsound_files_are_refused(tmp_path: Path, content: str, number: int, reason: str) -> None:
+def test_unsound_files_are_refused(tmp_path: Path, content: str, reason: str) -> None:
     names = list("abcde")
     listing = write_list(tmp_path / "list.csv", names)
     file = tmp_path / "p.json"
     file.write_text(content)
     with pytest.raises(ValueError, match=reason) as caught:
-        published.read(file, listing, videos(*names), number)
+        published.read(file, listing, videos(*names))
     assert str(caught.value).startswith(str(file))
 
 
 def test_unsound_lists_are_refused(tmp_path: Path) -> None:
     file = write_json(tmp_path / "p.json", [[1, 2, 3, 4, 5]])
     with pytest.raises(ValueError, match="name the CSV file"):
-        published.read(file, None, videos(*"abcde"), 1)
+        published.read(file, None, videos(*"abcde"))
     listing = tmp_path / "list.csv"
     with pytest.raises(FileNotFoundError, match=r"list\.csv does not exist"):
-        published.read(file, listing, videos(*"abcde"), 1)
+        published.read(file, listing, videos(*"abcde"))
     with pytest.raises(FileNotFoundError, match=r"q\.json does not exist"):
-        published.read(tmp_path / "q.json", None, videos(*"abcde"), 1)
+        published.read(tmp_path / "q.json", None, videos(*"abcde"))
     listing.write_text("number,video\n1,a\n2,b\n2,c\n")
     with pytest.raises(ValueError, match="row 4: the number 2 was another video's"):
-        published.read(file, listing, videos(*"abcde"), 1)
+        published.read(file, listing, videos(*"abcde"))
 
 
 WHOLE = [

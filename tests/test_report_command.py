@@ -35,6 +35,20 @@ def test_one_run_has_its_own_page(
     assert (tmp_path / "out" / "report.html").read_text() == page
 
 
+def test_a_run_on_data_that_is_gone_has_a_page(
+    runs: list[Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "own"
+    shutil.copytree(runs[0], run)
+    config = json.loads((run / "config.json").read_text())
+    for name in ("clips/labels.csv", "clips"):  # a folder without a slash is known by being there
+        config["data"]["name"] = name
+        (run / "config.json").write_text(json.dumps(config))
+        assert report.report_runs([run]) == 1
+        assert "No clips: " in capsys.readouterr().out
+        assert "No best and worst cases: " in (run / "report.html").read_text()
+
+
 def test_several_runs_have_one_page(
     runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -58,10 +72,10 @@ def test_run_without_results_is_an_error(runs: list[Path], tmp_path: Path) -> No
 
 
 def test_table_has_each_run_once(runs: list[Path], tmp_path: Path) -> None:
-    content = sheets.of_runs([run_files.read(run) for run in runs])
-    content["rows"].append({**content["rows"][0], "row": "the same run again"})
-    content["rows"].append({"row": "left out", "cells": {"sample": {"skipped": "no weights"}}})
-    path = report.report_table(content, tmp_path / "table")
+    sheet = sheets.of_runs([run_files.read(run) for run in runs])
+    sheet["rows"].append({**sheet["rows"][0], "row": "the same run again"})
+    sheet["rows"].append({"row": "left out", "cells": {"sample": {"skipped": "no weights"}}})
+    path = report.report_table(sheet, tmp_path / "table")
     page = path.read_text()
     assert page.count('<details class="run">') == 2
     assert "no weights" in page

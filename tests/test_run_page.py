@@ -134,7 +134,7 @@ def test_odd_runs_are_told_not_hidden(run: Path) -> None:
     assert "optimistic" in shown
     assert "4: constant scores" in shown
     assert shown.count("†") == 3  # PLCC and RMSE of split 4, and the note
-    assert "A2INet: no order at all in 1 of 5 splits" in shown
+    assert "A2INet: all scores or all labels are equal in 1 of 5 splits" in shown
     assert "A2INet: no logistic could be fitted in 1 of 5 splits" in shown
     assert "A2INet on the <mine> data set" in page.texts
     assert "No best and worst cases: <there> are no videos" in page.texts
@@ -171,10 +171,10 @@ def test_few_videos_make_few_cases() -> None:
 
 def test_many_points_become_a_picture() -> None:
     x = np.linspace(0, 1, plots.MANY_POINTS + 1)
-    drawn = plots.scatter(x, x, fit_logistic(x, x), "MOS")
+    drawn = plots.scatter(x, x, fit_logistic(x, x), "MOS", "many")
     assert "data:image/png;base64" in drawn
     assert len(drawn) < 200_000
-    few = plots.scatter(x[:100], x[:100], fit_logistic(x[:3], x[:3]), "MOS")
+    few = plots.scatter(x[:100], x[:100], fit_logistic(x[:3], x[:3]), "MOS", "few")
     assert "data:image" not in few
     assert "fitted logistic" not in few  # no curve where there is no fit
 
@@ -185,6 +185,6 @@ def test_curves_are_the_mean_over_splits() -> None:
         for s in range(2)
         for e in range(3)
     ]
-    drawn = plots.learning_curves(history)
+    drawn = plots.learning_curves(history, "curves")
     assert "training loss" in drawn
     assert "validation" not in drawn

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from a2inet_jax.evaluation.protocol import Data
 from a2inet_jax.report import run_files, runs_page, sheets
 from a2inet_jax.report.columns import columns, notes
 from a2inet_jax.report.run_files import Run
 from a2inet_jax.report.sections import Cases
+from a2inet_jax.report.sheets import Outcome
 from tests.page_reader import whole
 from tests.run_inputs import make_run
 
@@ -57,11 +59,11 @@ def test_unlike_runs_are_told(
     (one, _), (other, _) = several[1]
     assert sheets.of_runs([one, other])["notes"] == []
     other = replace(other, hashes={"splits.json": "another"}, parts=other.parts[:3])
-    content = sheets.of_runs([one, other])
-    assert "different splits" in content["notes"][0]
-    assert "demo; wide" in content["notes"][0]
-    assert "Medians over each run's splits." in notes(content)[0]
-    assert sheets.names([one, replace(one, path=tmp_path)]) == [str(one.path), str(tmp_path)]
+    sheet = sheets.of_runs([one, other])
+    assert "different splits" in sheet["notes"][0]
+    assert "demo; wide" in sheet["notes"][0]
+    again = sheets.of_runs([one, replace(one, path=tmp_path)])
+    assert [row["row"] for row in again["rows"]] == [str(one.path), str(tmp_path)]
 
 
 def test_runs_tested_on_other_data_have_a_column_for_it(
@@ -76,32 +78,33 @@ def test_runs_tested_on_other_data_have_a_column_for_it(
         "mapping": "logistic",
         "ranges": {"trained": [0, 100], "tested": [1, 5]},
     }
-    content = sheets.of_runs([replace(one, crossed=[crossed]), other])
-    assert [column.dataset for column in columns(content)] == ["sample"] * 2 + ["KoNViD-1k"] * 2
-    assert columns(content)[2].ours[1] == "–"
-    assert any(note.startswith("demo on KoNViD-1k: Trained on sample") for note in notes(content))
+    sheet = sheets.of_runs([replace(one, crossed=[crossed]), other])
+    assert [column.dataset for column in columns(sheet)] == [
+        name for name in ("sample", "KoNViD-1k", "W.A.") for _ in range(2)
+    ]
+    assert columns(sheet)[2].ours[1] == "–"
+    assert sheet["weighted_average"].keys() == {"demo"}
+    assert any(note.startswith("demo on KoNViD-1k: Trained on sample") for note in notes(sheet))
 
 
 def test_table_page_has_a_section_for_each_run(
     several: tuple[Path, list[tuple[Run, Cases]]], tmp_path: Path
 ) -> None:
     runs = several[1]
-    content = sheets.of_runs([run for run, _ in runs]) | {
-        "table": 4,
-        "title": "Table 4: Features",
-        "metrics": ["plcc", "srcc"],
+    found = runs[0][0]
+    rows: dict[str, dict[str, Outcome | str]] = {
+        "SQ": {"sample": Outcome(found.path, found.results)},
+        "MS": {"sample": "no weights"},
     }
-    content["rows"] = [
-        {**content["rows"][0], "row": "SQ"},
-        {"row": "MS", "cells": {"sample": {"skipped": "no weights"}}},
-    ]
-    path = runs_page.write_table(tmp_path / "table4", content, runs[:1])
+    datasets = {"sample": Data("sample", 0, "VMAF")}
+    sheet = sheets.of_rows("Table 4: Features", rows, datasets, 4)
+    path = runs_page.write_table(tmp_path / "table4", sheet, runs[:1])
     page = whole(path.read_text("utf-8"), "table")
     shown = " ".join(page.texts)
     assert "The paper, on other data" in shown
     assert "0.7764" in shown  # SQ on LIVE-Qualcomm
     assert "– MS on sample: no weights" in shown
-    assert json.loads((tmp_path / "table4" / "table.json").read_text())["title"] == content["title"]
+    assert json.loads((tmp_path / "table4" / "table.json").read_text())["title"] == sheet["title"]
 
 
 def test_varied_fields_are_those_that_differ() -> None:

@@ -14,6 +14,7 @@ from a2inet_jax.report import paper, side_by_side
 from a2inet_jax.report.columns import columns, notes, other_columns
 from a2inet_jax.report.latex import escaped, to_latex
 from a2inet_jax.report.side_by_side import FIELDS, terminal, to_csv, to_html
+from tests import paper_rows
 
 TITLES = {
     "sample": ("sample", "VMAF", "No person has rated these clips."),
@@ -30,15 +31,18 @@ def filled(srcc: float, row: str) -> dict[str, Any]:
 
     return {
         "run": f"runs/{row}",
+        "splits": 10,
+        "seeds": 1,
+        "epoch_rule": "best_val",
         "summary": {"srcc": summary(srcc), "plcc": summary(srcc + 0.01)},
         "interval": {"srcc": [srcc - 0.04, srcc + 0.03], "plcc": None},
         "remarks": [],
     }
 
 
-def content(table: int | None, *datasets: str, **changes: Any) -> dict[str, Any]:
+def sheet(table: int | None, *datasets: str, **changes: Any) -> dict[str, Any]:
     """Three rows: 0.7, 0.8, and one that was skipped."""
-    names = paper.rows(table)[-3:] if table else ["a", "b", "<c>"]
+    names = paper_rows.rows(table)[-3:] if table else ["a", "b", "<c>"]
     first, second, third = names
     rows = [
         {"row": first, "cells": {name: filled(0.7, first) for name in datasets}},
@@ -53,17 +57,16 @@ def content(table: int | None, *datasets: str, **changes: Any) -> dict[str, Any]
         "table": table,
         "title": f"Table {table}: Features" if table else "3 runs",
         "metrics": ["plcc", "srcc"],
-        "number_of_splits": 10,
-        "epoch_rule": "best_val",
         "datasets": described,
         "rows": rows,
         "weighted_average": {},
+        "notes": [],
     } | changes
 
 
 def printed(shown: dict[str, Any], width: int) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True)
-    console.print(terminal(shown))
+    console.print(terminal(shown, width))
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -72,7 +75,7 @@ def plain(text: str) -> str:
 
 
 def test_our_numbers_stand_beside_the_papers() -> None:
-    text = printed(content(4, "konvid_1k"), 80)
+    text = printed(sheet(4, "konvid_1k"), 80)
     row = next(line for line in plain(text).splitlines() if line.strip().startswith("SQ+MS"))
     assert row.split() == ["SQ+MS", "0.810", "0.8465", "0.800", "0.760–0.830", "0.8499"]
     assert "\x1b[1m0.800" in text  # the best of the column
@@ -85,13 +88,13 @@ def test_our_numbers_stand_beside_the_papers() -> None:
 
 @pytest.mark.parametrize("table", [2, 4, 5, 6, 7])
 def test_nothing_is_cut_on_a_terminal_of_80_columns(table: int) -> None:
-    text = plain(printed(content(table, "sample", "konvid_1k"), 80))
+    text = plain(printed(sheet(table, "sample", "konvid_1k"), 80))
     assert "…" not in text
-    assert all(row in text for row in paper.rows(table)[-3:])
+    assert all(row in text for row in paper_rows.rows(table)[-3:])
 
 
 def test_papers_numbers_on_other_data_stand_apart() -> None:
-    shown = content(4, "sample")
+    shown = sheet(4, "sample")
     assert [column.dataset for column in columns(shown)] == ["sample"] * 2
     assert all(cell.paper is None for column in columns(shown) for cell in column.cells)
     found = other_columns(shown)
@@ -101,53 +104,55 @@ def test_papers_numbers_on_other_data_stand_apart() -> None:
         assert "The paper, on other data: compare the order, not the values" in text
         assert "0.8499" in text
     # Beside a data set of the paper's, those that are left; without one of others', none.
-    assert {column.dataset for column in other_columns(content(4, "sample", "konvid_1k"))} == {
+    assert {column.dataset for column in other_columns(sheet(4, "sample", "konvid_1k"))} == {
         "LIVE-Qualcomm",
         "LIVE-VQC",
     }
-    assert other_columns(content(4, "konvid_1k")) == []
-    assert other_columns(content(None, "sample")) == []
+    assert other_columns(sheet(4, "konvid_1k")) == []
+    assert other_columns(sheet(None, "sample")) == []
 
 
 def test_table_3_is_of_models_that_lsvq_trained() -> None:
-    cell = columns(content(3, "lsvq", "konvid_1k"))[3].cells[0]
+    cell = columns(sheet(3, "lsvq", "konvid_1k"))[3].cells[0]
     assert cell.paper == paper.number(3, "KoNViD-1k (cross)", "A2INet FR(S+S)", "srcc")
-    found = columns(content(3, "live_vqc", "konvid_1k"))
+    found = columns(sheet(3, "live_vqc", "konvid_1k"))
     assert all(cell.paper is None for column in found for cell in column.cells)
-    assert other_columns(content(3, "live_vqc", "konvid_1k"))
+    assert other_columns(sheet(3, "live_vqc", "konvid_1k"))
 
 
 def test_weighted_average_is_a_column_of_its_own() -> None:
-    names = paper.rows(2)[-3:]
+    names = paper_rows.rows(2)[-3:]
     average = {names[0]: {"plcc": 0.71, "srcc": 0.7}}
-    shown = content(2, "konvid_1k", "live_vqc", weighted_average=average)
+    shown = sheet(2, "konvid_1k", "live_vqc", weighted_average=average)
     last = columns(shown)[-1]
     assert (last.dataset, last.metric) == ("W.A.", "srcc")
     assert [cell.ours for cell in last.cells] == [0.7, None, None]
     # The paper's is of its five data sets: it is no number of these two.
     assert all(cell.paper is None for cell in last.cells)
-    assert len(columns(content(2, "konvid_1k", "live_vqc"))) == 4
+    assert len(columns(sheet(2, "konvid_1k", "live_vqc"))) == 4
 
 
 def test_weighted_average_of_the_same_data_sets_has_the_papers() -> None:
-    shown = content(2, "konvid_1k", "live_vqc", "live_qualcomm")
+    shown = sheet(2, "konvid_1k", "live_vqc", "live_qualcomm")
     shown["datasets"] += [
         {"name": name, "title": title, "videos": 9, "label": "MOS", "note": ""}
         for name, title in (("cvd2014", "CVD2014"), ("youtube_ugc", "YouTube-UGC"))
     ]
-    shown["weighted_average"] = {paper.rows(2)[-1]: {"plcc": 0.8, "srcc": 0.8}}
+    shown["weighted_average"] = {paper_rows.rows(2)[-1]: {"plcc": 0.8, "srcc": 0.8}}
     assert columns(shown)[-1].cells[-1].paper == 0.8794
 
 
 def test_notes_say_what_the_numbers_are() -> None:
-    shown = content(4, "sample", epoch_rule="best_test", number_of_splits=3, seeds=2)
+    shown = sheet(4, "sample")
+    first, second = (row["cells"]["sample"] for row in shown["rows"][:2])
+    for cell in (first, second):
+        cell |= {"splits": 3, "seeds": 2, "epoch_rule": "best_test"}
     said = notes(shown)
     assert said[0].startswith("Medians over 6 trainings (3 splits × 2 seeds). Epoch: best_test")
     assert "optimistic" in said[0]
     assert "sample: 9 videos, labels: VMAF. No person has rated these clips." in said
     assert "PLCC after the four-parameter logistic." in said
-    shown["rows"][0]["cells"]["sample"]["remarks"] = ["of one", "of all"]
-    shown["rows"][1]["cells"]["sample"]["remarks"] = ["of all"]
+    first["remarks"], second["remarks"] = ["of one", "of all"], ["of all"]
     assert notes(shown)[-3:] == [
         "SQ+SS on sample: of one",
         "of all",
@@ -156,7 +161,7 @@ def test_notes_say_what_the_numbers_are() -> None:
 
 
 def test_rows_that_lack_the_same_are_told_together() -> None:
-    shown = content(4, "sample", "konvid_1k", "live_vqc")
+    shown = sheet(4, "sample", "konvid_1k", "live_vqc")
     cells = shown["rows"][1]["cells"]
     cells["live_vqc"] = shown["rows"][2]["cells"]["live_vqc"]
     assert notes(shown)[-1] == (
@@ -165,20 +170,20 @@ def test_rows_that_lack_the_same_are_told_together() -> None:
 
 
 def test_ties_are_all_the_best_and_one_number_is_not() -> None:
-    shown = content(None, "sample")
+    shown = sheet(None, "sample")
     shown["rows"][0]["cells"]["sample"]["summary"]["srcc"]["median"] = 0.8001
     column = columns(shown)[1]
-    assert column.best(column.ours) == [True, True, False]
+    assert column.best == [True, True, False]
     shown["rows"] = shown["rows"][1:]
     column = columns(shown)[1]
-    assert column.best(column.ours) == [False, False]
-    lower = columns({**shown, "rows": content(None, "sample")["rows"]})[1]
+    assert column.best == [False, False]
+    lower = columns({**shown, "rows": sheet(None, "sample")["rows"]})[1]
     rmse = type(lower)(lower.dataset, "rmse", lower.cells)
-    assert rmse.best(rmse.ours) == [True, False, False]
+    assert rmse.best == [True, False, False]
 
 
 def test_csv_is_in_long_form() -> None:
-    lines = list(csv.DictReader(io.StringIO(to_csv([content(4, "konvid_1k")]))))
+    lines = list(csv.DictReader(io.StringIO(to_csv([sheet(4, "konvid_1k")]))))
     assert list(lines[0]) == list(FIELDS)
     found = next(line for line in lines if line["row"] == "SQ+SS" and line["metric"] == "srcc")
     assert found == {
@@ -189,12 +194,12 @@ def test_csv_is_in_long_form() -> None:
     skipped = next(line for line in lines if line["row"] == "SS+MS")
     assert (skipped["ours"], skipped["difference"]) == ("", "")
     assert skipped["skipped"] == "no weights of x_y & z"
-    other = list(csv.DictReader(io.StringIO(to_csv([content(4, "sample")]))))
+    other = list(csv.DictReader(io.StringIO(to_csv([sheet(4, "sample")]))))
     assert len(other) == 3 * 2 * 4
     assert all(line["ours"] == "" for line in other if line["dataset"] != "sample")
 
 
-@pytest.mark.parametrize("shown", [content(4, "sample", "konvid_1k"), content(None, "sample")])
+@pytest.mark.parametrize("shown", [sheet(4, "sample", "konvid_1k"), sheet(None, "sample")])
 def test_latex_is_whole(shown: dict[str, Any]) -> None:
     text = to_latex(shown)
     assert re.findall(r"\\(begin|end)\{([a-z*]+)\}", text)[0] == ("begin", "table*")
@@ -228,27 +233,31 @@ def test_latex_escapes_what_it_would_read() -> None:
         r"50\% of \$x\_1\$ \#2 \& \{\textasciitilde{}\textasciicircum{}\textbackslash{}\}"
     )
     assert escaped("AdaIN S->Q,\n  0.7–0.8") == r"AdaIN S$\to$Q, 0.7--0.8"
+    assert escaped("[new] *") == "{[}new] {*}"
+    shown = sheet(None, "sample")
+    shown["rows"][0]["cells"]["sample"]["interval"]["srcc"] = [-0.1, 0.2]
+    assert "$-$0.100--0.200" in to_latex(shown)
 
 
 def test_html_is_escaped_and_marks_ours() -> None:
-    text = to_html(content(None, "sample"), "b")
+    text = to_html(sheet(None, "sample"), "b")
     assert "&lt;c&gt;" in text
     assert "<c>" not in text
     row = re.search(r'<tr class="ours">(.*?)</tr>', text)
     assert row
     assert "0.800<small>0.760–0.830</small>" in row[1]
-    assert "<small>paper <b>0.8499</b></small>" in to_html(content(4, "konvid_1k"))
+    assert "<small>paper <b>0.8499</b></small>" in to_html(sheet(4, "konvid_1k"))
 
 
 def test_written_files_are_the_same_each_time(tmp_path: Path) -> None:
-    shown = content(4, "sample")
+    shown = sheet(4, "sample")
     side_by_side.write(tmp_path / "new", shown)
     files = {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()}
     assert sorted(files) == ["table.csv", "table.json", "table.tex"]
     assert json.loads(files["table.json"]) == shown
     side_by_side.write(tmp_path / "new", shown)
     assert {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()} == files
-    side_by_side.write(tmp_path, shown, [content(6, "konvid_1k")], "results")
+    side_by_side.write(tmp_path, shown, [sheet(6, "konvid_1k")], "results")
     assert (tmp_path / "results.tex").read_text().count(r"\begin{table*}") == 2
     assert (tmp_path / "results.csv").read_text().count("table,dataset") == 1
     assert json.loads((tmp_path / "results.json").read_text())["more"][0]["table"] == 6

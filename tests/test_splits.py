@@ -69,7 +69,7 @@ def test_a_file_is_read_back_and_checked(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="was changed"):
         splits.read(path)
     path.write_text(path.read_text()[:50])
-    with pytest.raises(ValueError, match="is no file of splits"):
+    with pytest.raises(ValueError, match="is not a splits file"):
         splits.read(path)
     with pytest.raises(FileNotFoundError, match="a2inet train"):
         splits.read(tmp_path / "none.json")

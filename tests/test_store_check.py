@@ -62,7 +62,7 @@ def test_cut_files_are_told(tmp_path: Path, keep: int) -> None:
     path = stored(tmp_path)
     path.write_bytes(path.read_bytes()[:keep])
     finding = store_check.check(path)
-    assert "is damaged or no feature file" in finding.problem
+    assert "is damaged or not a feature file" in finding.problem
     assert finding.damaged
 
 

@@ -99,7 +99,7 @@ def test_export_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[st
     told = capsys.readouterr().out.splitlines()
     assert (
         told[-1]
-        == f"{tmp_path / 'set'}: a TFDS data set of 1 splits, for tfds.builder_from_directory"
+        == f"{tmp_path / 'set'}: a TFDS data set of 1 split, for tfds.builder_from_directory"
     )
     assert "export    3/3 c" in told
     assert all(line.startswith("export") for line in told[:-1])
@@ -116,7 +116,7 @@ def test_what_is_no_command(arguments: tuple[str, ...]) -> None:
 
 def test_what_is_no_folder(tmp_path: Path) -> None:
     for action in ("verify", "list", "repair"):
-        with pytest.raises(StoreError, match="is no folder: name one"):
+        with pytest.raises(StoreError, match="is not a folder: name one"):
             run(action, str(tmp_path / "none"))
 
 

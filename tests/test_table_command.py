@@ -29,20 +29,20 @@ def only(patch: pytest.MonkeyPatch, number: int, *rows: str) -> None:
     """Leave a table these rows, and no page."""
     file = importlib.import_module(f"configs.table{number}")
     patch.setattr(file, "ROWS", {row: file.ROWS[row] for row in rows})
-    patch.setattr(report, "report_table", lambda content, folder: folder / "report.html")
+    patch.setattr(report, "report_table", lambda sheet, folder: folder / "report.html")
 
 
 def make(number: int, *changes: str, networks: str = "index", sets: Any = ("clips",)) -> int:
     return table.table(number, sets, networks, (*SMALL, *changes))
 
 
-def content(number: int) -> dict[str, Any]:
+def sheet(number: int) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(Path(f"runs/tables/table{number}/table.json").read_text())
     return found
 
 
 def cells(number: int) -> dict[str, dict[str, Any]]:
-    return {row["row"]: row["cells"]["clips"] for row in content(number)["rows"]}
+    return {row["row"]: row["cells"]["clips"] for row in sheet(number)["rows"]}
 
 
 def test_a_table_is_made_and_what_lacks_weights_is_skipped(
@@ -164,6 +164,11 @@ def test_a_run_knows_its_rows() -> None:
     assert table_plan.rows_of(other) == [(6, "FGIN Q->S (S+S)")]
     other["features"]["frames"] = 77
     assert table_plan.rows_of(other) == []
+    own = table_plan.make(4, ["./mine/labels.csv"]).configs["SQ+MS", "./mine/labels.csv"]
+    found = table_plan.rows_of(own)
+    assert (4, "SQ+MS") in found
+    own["data"]["name"] = "mine"  # a folder that is gone
+    assert table_plan.rows_of(own) == found
 
 
 def test_a_run_that_diverges_is_skipped_alone(here: pytest.MonkeyPatch) -> None:
@@ -194,8 +199,8 @@ def test_runs_too_large_together_are_trained_alone(here: pytest.MonkeyPatch) -> 
     here.setattr(train, "train_as_one", made)
     only(here, 2, "PR,S+S", "FR,S+S")
     assert make(2, "features.patch_size=32", "splits.number=3") == 0
-    assert content(2)["number_of_splits"] == 3
-    assert content(2)["datasets"][0]["videos"] == CLIPS
+    assert all(cell["splits"] == 3 for cell in cells(2).values())
+    assert sheet(2)["datasets"][0]["videos"] == CLIPS
 
 
 def test_changed_labels_are_not_taken_for_the_old_ones(
@@ -222,7 +227,7 @@ def test_table_3_tests_on_other_data_sets(here: pytest.MonkeyPatch, tmp_path: Pa
     clips(tmp_path / "others")
     only(here, 3, "FR,S+S")
     assert make(3, "features.patch_size=32", sets=("clips", "others")) == 0
-    row = content(3)["rows"][0]
+    row = sheet(3)["rows"][0]
     assert set(row["cells"]) == {"clips", "others"}
     assert row["cells"]["others"]["trained_on"] == "clips/"
     assert row["cells"]["others"]["run"] == row["cells"]["clips"]["run"]
@@ -235,11 +240,11 @@ def test_weighted_average_over_data_sets(here: pytest.MonkeyPatch, tmp_path: Pat
     listing.write_text("".join(listing.read_text().splitlines(keepends=True)[:11]))  # ten clips
     only(here, 7, "VSFA")
     assert make(7, sets=("clips", "others")) == 0
-    for row in content(7)["rows"]:
+    for row in sheet(7)["rows"]:
         one, other = (
             row["cells"][name]["summary"]["srcc"]["median"] for name in ("clips", "others")
         )
-        average = content(7)["weighted_average"][row["row"]]["srcc"]
+        average = sheet(7)["weighted_average"][row["row"]]["srcc"]
         assert average == pytest.approx((12 * one + 10 * other) / 22, abs=1e-5)
 
 
@@ -269,7 +274,7 @@ def test_what_can_t_be_planned_is_refused(arguments: Any, message: str) -> None:
 
 @pytest.mark.slow
 def test_every_row(here: pytest.MonkeyPatch) -> None:
-    here.setattr(report, "report_table", lambda content, folder: folder / "report.html")
+    here.setattr(report, "report_table", lambda sheet, folder: folder / "report.html")
     runs: set[str] = set()
     for number, rows in {4: 6, 5: 24, 6: 10, 7: 7}.items():
         assert make(number) == 0

@@ -1,18 +1,24 @@
 """A small model and made-up features that it can learn from: what the tests of training share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.model.outputs import Outputs
+from a2inet_jax.training import loop
 from a2inet_jax.training.features import Features
-from a2inet_jax.training.replica import Replica
+from a2inet_jax.training.loop import Watch
+from a2inet_jax.training.replica import Replica, Trained
+from a2inet_jax.training.settings import Settings
 
 VIDEOS = 23
+Whole = tuple[Path, list[Trained], list[int]]  # folder, replicas, and the steps that were told
 
 
 class MeanPooling(nn.Module):
@@ -60,3 +66,48 @@ def make_replicas(
         )
         replicas.append(Replica(number, seed, split))
     return replicas
+
+
+FEATURES = make_features()
+REPLICAS = make_replicas(FEATURES)  # of 4, 3 and 3 steps: 13, 9 and 11 videos
+STEPS = 4
+SETTINGS = Settings(learning_rate=3e-2, batch_size=4, epochs=7, checkpoint_every=2)
+FOLDER = "splits_00-02_seeds_0-0"  # of its checkpoints
+
+
+def train(
+    folder: Path,
+    settings: Settings = SETTINGS,
+    replicas: list[Replica] = REPLICAS,
+    on_step: Callable[[int], None] = lambda _: None,
+) -> list[Trained]:
+    """Train the replicas; `on_step` is called with the steps that are done."""
+    watch = Watch(advance=lambda text, done, total: on_step(done))
+    return loop.train(MeanPooling(), FEATURES, replicas, settings, folder, watch)
+
+
+def undisturbed(folder: Path) -> Whole:
+    """A training that nothing disturbs, with its folder and the steps that were told."""
+    told: list[int] = []
+    return folder, train(folder, on_step=told.append), told
+
+
+def assert_same(one: list[Trained], other: list[Trained]) -> None:
+    """Bit for bit."""
+    for a, b in zip(one, other, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, a.params, b.params)
+        assert a.history == b.history
+        assert (a.epoch, a.label_range) == (b.epoch, b.label_range)
+
+
+def assert_close(one: list[Trained], other: list[Trained], tolerance: float = 1e-5) -> None:
+    """Within a tolerance, and with the same choice of an epoch."""
+    for a, b in zip(one, other, strict=True):
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=tolerance),
+            a.params,
+            b.params,
+        )
+        for found, expected in zip(a.history, b.history, strict=True):
+            assert found == pytest.approx(expected, abs=tolerance)
+        assert a.epoch == b.epoch

@@ -1,6 +1,5 @@
 """From a published checkpoint to parameters of our networks, with batch norm folded into convolutions."""
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
+
+from a2inet_jax import atomic
 
 Params = dict[str, Any]  # nested, as Linen keeps parameters
 
@@ -199,14 +200,8 @@ def save(path: Path, params: Params, metadata: Mapping[str, str]) -> None:
       params: nested, float32.
       metadata: where they come from; `source_sha256` is their identity.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     data = safetensors.numpy.save(flatten_dict(params, sep="/"), {**metadata, "format": _FORMAT})
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        aside.write_bytes(data)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    atomic.write(path, data)
 
 
 def is_folded(metadata: Mapping[str, str]) -> bool:

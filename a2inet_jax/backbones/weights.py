@@ -5,7 +5,6 @@ In the cache folder, `weights/NAME.safetensors` holds converted parameters and s
 That record outlives the converted file, so that a later download is held against it.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,18 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 from filelock import FileLock, Timeout
 from flax.traverse_util import flatten_dict
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
 
 from a2inet_jax import package_files
 from a2inet_jax.backbones import checkpoint, conversion
+from a2inet_jax.backbones.checksum import Checksum
 from a2inet_jax.backbones.conversion import ConversionError, Params
 from a2inet_jax.backbones.sources import SOURCES, ByHand, Hub, Package
 from a2inet_jax.backbones.table import BACKBONES, Backbone, parameter_shapes
-from a2inet_jax.console import console, progress
+from a2inet_jax.cache import cache_dir
+from a2inet_jax.checksum import sha256, sha256_of_arrays
+from a2inet_jax.console import progress, say
 from a2inet_jax.download import download, from_hub, space_for
-from a2inet_jax.package_files import cache_dir, sha256
 
 DEFAULT = ("resnet18_fdim", "efficientnet_lite0")  # quality stream, semantic stream
 
@@ -163,23 +161,6 @@ def verify(name: str = "") -> dict[str, str]:
     return {each: _problem(each) for each in names}
 
 
-def table() -> Group:
-    """All weights, whether they are here, what restricts their use, and where from; for the terminal."""
-    rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for title in ("name", "network", "trained on", "licence", "size", "here"):
-        rows.add_column(title, no_wrap=title in ("name", "network"), overflow="fold")
-    notes, origins = [], []
-    for name, entry in SOURCES.items():
-        licence = f"{entry.licence} *" if entry.restriction else entry.licence
-        size = f"{entry.size_mb} MB" if entry.size_mb else "?"
-        here = "yes" if weights_path(name).exists() else "no"
-        rows.add_row(name, entry.backbone, entry.trained_on, licence, size, here)
-        notes += [f"* {name}: {entry.restriction}"] if entry.restriction else []
-        # Not broken, so that an address can be copied whole.
-        origins.append(Text(f"{name:<24} {entry.origin}", no_wrap=True, overflow="ignore"))
-    return Group(rows, "", *notes, "", *origins)
-
-
 def _known(name: str) -> None:
     if name not in SOURCES:
         raise WeightsError(f"no weights called {name}: choose default, {', '.join(SOURCES)}")
@@ -194,7 +175,7 @@ def _alone(name: str) -> Iterator[None]:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        console.print(f"{name}: another process is bringing it; waiting", highlight=False)
+        say(f"{name}: another process is bringing it; waiting")
         lock.acquire()
     try:
         yield
@@ -211,7 +192,7 @@ def _published(name: str) -> Iterator[Path]:
             f"{name} has to be downloaded by hand: open {origin.page} ({origin.how}), save the file, "
             f"and run `a2inet weights add FILE --as {name}`"
         )
-    console.print(f"{name}: {origin}", highlight=False, soft_wrap=True)
+    say(f"{name}: {origin}")
     if isinstance(origin, Hub):
         file = from_hub(origin.repository, origin.commit, origin.file)
         try:
@@ -247,7 +228,7 @@ def _keep(name: str, file: Path, source: str) -> None:
     entry = SOURCES[name]
     backbone = BACKBONES[entry.backbone]
     digest = sha256(file)
-    if wrong := _mismatch(name, digest):
+    if wrong := _checksum(name).mismatch(digest):
         raise WeightsError(f"{file}: {wrong}")
     tensors = checkpoint.read(file)
     try:
@@ -257,8 +238,7 @@ def _keep(name: str, file: Path, source: str) -> None:
     tensors = flatten_dict(params, sep="/")
     path = weights_path(name)
     with space_for(path, sum(array.nbytes for array in tensors.values())):
-        if len(entry.sha256) < 64:
-            _record_first(name, digest)
+        _checksum(name).remember(digest)
         conversion.save(
             path,
             params,
@@ -268,47 +248,19 @@ def _keep(name: str, file: Path, source: str) -> None:
                 "source": source,
                 "source_sha256": digest,
                 "licence": entry.licence,
-                "content_sha256": _content_sha256(tensors),
+                "content_sha256": _sha256_of(tensors),
             },
         )
     if entry.restriction:
-        console.print(f"{name}: {entry.restriction}", highlight=False, soft_wrap=True)
+        say(f"{name}: {entry.restriction}")
 
 
-def _mismatch(name: str, digest: str) -> str:
-    """What tells a published file's checksum from the one that is known or recorded, "" for nothing."""
-    known, record = SOURCES[name].sha256, _record(name)
-    if not digest.startswith(known):
-        begins = "a SHA-256 that begins with" if len(known) < 64 else "SHA-256"
-        return (
-            f"SHA-256 {digest}, but {name} has {begins} {known}. Fetch it again; "
-            "if it stays so, the file was changed: do not use it"
-        )
-    if record.exists() and (first := record.read_text().strip()) != digest:
-        return (
-            f"SHA-256 {digest}, but {name} had {first} at first use. Fetch it again; "
-            f"if it stays so and you trust the new file, remove {record}"
-        )
-    return ""
+def _checksum(name: str) -> Checksum:
+    return Checksum(name, SOURCES[name].sha256, weights_path(name).with_suffix(".sha256"))
 
 
-def _record(name: str) -> Path:
-    return weights_path(name).with_suffix(".sha256")
-
-
-def _record_first(name: str, digest: str) -> None:
-    if not _record(name).exists():
-        aside = _record(name).with_suffix(".aside")
-        aside.write_text(f"{digest}\n")
-        aside.replace(_record(name))
-
-
-def _content_sha256(tensors: Mapping[str, np.ndarray]) -> str:
-    content = hashlib.sha256()
-    for name in sorted(tensors):
-        content.update(f"{name} {tensors[name].dtype} {tensors[name].shape}\n".encode())
-        content.update(np.ascontiguousarray(tensors[name]).data)
-    return content.hexdigest()
+def _sha256_of(tensors: Mapping[str, np.ndarray]) -> str:
+    return sha256_of_arrays(dict(sorted(tensors.items())))
 
 
 def _problem(name: str) -> str:
@@ -317,13 +269,13 @@ def _problem(name: str) -> str:
     try:
         tensors = checkpoint.read(path)
         metadata = checkpoint.read_metadata(path)
-        if metadata.get("content_sha256") != _content_sha256(tensors):
+        if metadata.get("content_sha256") != _sha256_of(tensors):
             return f"it is damaged, or an older release wrote it: {again}"
         if metadata["weights"] != name:
             return f"it holds {metadata['weights']}: {again}"
         conversion.restore(tensors, parameter_shapes(BACKBONES[SOURCES[name].backbone]))
     except (checkpoint.CheckpointError, ConversionError) as error:
         return f"{error}: {again}"
-    if wrong := _mismatch(name, metadata["source_sha256"]):
+    if wrong := _checksum(name).mismatch(metadata["source_sha256"]):
         return f"converted from a file of {wrong}"
     return ""

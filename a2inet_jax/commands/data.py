@@ -11,7 +11,7 @@ from absl import app
 from rich.table import Table
 
 from a2inet_jax import atomic
-from a2inet_jax.console import console, printable, progress
+from a2inet_jax.console import console, progress, say
 from a2inet_jax.datasets import index, published, splits
 from a2inet_jax.datasets.verify import Findings, verify
 from a2inet_jax.datasets.video import Video
@@ -29,8 +29,8 @@ def data_command(
     manual_dir: Path | None,
     full: bool,
     as_json: bool,
-    out: Path | None = None,
-    allow_missing: bool = False,
+    out: Path | None,
+    allow_missing: bool,
 ) -> int:
     """Run `a2inet data`.
 
@@ -42,7 +42,8 @@ def data_command(
       full: verify: decode every frame, not the first alone.
       as_json: list, verify: print JSON objects.
       out: splits: the file that is written; `splits/<name>-published.json` in the data folder otherwise.
-      allow_missing: prepare: missing videos are no failure. splits: leave out videos that the data set lacks.
+      allow_missing: prepare: missing videos are not a failure. splits: leave out videos that the data set
+        lacks.
 
     Returns:
       The exit code: 1 if videos are missing or can't be decoded.
@@ -56,7 +57,7 @@ def data_command(
         case ["list"]:
             _list(data_dir, as_json)
         case ["prepare", name]:
-            return _prepare(name, data_dir, manual_dir, allow_missing)
+            return prepare(name, data_dir, manual_dir, allow_missing)
         case ["verify", name]:
             return _verify(name, data_dir, full, as_json)
         case ["splits", name, file]:
@@ -85,18 +86,32 @@ def _list(data_dir: Path, as_json: bool) -> None:
         table.add_row(name, about.title, prepared, about.label, about.homepage)
     if not as_json:
         console.print(table, crop=False, markup=False, highlight=False)
-        _say("A CSV file with columns path and mos is a data set as well: name it by its path.")
+        say("A CSV file with columns path and mos is a data set as well: name it by its path.")
 
 
-def _prepare(name: str, data_dir: Path, manual_dir: Path | None, allow_missing: bool) -> int:
+def prepare(name: str, data_dir: Path, manual_dir: Path | None, allow_missing: bool) -> int:
+    """Make what is missing of a data set and its index, and say what is there of it.
+
+    Args:
+      name: the data set.
+      data_dir: the data folder.
+      manual_dir: where the user has put the data set; None: where it was the last time.
+      allow_missing: missing videos are not a failure.
+
+    Returns:
+      The exit code: 1 if videos are missing, unless that is allowed.
+
+    Raises:
+      ValueError, OSError, RuntimeError: as `index.prepare`.
+    """
     with progress("prepare") as advance:
         missing = index.prepare(name, data_dir, advance, manual_dir)
     videos = index.labelled(name, data_dir)
-    _say(f"{name}: {_summary(videos)}, {len(missing)} of them missing")
+    say(f"{name}: {_summary(videos)}, {len(missing)} of them missing")
     _tell_unlabelled(index.unlabelled(name, data_dir))
     if missing:
         _tell([(str(path), "is missing") for path in missing])
-        _say(f"`a2inet data verify {name}` lists all that is wrong")
+        say(f"`a2inet data verify {name}` lists all that is wrong")
     return int(bool(missing) and not allow_missing)
 
 
@@ -118,14 +133,14 @@ def _verify(name: str, data_dir: Path, full: bool, as_json: bool) -> int:
     if not as_json:
         _tell([(str(video.path), reason) for video, reason in wrong])
         if wrong:
-            _say(f"All of them, by id: {listing}")
+            say(f"All of them, by id: {listing}")
         _tell_unlabelled(unlabelled)
-        _say(
+        say(
             f"{name}: {_summary(videos)}; {len(found.present)} good, {len(found.missing)} missing, "
             f"{len(found.undecodable)} can't be decoded"
             + ("" if full else " (first frames; --full tries all)")
         )
-        _say(f"Fingerprint of ids and labels: {found.fingerprint}")
+        say(f"Fingerprint of ids and labels: {found.fingerprint}")
     return int(bool(wrong))
 
 
@@ -143,20 +158,20 @@ def _splits(
     splits.save(found.splits, path)
     first = found.splits[0]
     sizes = f"{len(first.train)} to train, {len(first.validation)} to validate, {len(first.test)} to test on"
-    _say(f"{path}: {len(found.splits)} splits, the first with {sizes}")
+    say(f"{path}: {len(found.splits)} split{'s' * (len(found.splits) > 1)}, the first with {sizes}")
     for names, what in (
-        (found.unknown, "left out: the data set lacks them"),
-        (found.unused, "in no part: the published list lacks them"),
+        (found.unknown, "Left out, since the data set lacks them"),
+        (found.unused, "In no part, since the published list lacks them"),
     ):
         if names:
-            _say(f"{len(names)} videos are {what}: {_some(names)}")
+            say(f"{what} ({len(names)}): {_some(names)}")
     if leaking := splits.leaks(found.splits, videos):
         contents = len({video.reference_id for video in videos})
-        _say(
+        say(
             f"{leaking} of {contents} contents have videos in two parts of a split: compare results "
             "with others by these splits only; they may be higher than by splits.kind=content"
         )
-    _say(f"Take them by --config.splits.kind=file --config.splits.file={path}")
+    say(f"Take them by --config.splits.kind=file --config.splits.file={path}")
 
 
 def _summary(videos: Sequence[Video]) -> str:
@@ -192,19 +207,15 @@ def _write(listing: Path, wrong: Sequence[tuple[Video, str]]) -> None:
 
 def _tell(wrong: Sequence[tuple[str, str]]) -> None:
     for path, reason in wrong[:_SHOWN]:
-        _say(f"{path}: {reason}", "red")
+        say(f"{path}: {reason}", "red")
     if len(wrong) > _SHOWN:
-        _say(f"... and {len(wrong) - _SHOWN} more", "red")
+        say(f"... and {len(wrong) - _SHOWN} more", "red")
 
 
 def _tell_unlabelled(names: Sequence[str]) -> None:
     if names:
-        _say(f"{len(names)} videos of the list have no label and are not taken: {_some(names)}")
+        say(f"Not taken, since the list has no label for them ({len(names)}): {_some(names)}")
 
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-
-
-def _say(line: str, style: str = "") -> None:
-    console.print(printable(line), style=style, markup=False, highlight=False, soft_wrap=True)

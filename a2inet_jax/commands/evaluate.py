@@ -3,16 +3,19 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from rich.text import Text
+
+from a2inet_jax.checksum import sha256
 from a2inet_jax.commands.extract import extract
-from a2inet_jax.console import console, progress, say
+from a2inet_jax.console import console, printable, progress, say
 from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.evaluation import baselines, cross, paired, predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.evaluation.protocol import Data, Results
 from a2inet_jax.from_config import (
     Config,
     build_model,
@@ -24,23 +27,20 @@ from a2inet_jax.from_config import (
     stored_features,
 )
 from a2inet_jax.model import ensemble
-from a2inet_jax.package_files import sha256
-from a2inet_jax.report import console_table
+from a2inet_jax.report import sheets, side_by_side
+from a2inet_jax.report.columns import Sheet
+from a2inet_jax.report.sheets import Outcome
 from a2inet_jax.run_folder import RunFolder
 from a2inet_jax.training.settings import Settings
 
 
 def evaluate(config: Config) -> int:
     """Metrics of the model and the baselines on the test parts: metrics.json, and a table on the screen."""
-    console.print(console_table.of_run(measure(config)))
-    return 0
-
-
-def measure(config: Config) -> dict[str, Any]:
-    """What `evaluate` writes and prints."""
     run = RunFolder(Path("runs") / config["name"])
     run.check(plain(config))
-    return _measure(run, config)
+    results = _measure(run, config)
+    _show(sheets.of_models(Outcome(run.path, results)), protocol.comparisons(results))
+    return 0
 
 
 def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
@@ -59,30 +59,36 @@ def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
     for run, dataset in cells:
         if not _same(dataset, configs[run]["data"]["name"]):
             code |= extract(on(configs[run], dataset))
-    rows: dict[str, dict[str, dict[str, Any]]] = {str(run.path): {} for run in folders}
+    named = sheets.names([(run.path, configs[run]["name"]) for run in folders])
+    names = dict(zip(folders, named, strict=True))
+    rows: dict[str, dict[str, Outcome | str]] = {}
     with progress("evaluate") as advance:
         for done, (run, dataset) in enumerate(cells):
             advance(f"{run.path} on {dataset}", done, len(cells))
             try:
-                rows[str(run.path)][dataset] = cross_evaluate(run.path, dataset)
+                results = cross_evaluate(run.path, dataset)
+                rows.setdefault(names[run], {})[dataset] = Outcome(run.path, results)
             except FileNotFoundError as error:  # what is there is shown
                 code = 1
                 say(f"{run.path} on {dataset}: {error}", "red")
         advance("", len(cells), len(cells))
-    rows = {run: contents for run, contents in rows.items() if contents}
     if not rows:
         return 1
-    here = {run: config for run, config in configs.items() if str(run.path) in rows}
-    averages = {
-        run: {metric: _average(contents, metric) for metric in console_table.MATRIX}
-        for run, contents in rows.items()
-        if len(contents) > 1
-    }
-    console.print(console_table.of_runs(rows, averages, _comparisons(here)))
+    title = f"{len(rows)} runs" if len(rows) > 1 else next(iter(rows))
+    shown = dict.fromkeys(dataset for row in rows.values() for dataset in row)
+    sheet = sheets.of_rows(title, rows, {name: described(name) for name in shown})
+    here = {run: name for run, name in names.items() if name in rows}
+    _show(sheet, _comparisons(here, configs))
     return code
 
 
-def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
+def described(dataset: str) -> Data:
+    """A data set as sheets tell of it; its videos are counted where it is tested."""
+    about = index.about(dataset)
+    return Data(about.title, 0, about.label, about.note)
+
+
+def cross_evaluate(run: Path, dataset: str) -> Results:
     """A run's results on a data set, in the form of metrics.json.
 
     On its own data set they are those of its test parts. On another, every split's model scores all
@@ -91,6 +97,7 @@ def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: the run is not trained, or the data set is not prepared or lacks features.
+        FolderError: the run's folder can't be written.
         RunError: the networks here are not those that the run was trained with.
     """
     folder = RunFolder(run)
@@ -117,31 +124,30 @@ def cross_evaluate(run: Path, dataset: str) -> dict[str, Any]:
         return kept
     trainings = replicas(config, splits.read(run / "splits.json"))
     name = config["model"]["name"]
-    rows = cross.cross_predictions(
+    rows = cross.predictions(
         models,
         build_model(name, config["model"]),
         features,
         trainings,
         Settings(**config["train"]),
     )
-    content = cross.cross_results(
+    results = cross.results(
         name,
         rows,
-        protocol.Data(about.title, len(videos), about.label, f"{about.note} {missing}".strip()),
+        Data(about.title, len(videos), about.label, f"{about.note} {missing}".strip()),
         config["train"]["epoch_rule"],
         {video.video_id: video.reference_id for video in videos},
         config["splits"]["seeds"],
         index.about(config["data"]["name"]).title,
         models.label_ranges,
     )
-    content["inputs"] = inputs
-    path.parent.mkdir(parents=True, exist_ok=True)
+    results |= {"inputs": inputs}
     predictions.write(path.with_name("predictions.csv"), rows)
-    protocol.write(path, content)
-    return content
+    protocol.write(path, results)
+    return results
 
 
-def _measure(run: RunFolder, config: Config) -> dict[str, Any]:
+def _measure(run: RunFolder, config: Config) -> Results:
     main, rule = config["model"]["name"], config["train"]["epoch_rule"]
     videos = labelled_videos(config)
     parts = splits.read(run.path / "splits.json")
@@ -158,11 +164,11 @@ def _measure(run: RunFolder, config: Config) -> dict[str, Any]:
     # Of a data set that parts itself, its test part is what counts, here as on other runs.
     own = config["splits"]["kind"] == "own"
     number = len(parts[0].test) if own else len(videos)
-    data = protocol.Data(about.title, number, about.label, note)
+    data = Data(about.title, number, about.label, note)
     contents = {video.video_id: video.reference_id for video in videos}
-    content = protocol.results(main, tested, data, rule, contents, parts, config["splits"]["seeds"])
-    protocol.write(run.path / "metrics.json", content)
-    return content
+    results = protocol.results(main, tested, data, rule, contents, parts, config["splits"]["seeds"])
+    protocol.write(run.path / "metrics.json", results)
+    return results
 
 
 def _missing(config: Config, videos: Sequence[Video]) -> str:
@@ -182,7 +188,7 @@ def _same(one: str, other: str) -> bool:
     )
 
 
-def _kept(path: Path) -> dict[str, Any]:
+def _kept(path: Path) -> Results:
     """What an earlier evaluation wrote; nothing if it is not there or not whole."""
     try:
         return json.loads(path.read_text("utf-8"))
@@ -190,39 +196,35 @@ def _kept(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _average(contents: Mapping[str, Mapping[str, Any]], metric: str) -> float:
-    """The weighted average over the data sets that a run was tested on."""
-    values = {
-        name: content["models"][content["model"]]["summary"][metric]["median"]
-        for name, content in contents.items()
-    }
-    videos = {name: content["data"]["videos"] for name, content in contents.items()}
-    return protocol.weighted_average(values, videos)
+def _show(sheet: Sheet, comparisons: Sequence[str]) -> None:
+    lines = [Text(printable(line)) for line in comparisons]
+    console.print(side_by_side.terminal(sheet, console.width), *lines, sep="\n")
 
 
-def _comparisons(configs: Mapping[RunFolder, Config]) -> list[str]:
+def _comparisons(names: Mapping[RunFolder, str], configs: Mapping[RunFolder, Config]) -> list[str]:
     """The first run on each data set against the others on it, in words."""
     found = []
-    for run, config in configs.items():
-        name = config["data"]["name"]
-        same = [each for each, other in configs.items() if _same(other["data"]["name"], name)]
-        if len(same) == 1 < len(configs):
-            found.append(f"{run.path} is compared with none: it alone is on {name}.")
+    for run, name in names.items():
+        dataset = configs[run]["data"]["name"]
+        same = [each for each in names if _same(configs[each]["data"]["name"], dataset)]
+        if len(same) == 1 < len(names):
+            found.append(f"{name} is compared with none: it alone is on {dataset}.")
         elif run != same[0]:
-            found.append(_comparison(same[0], run, configs))
+            found.append(_comparison(same[0], run, names, configs[same[0]]))
     return found
 
 
-def _comparison(first: RunFolder, other: RunFolder, configs: Mapping[RunFolder, Config]) -> str:
+def _comparison(
+    first: RunFolder, other: RunFolder, names: Mapping[RunFolder, str], config: Config
+) -> str:
     parts, others = (splits.read(run.path / "splits.json") for run in (first, other))
     if parts != others:
-        return f"{first.path} and {other.path} are not compared: their splits differ."
+        return f"{names[first]} and {names[other]} are not compared: their splits differ."
     ours, theirs = [predictions.read(run.path / "predictions.csv") for run in (first, other)]
-    videos = labelled_videos(configs[first])
-    contents = {video.video_id: video.reference_id for video in videos}
-    title = index.about(configs[first]["data"]["name"]).title
+    contents = {video.video_id: video.reference_id for video in labelled_videos(config)}
+    title = index.about(config["data"]["name"]).title
     found = paired.compare(ours, theirs, contents, parts)
-    return paired.in_words(str(first.path), f"{other.path} on {title}", found)
+    return paired.in_words(names[first], f"{names[other]} on {title}", found)
 
 
 def _support_vectors(
@@ -245,5 +247,4 @@ def _support_vectors(
             tested = features.rows(replica.split.test)
             rows += predictions.tested(replica, features, scores[tested])
         advance("", len(trainings), len(trainings))
-    (run.path / "svr").mkdir(exist_ok=True)
     predictions.write(run.path / "svr" / "predictions.csv", rows)

@@ -8,16 +8,14 @@ import json
 from pathlib import Path
 
 from a2inet_jax.backbones import weights
+from a2inet_jax.commands.data import prepare as prepare_data
 from a2inet_jax.commands.evaluate import evaluate
 from a2inet_jax.commands.extract import extract
 from a2inet_jax.commands.report import report
 from a2inet_jax.commands.train import train
-from a2inet_jax.console import console, progress, say
-from a2inet_jax.datasets import index
+from a2inet_jax.console import console
 from a2inet_jax.from_config import Config, backbone, build_model, needed_weights, networks
 from a2inet_jax.model import cost
-
-SHOWN = 10  # missing videos that are named
 
 __all__ = ["demo", "describe", "evaluate", "extract", "prepare", "report", "train"]
 
@@ -40,16 +38,7 @@ def prepare(config: Config) -> int:
     """
     data = config["data"]
     folder = Path(data["manual_dir"]).expanduser() if data["manual_dir"] else None
-    with progress("prepare") as advance:
-        missing = index.prepare(data["name"], Path(data["folder"]), advance, folder)
-    for path in missing[:SHOWN]:
-        say(f"missing: {path}", "red")
-    if missing:
-        say(
-            f"{len(missing)} videos of {data['name']} are missing; `a2inet data verify {data['name']}` "
-            "lists them all"
-        )
-    return int(bool(missing) and not data["allow_missing"])
+    return prepare_data(data["name"], Path(data["folder"]), folder, data["allow_missing"])
 
 
 def describe(config: Config, frames: int = 240, as_json: bool = False) -> int:

@@ -11,16 +11,17 @@ from typing import Any
 import jax
 
 from a2inet_jax import atomic
-from a2inet_jax.console import console, printable, progress
+from a2inet_jax.cache import cache_dir
+from a2inet_jax.console import progress, say
 from a2inet_jax.datasets import files
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.features import ray_engine
 from a2inet_jax.features.extract import Failure, Work, default_decoders, extract_all
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.ray_engine import RayWork
+from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.features.store import Store
 from a2inet_jax.from_config import (
-    STREAMS,
     Config,
     feature_folders,
     labelled_videos,
@@ -28,7 +29,6 @@ from a2inet_jax.from_config import (
     open_store,
     plain,
 )
-from a2inet_jax.package_files import cache_dir
 
 
 def extract(
@@ -41,6 +41,9 @@ def extract(
     actors: int = 0,
 ) -> int:
     """Features of every video that has none yet; videos that fail are listed and give exit code 1.
+
+    A stream that another store of the data set has is taken from there, but not by Ray, whose actors compute
+    both.
 
     Args:
       config: its `features` say how; its data set is taken where no paths are given.
@@ -81,11 +84,10 @@ def extract(
             )
         else:
             decoders = fields["decoders"] or default_decoders()
-            work = extract_all(
-                mine, extractor, store, advance, decoders, fields["timeout"], _others(config, out)
-            )
-    _say(f"extract: {work}")
-    _say(f"Features: {store.folder}")
+            others = [] if out else feature_folders(config)
+            work = extract_all(mine, extractor, store, advance, decoders, fields["timeout"], others)
+    say(f"extract: {work}")
+    say(f"Features: {store.folder}")
     listing = store.folder / (f"failures-{first}-of-{step}.csv" if step > 1 else "failures.csv")
     return tell_failures(work.failures, len(mine), listing)
 
@@ -115,15 +117,11 @@ def tell_failures(failures: Sequence[Failure], videos: int, listing: Path) -> in
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["video", "path", "reason"])
     for each in failures:
-        _say(f"failed: {each.path}: {each.reason}", "red")
+        say(f"failed: {each.path}: {each.reason}", "red")
         table.writerow([each.video_id, each.path, each.reason])
     atomic.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))
-    _say(f"{len(failures)} of {videos} videos have no features; listed in {listing}", "red")
+    say(f"{len(failures)} of {videos} videos have no features; listed in {listing}", "red")
     return 1
-
-
-def _say(line: str, style: str = "") -> None:
-    console.print(printable(line), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def _part(video_id: str, parts: int) -> int:
@@ -136,11 +134,6 @@ def _anywhere(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {
         name: str(Path(p).absolute()) for name, p in paths.items() if Path(p).is_file()
     }
-
-
-def _others(config: Config, out: Path | None) -> list[Path]:
-    """Folders of the data set's stores by other recipes."""
-    return [] if out else feature_folders(config)
 
 
 def _videos(config: Config, paths: Sequence[Path], out: Path | None) -> list[VideoFile]:

@@ -1,19 +1,14 @@
 """`a2inet report`: a run as a page, several runs as one, or the page of a table."""
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import flax.linen as nn
 import numpy as np
 
 from a2inet_jax.commands.table_plan import rows_of
-from a2inet_jax.console import console, progress
-from a2inet_jax.datasets.video import Video
+from a2inet_jax.console import progress, say
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.features.store import Store
 from a2inet_jax.from_config import (
     Config,
     build_model,
@@ -26,6 +21,8 @@ from a2inet_jax.from_config import (
 from a2inet_jax.model import ensemble
 from a2inet_jax.report import cases, run_files, runs_page
 from a2inet_jax.report import run_page as page
+from a2inet_jax.report.cases import Clip
+from a2inet_jax.report.columns import Sheet
 from a2inet_jax.report.run_files import Run
 from a2inet_jax.report.sections import Cases
 from a2inet_jax.run_folder import RunFolder
@@ -61,30 +58,30 @@ def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
         return _one(paths[0], out)
     found = _read(paths)
     page_path = runs_page.write_runs(out or Path("runs") / "report", found)
-    return _say(page_path, [shown for _, shown in found])
+    return _finish(page_path, [shown for _, shown in found])
 
 
-def report_table(content: Mapping[str, Any], folder: Path) -> Path:
+def report_table(sheet: Sheet, folder: Path) -> Path:
     """Write report.html of a table of the paper, with a section for each run in it.
 
     Args:
-      content: of the table, as `side_by_side` shows it.
+      sheet: of the table.
       folder: where to.
 
     Returns:
       The page's path.
     """
-    cells = [cell for row in content["rows"] for cell in row["cells"].values()]
+    cells = [cell for row in sheet["rows"] for cell in row["cells"].values()]
     paths = list(dict.fromkeys(Path(cell["run"]) for cell in cells if "run" in cell))
     found = _read(paths)
     _tell_missing([shown for _, shown in found])
-    return runs_page.write_table(folder, content, found)
+    return runs_page.write_table(folder, sheet, found)
 
 
 def _one(path: Path, folder: Path | None) -> int:
     config = run_files.read(path).config
     shown = _cases(path, CLIPS, THUMBNAILS)
-    return _say(page.write(path, shown, rows_of(config), folder), [shown])
+    return _finish(page.write(path, shown, rows_of(config), folder), [shown])
 
 
 def _read(paths: Sequence[Path]) -> list[tuple[Run, Cases]]:
@@ -100,9 +97,10 @@ def _read(paths: Sequence[Path]) -> list[tuple[Run, Cases]]:
     return found
 
 
-def _say(path: Path, shown: Sequence[Cases]) -> int:
+def _finish(path: Path, shown: Sequence[Cases]) -> int:
+    """Say where the page is; the exit code."""
     missing = _tell_missing(shown)
-    console.print(f"Report: {path.resolve()}", soft_wrap=True, highlight=False, markup=False)
+    say(f"Report: {path.resolve()}")
     return int(missing)
 
 
@@ -110,7 +108,7 @@ def _tell_missing(shown: Sequence[Cases]) -> bool:
     """Say why clips are not shown; whether there are such."""
     reasons = list(dict.fromkeys(each.missing for each in shown if each.missing))
     for reason in reasons:
-        console.print(f"No clips: {reason}", soft_wrap=True, highlight=False, markup=False)
+        say(f"No clips: {reason}")
     return bool(reasons)
 
 
@@ -124,48 +122,27 @@ def _cases(path: Path, number: int, thumbnails: int) -> Cases:
         model = build_model(config["model"]["name"], config["model"])
         store = open_store(config, open_extractor(config["features"]))
         with Reader() as reader:
-            show = functools.partial(
-                _clip,
-                videos=videos,
-                config=config,
-                models=models,
-                model=model,
-                store=store,
-                reader=reader,
-                thumbnails=thumbnails,
-            )
-            return Cases([show(row) for row in best], [show(row) for row in worst])
+
+            def clip(row: Prediction) -> Clip:
+                video, stored = videos[row.video], store.read(row.video)
+                streams = store.streams(row.video, config["model"]["streams"])
+                _, frames_SxT = models.scores(model, streams)
+                training = row.split * len(seeds(config)) + seeds(config).index(row.seed)
+                last = len(stored.timestamps) - 1
+                where = np.unique(np.linspace(0, last, thumbnails).round().astype(int))
+                frames = reader.read(video.path, stored.frame_index[where], raw=video.raw)
+                pictures = np.concatenate(list(frames))
+                return Clip(
+                    video_id=row.video,
+                    path=video.path,
+                    split=row.split,
+                    mos=row.mos,
+                    score=row.score,
+                    timestamps=stored.timestamps,
+                    frame_scores=frames_SxT[training],
+                    thumbnails=list(zip(stored.timestamps[where].tolist(), pictures)),
+                )
+
+            return Cases([clip(row) for row in best], [clip(row) for row in worst])
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         return Cases(missing=str(error) or type(error).__name__)
-
-
-def _clip(
-    row: Prediction,
-    videos: Mapping[str, Video],
-    config: Config,
-    models: ensemble.Ensemble,
-    model: nn.Module,
-    store: Store,
-    reader: Reader,
-    thumbnails: int,
-) -> cases.Clip:
-    video = videos[row.video]
-    stored = store.read(row.video)
-    streams = store.streams(row.video, config["model"]["streams"])
-    _, frames_SxT = models.scores(model, streams)
-    number = row.split * len(seeds(config)) + seeds(config).index(row.seed)
-    where = np.linspace(0, len(stored.timestamps) - 1, thumbnails).round().astype(int)
-    where = np.unique(where)
-    pictures = np.concatenate(
-        list(reader.read(video.path, stored.frame_index[where], raw=video.raw))
-    )
-    return cases.Clip(
-        video_id=row.video,
-        path=video.path,
-        split=row.split,
-        mos=row.mos,
-        score=row.score,
-        timestamps=stored.timestamps,
-        frame_scores=frames_SxT[number],
-        thumbnails=list(zip(stored.timestamps[where].tolist(), pictures)),
-    )

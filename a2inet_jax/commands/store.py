@@ -8,8 +8,9 @@ from absl import app
 from rich.table import Table
 
 from a2inet_jax import atomic
-from a2inet_jax.console import console, progress
+from a2inet_jax.console import console, progress, say
 from a2inet_jax.features import store_check
+from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.features.record import StoreError
 from a2inet_jax.features.store import Store, feature_files, recipes, several
 
@@ -29,7 +30,7 @@ def store_command(arguments: Sequence[str], as_json: bool, out: Path | None) -> 
 
     Raises:
       app.UsageError: there is no such command.
-      StoreError: a folder is no store.
+      StoreError: a folder is not a store.
       OSError: a folder can't be read or written.
     """
     match list(arguments):
@@ -50,25 +51,25 @@ def store_command(arguments: Sequence[str], as_json: bool, out: Path | None) -> 
 def _folder(name: str) -> Path:
     folder = Path(name)
     if not folder.is_dir():
-        raise StoreError(f"{folder} is no folder: name one that `a2inet extract` wrote")
+        raise StoreError(f"{folder} is not a folder: name one that `a2inet extract` wrote")
     return folder
 
 
 def _verify(folder: Path) -> int:
     bad, good = _check(folder)
     for finding in bad:
-        _say(f"{finding.path}: {finding.problem}")
+        say(f"{finding.path}: {finding.problem}")
     for path in atomic.parts(folder):
-        _say(f"{path}: left behind, or being written")
+        say(f"{path}: left behind, or being written")
     found = recipes(folder)
     if len(found) > 1:
-        _say(several(folder, found))
-    _say(f"{folder}: {good} good, {len(bad)} bad")
+        say(several(folder, found))
+    say(f"{folder}: {good} good, {len(bad)} bad")
     if not good + len(bad):
-        _say(f"{folder} holds no feature files: name a folder that `a2inet extract` wrote")
+        say(f"{folder} holds no feature files: name a folder that `a2inet extract` wrote")
         return 1
     if any(finding.damaged for finding in bad):
-        _say(f"`a2inet store repair {folder}` removes what is damaged")
+        say(f"`a2inet store repair {folder}` removes what is damaged")
     return int(bool(bad) or len(found) > 1)
 
 
@@ -79,18 +80,18 @@ def _repair(folder: Path) -> int:
     for finding in bad:
         if store_check.remove(finding):
             removed = True
-            _say(f"{finding.path}: {finding.problem}; removed")
+            say(f"{finding.path}: {finding.problem}; removed")
         elif problem := store_check.check(finding.path).problem:
             left += 1
-            _say(f"{finding.path}: {problem}; left as it is")
+            say(f"{finding.path}: {problem}; left as it is")
     for path in atomic.sweep(folder):
-        _say(f"{path}: left behind; removed")
-    _say(f"{folder}: {good} good files left alone")
+        say(f"{path}: left behind; removed")
+    say(f"{folder}: {good} good files left alone")
     if removed:
-        _say("`a2inet extract`, given as before, makes the removed ones again")
+        say("`a2inet extract`, given as before, makes the removed ones again")
     found = recipes(folder)
     if len(found) > 1:
-        _say(several(folder, found))
+        say(several(folder, found))
     return int(left > 0 or len(found) > 1)
 
 
@@ -115,17 +116,17 @@ def _list(folder: Path, as_json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("video", overflow="fold")
-    for title in ("frames", "quality", "semantic", "MB"):
+    for title in ("frames", *STREAMS, "MB"):
         table.add_column(title, justify="right", no_wrap=True)
     for record in records:
-        widths = (str(record.widths[name]) for name in ("quality", "semantic"))
+        widths = (str(record.widths[name]) for name in STREAMS)
         table.add_row(record.video_id, str(record.frames), *widths, f"{record.size / 1e6:.2f}")
     console.print(table, crop=False, markup=False, highlight=False)
     frames, size = (sum(getattr(r, name) for r in records) for name in ("frames", "size"))
-    _say(f"{len(records)} videos, {frames} frames, {size / 1e6:.1f} MB")
-    _say(f"recipe {store.recipe.fingerprint()}:")
+    say(f"{len(records)} videos, {frames} frames, {size / 1e6:.1f} MB")
+    say(f"recipe {store.recipe.fingerprint()}:")
     for name, value in store.recipe.as_dict().items():
-        _say(f"  {name}: {value}")
+        say(f"  {name}: {value}")
 
 
 def _export(folder: Path, out: Path) -> None:
@@ -134,8 +135,6 @@ def _export(folder: Path, out: Path) -> None:
     store = Store.existing(folder)
     with progress("export") as advance:
         splits = export.export(store, out, advance)
-    _say(f"{out}: a TFDS data set of {splits} splits, for tfds.builder_from_directory")
-
-
-def _say(line: str) -> None:
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    say(
+        f"{out}: a TFDS data set of {splits} split{'s' * (splits > 1)}, for tfds.builder_from_directory"
+    )

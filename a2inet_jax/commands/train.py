@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from a2inet_jax.cache import cache_dir
 from a2inet_jax.console import progress, say
 from a2inet_jax.datasets import splits
 from a2inet_jax.datasets.verify import fingerprint
@@ -26,7 +27,6 @@ from a2inet_jax.from_config import (
     stored_features,
 )
 from a2inet_jax.model import ensemble
-from a2inet_jax.package_files import cache_dir
 from a2inet_jax.run_folder import RunFolder
 from a2inet_jax.training import loop
 from a2inet_jax.training.features import Features

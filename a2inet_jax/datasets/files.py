@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -73,21 +73,35 @@ def check_ids(videos: Sequence[VideoFile]) -> None:
             )
 
 
-def _found(folder: Path) -> Iterator[Path]:
+def walk(
+    folder: Path, on_error: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """All folders in a folder and itself, links followed, each once: links may go in circles.
+
+    Args:
+      folder: where to begin.
+      on_error: called where a folder can't be read; without it, such a folder is passed over.
+
+    Returns:
+      For each its path and the names of its folders and of its files. Folders that the caller takes out of
+      the list are not gone into.
+    """
     seen = set()
-
-    def refuse(error: OSError) -> NoReturn:
-        raise error
-
-    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+    for root, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
         status = os.stat(root)
-        if (status.st_dev, status.st_ino) in seen:  # links may go in circles
+        if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        for name in names:
-            if Path(name).suffix.lower() in SUFFIXES:
-                yield Path(root) / name
+        yield Path(root), folders, names
+
+
+def _found(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> NoReturn:
+        raise error
+
+    for root, _, names in walk(folder, refuse):
+        yield from (root / name for name in names if Path(name).suffix.lower() in SUFFIXES)
 
 
 def rows(file: Path) -> list[tuple[int, dict[str, str]]]:
@@ -97,14 +111,14 @@ def rows(file: Path) -> list[tuple[int, dict[str, str]]]:
       The line's number and the cells by column, for each; at least one.
 
     Raises:
-      ValueError: it is no such file.
+      ValueError: it is not such a file.
     """
     with file.open(newline="", encoding="utf-8-sig") as opened:
         reader = csv.DictReader(opened, strict=True)
         try:
             found = [(reader.line_num, row) for row in reader]
         except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{file}: is no CSV file in UTF-8 ({error})") from None
+            raise ValueError(f"{file}: is not a CSV file in UTF-8 ({error})") from None
     if not found or "path" not in found[0][1]:
         raise ValueError(f"{file}: needs a header line with a column `path`, and a line a video")
     return found

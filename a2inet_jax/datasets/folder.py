@@ -1,10 +1,9 @@
 """The files of a folder into which somebody unpacked a data set, wherever in it they ended up."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from a2inet_jax.datasets.files import SUFFIXES
+from a2inet_jax.datasets.files import SUFFIXES, walk
 from a2inet_jax.video.raw import HEADERLESS
 
 
@@ -20,17 +19,12 @@ class Folder:
     def __init__(self, path: Path) -> None:
         """Look through it."""
         self.path = path.absolute()
-        found, seen = [], set()
-        for root, folders, names in os.walk(self.path, followlinks=True):
-            status = os.stat(root)
-            if (status.st_dev, status.st_ino) in seen:  # links may go in circles
-                folders.clear()
-                continue
-            seen.add((status.st_dev, status.st_ino))
+        found = []
+        for root, folders, names in walk(self.path):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            here = Path(root).relative_to(self.path)
+            here = root.relative_to(self.path)
             # A link to nothing is a file that is missing.
-            found += [(here / name).as_posix() for name in names if (Path(root) / name).is_file()]
+            found += [(here / name).as_posix() for name in names if (root / name).is_file()]
         self.files = sorted(found, key=lambda file: (file.count("/"), file))
 
     def first(self, names: Sequence[str]) -> Path | None:

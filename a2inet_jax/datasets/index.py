@@ -7,58 +7,31 @@ own. TFDS takes seconds to import, so it is imported only where a data set is pr
 import hashlib
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from a2inet_jax.datasets import own
-from a2inet_jax.datasets.facts import FACTS
-from a2inet_jax.datasets.video import Video
+from a2inet_jax.datasets.facts import FACTS, About
+from a2inet_jax.datasets.video import Video, absent
 
-
-@dataclass(frozen=True)
-class About:
-    """What is to be said of a data set.
-
-    Attributes:
-      name: as in configs.
-      title: as in the literature.
-      label: what its labels are called.
-      note: what a reader of results must know of it; may be empty.
-      homepage: where it is to be had; empty for the sample and for the user's own.
-    """
-
-    name: str
-    title: str
-    label: str = "MOS"
-    note: str = ""
-    homepage: str = ""
-
-
-_BUILT_IN = {name: About(name, **asdict(facts)) for name, facts in FACTS.items()}
-_BUILT_IN["sample"] = About(
-    "sample",
-    "sample",
-    "VMAF",
-    "The labels are VMAF, a metric that sees the pristine source: no person has rated these clips.",
-)
-TEST_ONLY = "lsvq_1080p"  # a test part of LSVQ, and no set to train on
-NAMES: tuple[str, ...] = tuple(_BUILT_IN)
+TEST_ONLY = "lsvq_1080p"  # a test part of LSVQ, not a set to train on
+NAMES: tuple[str, ...] = tuple(FACTS)
 
 # Of the ids of the built-in data sets. Whether the file behind an id is the same is for the store to see.
 _VERSION = "1"
 
 
 def about(name: str) -> About:
-    """What is to be said of a data set, be it there or not.
+    """Title, labels and caveats of a data set, prepared or not.
 
-    One's own goes by its path, as it is given: it has a slash or ends in .csv, and so is no title of another.
+    One's own goes by its path, as it is given: it has a slash or ends in .csv, and so is not the title of
+    another.
 
     Raises:
       ValueError: the name is that of no data set, and no path.
     """
-    if name in _BUILT_IN:
-        return _BUILT_IN[name]
+    if name in FACTS:
+        return FACTS[name]
     if "/" in name or name.lower().endswith(".csv") or (name and Path(name).exists()):
         return About(name, name if "/" in name or name.lower().endswith(".csv") else f"{name}/")
     raise ValueError(
@@ -69,7 +42,7 @@ def about(name: str) -> About:
 
 def label(name: str) -> str:
     """What a data set's labels are called; it need not be there any more."""
-    return _BUILT_IN[name].label if name in _BUILT_IN else "MOS"
+    return FACTS[name].label if name in FACTS else "MOS"
 
 
 def slug(name: str) -> str:
@@ -83,7 +56,7 @@ def slug(name: str) -> str:
     path = _own(name)
     stem = path.stem if path.suffix.lower() == ".csv" else path.name
     plain = re.sub(r"[^\w.-]+", "_", stem).lstrip(".") or "own"
-    return f"{plain}-own" if plain in _BUILT_IN else plain
+    return f"{plain}-own" if plain in FACTS else plain
 
 
 def prepare(
@@ -180,11 +153,6 @@ def load(name: str, data_dir: Path, allow_missing: bool = False) -> list[Video]:
     return [video for video in videos if video.video_id not in left_out]
 
 
-def absent(videos: Sequence[Video]) -> list[Video]:
-    """Those whose file is not there."""
-    return [video for video in videos if not video.path.is_file()]
-
-
 def unlabelled(name: str, data_dir: Path) -> list[str]:
     """Ids of videos that a prepared data set's list has without a label, sorted; `labelled` lacks them.
 
@@ -214,7 +182,7 @@ def version(name: str) -> str:
 
 
 def _is_built_in(name: str) -> bool:
-    return about(name).name in _BUILT_IN
+    return about(name).name in FACTS
 
 
 def _own(name: str) -> Path:

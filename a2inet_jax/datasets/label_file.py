@@ -50,7 +50,7 @@ class Row:
         """The number in the first of these columns that the list has; a decimal comma is read as a point.
 
         Raises:
-          ValueError: as `text`, or it is no finite number.
+          ValueError: as `text`, or it is not a finite number.
         """
         text = self.text(*columns)
         try:
@@ -58,7 +58,7 @@ class Row:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            raise self.error(f"{text!r} is no number")
+            raise self.error(f"{text!r} is not a number")
         return value
 
     def empty(self, *columns: str) -> bool:
@@ -128,8 +128,8 @@ def mat(file: Path) -> dict[str, Any]:
         return _read_hdf5(file)
     try:
         found = scipy.io.loadmat(file, simplify_cells=True)
-    except Exception as error:  # SciPy has no error of its own for a file that is none
-        raise ValueError(f"{file}: is no MATLAB file ({error})") from None
+    except Exception as error:  # SciPy has no error of its own for a file that is not one
+        raise ValueError(f"{file}: is not a MATLAB file ({error})") from None
     return {name: _plain(value) for name, value in found.items() if not name.startswith("__")}
 
 
@@ -186,7 +186,7 @@ def _sheet(file: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]:
     try:
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     except Exception as error:  # a ZIP's, an XML parser's or its own
-        raise ValueError(f"{file}: is no XLSX file ({error})") from None
+        raise ValueError(f"{file}: is not an XLSX file ({error})") from None
     try:
         sheet = book[name] if name in book.sheetnames else book.worksheets[0]
         for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
@@ -231,4 +231,4 @@ def _read_hdf5(file: Path) -> dict[str, Any]:
         with h5py.File(file, "r") as opened:
             return {name: read(node) for name, node in opened.items() if not name.startswith("#")}
     except OSError as error:
-        raise ValueError(f"{file}: is no MATLAB file ({error})") from None
+        raise ValueError(f"{file}: is not a MATLAB file ({error})") from None

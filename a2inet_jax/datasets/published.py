@@ -22,6 +22,7 @@ from a2inet_jax.datasets.video import Video
 from a2inet_jax.video.raw import HEADERLESS
 
 _TEST = _VALIDATION = 0.2
+_MOST = 10
 
 
 @dataclass(frozen=True)
@@ -43,21 +44,19 @@ def read(
     file: Path,
     listing: Path | None,
     videos: Sequence[Video],
-    most: int = 10,
     allow_missing: bool = False,
 ) -> Published:
-    """Read published splits.
+    """Read published splits, the first ten where there are more.
 
     Args:
       file: `*info.mat`, or JSON.
       listing: the CSV file that the numbers of a JSON file are of; None for `*info.mat`, which has its own.
       videos: all labelled videos of the data set that the splits are for.
-      most: how many splits to take, from the first on; fewer if there are fewer.
       allow_missing: leave out videos that the data set lacks; without it, they are an error.
 
     Raises:
       FileNotFoundError: a file is not there.
-      ValueError: a file is not such a one, has fewer splits or other numbers than those of the list, or names
+      ValueError: a file is not such a one, has no splits or other numbers than those of the list, or names
         a video twice or one that the data set lacks.
     """
     for each in (file, listing):
@@ -71,12 +70,13 @@ def read(
         if not listing:
             raise ValueError(f"{file} has only numbers: name the CSV file that they are of as well")
         names, permutations = _list(listing), _json(file)
+    permutations = permutations[:_MOST]
     if not permutations:
         raise ValueError(f"{file} has no splits")
-    for nth, permutation in enumerate(permutations[:most], start=1):
+    for nth, permutation in enumerate(permutations, start=1):
         if sorted(permutation) != sorted(names):
             raise ValueError(
-                f"{file}: split {nth} is no permutation of the list's {len(names)} videos"
+                f"{file}: split {nth} is not a permutation of the list's {len(names)} videos"
             )
     ids = _ids(listing or file, names, videos)
     unknown = sorted(name for n, name in names.items() if n not in ids)
@@ -85,7 +85,7 @@ def read(
         raise ValueError(
             f"{listing or file}: {len(unknown)} of {len(names)} videos are not in the data set: {first}"
         )
-    splits = [_split(permutation, ids) for permutation in permutations[:most]]
+    splits = [_split(permutation, ids) for permutation in permutations]
     if not all(split.train and split.validation and split.test for split in splits):
         raise ValueError(f"{listing or file}: too few of its videos are in the data set")
     unused = sorted({video.video_id for video in videos} - set(ids.values()))
@@ -117,7 +117,9 @@ def _json(file: Path) -> list[list[int]]:
     try:
         found = [[int(n) for n in row] for row in json.loads(file.read_text())["permutations"]]
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f'{file} is no JSON file {{"permutations": [[1, 2, ...], ...]}}') from None
+        raise ValueError(
+            f'{file} is not a JSON file {{"permutations": [[1, 2, ...], ...]}}'
+        ) from None
     return found
 
 

@@ -7,8 +7,6 @@ others have made may part them: `leaks` counts.
 
 import hashlib
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from a2inet_jax import atomic
 from a2inet_jax.datasets.video import Video
 
 
@@ -168,17 +167,10 @@ def digest(splits: Sequence[Split]) -> str:
 
 
 def save(splits: Sequence[Split], path: Path) -> None:
-    """Write splits as JSON with a hash of what they say; aside first, then renamed."""
+    """Write splits as JSON with a hash of what they say; FolderError where that can't be done."""
     body = [asdict(split) for split in splits]
     text = json.dumps({"sha256": _hash(body), "splits": body}, indent=1) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-        os.replace(part, path)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    atomic.write(path, text.encode())
 
 
 def read(path: Path) -> list[Split]:
@@ -198,7 +190,7 @@ def read(path: Path) -> list[Split]:
         body, digest = found["splits"], found["sha256"]
         splits = [Split(**{name: tuple(ids) for name, ids in split.items()}) for split in body]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is no file of splits: delete it and make it again") from error
+        raise ValueError(f"{path} is not a splits file: delete it and make it again") from error
     if _hash(body) != digest:
         raise ValueError(f"{path} was changed since it was written: delete it and make it again")
     for number, split in enumerate(splits):

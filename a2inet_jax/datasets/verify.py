@@ -10,7 +10,7 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from a2inet_jax.datasets.video import Video
+from a2inet_jax.datasets.video import Video, absent
 from a2inet_jax.video.info import VideoError
 from a2inet_jax.video.reader import Reader
 
@@ -71,7 +71,7 @@ def verify(
             idle.put(reader)
         return ""
 
-    missing = [video for video in videos if not video.path.is_file()]
+    missing = absent(videos)
     gone = {video.video_id for video in missing}
     there = [video for video in videos if video.video_id not in gone]
     problems: dict[int, str] = {}

@@ -1,5 +1,7 @@
 """One video, and one labelled video: what every data set comes down to."""
 
+import errno
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,3 +36,18 @@ class Video(VideoFile):
     mos: float
     reference_id: str
     part: str = field(default="", kw_only=True)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is a file of this path; there is none where the path is too long for a file's."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
+def absent(videos: Sequence[Video]) -> list[Video]:
+    """Those whose file is not there."""
+    return [video for video in videos if not is_there(video.path)]

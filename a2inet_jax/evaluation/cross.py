@@ -19,7 +19,7 @@ from a2inet_jax.training.replica import Replica
 from a2inet_jax.training.settings import Settings
 
 
-def cross_predictions(
+def predictions(
     models: Ensemble,
     model: nn.Module,
     features: Features,
@@ -64,7 +64,7 @@ def cross_predictions(
     ]
 
 
-def cross_results(
+def results(
     model: str,
     rows: Sequence[Prediction],
     data: Data,
@@ -74,7 +74,7 @@ def cross_results(
     trained_on: str,
     label_ranges: np.ndarray,
 ) -> dict[str, Any]:
-    """The content of a `metrics.json` of another data set.
+    """What the `metrics.json` of another data set holds.
 
     It is that of `protocol.results`, with what a reader must know of the two scales. The logistic of PLCC
     and RMSE is fitted on the data set tested, to each model's scores: one that was fitted on the training
@@ -82,7 +82,7 @@ def cross_results(
 
     Args:
         model: name of the run's model.
-        rows: from `cross_predictions`.
+        rows: from `predictions`.
         data: the data set tested.
         epoch_rule: which epoch's parameters the models are of.
         contents: content (reference id) of each video tested.

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from a2inet_jax import atomic
 from a2inet_jax.evaluation.metrics import Metrics, measure
 from a2inet_jax.evaluation.uncertainty import Part
 from a2inet_jax.training.features import Features
@@ -45,15 +45,17 @@ def tested(replica: Replica, features: Features, scores: np.ndarray) -> list[Pre
 
 
 def write(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Writes the CSV `split,video,mos,score,seed`, sorted, with six decimals; whole or not at all."""
+    """Writes the CSV `split,video,mos,score,seed`, sorted, with six decimals; whole or not at all.
+
+    Raises:
+        FolderError: the file can't be written.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(Prediction._fields)
     for row in sorted(predictions):
         table.writerow([row.split, row.video, f"{row.mos:.6f}", f"{row.score:.6f}", row.seed])
-    aside = path.with_name(path.name + ".part")
-    aside.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(aside, path)
+    atomic.write(path, text.getvalue().encode())
 
 
 def read(path: Path) -> list[Prediction]:
@@ -61,7 +63,7 @@ def read(path: Path) -> list[Prediction]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it has other columns, values that are no numbers, or no rows.
+        ValueError: it has other columns, values that are not numbers, or no rows.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: `a2inet evaluate` writes it")

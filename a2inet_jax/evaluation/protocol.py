@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from a2inet_jax import atomic
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.evaluation import paired, predictions, uncertainty
 from a2inet_jax.evaluation.metrics import Metrics
@@ -23,6 +23,7 @@ TITLES = {
     "svr": "SVR on mean-pooled features",
 }
 Summary = dict[str, dict[str, float]]
+Results = Mapping[str, Any]  # of a metrics.json, as `results` makes them
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def results(
     parts: Sequence[Split],
     seeds: int = 1,
 ) -> dict[str, Any]:
-    """The content of `metrics.json`: metrics, summaries and comparisons, rounded; NaN is null.
+    """What `metrics.json` holds: metrics, summaries and comparisons, rounded; NaN is null.
 
     Args:
         model: the one that the run is about; the others are baselines, and it is compared with each.
@@ -97,11 +98,17 @@ def results(
     models = {}
     for name, rows in tested.items():
         splits = predictions.measure_splits(rows)
+        summary = summarise(splits)
         medians = uncertainty.bootstrap(predictions.parts(rows, contents), draws)
         models[name] = {
             "splits": _rounded([asdict(metrics) for metrics in splits]),
-            "summary": _rounded(summarise(splits)),
-            "interval": _rounded({key: uncertainty.interval(medians[key]) for key in METRICS}),
+            "summary": _rounded(summary),
+            "interval": _rounded(
+                {
+                    key: uncertainty.interval(medians[key], summary[key]["median"], limits)
+                    for key, limits in uncertainty.LIMITS.items()
+                }
+            ),
         }
     return {
         "model": model,
@@ -124,18 +131,20 @@ def weighted_average(values: Mapping[str, float], videos: Mapping[str, int]) -> 
     return sum(values[name] * videos[name] for name in values) / sum(videos.values())
 
 
-def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes `results` as JSON with sorted keys, whole or not at all: same results, same bytes."""
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    aside = path.with_name(path.name + ".part")
-    aside.write_text(text + "\n", encoding="utf-8")
-    os.replace(aside, path)
+def write(path: Path, results: Results) -> None:
+    """Writes results as JSON with sorted keys, whole or not at all: same results, same bytes.
+
+    Raises:
+        FolderError: the file can't be written.
+    """
+    text = json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    atomic.write(path, (text + "\n").encode())
 
 
-def models(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The models of `results` or of a read `metrics.json`: the run's own, then in `TITLES`' order."""
-    order = [content["model"], *TITLES, *sorted(content["models"].keys() - TITLES.keys())]
-    return {name: content["models"][name] for name in order if name in content["models"]}
+def models(results: Results) -> dict[str, Any]:
+    """The models of results: the run's own, then in `TITLES`' order."""
+    order = [results["model"], *TITLES, *sorted(results["models"].keys() - TITLES.keys())]
+    return {name: results["models"][name] for name in order if name in results["models"]}
 
 
 def title(name: str) -> str:
@@ -143,50 +152,44 @@ def title(name: str) -> str:
     return TITLES.get(name, name)
 
 
-def cell(summary: Mapping[str, Mapping[str, float | None]], metric: str) -> str:
-    """A table's cell: `median (std)`, or the median alone if there is one split."""
-    median, std = summary[metric]["median"], summary[metric]["std"]
-    digits = 2 if metric == "rmse" else 3
-    spread = "" if std is None or math.isnan(std) else f" ({std:.{digits}f})"
-    return f"{median:.{digits}f}{spread}"
+def digits(metric: str) -> int:
+    """Digits behind the point that a metric is shown with: two of an RMSE, three of a correlation."""
+    return 2 if metric == "rmse" else 3
 
 
-def interval(model: Mapping[str, Any], metric: str) -> str:
-    """The interval of a model's median, `0.812–0.843`; a dash if there is none."""
-    bounds = model["interval"][metric]
-    if bounds is None:
+def shown(value: float | None, metric: str) -> str:
+    """A metric's value as people read it; a dash where it is not defined."""
+    if value is None or math.isnan(value):
         return "–"
-    digits = 2 if metric == "rmse" else 3
-    return "–".join(f"{bound:.{digits}f}".replace("-", "−") for bound in bounds)
+    places = digits(metric)
+    rounded = round(value, places) + 0.0  # no −0
+    return f"{rounded:.{places}f}".replace("-", "−")
 
 
-def best(summaries: Mapping[str, Mapping[str, Mapping[str, float]]], metric: str) -> set[str]:
-    """The models whose median is the best as printed; all of them when they tie."""
-    printed = {name: cell(s, metric).split()[0] for name, s in summaries.items()}
-    pick = min if metric == "rmse" else max
-    top = pick(printed.values(), key=float)
-    return {name for name, text in printed.items() if text == top}
+def interval(bounds: Sequence[float] | None, metric: str) -> str:
+    """The interval of a metric's median, `0.812–0.843`; a dash if there is none."""
+    return "–".join(shown(bound, metric) for bound in bounds) if bounds else "–"
 
 
-def remarks(content: Mapping[str, Any]) -> list[str]:
+def remarks(results: Results) -> list[str]:
     """What a reader of the summaries must know: an optimistic rule, and splits that were not ordinary."""
     found = []
-    if content["epoch_rule"] == "best_test":
+    if results["epoch_rule"] == "best_test":
         found.append(
             "The epoch was chosen by the test part's own SRCC: the numbers are optimistic."
         )
-    if "trained_on" in content:
-        found.append(_scales(content))
-    for name, model in models(content).items():
+    if "trained_on" in results:
+        found.append(_scales(results))
+    for name, model in models(results).items():
         splits = model["splits"]
-        number = trainings(len(splits), content["seeds"])
+        number = trainings(len(splits), results["seeds"])
         undefined = sum(metrics["srcc"] is None for metrics in splits)
         logistics = [metrics["logistic"] for metrics in splits]
         unmapped = [each["reason"] for each in logistics if not each["converged"]]
         if undefined:
             found.append(
-                f"{title(name)}: no order at all in {undefined} of {number}; the "
-                f"correlations count as 0 there."
+                f"{title(name)}: all scores or all labels are equal in {undefined} of {number}: "
+                "correlations count as 0 there."
             )
         if unmapped:
             found.append(
@@ -196,12 +199,12 @@ def remarks(content: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def comparisons(content: Mapping[str, Any]) -> list[str]:
+def comparisons(results: Results) -> list[str]:
     """The run's model against each other one, in words."""
     return [
-        paired.in_words(title(content["model"]), title(name), content["paired"][name])
-        for name in models(content)
-        if name in content["paired"]
+        paired.in_words(title(results["model"]), title(name), results["paired"][name])
+        for name in models(results)
+        if name in results["paired"]
     ]
 
 
@@ -212,13 +215,13 @@ def trainings(number: int, seeds: int) -> str:
     return "1 split" if number == 1 else f"{number} splits"
 
 
-def _scales(content: Mapping[str, Any]) -> str:
+def _scales(results: Results) -> str:
     """What became of the scale of scores that were learned on another data set."""
-    data, ranges = content["data"], content["ranges"]
+    data, ranges = results["data"], results["ranges"]
     learned, tested = ("{:.2f} to {:.2f}".format(*ranges[key]) for key in ("trained", "tested"))
     return (
-        f"Trained on {content['trained_on']} (labels {learned}), tested on {data['name']} ({tested}). "
-        f"SRCC and KRCC need no common scale; PLCC and RMSE are after a {content['mapping']}."
+        f"Trained on {results['trained_on']} (labels {learned}), tested on {data['name']} ({tested}). "
+        f"SRCC and KRCC need no common scale; PLCC and RMSE are after a {results['mapping']}."
     )
 
 

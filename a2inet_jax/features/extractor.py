@@ -13,20 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2inet_jax.backbones.conversion import Params
-from a2inet_jax.backbones.description import describe
 from a2inet_jax.backbones.table import Backbone
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.features.passes import longest, run_passes, schedule
-from a2inet_jax.features.recipe import Recipe
+from a2inet_jax.features import view
+from a2inet_jax.features.passes import frames_at_once, longest, run_passes, schedule
+from a2inet_jax.features.recipe import STREAMS, Recipe
 from a2inet_jax.features.sharing import Budget, Stopwatch, Turns
 from a2inet_jax.features.store import VideoFeatures
 from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.reader import Reader
-from a2inet_jax.video.resize import resize_short_side, short_side_size
 from a2inet_jax.video.sampling import Sampling, frame_indices, patch_places
 
-# A chunk holds fewer frames where they are larger than this, so that memory stays the same.
-_FULL_CHUNK_PIXELS = 1920 * 1080
 # Of a video, beside those that a pass needs: the rest of the chunks these lie in, one that is being decoded,
 # one on the way to this process, and one on the way to the device.
 _CHUNKS_UNDER_WAY = 5
@@ -132,19 +129,13 @@ class Extractor:
             frames_NxHxWx3: jax.Array,
             names: tuple[str, ...],
         ) -> dict[str, jax.Array]:
-            rows = {}
-            for name in names:
-                backbone, weights = self.streams[name].backbone, params[name]
-                if name == "quality":
-                    rows[name] = _patches(
-                        backbone, weights, frames_NxHxWx3, places_Px2, sampling, dtype
-                    )
-                else:
-                    seen = frames_NxHxWx3
-                    if sampling.short_side is not None:
-                        seen = resize_short_side(seen, sampling.short_side)
-                    rows[name] = describe(backbone, weights, seen, jnp.dtype(dtype))
-            return rows
+            backbones = {name: self.streams[name].backbone for name in names}
+            return {
+                name: view.features(
+                    name, sampling, each, params[name], frames_NxHxWx3, places_Px2, jnp.dtype(dtype)
+                )
+                for name, each in backbones.items()
+            }
 
         self._run = run
 
@@ -181,14 +172,15 @@ class Extractor:
         """
         info = reader.open(video.path, video.raw)
         indices = frame_indices(info.frames, self._sampling.frames)
+        sizes = [(info.height, info.width)]
         for name, stream in self.streams.items():
-            if problem := stream.backbone.too_small(*self._seen(name, info.height, info.width)):
+            seen = view.size(name, self._sampling, info.height, info.width)
+            if problem := stream.backbone.too_small(*seen):
                 raise VideoError(video.path, problem)
+            sizes.append(seen)
         places = patch_places(video.video_id, info.height, info.width, self._sampling)
         if len(places) and np.all(places == places[:1]):
             places = places[:1]  # the mean of equal features is each of them
-        sizes = [(info.height, info.width)]
-        sizes += [self._seen(name, info.height, info.width) for name in self.streams]
         chunk = min(frames_at_once(self._chunk, *size) for size in sizes)
         takes = {
             name: stream.backbone.takes(chunk, self._sampling.clip_spacing)
@@ -214,7 +206,7 @@ class Extractor:
         self,
         frames_NxHxWx3: np.ndarray,
         places_Px2: np.ndarray,
-        names: tuple[str, ...] = ("quality", "semantic"),
+        names: tuple[str, ...] = STREAMS,
         device: int = 0,
     ) -> dict[str, np.ndarray]:
         """One pass. The thread waits: its reader's process decodes in the meantime.
@@ -261,42 +253,6 @@ class Extractor:
                 program = self._run.lower(lane.params, *shapes, names=names).compile()
             self._programs[key] = program
             return program
-
-    def _seen(self, stream: str, height: int, width: int) -> tuple[int, int]:
-        """Height and width of what a stream sees of such a frame."""
-        sampling = self._sampling
-        if stream == "quality" and sampling.patches:
-            return min(height, sampling.patch_size), min(width, sampling.patch_size)
-        if stream == "semantic" and sampling.short_side:
-            return short_side_size(height, width, sampling.short_side)
-        return height, width
-
-
-def frames_at_once(chunk: int, height: int, width: int) -> int:
-    """How many frames of this size make a chunk: `chunk`, or fewer that take as much memory."""
-    return max(1, chunk * _FULL_CHUNK_PIXELS // max(height * width, _FULL_CHUNK_PIXELS))
-
-
-def _patches(
-    backbone: Backbone,
-    params: Params,
-    frames_NxHxWx3: jax.Array,
-    places_Px2: jax.Array,
-    sampling: Sampling,
-    dtype: str,
-) -> jax.Array:
-    """Features of whole frames, or the mean over the patches of each: [N, backbone.width] float32."""
-    number, height, width, _ = frames_NxHxWx3.shape
-    patches = places_Px2.shape[0]
-    if patches == 0:
-        return describe(backbone, params, frames_NxHxWx3, jnp.dtype(dtype))
-    h, w = min(height, sampling.patch_size), min(width, sampling.patch_size)
-    total = jnp.zeros((number, backbone.width), jnp.float32)
-    # One patch after the other: side by side they would take their number times the memory.
-    for top, left in places_Px2:
-        patch = jax.lax.dynamic_slice(frames_NxHxWx3, (0, top, left, 0), (number, h, w, 3))
-        total += describe(backbone, params, patch, jnp.dtype(dtype))
-    return total / patches
 
 
 def _as_float16(features: np.ndarray, path: Path, backbone: str) -> np.ndarray:

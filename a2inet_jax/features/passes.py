@@ -13,6 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
+# A chunk holds fewer frames where they are larger than this, so that memory stays the same.
+_FULL_CHUNK_PIXELS = 1920 * 1080
+
 Work = list[tuple["Pass", tuple[str, ...]]]  # passes in order, and the streams of each
 
 
@@ -27,6 +30,11 @@ class Pass:
 
     frames: np.ndarray
     rows: np.ndarray
+
+
+def frames_at_once(chunk: int, height: int, width: int) -> int:
+    """How many frames of this size make a chunk: `chunk`, or fewer that take as much memory."""
+    return max(1, chunk * _FULL_CHUNK_PIXELS // max(height * width, _FULL_CHUNK_PIXELS))
 
 
 def plan(total: int, length: int, spacing: int = 1) -> list[Pass]:

@@ -94,7 +94,7 @@ def extract_all(
     Raises:
       ValueError: `decoders` is negative.
       EngineError: Ray is not installed or can't be reached, the store can't be written, the weights are not
-        there, or whatever else is no video's fault.
+        there, or whatever else is not a video's fault.
       OSError: the store's folder can't be written from here.
     """
     if decoders < 0:

@@ -23,7 +23,7 @@ _OBJECTS = 256 << 20  # bytes of a Ray of our own; what goes through it is names
 
 
 class EngineError(RuntimeError):
-    """The work can't go on, for a reason that is no video's fault."""
+    """The work can't go on, for a reason that is not a video's fault."""
 
 
 def import_ray() -> Any:

@@ -8,6 +8,8 @@ from typing import Any, Self
 
 from a2inet_jax.video.sampling import Sampling
 
+STREAMS = ("quality", "semantic")  # of features: a network each
+
 # To be raised by whoever changes what extraction computes from the same backbones and sampling.
 VERSION = 3
 
@@ -43,7 +45,7 @@ class Recipe:
         return dataclasses.asdict(self)
 
     def stream(self, name: str) -> dict[str, Any]:
-        """What decides the numbers of one stream, "quality" or "semantic": equal for equal features."""
+        """What decides the numbers of one of the `STREAMS`: equal for equal features."""
         own = {
             key.removeprefix(f"{name}_"): value
             for key, value in self.as_dict().items()

@@ -1,7 +1,6 @@
 """A feature file: the arrays of one video as safetensors, with the recipe and a checksum in its header."""
 
 import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
-from a2inet_jax.features.recipe import Recipe
+from a2inet_jax.checksum import sha256_of_arrays
+from a2inet_jax.features.recipe import STREAMS, Recipe
 
 REMEDY = "remove it and run `a2inet extract`"
-FIELDS = ("quality", "semantic", "frame_index", "timestamps")
+FIELDS = (*STREAMS, "frame_index", "timestamps")
 _RANKS = (2, 2, 1, 1)
 
 
@@ -71,7 +71,7 @@ def encode(video_id: str, recipe: Recipe, source: str, features: VideoFeatures) 
             "video_id": video_id,
             "recipe": recipe.to_json(),
             "source": source,
-            "content_sha256": _digest(arrays),
+            "content_sha256": sha256_of_arrays(arrays),
         }
     )
     return save(arrays, metadata={"record": header})
@@ -82,7 +82,7 @@ def read_header(path: Path) -> Header:
 
     Raises:
       VersionError: another version of the package wrote it.
-      StoreError: the file is damaged or no feature file.
+      StoreError: the file is damaged or not a feature file.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -91,7 +91,7 @@ def read_header(path: Path) -> Header:
                 raise ValueError(f"shapes {shapes}")
             record = json.loads(file.metadata()["record"])
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
-        raise StoreError(f"{path} is damaged or no feature file ({error}): {REMEDY}") from None
+        raise StoreError(f"{path} is damaged or not a feature file ({error}): {REMEDY}") from None
     try:
         recipe = _recipe(record["recipe"])
         return Header(
@@ -112,22 +112,14 @@ def read_features(path: Path) -> VideoFeatures:
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise StoreError(f"{path} is damaged or no feature file ({error}): {REMEDY}") from None
+        raise StoreError(f"{path} is damaged or not a feature file ({error}): {REMEDY}") from None
     return VideoFeatures(**{name: tensors[name] for name in FIELDS})
 
 
 def content_sha256(features: VideoFeatures) -> str:
     """Of the arrays, their names, types and shapes, as `encode` notes it in the header."""
-    return _digest({name: getattr(features, name) for name in FIELDS})
+    return sha256_of_arrays({name: getattr(features, name) for name in FIELDS})
 
 
 # A store has one recipe, and reading it from its text takes longer than the rest of a header.
 _recipe = functools.lru_cache(maxsize=16)(Recipe.from_json)
-
-
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    content = hashlib.sha256()
-    for name in FIELDS:
-        content.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
-        content.update(arrays[name].data)
-    return content.hexdigest()

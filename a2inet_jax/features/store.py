@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import safe_open
 
 from a2inet_jax import atomic
-from a2inet_jax.features.recipe import Recipe
+from a2inet_jax.features.recipe import STREAMS, Recipe
 from a2inet_jax.features.record import (
     Header,
     StoreError,
@@ -132,7 +132,7 @@ class Store:
         return read_features(path)
 
     def streams(self, video_id: str, names: Sequence[str]) -> tuple[np.ndarray, ...]:
-        """Some streams of one video, "quality" or "semantic" each: `[T, D]` float16; errors as `read`."""
+        """Some of the `STREAMS` of one video: `[T, D]` float16 each; errors as `read`."""
         path, _ = self._checked(video_id)
         with safe_open(path, framework="numpy") as file:
             return tuple(file.get_tensor(name) for name in names)
@@ -248,7 +248,7 @@ def _record(path: Path, header: Header) -> Record:
         video_id=header.video_id,
         path=path,
         frames=header.shapes["quality"][0],
-        widths={name: header.shapes[name][1] for name in ("quality", "semantic")},
+        widths={name: header.shapes[name][1] for name in STREAMS},
         size=path.stat().st_size,
         content_sha256=header.content_sha256,
     )

@@ -1,7 +1,6 @@
 """The split models of a run, stacked in one file, and their joint verdict on a video."""
 
 import functools
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import safetensors.numpy
 from flax import traverse_util
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+
+from a2inet_jax import atomic
 
 _RANGES = "label_ranges"
 
@@ -65,13 +66,11 @@ def _apply(
 def save(
     path: Path, params: Sequence[Mapping[str, Any]], label_ranges: Sequence[tuple[float, float]]
 ) -> None:
-    """Stack the parameters of the split models and write them, aside first, to a safetensors file."""
+    """Stack the parameters of the split models and write them to a safetensors file, whole or not at all."""
     stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *params)
     tensors = traverse_util.flatten_dict(stacked, sep="/")
     tensors[_RANGES] = np.asarray(label_ranges, np.float64)
-    temporary = path.with_name(f".{path.name}.partial")
-    save_file(tensors, temporary)
-    os.replace(temporary, path)
+    atomic.write(path, safetensors.numpy.save(tensors))
 
 
 def load(path: Path) -> Ensemble:

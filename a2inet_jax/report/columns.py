@@ -1,27 +1,24 @@
 """What stands beside what: our numbers, their intervals and the paper's, by row, data set and metric.
 
-A content is plain values, as they stand in `table.json`:
+A sheet is plain values, as they stand in `table.json`; `sheets` makes it:
 
     table              number of the paper's table, or null
     title              such as "Table 4: Features"
     metrics            such as ["plcc", "srcc"]
-    number_of_splits   test parts that each median is over; null where the runs differ in it
-    seeds              trainings of each split, if more than one
-    epoch_rule         which epoch is reported
     datasets           [{"name", "title", "videos", "label", "note"}, …]
     rows               [{"row", "cells": {data set's name: cell}}, …]; with a table, row is the paper's name
     weighted_average   {row: {metric: value}} over data sets, by their videos
     notes              more that a reader must know
 
-A cell is {"run", "summary", "interval", "trained_on", "remarks"}, the first two always, or
-{"skipped": reason}.
+A cell is {"run", "splits", "seeds", "epoch_rule", "summary", "interval", "remarks"}, with "model" where rows
+are runs, and with "trained_on" if that is another data set; or it is {"skipped": reason}.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from a2inet_jax.evaluation.protocol import trainings
+from a2inet_jax.evaluation import protocol
 from a2inet_jax.report import paper
 
 EPOCHS = {
@@ -29,7 +26,8 @@ EPOCHS = {
     "best_val": "best_val, the best on the validation part",
     "best_test": "best_test, the best on the test part itself, so the numbers are optimistic",
 }
-Content = Mapping[str, Any]
+Sheet = Mapping[str, Any]
+_PAPER_DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,7 @@ class Cell:
 
     Attributes:
         ours: median over the splits.
-        low: lower end of its 95 % interval.
-        high: upper end.
+        bounds: ends of its 95 % interval.
         std: standard deviation over the splits.
         paper: the paper's number.
         run: folder of the run.
@@ -47,8 +44,7 @@ class Cell:
     """
 
     ours: float | None = None
-    low: float | None = None
-    high: float | None = None
+    bounds: Sequence[float] | None = None
     std: float | None = None
     paper: float | None = None
     run: str = ""
@@ -69,55 +65,72 @@ class Column:
         return all(cell.ours is None and not cell.skipped for cell in self.cells)
 
     @property
+    def beside_paper(self) -> bool:
+        """Whether the paper has a number of it."""
+        return any(cell.paper is not None for cell in self.cells)
+
+    @property
     def ours(self) -> list[str]:
         """Our numbers as printed; a dash where there is none."""
-        return [shown(cell.ours, self.metric) for cell in self.cells]
+        return [protocol.shown(cell.ours, self.metric) for cell in self.cells]
 
     @property
     def paper(self) -> list[str]:
         """The paper's numbers as printed, with its four digits."""
-        return ["–" if cell.paper is None else f"{cell.paper:.4f}" for cell in self.cells]
+        return [
+            "–" if cell.paper is None else f"{cell.paper:.{_PAPER_DIGITS}f}" for cell in self.cells
+        ]
 
     @property
     def interval(self) -> list[str]:
         """The ends of the 95 % intervals as printed; empty where there is none."""
         return [
-            ""
-            if cell.low is None or cell.high is None
-            else f"{shown(cell.low, self.metric)}–{shown(cell.high, self.metric)}"
+            protocol.interval(cell.bounds, self.metric) if cell.bounds else ""
             for cell in self.cells
         ]
 
-    def best(self, printed: Sequence[str]) -> list[bool]:
-        """Which of `ours` or `paper` are the best, all of them when they tie."""
-        values = [float(text) for text in printed if text != "–"]
-        if len(values) < 2:
-            return [False] * len(printed)
-        top = min(values) if self.metric == "rmse" else max(values)
-        return [text != "–" and float(text) == top for text in printed]
+    @property
+    def spread(self) -> list[str]:
+        """The standard deviations as printed; empty where there is none."""
+        return [
+            "" if cell.std is None else protocol.shown(cell.std, self.metric) for cell in self.cells
+        ]
+
+    @property
+    def best(self) -> list[bool]:
+        """Which of our numbers are the best as printed, all of them when they tie."""
+        return self._best([cell.ours for cell in self.cells], protocol.digits(self.metric))
+
+    @property
+    def best_paper(self) -> list[bool]:
+        """Which of the paper's numbers are the best."""
+        return self._best([cell.paper for cell in self.cells], _PAPER_DIGITS)
+
+    def _best(self, values: Sequence[float | None], digits: int) -> list[bool]:
+        rounded = [None if value is None else round(value, digits) for value in values]
+        known = [value for value in rounded if value is not None]
+        if len(known) < 2:
+            return [False] * len(values)
+        top = min(known) if self.metric == "rmse" else max(known)
+        return [value == top for value in rounded]
 
 
-def shown(value: float | None, metric: str) -> str:
-    """A number as printed: two digits of an RMSE, three of a correlation."""
-    return "–" if value is None else f"{value:.{2 if metric == 'rmse' else 3}f}"
-
-
-def columns(content: Content) -> list[Column]:
+def columns(sheet: Sheet) -> list[Column]:
     """Every metric on every data set of ours, and of the weighted average where there is one."""
     found = [
         Column(
             dataset["title"],
             metric,
-            tuple(_cell(content, r, dataset, metric) for r in content["rows"]),
+            tuple(_cell(sheet, r, dataset, metric) for r in sheet["rows"]),
         )
-        for dataset in content["datasets"]
-        for metric in content["metrics"]
+        for dataset in sheet["datasets"]
+        for metric in sheet["metrics"]
     ]
-    averages, table = content["weighted_average"], content["table"]
+    averages, table = sheet["weighted_average"], sheet["table"]
     if averages:
-        ours = {paper_column(content, dataset) for dataset in content["datasets"]}
+        ours = {paper_column(sheet, dataset) for dataset in sheet["datasets"]}
         whole = table and ours == set(paper.datasets(table))
-        for metric in content["metrics"]:
+        for metric in sheet["metrics"]:
             cells = (
                 Cell(
                     ours=averages.get(r["row"], {}).get(metric),
@@ -125,85 +138,106 @@ def columns(content: Content) -> list[Column]:
                     if whole
                     else None,
                 )
-                for r in content["rows"]
+                for r in sheet["rows"]
             )
             found.append(Column(paper.WEIGHTED_AVERAGE, metric, tuple(cells)))
     return found
 
 
-def other_columns(content: Content) -> list[Column]:
+def other_columns(sheet: Sheet) -> list[Column]:
     """The paper's numbers on data sets that we have none of, if we have some on one that it has not.
 
     They show the order of the rows; the values are of other videos.
     """
-    ours = [paper_column(content, dataset) for dataset in content["datasets"]]
-    if not content["table"] or None not in ours:
+    ours = [paper_column(sheet, dataset) for dataset in sheet["datasets"]]
+    if not sheet["table"] or None not in ours:
         return []
     found = [
         Column(
             dataset,
             metric,
             tuple(
-                Cell(paper=paper.number(content["table"], dataset, r["row"], metric))
-                for r in content["rows"]
+                Cell(paper=paper.number(sheet["table"], dataset, r["row"], metric))
+                for r in sheet["rows"]
             ),
         )
-        for dataset in paper.datasets(content["table"])
+        for dataset in paper.datasets(sheet["table"])
         if dataset not in ours
-        for metric in content["metrics"]
+        for metric in sheet["metrics"]
     ]
-    return [column for column in found if any(cell.paper is not None for cell in column.cells)]
+    return [column for column in found if column.beside_paper]
 
 
-def notes(content: Content) -> list[str]:
+def notes(sheet: Sheet) -> list[str]:
     """What a reader of the numbers must know, in sentences; what was skipped comes last."""
-    splits, seeds = content["number_of_splits"], content.get("seeds", 1)
-    over = trainings(splits * seeds, seeds) if splits else "each run's splits"
-    rule = content["epoch_rule"]
-    found = [f"Medians over {over}. Epoch: {EPOCHS.get(rule, rule)}."]
-    if any(text for column in columns(content) for text in column.interval):
-        found.append("Ranges are 95 % intervals of the median.")
-    if {"plcc", "rmse"} & set(content["metrics"]):
-        found.append(f"{_mapped(content['metrics'])} after the four-parameter logistic.")
-    for dataset in content["datasets"]:
+    found = []
+    if over := _by_row(sheet, _trainings):
+        rule = _by_row(sheet, lambda cell: EPOCHS.get(cell["epoch_rule"], cell["epoch_rule"]))
+        found.append(f"Medians over {over}. Epoch: {rule}.")
+    if not sheet["table"] and (models := _by_row(sheet, lambda cell: cell.get("model", ""))):
+        found.append(f"Model: {models}.")
+    if any(text for column in columns(sheet) for text in column.interval):
+        found.append(
+            "Ranges are 95 % intervals of the median, for the same models on other contents."
+        )
+    if {"plcc", "rmse"} & set(sheet["metrics"]):
+        found.append(f"{_mapped(sheet['metrics'])} after the four-parameter logistic.")
+    for dataset in sheet["datasets"]:
         videos = f"{dataset['videos']} videos" if dataset["videos"] else "no videos here"
         said = f"{dataset['title']}: {videos}, labels: {dataset['label']}. {dataset['note']}"
         found.append(said.rstrip())
-    if any(cell.paper is not None for column in columns(content) for cell in column.cells):
+    if sheet["weighted_average"]:
+        average = paper.WEIGHTED_AVERAGE
+        found.append(f"{average}: average over the data sets, weighted by their videos.")
+    if any(column.beside_paper for column in columns(sheet)):
         found.append("The paper's numbers are of splits of its own.")
-    found += content.get("notes", [])
-    return list(dict.fromkeys([*found, *_cell_notes(content)]))
+    found += sheet["notes"]
+    return list(dict.fromkeys([*found, *_cell_notes(sheet)]))
 
 
-def _cell(
-    content: Content, row: Mapping[str, Any], dataset: Mapping[str, Any], metric: str
-) -> Cell:
-    place = paper_column(content, dataset)
-    theirs = paper.number(content["table"], place, row["row"], metric) if place else None
+def _cell(sheet: Sheet, row: Mapping[str, Any], dataset: Mapping[str, Any], metric: str) -> Cell:
+    place = paper_column(sheet, dataset)
+    theirs = paper.number(sheet["table"], place, row["row"], metric) if place else None
     cell = row["cells"].get(dataset["name"], {"skipped": ""})
     if "skipped" in cell:
         return Cell(paper=theirs, skipped=cell["skipped"])
     summary = cell["summary"][metric]
-    low, high = cell.get("interval", {}).get(metric) or (None, None)
-    return Cell(summary["median"], low, high, summary["std"], theirs, cell["run"])
+    bounds = cell["interval"][metric]
+    return Cell(summary["median"], bounds, summary["std"], theirs, cell["run"])
 
 
-def paper_column(content: Content, dataset: Mapping[str, Any]) -> str | None:
-    """What the paper calls a data set in the content's table; None where that does not have it."""
-    table = content["table"]
+def paper_column(sheet: Sheet, dataset: Mapping[str, Any]) -> str | None:
+    """What the paper calls a data set in the sheet's table; None where that does not have it."""
+    table = sheet["table"]
     # Table 3 is of models that LSVQ has trained; the first data set is the one to train on.
-    if table is None or (table == 3 and content["datasets"][0]["title"] != "LSVQ"):
+    if table is None or (table == 3 and sheet["datasets"][0]["title"] != "LSVQ"):
         return None
     return paper.column(table, dataset["title"])
 
 
-def _cell_notes(content: Content) -> list[str]:
+def _trainings(cell: Mapping[str, Any]) -> str:
+    return protocol.trainings(cell["splits"] * cell["seeds"], cell["seeds"])
+
+
+def _by_row(sheet: Sheet, say: Callable[[Mapping[str, Any]], str]) -> str:
+    """What the cells say: once if all say the same, else with the rows that say it; empty without cells."""
+    said: dict[str, dict[str, None]] = {}
+    for row in sheet["rows"]:
+        for cell in row["cells"].values():
+            if "skipped" not in cell:
+                said.setdefault(say(cell), {})[row["row"]] = None
+    if len(said) < 2:
+        return "".join(said)
+    return "; ".join(f"{text} ({', '.join(rows)})" for text, rows in said.items())
+
+
+def _cell_notes(sheet: Sheet) -> list[str]:
     """Remarks of the cells, those that say the same taken together; then what was skipped."""
     said: dict[str, dict[str, list[str]]] = {}
     missing: dict[str, dict[str, list[str]]] = {}
     filled = 0
-    for dataset in content["datasets"]:
-        for row in content["rows"]:
+    for dataset in sheet["datasets"]:
+        for row in sheet["rows"]:
             cell = row["cells"].get(dataset["name"], {"skipped": ""})
             filled += "skipped" not in cell
             for found, texts in ((said, cell.get("remarks", [])), (missing, [cell.get("skipped")])):

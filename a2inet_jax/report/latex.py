@@ -1,10 +1,10 @@
-"""A comparison as a LaTeX table; it needs the package booktabs."""
+"""A sheet as a LaTeX table; it needs the package booktabs."""
 
 from collections.abc import Sequence
 from itertools import groupby
 
 from a2inet_jax.evaluation.protocol import METRICS
-from a2inet_jax.report.columns import Column, Content, columns, notes, other_columns
+from a2inet_jax.report.columns import Column, Sheet, columns, notes, other_columns
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -20,6 +20,8 @@ _ESCAPES = {
     "<": r"$<$",
     ">": r"$>$",
     "|": r"$|$",
+    "[": "{[}",  # behind a line's end it would begin an option, as the star would
+    "*": "{*}",
     "–": "--",
     "−": "$-$",
     "×": r"$\times$",
@@ -35,20 +37,20 @@ _ESCAPES = {
 }
 
 
-def to_latex(content: Content) -> str:
-    """The content of `side_by_side` as a `table*` of booktabs.
+def to_latex(sheet: Sheet) -> str:
+    """The sheet as a `table*` of booktabs.
 
     A row of ours is followed by its intervals and by the paper's numbers, where there are some. The notes are
     the caption.
     """
-    ours, others = columns(content), other_columns(content)
-    body = [_tabular(content, ours)]
+    ours, others = columns(sheet), other_columns(sheet)
+    body = [_tabular(sheet, ours)]
     if others:
         body += [
             r"\par\medskip The paper, on other data: compare the order, not the values.\par\smallskip",
-            _tabular(content, others),
+            _tabular(sheet, others),
         ]
-    caption = " ".join([f"{content['title']}.", *notes(content)])
+    caption = " ".join([f"{sheet['title']}.", *notes(sheet)])
     return "\n".join(
         [
             r"% \usepackage{booktabs}; names in other than Latin letters need XeLaTeX or LuaLaTeX",
@@ -68,7 +70,7 @@ def escaped(text: str) -> str:
     return "".join(_ESCAPES.get(character, character) for character in joined)
 
 
-def _tabular(content: Content, shown: Sequence[Column]) -> str:
+def _tabular(sheet: Sheet, shown: Sequence[Column]) -> str:
     groups = [(name, len(list(group))) for name, group in groupby(shown, lambda c: c.dataset)]
     heads = [rf"\multicolumn{{{n}}}{{c}}{{{escaped(name)}}}" for name, n in groups]
     rules, start = [], 2
@@ -84,27 +86,29 @@ def _tabular(content: Content, shown: Sequence[Column]) -> str:
         _line("", metrics),
         r"\midrule",
     ]
-    for place, row in enumerate(content["rows"]):
+    for place, row in enumerate(sheet["rows"]):
         name = escaped(row["row"])
-        theirs = [_bold(column, column.paper, place) for column in shown]
+        theirs = [_bold(column.paper[place], column.best_paper[place]) for column in shown]
         if all(column.only_paper for column in shown):
             lines.append(_line(name, theirs))  # the paper's numbers alone
             continue
-        lines.append(_line(name, [_bold(column, column.ours, place) for column in shown]))
+        lines.append(_line(name, [_bold(c.ours[place], c.best[place]) for c in shown]))
         if any(column.interval[place] for column in shown):
-            lines.append(_small("95\\,\\%", [column.interval[place] for column in shown]))
+            intervals = [escaped(column.interval[place]) for column in shown]
+            lines.append(_small(r"95\,\%", intervals))
         if any(column.cells[place].paper is not None for column in shown):
             lines.append(_small("paper", theirs))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _bold(column: Column, printed: Sequence[str], place: int) -> str:
-    text = escaped(printed[place])
-    return rf"\textbf{{{text}}}" if column.best(printed)[place] else text
+def _bold(printed: str, best: bool) -> str:
+    text = escaped(printed)
+    return rf"\textbf{{{text}}}" if best else text
 
 
 def _small(name: str, cells: Sequence[str]) -> str:
-    shown = [rf"\footnotesize {cell.replace('–', '--')}" if cell else "" for cell in cells]
+    """A line in small print; the cells are LaTeX."""
+    shown = [rf"\footnotesize {cell}" if cell else "" for cell in cells]
     return _line(rf"\quad\footnotesize {name}", shown)
 
 

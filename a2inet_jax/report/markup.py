@@ -14,7 +14,6 @@ from a2inet_jax.report import plots
 from a2inet_jax.report.cases import Clip
 
 THUMBNAIL = 320  # pixels of the longer side
-Row = tuple[str, Sequence[tuple[str, bool]], bool]  # heading, (cell, best), whether it is ours
 
 
 def text(value: str) -> str:
@@ -27,28 +26,19 @@ def note(value: str) -> str:
     return f'<p class="note">{escape(value)}</p>'
 
 
-def number(value: float | None, digits: int) -> str:
-    """A number, or a dash where it is not defined."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
 def span(values: Sequence[int]) -> str:
     """`5`, or `5–8` where the values differ."""
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low}–{high}"
 
 
-def table(headings: Sequence[str], rows: Sequence[Row]) -> str:
-    """A table whose first column names the rows."""
+def table(headings: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """A table under these headings; a row is its name, which is the first column, and its cells."""
     head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
     body = []
-    for heading, cells, ours in rows:
-        marked = "".join(
-            f'<td class="best">{escape(cell)}</td>' if best else f"<td>{escape(cell)}</td>"
-            for cell, best in cells
-        )
-        kind = ' class="ours"' if ours else ""
-        body.append(f'<tr{kind}><th scope="row">{escape(heading)}</th>{marked}</tr>')
+    for name, cells in rows:
+        inside = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        body.append(f'<tr><th scope="row">{escape(name)}</th>{inside}</tr>')
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 

@@ -27,11 +27,6 @@ def number(table: int, dataset: str, row: str, metric: str) -> float | None:
     return _numbers().get((table, dataset, row, metric))
 
 
-def rows(table: int) -> list[str]:
-    """The models of a table in the paper's order; none where there is no such table."""
-    return list(dict.fromkeys(row for n, _, row, _ in _numbers() if n == table))
-
-
 def datasets(table: int) -> list[str]:
     """The data sets of a table as it names them, in its order, without the weighted average."""
     named = dict.fromkeys(dataset for n, dataset, _, _ in _numbers() if n == table)

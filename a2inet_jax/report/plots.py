@@ -51,9 +51,7 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def scatter(
-    scores: ArrayLike, mos: ArrayLike, logistic: Logistic, label: str, name: str = "scatter"
-) -> str:
+def scatter(scores: ArrayLike, mos: ArrayLike, logistic: Logistic, label: str, name: str) -> str:
     """Labels against scores [n], with the fitted curve if there is one.
 
     `name`, here and below, must differ between the drawings of one page.
@@ -73,7 +71,7 @@ def scatter(
         return _svg(figure, name, f"{x.size} test predictions against {label}")
 
 
-def learning_curves(history: Sequence[Mapping[str, float]], name: str = "curves") -> str:
+def learning_curves(history: Sequence[Mapping[str, float]], name: str) -> str:
     """Training loss and validation SRCC over the epochs: mean and spread (± std) over the splits.
 
     Args:
@@ -100,7 +98,7 @@ def learning_curves(history: Sequence[Mapping[str, float]], name: str = "curves"
         return _svg(figure, name, f"{' and '.join(shown.values())} over the epochs")
 
 
-def spread(values: Mapping[str, Sequence[float]], metric: str, name: str = "spread") -> str:
+def spread(values: Mapping[str, Sequence[float]], metric: str, name: str) -> str:
     """One row of dots a model, a dot a split [S], with the median as a bar."""
     models = list(values)
     with mpl.rc_context(STYLE):

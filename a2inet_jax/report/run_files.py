@@ -1,17 +1,18 @@
 """The files of an evaluated run, read and checked for a report."""
 
 import csv
-import hashlib
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from a2inet_jax.checksum import sha256
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.evaluation.protocol import Results
 
 CURVES = ("epoch", "train_loss", "val_srcc")
 HASHED = ("splits.json", "config.json", "metrics.json", "predictions.csv", "model.safetensors")
@@ -24,10 +25,10 @@ class Run:
     Attributes:
         path: its folder.
         name: its name, as its config says.
-        results: content of metrics.json.
-        crossed: contents of cross/*/metrics.json, the results on other data sets.
-        config: content of config.json.
-        environment: content of environment.json.
+        results: of metrics.json.
+        crossed: of cross/*/metrics.json, the results on other data sets.
+        config: of config.json.
+        environment: of environment.json.
         history: epochs of the model's trainings, with the columns `CURVES`; NaN where a value is missing.
         tested: predictions of the model on the test parts.
         parts: the splits.
@@ -36,8 +37,8 @@ class Run:
 
     path: Path
     name: str
-    results: dict[str, Any]
-    crossed: list[dict[str, Any]]
+    results: Results
+    crossed: list[Results]
     config: dict[str, Any]
     environment: dict[str, Any]
     history: list[dict[str, float]]
@@ -78,11 +79,7 @@ def read(path: Path) -> Run:
         history=_history(_existing(path / results["model"] / "metrics.csv")),
         tested=predictions.read(path / "predictions.csv"),
         parts=split_files.read(_existing(path / "splits.json")),
-        hashes={
-            name: hashlib.sha256((path / name).read_bytes()).hexdigest()
-            for name in HASHED
-            if (path / name).is_file()
-        },
+        hashes={name: sha256(path / name) for name in HASHED if (path / name).is_file()},
     )
 
 

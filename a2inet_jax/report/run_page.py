@@ -1,16 +1,15 @@
 """A run folder as one self-contained page: results, baselines, curves, cases, and what made them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from a2inet_jax.evaluation import protocol
-from a2inet_jax.evaluation.protocol import METRICS, title
+from a2inet_jax.evaluation.protocol import METRICS, Results, shown, title
 from a2inet_jax.report import markup, plots, run_files, sections, sheets, side_by_side
-from a2inet_jax.report.columns import Content, columns, notes
+from a2inet_jax.report.columns import Sheet, columns, notes
 from a2inet_jax.report.run_files import Run
 from a2inet_jax.report.sections import Cases
-from a2inet_jax.report.sheets import PaperRow
+from a2inet_jax.report.sheets import Outcome, PaperRow
 
 _PAPER, _WHOSE = ("plcc", "srcc"), ("here", "in the paper")
 
@@ -33,12 +32,14 @@ def write(
 
     Raises:
         FileNotFoundError: a file is missing from the run folder; the message names it.
+        FolderError: a file can't be written.
         ValueError: a file cannot be read, or is of an earlier version.
     """
     run = run_files.read(path)
     folder = folder or path
-    models = sheets.of_models(run)
-    beside = [content for row in paper if (content := sheets.of_paper(run, row))]
+    outcome = Outcome(run.path, run.results)
+    models = sheets.of_models(outcome)
+    beside = [sheet for row in paper if (sheet := sheets.of_paper(outcome, row))]
     said = [note for note in (run.results["data"]["note"], *protocol.remarks(run.results)) if note]
     small = [note for note in notes(sheets.told_apart(models, said)) if note not in said]
     body = "".join(
@@ -69,30 +70,29 @@ def _lead(run: Run) -> str:
     held = f" and {validation} for validation" if any(sizes[1]) else ""
     splits = "1 split" if len(parts) == 1 else f"{len(parts)} splits"
     summaries = {name: model["summary"] for name, model in protocol.models(run.results).items()}
-    ours = summaries.pop(run.results["model"])["srcc"]["median"]
+    ours = shown(summaries.pop(run.results["model"])["srcc"]["median"], "srcc")
     sentence = (
         f"Trained to predict {data['label']} from frozen backbones' features. {splits}: {train} "
-        f"videos for training{held}, {test} for the test. Median SRCC on the test parts: {ours:.3f}"
+        f"videos for training{held}, {test} for the test. Median SRCC on the test parts: {ours}"
     )
     if not summaries:
         return sentence + "."
     rival = max(summaries, key=lambda name: summaries[name]["srcc"]["median"])
-    theirs = summaries[rival]["srcc"]["median"]
-    return f"{sentence}. The best of the baselines ({title(rival)}): {theirs:.3f}."
+    theirs = shown(summaries[rival]["srcc"]["median"], "srcc")
+    return f"{sentence}. The best of the baselines ({title(rival)}): {theirs}."
 
 
-def _tiles(results: Mapping[str, Any]) -> str:
+def _tiles(results: Results) -> str:
     tiles = []
     model = results["models"][results["model"]]
     for metric, heading in METRICS.items():
         summary = model["summary"][metric]
-        digits = 2 if metric == "rmse" else 3
-        low, high = (f"{summary[key]:.{digits}f}" for key in ("min", "max"))
+        low, high = (shown(summary[key], metric) for key in ("min", "max"))
         kind = "tile main" if metric == "srcc" else "tile"
         tiles.append(
             f'<div class="{kind}"><span>median {heading.split()[0]}</span>'
-            f"<b>{summary['median']:.{digits}f}</b>"
-            f"<span>95 %: {protocol.interval(model, metric)}</span>"
+            f"<b>{shown(summary['median'], metric)}</b>"
+            f"<span>95 %: {protocol.interval(model['interval'][metric], metric)}</span>"
             f"<span>splits: {low} to {high}</span></div>"
         )
     return "".join(tiles)
@@ -102,7 +102,7 @@ def _card(table: str) -> str:
     return f'<div class="card">{markup.scroll(table)}</div>'
 
 
-def _beside_paper(run: Run, rows: Sequence[PaperRow], beside: Sequence[Content]) -> str:
+def _beside_paper(run: Run, rows: Sequence[PaperRow], beside: Sequence[Sheet]) -> str:
     """The paper's rows of the run's settings: their numbers on its data set, or else their names."""
     if not rows:
         return ""
@@ -112,7 +112,7 @@ def _beside_paper(run: Run, rows: Sequence[PaperRow], beside: Sequence[Content])
         note += " Their numbers are of other data sets, and may be of other networks."
     table = markup.table(
         ["Table and row", *(f"{METRICS[metric]} {who}" for metric in _PAPER for who in _WHOSE)],
-        [(content["title"], _numbers(content), False) for content in beside],
+        [(sheet["title"], _numbers(sheet)) for sheet in beside],
     )
     return (
         f'<h2>Beside the paper</h2><p class="muted">{markup.text(note)}</p>'
@@ -120,11 +120,9 @@ def _beside_paper(run: Run, rows: Sequence[PaperRow], beside: Sequence[Content])
     )
 
 
-def _numbers(content: Content) -> list[tuple[str, bool]]:
-    found = {column.metric: column for column in columns(content)}
-    return [
-        (printed[0], False) for name in _PAPER for printed in (found[name].ours, found[name].paper)
-    ]
+def _numbers(sheet: Sheet) -> list[str]:
+    found = {column.metric: column for column in columns(sheet)}
+    return [printed[0] for name in _PAPER for printed in (found[name].ours, found[name].paper)]
 
 
 def _per_split(run: Run) -> str:
@@ -140,10 +138,9 @@ def _per_split(run: Run) -> str:
         failed += [f"{training}: {ours['logistic']['reason']}"] if mark else []
         cells = [str(ours["n"])]
         for metric in METRICS:
-            digits = 2 if metric == "rmse" else 3
-            cells.append(markup.number(ours[metric], digits) + mark * (metric in ("plcc", "rmse")))
-        cells += [markup.number(models[name]["splits"][number]["srcc"], 3) for name in others]
-        rows.append((training, [(cell, False) for cell in cells], False))
+            cells.append(shown(ours[metric], metric) + mark * (metric in ("plcc", "rmse")))
+        cells += [shown(models[name]["splits"][number]["srcc"], "srcc") for name in others]
+        rows.append((training, cells))
     note = f"† no logistic could be fitted (split {'; '.join(failed)}): scores as they are."
     return markup.scroll(markup.table(heads, rows)) + markup.listed([note] if failed else [])
 
@@ -156,7 +153,7 @@ def _trainings(run: Run) -> list[str]:
     return [f"{split}, seed {seed}" for split, seed in found]
 
 
-def _spread(results: Mapping[str, Any]) -> str:
+def _spread(results: Results) -> str:
     values = {
         title(name): [s["srcc"] or 0.0 for s in model["splits"]]
         for name, model in protocol.models(results).items()

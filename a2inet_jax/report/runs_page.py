@@ -6,9 +6,10 @@ from typing import Any
 
 from a2inet_jax.evaluation import protocol
 from a2inet_jax.report import markup, plots, sections, sheets, side_by_side
-from a2inet_jax.report.columns import Content, notes
+from a2inet_jax.report.columns import Sheet, notes
 from a2inet_jax.report.run_files import Run
 from a2inet_jax.report.sections import Cases
+from a2inet_jax.report.sheets import Outcome
 
 
 def write_runs(folder: Path, runs: Sequence[tuple[Run, Cases]]) -> Path:
@@ -22,26 +23,26 @@ def write_runs(folder: Path, runs: Sequence[tuple[Run, Cases]]) -> Path:
         The page's path. The same runs give the same bytes.
     """
     read = [run for run, _ in runs]
-    content = sheets.of_runs(read)
-    side_by_side.write(folder, content, name="results")
-    title = " and ".join(sheets.names(read)) if len(read) == 2 else content["title"]
-    return _write(folder / "report.html", title, content, runs, sheets.names(read), "results")
+    sheet, called = sheets.of_runs(read), sheets.names([(run.path, run.name) for run in read])
+    side_by_side.write(folder, sheet, name="results")
+    title = " and ".join(called) if len(read) == 2 else sheet["title"]
+    return _write(folder / "report.html", title, sheet, runs, called, "results")
 
 
-def write_table(folder: Path, content: Content, runs: Sequence[tuple[Run, Cases]]) -> Path:
+def write_table(folder: Path, sheet: Sheet, runs: Sequence[tuple[Run, Cases]]) -> Path:
     """Writes `report.html` of a table of the paper, beside the files of `side_by_side.write`.
 
     Args:
         folder: where to; it is made.
-        content: of the table.
+        sheet: of the table.
         runs: those that the table's cells are of, each with the clips to show.
 
     Returns:
         The page's path.
     """
-    side_by_side.write(folder, content)
-    called = [_row(content, run) for run, _ in runs]
-    return _write(folder / "report.html", content["title"], content, runs, called, "table")
+    side_by_side.write(folder, sheet)
+    called = [_row(sheet, run) for run, _ in runs]
+    return _write(folder / "report.html", sheet["title"], sheet, runs, called, "table")
 
 
 def varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -55,20 +56,20 @@ def varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 def _write(
     path: Path,
     title: str,
-    content: Content,
+    sheet: Sheet,
     runs: Sequence[tuple[Run, Cases]],
     called: Sequence[str],
     files: str,
 ) -> Path:
     read = [run for run, _ in runs]
-    said = [dataset["note"] for dataset in content["datasets"] if dataset["label"] != "MOS"]
+    said = [dataset["note"] for dataset in sheet["datasets"] if dataset["label"] != "MOS"]
     said = list(dict.fromkeys(filter(None, said)))
-    small = notes(sheets.told_apart(content, said))
+    small = notes(sheets.told_apart(sheet, said))
     said += [note for note in small if "optimistic" in note]
     small = [note for note in small if note not in said]
     body = "".join(
         (
-            f'<div class="card">{markup.scroll(side_by_side.to_html(content))}</div>',
+            f'<div class="card">{markup.scroll(side_by_side.to_html(sheet))}</div>',
             markup.listed(small),
             markup.links([f"{files}.{suffix}" for suffix in sections.FILES]),
             f'<h2>Every split</h2><div class="grid">{"".join(_spreads(read, called))}</div>'
@@ -82,13 +83,13 @@ def _write(
             ),
         )
     )
-    return sections.save(path, title, _lead(content), said, body)
+    return sections.save(path, title, _lead(sheet), said, body)
 
 
-def _row(content: Content, run: Run) -> str:
+def _row(sheet: Sheet, run: Run) -> str:
     """What a table calls a run: its row, and the data set if there are several to train on."""
     rows, datasets = [], set()
-    for row in content["rows"]:
+    for row in sheet["rows"]:
         for dataset, cell in row["cells"].items():
             if "run" in cell and "trained_on" not in cell:
                 datasets.add(dataset)
@@ -98,11 +99,11 @@ def _row(content: Content, run: Run) -> str:
     return f"{', '.join(rows) or run.name}{where}"
 
 
-def _lead(content: Content) -> str:
-    datasets = ", ".join(dataset["title"] for dataset in content["datasets"])
-    rows = len(content["rows"])
-    what = "rows of the paper's table" if content["table"] else "runs"
-    beside = ", beside the paper's numbers" if content["table"] else ""
+def _lead(sheet: Sheet) -> str:
+    datasets = ", ".join(dataset["title"] for dataset in sheet["datasets"])
+    rows = len(sheet["rows"])
+    what = "rows of the paper's table" if sheet["table"] else "runs"
+    beside = ", beside the paper's numbers" if sheet["table"] else ""
     return f"{rows} {what} on {datasets}{beside}."
 
 
@@ -125,8 +126,7 @@ def _what_varied(runs: Sequence[Run], called: Sequence[str]) -> str:
     if not fields:
         return '<h2>What varied</h2><p class="muted">Nothing but the runs\' names.</p>'
     rows = [
-        (name, [(values[place], False) for values in fields.values()], False)
-        for place, name in enumerate(called)
+        (name, [values[place] for values in fields.values()]) for place, name in enumerate(called)
     ]
     table = markup.table(["Run", *fields], rows)
     return f'<h2>What varied</h2><div class="card">{markup.scroll(table)}</div>'
@@ -137,11 +137,14 @@ def _section(run: Run, cases: Cases, name: str, key: str) -> str:
     inside = [f'<div class="grid">{sections.figures(run, key)}</div>']
     if len(run.results["models"]) > 1:
         ours = protocol.title(run.results["model"])
-        table = side_by_side.to_html(sheets.of_models(run), ours)
+        table = side_by_side.to_html(sheets.of_models(Outcome(run.path, run.results)), ours)
         inside.append(f"<h3>Beside the baselines</h3>{markup.scroll(table)}")
         inside.append(markup.listed(protocol.comparisons(run.results)))
     inside.append(sections.cases(cases, run.label, key, "h3"))
     inside.append(f"<h3>What made these numbers</h3>{sections.provenance(run)}")
     return markup.details(
-        name, "".join(inside), f"SRCC {srcc:.3f} on {run.dataset} · {run.path}", kind="run"
+        name,
+        "".join(inside),
+        f"SRCC {protocol.shown(srcc, 'srcc')} on {run.dataset} · {run.path}",
+        kind="run",
     )

@@ -1,6 +1,5 @@
 """The parts of a run's page that the page of several runs has as well."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -9,6 +8,7 @@ from string import Template
 
 import numpy as np
 
+from a2inet_jax import atomic
 from a2inet_jax.evaluation.metrics import fit_logistic
 from a2inet_jax.report import markup, plots
 from a2inet_jax.report.cases import Clip
@@ -33,7 +33,11 @@ class Cases:
 
 
 def save(path: Path, title: str, lead: str, notes: Sequence[str], body: str) -> Path:
-    """Writes a page, whole or not at all; title, lead and notes are text, the body is HTML."""
+    """Writes a page, whole or not at all; title, lead and notes are text, the body is HTML.
+
+    Raises:
+        FolderError: it can't be written.
+    """
     text = Template(resources.files(__package__).joinpath("page.html").read_text("utf-8"))
     page = text.substitute(
         title=markup.text(title),
@@ -41,10 +45,7 @@ def save(path: Path, title: str, lead: str, notes: Sequence[str], body: str) -> 
         notes="".join(markup.note(note) for note in notes),
         body=body,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".part")
-    aside.write_text(page, encoding="utf-8")
-    os.replace(aside, path)
+    atomic.write(path, page.encode())
     return path
 
 

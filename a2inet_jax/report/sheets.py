@@ -1,117 +1,202 @@
-"""What runs say, as contents that `side_by_side` shows."""
+"""What runs have shown, as sheets: the models of a run, runs on data sets, rows of the paper's tables."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from a2inet_jax.evaluation import protocol
-from a2inet_jax.evaluation.protocol import METRICS
-from a2inet_jax.report.columns import paper_column
+from a2inet_jax.evaluation.protocol import METRICS, Data, Results
+from a2inet_jax.report.columns import Sheet, paper_column
 from a2inet_jax.report.run_files import Run
 
 PaperRow = tuple[int, str]  # the paper's table, and its name of the row
+_PAPER = ["plcc", "srcc"]  # the metrics of the paper
 
 
-def of_models(run: Run) -> dict[str, Any]:
+class Outcome(NamedTuple):
+    """What a run has shown on a data set.
+
+    Attributes:
+        run: its folder.
+        results: on that data set.
+    """
+
+    run: Path
+    results: Results
+
+
+def of_models(outcome: Outcome) -> Sheet:
     """The run's model beside its baselines."""
-    models = protocol.models(run.results)
-    name = run.results["data"]["name"]
-    rows = [
-        {
-            "row": protocol.title(model),
-            "cells": {name: {**_cell(run, run.results, model), "remarks": []}},
-        }
-        for model in models
-    ]
-    title = f"{protocol.title(run.results['model'])} and its baselines"
-    content = _content([run], title, list(METRICS), [run.results["data"]], rows)
-    return content | {"notes": protocol.remarks(run.results)}
+    results = outcome.results
+    data = Data(**results["data"])
+    # The remarks name the models, so they are told of all together.
+    rows = {
+        protocol.title(model): {data.name: {**_cell(outcome, model), "remarks": []}}
+        for model in protocol.models(results)
+    }
+    title = f"{protocol.title(results['model'])} and its baselines"
+    described = [_described(data.name, data, [outcome])]
+    return _sheet(title, list(METRICS), described, rows, notes=protocol.remarks(results))
 
 
-def of_paper(run: Run, row: PaperRow) -> dict[str, Any] | None:
+def of_paper(outcome: Outcome, row: PaperRow) -> Sheet | None:
     """The run's model beside the row of the paper whose settings it has; None if that is of other data."""
     table, name = row
-    data = run.results["data"]
-    rows = [{"row": name, "cells": {data["name"]: _cell(run, run.results, run.results["model"])}}]
-    content = _content([run], f"Table {table}: {name}", ["plcc", "srcc"], [data], rows)
-    content["table"] = table
-    return content if paper_column(content, content["datasets"][0]) else None
+    data = Data(**outcome.results["data"])
+    rows = {name: {data.name: outcome}}
+    sheet = of_rows(f"Table {table}: {name}", rows, {data.name: data}, table)
+    return sheet if paper_column(sheet, sheet["datasets"][0]) else None
 
 
-def of_runs(runs: Sequence[Run]) -> dict[str, Any]:
+def of_runs(runs: Sequence[Run]) -> Sheet:
     """Runs beside each other on the data sets that they were tested on."""
-    datasets: dict[str, Any] = {}
-    rows = []
-    for run, name in zip(runs, names(runs), strict=True):
-        cells = {}
-        for results in [run.results, *run.crossed]:
-            tested = results["data"]["name"]
-            datasets.setdefault(tested, results["data"])
-            cells[tested] = _cell(run, results, results["model"])
-            if results is not run.results:
-                cells[tested]["trained_on"] = run.dataset
-        rows.append({"row": name, "cells": cells})
+    rows = {
+        name: {
+            results["data"]["name"]: Outcome(run.path, results)
+            for results in (run.results, *run.crossed)
+        }
+        for run, name in zip(runs, _names(runs), strict=True)
+    }
+    datasets = {
+        name: Data(**outcome.results["data"])
+        for row in rows.values()
+        for name, outcome in row.items()
+    }
+    return of_rows(f"{len(runs)} runs", rows, datasets, notes=_unlike_splits(runs))
+
+
+def of_rows(
+    title: str,
+    rows: Mapping[str, Mapping[str, Outcome | str]],
+    datasets: Mapping[str, Data],
+    table: int | None = None,
+    notes: Sequence[str] = (),
+) -> Sheet:
+    """Rows below each other on data sets, with the weighted average of those that have all data sets.
+
+    Args:
+        title: of the sheet.
+        rows: for each row's name, by the data set: what a run has shown, or why there is none; a data set
+            that is not there is left empty.
+        datasets: the columns; videos and notes are told as the runs have them, where there is a run.
+        table: number of the paper's table; the rows have the paper's names then.
+        notes: more that a reader must know.
+    """
+    cells = {
+        row: {
+            dataset: {"skipped": outcome} if isinstance(outcome, str) else _run_cell(outcome)
+            for dataset, outcome in found.items()
+        }
+        for row, found in rows.items()
+    }
+    described = []
+    for name, data in datasets.items():
+        here = [row[name] for row in rows.values() if name in row]
+        outcomes = [each for each in here if isinstance(each, Outcome)]
+        described.append(_described(name, data, outcomes))
     metrics = list(METRICS) if len(datasets) == 1 else ["srcc", "plcc"]
-    content = _content(runs, f"{len(runs)} runs", metrics, list(datasets.values()), rows)
-    return content | {"notes": _unlike_splits(runs)}
+    return _sheet(title, _PAPER if table else metrics, described, cells, table, notes)
 
 
-def told_apart(content: Mapping[str, Any], told: Sequence[str]) -> dict[str, Any]:
-    """The content without the data sets' notes that a page tells in a place of their own."""
+def told_apart(sheet: Sheet, told: Sequence[str]) -> Sheet:
+    """The sheet without the data sets' notes that a page tells in a place of their own."""
     datasets = [
         {**dataset, "note": "" if dataset["note"] in told else dataset["note"]}
-        for dataset in content["datasets"]
+        for dataset in sheet["datasets"]
     ]
-    return {**content, "datasets": datasets}
+    return {**sheet, "datasets": datasets}
 
 
-def names(runs: Sequence[Run]) -> list[str]:
-    """The runs' names, or their folders where two have one name."""
-    found = [run.name for run in runs]
-    return found if len(set(found)) == len(found) else [str(run.path) for run in runs]
+def names(runs: Sequence[tuple[Path, str]]) -> list[str]:
+    """What runs are called, by their folders and names: by the folders where two have one name."""
+    found = [name for _, name in runs]
+    return found if len(set(found)) == len(found) else [str(folder) for folder, _ in runs]
 
 
-def _content(
-    runs: Sequence[Run],
+def _names(runs: Sequence[Run]) -> list[str]:
+    return names([(run.path, run.name) for run in runs])
+
+
+def _sheet(
     title: str,
-    metrics: list[str],
+    metrics: Sequence[str],
     datasets: Sequence[Mapping[str, Any]],
-    rows: list[dict[str, Any]],
-) -> dict[str, Any]:
-    numbers = {(len(run.parts), run.results["seeds"]) for run in runs}
-    splits, seeds = numbers.pop() if len(numbers) == 1 else (None, 1)
+    rows: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    table: int | None = None,
+    notes: Sequence[str] = (),
+) -> Sheet:
+    # The paper has no average in Table 3.
+    averages = {} if table == 3 else _averages(rows, datasets, metrics)
     return {
-        "table": None,
+        "table": table,
         "title": title,
-        "metrics": metrics,
-        "number_of_splits": splits,
-        "seeds": seeds,
-        "epoch_rule": ", ".join(sorted({run.results["epoch_rule"] for run in runs})),
-        "datasets": [
-            {
-                **{key: data[key] for key in ("name", "videos", "label", "note")},
-                "title": data["name"],
-            }
-            for data in datasets
-        ],
-        "rows": rows,
-        "weighted_average": {},
+        "metrics": list(metrics),
+        "datasets": list(datasets),
+        "rows": [{"row": name, "cells": dict(cells)} for name, cells in rows.items()],
+        "weighted_average": averages,
+        "notes": list(notes),
     }
 
 
-def _cell(run: Run, results: Mapping[str, Any], model: str) -> dict[str, Any]:
+def _cell(outcome: Outcome, model: str) -> dict[str, Any]:
+    """The run's own model, or one of its baselines, on a data set."""
+    results = outcome.results
     found = results["models"][model]
-    return {
-        "run": str(run.path),
+    cell = {
+        "run": str(outcome.run),
+        "splits": len(found["splits"]) // results["seeds"],
+        "seeds": results["seeds"],
+        "epoch_rule": results["epoch_rule"],
         "summary": found["summary"],
         "interval": found["interval"],
         "remarks": protocol.remarks({**results, "models": {model: found}, "model": model}),
+    }
+    if "trained_on" in results:
+        cell["trained_on"] = results["trained_on"]
+    return cell
+
+
+def _run_cell(outcome: Outcome) -> dict[str, Any]:
+    model = outcome.results["model"]
+    return {"model": protocol.title(model), **_cell(outcome, model)}
+
+
+def _described(name: str, data: Data, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """A data set as the runs have it; without videos if none of them has it."""
+    here = [each.results["data"] for each in outcomes]
+    notes = dict.fromkeys(each["note"] for each in here) if here else [data.note]
+    return {
+        "name": name,
+        "title": data.name,
+        "videos": max((each["videos"] for each in here), default=0),
+        "label": data.label,
+        "note": " ".join(filter(None, notes)),
+    }
+
+
+def _averages(
+    rows: Mapping[str, Mapping[str, Mapping[str, Any]]],
+    datasets: Sequence[Mapping[str, Any]],
+    metrics: Sequence[str],
+) -> dict[str, dict[str, float]]:
+    """Over two data sets or more, by their videos, of each row that has all of them."""
+    videos = {each["name"]: each["videos"] for each in datasets}
+    return {
+        row: {
+            metric: protocol.weighted_average(
+                {name: cell["summary"][metric]["median"] for name, cell in cells.items()}, videos
+            )
+            for metric in metrics
+        }
+        for row, cells in rows.items()
+        if len(videos) > 1 and not any("skipped" in cells.get(n, {"skipped": ""}) for n in videos)
     }
 
 
 def _unlike_splits(runs: Sequence[Run]) -> list[str]:
     """A warning for each data set whose runs were not tested on the same videos."""
     by_dataset: dict[str, dict[str, list[str]]] = {}
-    for run, name in zip(runs, names(runs), strict=True):
+    for run, name in zip(runs, _names(runs), strict=True):
         same = by_dataset.setdefault(run.dataset, {})
         same.setdefault(run.hashes["splits.json"], []).append(name)
     return [

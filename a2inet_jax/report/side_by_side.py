@@ -3,84 +3,93 @@
 import csv
 import io
 import json
-import os
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Group
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from a2inet_jax import atomic
+from a2inet_jax.console import printable
 from a2inet_jax.evaluation.protocol import METRICS
 from a2inet_jax.report import markup
-from a2inet_jax.report.columns import Column, Content, columns, notes, other_columns
+from a2inet_jax.report.columns import Column, Sheet, columns, notes, other_columns
 from a2inet_jax.report.latex import to_latex
 
 OTHER_DATA = "The paper, on other data: compare the order, not the values"
 MANY = 8  # columns, above which a page is wider
+NAMES = 20  # characters of a row's name that there is always room for on a terminal
+_GAP = 2  # between columns there
 FIELDS = (
     "table", "dataset", "row", "metric", "ours", "low", "high", "std", "paper", "difference", "run",
     "skipped",
 )  # fmt: skip
 
 
-def terminal(content: Content) -> Group:
-    """A table for each data set, the best in bold, and the notes below."""
+class _Printed(NamedTuple):
+    """A column on a terminal."""
+
+    heading: str
+    cells: Sequence[Text]
+
+    @property
+    def width(self) -> int:
+        return max(cell_len(self.heading), *(text.cell_len for text in self.cells))
+
+
+def terminal(sheet: Sheet, width: int) -> Group:
+    """A table for each data set, the best in bold, and the notes below.
+
+    What there is no room for beside each other comes below each other: no number is cut.
+
+    Args:
+        sheet: what is shown.
+        width: characters of a line.
+    """
     parts: list[Table | Text] = []
     by_dataset: dict[str, list[Column]] = {}
-    for column in columns(content):
+    for column in columns(sheet):
         by_dataset.setdefault(column.dataset, []).append(column)
     for dataset, group in by_dataset.items():
-        table = _table(content)
-        body: list[list[str]] = [[] for _ in content["rows"]]
-        for column in group:
-            table.add_column(METRICS[column.metric], justify="right", no_wrap=True)
-            _extend(body, _marked(column.ours, column.best(column.ours)))
-            if any(column.interval):
-                table.add_column("95 %", justify="right", no_wrap=True)
-                _extend(body, [f"[dim]{text}[/]" for text in column.interval])
-            if any(cell.paper is not None for cell in column.cells):
-                table.add_column("paper", justify="right", no_wrap=True)
-                _extend(body, _marked(column.paper, column.best(column.paper)))
-        parts += [_title(f"{content['title']} · {dataset}"), _filled(table, content, body)]
+        parts.append(_title(f"{sheet['title']} · {dataset}"))
+        parts += _tables(sheet, [_of_metric(column) for column in group], width)
     # The order of the rows is all that they show: one metric is enough on a terminal.
-    if others := [column for column in other_columns(content) if column.metric == "srcc"]:
-        table = _table(content)
-        body = [[] for _ in content["rows"]]
-        for column in others:
-            table.add_column(escape(column.dataset), justify="right")
-            _extend(body, _marked(column.paper, column.best(column.paper)))
-        parts += [_title(f"{OTHER_DATA} (SRCC)"), _filled(table, content, body)]
-    return Group(*parts, *(Text(note, style="dim") for note in notes(content)))
+    if others := [column for column in other_columns(sheet) if column.metric == "srcc"]:
+        parts.append(_title(f"{OTHER_DATA} (SRCC)"))
+        parts += _tables(sheet, [[_of_paper(column, column.dataset)] for column in others], width)
+    return Group(*parts, *(Text(printable(note), style="dim") for note in notes(sheet)))
 
 
-def to_html(content: Content, ours: str = "") -> str:
+def to_html(sheet: Sheet, ours: str = "") -> str:
     """The numbers as a table for a page, without the notes; the row of this name is marked."""
     return "".join(
         (
-            _html(content, columns(content), ours),
-            _html(content, other_columns(content), ours, OTHER_DATA),
+            _html(sheet, columns(sheet), ours),
+            _html(sheet, other_columns(sheet), ours, OTHER_DATA),
         )
     )
 
 
-def to_csv(contents: Iterable[Content]) -> str:
+def to_csv(sheets: Iterable[Sheet]) -> str:
     """The numbers in long form, one a line, in the columns `FIELDS`; empty where there is none."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(FIELDS)
-    for content in contents:
-        for column in [*columns(content), *other_columns(content)]:
-            for row, cell in zip(content["rows"], column.cells, strict=True):
+    for sheet in sheets:
+        for column in [*columns(sheet), *other_columns(sheet)]:
+            for row, cell in zip(sheet["rows"], column.cells, strict=True):
                 known = cell.ours is not None and cell.paper is not None
                 difference = f"{cell.ours - cell.paper:.6g}" if known else ""  # type: ignore[operator]
-                values = (cell.ours, cell.low, cell.high, cell.std, cell.paper)
+                values = (cell.ours, *(cell.bounds or (None, None)), cell.std, cell.paper)
                 lines.writerow(
                     [
-                        content["table"] or "",
+                        sheet["table"] or "",
                         column.dataset,
                         row["row"],
                         column.metric,
@@ -93,57 +102,85 @@ def to_csv(contents: Iterable[Content]) -> str:
     return text.getvalue()
 
 
-def write(
-    folder: Path, content: Content, more: Sequence[Content] = (), name: str = "table"
-) -> None:
+def write(folder: Path, sheet: Sheet, more: Sequence[Sheet] = (), name: str = "table") -> None:
     """Writes `table.json`, `table.csv` and `table.tex`, each whole or not at all.
 
     Args:
         folder: where to; it is made.
-        content: what they show.
-        more: contents that follow in the CSV and LaTeX files, and in the JSON as "more".
+        sheet: what they show.
+        more: sheets that follow in the CSV and LaTeX files, and in the JSON as "more".
         name: of the files.
+
+    Raises:
+        FolderError: a file can't be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = {**content, "more": list(more)} if more else content
+    whole = {**sheet, "more": list(more)} if more else sheet
     texts = {
         "json": json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         + "\n",
-        "csv": to_csv([content, *more]),
-        "tex": "\n".join(to_latex(each) for each in [content, *more]),
+        "csv": to_csv([sheet, *more]),
+        "tex": "\n".join(to_latex(each) for each in [sheet, *more]),
     }
     for suffix, text in texts.items():
-        aside = folder / f"{name}.{suffix}.part"
-        aside.write_text(text, encoding="utf-8")
-        os.replace(aside, folder / f"{name}.{suffix}")
-
-
-def _table(content: Content) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Model" if content["table"] else "")
-    return table
+        atomic.write(folder / f"{name}.{suffix}", text.encode())
 
 
 def _title(text: str) -> Text:
-    return Text(text, style="bold italic")
+    return Text(printable(text), style="bold italic")
 
 
-def _filled(table: Table, content: Content, body: Sequence[Sequence[str]]) -> Table:
-    for row, cells in zip(content["rows"], body, strict=True):
-        table.add_row(escape(row["row"]), *cells)
-    return table
+def _of_metric(column: Column) -> list[_Printed]:
+    """Our numbers, their intervals, and the paper's numbers or else the standard deviations."""
+    heading, ours = METRICS[column.metric], _marked(column.ours, column.best)
+    if any(column.spread) and not column.beside_paper:
+        heading += " (std)"
+        for text, spread in zip(ours, column.spread, strict=True):
+            text.append(f" ({spread})" if spread else "")
+    found = [_Printed(heading, ours)]
+    if any(column.interval):
+        found.append(_Printed("95 %", [Text(interval, "dim") for interval in column.interval]))
+    if column.beside_paper:
+        found.append(_of_paper(column, "paper"))
+    return found
 
 
-def _marked(printed: Sequence[str], best: Sequence[bool]) -> list[str]:
-    return [f"[bold]{t}[/]" if top else t for t, top in zip(printed, best, strict=True)]
+def _of_paper(column: Column, heading: str) -> _Printed:
+    return _Printed(heading, _marked(column.paper, column.best_paper))
 
 
-def _extend(body: list[list[str]], column: Iterable[str]) -> None:
-    for line, text in zip(body, column, strict=True):
-        line.append(text)
+def _marked(printed: Sequence[str], best: Sequence[bool]) -> list[Text]:
+    return [
+        Text().append(text, "bold" if top else "") for text, top in zip(printed, best, strict=True)
+    ]
 
 
-def _html(content: Content, found: Sequence[Column], ours: str, title: str = "") -> str:
+def _tables(
+    sheet: Sheet, groups: Sequence[Sequence[_Printed]], width: int
+) -> Iterator[Table | Text]:
+    """Groups of columns beside each other, in as few tables as there is room for."""
+    names = [printable(row["row"]) for row in sheet["rows"]]
+    room = width - min(NAMES, max(map(cell_len, names)))
+    needed = [sum(_GAP + column.width for column in group) for group in groups]
+    for number in range(1, len(groups) + 1):
+        size = math.ceil(len(groups) / number)
+        starts = range(0, len(groups), size)
+        if all(sum(needed[start : start + size]) <= room for start in starts):
+            break
+    for start in starts:
+        table = Table(
+            box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0)
+        )
+        table.add_column("", overflow="fold")
+        beside = [column for group in groups[start : start + size] for column in group]
+        for column in beside:
+            table.add_column(Text(column.heading), justify="right", no_wrap=True)
+        for name, *cells in zip(names, *(column.cells for column in beside), strict=True):
+            table.add_row(Text(name), *cells)
+        yield table
+        yield Text()  # a line between tables
+
+
+def _html(sheet: Sheet, found: Sequence[Column], ours: str, title: str = "") -> str:
     if not found:
         return ""
     groups = [(name, len(list(group))) for name, group in groupby(found, lambda c: c.dataset)]
@@ -152,7 +189,7 @@ def _html(content: Content, found: Sequence[Column], ours: str, title: str = "")
     )
     second = "".join(f'<th scope="col">{METRICS[column.metric]}</th>' for column in found)
     body = []
-    for place, row in enumerate(content["rows"]):
+    for place, row in enumerate(sheet["rows"]):
         cells = "".join(_html_cell(column, place) for column in found)
         kind = ' class="ours"' if row["row"] == ours else ""
         body.append(f'<tr{kind}><th scope="row">{markup.text(row["row"])}</th>{cells}</tr>')
@@ -165,14 +202,16 @@ def _html(content: Content, found: Sequence[Column], ours: str, title: str = "")
 
 
 def _html_cell(column: Column, place: int) -> str:
-    cell = column.cells[place]
-    printed = column.paper if column.only_paper else column.ours
-    kind = ' class="best"' if column.best(printed)[place] else ""
+    if column.only_paper:
+        printed, best = column.paper, column.best_paper
+    else:
+        printed, best = column.ours, column.best
+    kind = ' class="best"' if best[place] else ""
     lines = [printed[place]]
     if column.interval[place]:
         lines.append(f"<small>{column.interval[place]}</small>")
-    if cell.paper is not None and not column.only_paper:
+    if column.cells[place].paper is not None and not column.only_paper:
         number = column.paper[place]
-        marked = f"<b>{number}</b>" if column.best(column.paper)[place] else number
+        marked = f"<b>{number}</b>" if column.best_paper[place] else number
         lines.append(f"<small>paper {marked}</small>")
     return f"<td{kind}>{''.join(lines)}</td>"

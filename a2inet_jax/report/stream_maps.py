@@ -1,6 +1,6 @@
 """The picture of `a2inet analyze`: frames, the maps of both streams, and two curves over time."""
 
-import os
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
+
+from a2inet_jax import atomic
 
 SHOWN = 4  # frames of a video
 LEVELS = 64  # of a map's histogram
@@ -67,6 +69,9 @@ def write(analyses: Sequence[Analysis], label: str, path: Path) -> None:
       analyses: of one video or more.
       label: kind of label that the frame scores are in.
       path: of the PNG file.
+
+    Raises:
+      FolderError: it can't be written.
     """
     heights = [_block_height(each) for each in analyses]
     curves = 2.6
@@ -91,10 +96,9 @@ def write(analyses: Sequence[Analysis], label: str, path: Path) -> None:
         legend = score.legend(score.lines, _names(analyses), fontsize=7, frameon=False)
         for text in legend.get_texts():
             text.set_parse_math(False)
-    aside = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure).print_png(aside, metadata={"Software": None})
-    os.replace(aside, path)
+    picture = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(picture, metadata={"Software": None})
+    atomic.write(path, picture.getvalue())
 
 
 def _block_height(analysis: Analysis) -> float:

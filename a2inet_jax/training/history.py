@@ -1,7 +1,7 @@
 """What each epoch gave, as a table in CSV and as curves in TensorBoard."""
 
 import csv
-import os
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 from tensorboardX import SummaryWriter
 
+from a2inet_jax import atomic
 from a2inet_jax.training.settings import EpochRule
 
 Record = Mapping[str, float | None]
@@ -41,7 +42,7 @@ def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, fl
 def write(folder: Path, histories: Mapping[Replica, Sequence[Record]]) -> None:
     """Puts replicas' epochs in place of those that `metrics.csv` has of them; other replicas' rows stay.
 
-    The table is written aside and renamed: at no moment is it half. Empty cells are undefined values.
+    At no moment is the table half-written. Empty cells are undefined values.
 
     Args:
         folder: Where the table is, or the groups' folders with one each; made if it is not there.
@@ -64,11 +65,9 @@ def _write(path: Path, histories: Mapping[tuple[int, int], Sequence[Record]]) ->
             cells = [record[name] for name in COLUMNS]
             rows.append([str(split), str(seed), *("" if x is None else repr(x) for x in cells)])
     rows.sort(key=lambda row: [int(x) for x in row[:3]])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
-    os.replace(temporary, path)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    atomic.write(path, text.getvalue().encode())
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import flax.linen as nn
 import jax
 from jax.experimental import multihost_utils
 
+from a2inet_jax import atomic
 from a2inet_jax.training.features import Features
 from a2inet_jax.training.replica import Replica
 from a2inet_jax.training.settings import Settings
@@ -51,10 +51,7 @@ def claim(folder: Path, description: dict[str, Any]) -> None:
     """
     path = folder / NAME
     if jax.process_index() == 0 and not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{NAME}.partial"
-        temporary.write_text(json.dumps(description, indent=1) + "\n")
-        os.replace(temporary, path)
+        atomic.write(path, (json.dumps(description, indent=1) + "\n").encode())
     multihost_utils.sync_global_devices(f"{folder} is claimed")
     if not path.is_file():
         raise FileNotFoundError(

@@ -23,7 +23,9 @@ class Builder(LabelledBuilder):
         """`Test1/Talking_head/Test01_Talking_Head_D01` for any spelling of its last part."""
         parts = re.fullmatch(r"test0?(\d)_([a-z]+(?:_[a-z]+)*)_d0?(\d+)", stem(name).lower())
         if not parts:
-            raise ValueError(f"{name!r} is no name of a CVD2014 video, such as Test01_City_D01.avi")
+            raise ValueError(
+                f"{name!r} is not the name of a CVD2014 video, such as Test01_City_D01.avi"
+            )
         test, scene, camera = int(parts[1]), parts[2], int(parts[3])
         file = f"Test{test:02}_{scene.title()}_D{camera:02}"
         return f"Test{test}/{scene.capitalize()}/{file}"

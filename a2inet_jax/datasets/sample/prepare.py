@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from a2inet_jax import atomic
 from a2inet_jax.datasets.sample import ffmpeg
 from a2inet_jax.datasets.sample.distortions import make_distorted
 from a2inet_jax.datasets.sample.recipe import Clip, Recipe
@@ -63,7 +64,8 @@ def prepare(
             for name in _make_all(stage, clips, files, workers or _cpus()):
                 done += 1
                 on_progress(name, done, len(wanted))
-    for part in clips.glob(".*.part*"):  # what a killed job left
+    atomic.sweep(clips)  # what a killed job left, as are ffmpeg's files under way
+    for part in clips.glob(".*.part*.mp4"):
         part.unlink()
     # TFDS takes seconds to import; those who only make clips should not pay for it.
     from a2inet_jax.datasets.sample import sample_dataset_builder
@@ -129,6 +131,4 @@ def _make(clip: Clip, clips: Path, file: Path) -> None:
         "bytes": output.stat().st_size,
     }
     label = output.with_suffix(".json")
-    part = label.with_name(f".{label.stem}.part{os.getpid()}")
-    part.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(part, label)
+    atomic.write(label, (json.dumps(record, indent=1) + "\n").encode())

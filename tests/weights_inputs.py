@@ -1,0 +1,79 @@
+"""Weights of a tiny network, from a server on the loopback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from a2inet_jax import download
+from a2inet_jax.backbones import weights
+from a2inet_jax.backbones.conversion import Published, torch_plain
+from a2inet_jax.backbones.sources import SOURCES, Url, Weights
+from a2inet_jax.backbones.table import BACKBONES, Backbone
+from a2inet_jax.checksum import sha256
+from tests.loopback import Server, serving
+
+
+class Tiny(nn.Module):
+    """One convolution."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> list[jax.Array]:
+        return [nn.Conv(4, (1, 1), name="conv")(x)]
+
+
+LAYOUTS = (Published(source=lambda path: torch_plain(path[0])),)
+
+
+TINY = Backbone("tiny", Tiny(), 8, "none", LAYOUTS)
+
+
+def published(seed: int = 0, outputs: int = 4) -> bytes:
+    """A checkpoint of the tiny network, as its publisher has it."""
+    draw = np.random.default_rng(seed)
+    kernel = draw.normal(size=(outputs, 3, 1, 1)).astype(np.float32)
+    return safetensors.numpy.save({"conv.weight": kernel, "conv.bias": kernel[:, 0, 0, 0].copy()})
+
+
+def install(url: str) -> None:
+    """Put the tiny network into the tables."""
+    weights.BACKBONES["tiny"] = TINY
+    weights.SOURCES["tiny"] = Weights("tiny", Url(f"{url}/tiny.pth"), "nothing", "MIT")
+
+
+@contextmanager
+def tiny_served(home: Path) -> Iterator[Server]:
+    """A server of the tiny network's checkpoint, and a cache folder of its own."""
+    with pytest.MonkeyPatch.context() as patch, serving() as running:
+        patch.setenv("A2INET_HOME", str(home))
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        patch.setenv("no_proxy", "127.0.0.1")
+        patch.setattr(download, "_PAUSES", (0, 0, 0))
+        patch.setattr(weights, "SOURCES", dict(SOURCES))
+        patch.setattr(weights, "BACKBONES", dict(BACKBONES))
+        running.files["/tiny.pth"] = published()
+        install(running.url)
+        yield running
+
+
+def change(**fields: object) -> None:
+    weights.SOURCES["tiny"] = replace(weights.SOURCES["tiny"], **fields)  # type: ignore[arg-type]
+
+
+def digest(content: bytes, tmp_path: Path) -> str:
+    file = tmp_path / "content"
+    file.write_bytes(content)
+    return sha256(file)
+
+
+def here() -> set[str]:
+    """Files in the folder of weights, but for locks."""
+    folder = weights.weights_path("tiny").parent
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)) for path in files}
