@@ -106,7 +106,25 @@ def replicas(config: Config, parts: Sequence[Split]) -> list[Replica]:
 
 
 def draw_splits(config: Config, videos: Sequence[Video]) -> list[Split]:
-    """The splits of a data set that the `splits` part of a config describes."""
+    """The splits of a data set that the `splits` part of a config describes.
+
+    Raises:
+      FileNotFoundError: there is no such file of splits.
+      ValueError: a field can't be used, the data set doesn't allow such splits, or a test part would hold
+        nothing that a correlation could be taken of.
+    """
+    drawn = _draw_splits(config, videos)
+    try:
+        splits.check_tested(drawn, videos)
+    except ValueError as error:
+        remedy = "take other splits, such as by splits.kind=content"
+        if config["splits"]["kind"] == "content":
+            remedy = f"raise splits.test, which is {config['splits']['test']:g}"
+        raise ValueError(f"{error}. Bring more videos, or {remedy}") from None
+    return drawn
+
+
+def _draw_splits(config: Config, videos: Sequence[Video]) -> list[Split]:
     fields = config["splits"]
     if config["data"]["name"] == index.TEST_ONLY:
         raise ValueError(f"{index.TEST_ONLY} is for testing only: train on lsvq")

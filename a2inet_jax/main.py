@@ -108,6 +108,11 @@ def _step(name: str) -> Callable[[Sequence[str]], int]:
     return command
 
 
+def _without_config(what: str) -> None:
+    if _CONFIG.value is not None:
+        raise app.UsageError(f"a2inet {what} takes no --config: leave it out")
+
+
 def _path(flag: flags.FlagHolder[str | None]) -> Path | None:
     """The path that a flag names, if it names one; `~` is the home folder."""
     return Path(flag.value).expanduser() if flag.value else None
@@ -120,6 +125,7 @@ def _evaluate(arguments: Sequence[str]) -> int:
                 "--datasets goes with RUN ...: a2inet evaluate RUN ... --datasets=NAME"
             )
         return _step("evaluate")(arguments)
+    _without_config("evaluate RUN ...")
     from a2inet_jax.commands import evaluate
 
     return evaluate.evaluate_runs([Path(run) for run in arguments], _DATASETS.value)
@@ -130,6 +136,7 @@ def _report(arguments: Sequence[str]) -> int:
         if _CONFIG.value and _OUT.value:
             raise app.UsageError("--out goes with RUN ...: a2inet report RUN ... --out=FOLDER")
         return _step("report")(arguments)
+    _without_config("report RUN ...")
     from a2inet_jax.commands import report
 
     return report.report_runs([Path(run) for run in arguments], _path(_OUT))
@@ -250,6 +257,8 @@ def main(arguments: Sequence[str]) -> int:
     name = arguments[1] if len(arguments) > 1 else ""
     if name not in COMMANDS:
         raise app.UsageError(f"no command {name!r}: {', '.join(COMMANDS)}")
+    if name in ("table", "data", "score", "analyze", "store", "weights"):
+        _without_config(name)
     verbose = flags.FLAGS.verbosity >= 1
     if not verbose:
         logging.set_verbosity(logging.WARNING)  # TFDS and JAX tell a lot
@@ -265,9 +274,33 @@ def main(arguments: Sequence[str]) -> int:
         return 1
 
 
+def _parse(arguments: Sequence[str]) -> list[str]:
+    """The command line without its flags; what is wrong with these, or with the config, is one line."""
+    try:
+        rest: list[str] = flags.FLAGS(arguments)
+        if _CONFIG.value is not None:
+            _CONFIG.value.keys()  # the library keeps a file that can't be read to itself until then
+        return rest
+    except (flags.Error, OSError, AttributeError, KeyError) as error:
+        if "--verbosity=1" in arguments:
+            raise
+        print(f"a2inet: {_in_a_line(error)}\n(--verbosity=1 shows where)", file=sys.stderr)
+        sys.exit(1)
+
+
+def _in_a_line(error: BaseException) -> str:
+    """What an error of the flags' library says: it may have put a traceback in, or all that it tried."""
+    if isinstance(error, (AttributeError, KeyError)):
+        said = str(error.args[0]).strip('"').replace("\n", ". ")
+        return f"no such field in the config: {said}"
+    while first := error.__cause__ or ("\n" in str(error) and error.__context__):
+        error = first
+    return str(error).splitlines()[-1].strip()
+
+
 def run() -> None:
     """The console script."""
-    app.run(main)
+    app.run(main, flags_parser=_parse)
 
 
 if __name__ == "__main__":

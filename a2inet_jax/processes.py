@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import jax
 
-from a2inet_jax.console import console
+from a2inet_jax.console import console, say
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def joined(
         ) from error
     try:
         console.quiet = jax.process_index() > 0
-        console.print(f"{jax.process_count()} processes with {jax.device_count()} devices")
+        say(f"{jax.process_count()} processes with {jax.device_count()} devices")
         yield
     except BaseException:
         # JAX's own way out would wait for the others, who wait for this process.

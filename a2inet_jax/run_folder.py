@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -109,8 +110,8 @@ class RunFolder:
         whole = name == "config.json"
         if differing := _differences(self._read(name), wanted, whole):
             raise RunError(
-                f"{self.path} holds another run; choose another --config.name or remove the folder:\n"
-                + "\n".join(differing)
+                f"{self.path} holds a run of something else; remove the folder to train anew, or give "
+                "the run another name:\n" + "\n".join(differing)
             )
 
 
@@ -118,10 +119,16 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any], whole: boo
     """A line for each value that differs: of all, or of those that `after` has."""
     there, now = _flat(before), _flat(after)
     return [
-        f"  {key}: {there.get(key)} there, {now.get(key)} now"
+        f"  {key}: {_short(there.get(key))} there, {_short(now.get(key))} now"
         for key in sorted(now | (there if whole else {}))
         if there.get(key) != now.get(key)
     ]
+
+
+def _short(value: Any) -> Any:
+    """A value as a message shows it: that two hashes differ shows in their first digits."""
+    is_hash = isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value)
+    return f"{value[:12]}…" if is_hash else value
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -52,7 +52,11 @@ def make_run(run: Path, name: str = "demo", seed: int = 3, width: int = 256) -> 
     config = sample.get_config()
     config.name, config.model.width, config.data.folder = name, width, "nowhere"
     (run / "config.json").write_text(config.to_json())
-    environment = {"packages": {"jax": "0.10.2"}, "weights": {"resnet18_fdim": "ab" * 32}}
+    environment = {
+        "packages": {"jax": "0.10.2"},
+        "weights": {"resnet18_fdim": "ab" * 32},
+        "inputs": {"labels": "1ab"},
+    }
     (run / "environment.json").write_text(json.dumps(environment))
     best, worst = cases.choose(rows["a2inet"], 2)
     return Cases([_clip(row, rng) for row in best], [_clip(row, rng) for row in worst])

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -220,9 +221,9 @@ def videos(*parts: str) -> list[Video]:
 
 def test_splits_are_drawn_as_the_config_says(tmp_path: Path) -> None:
     config = load("base")
-    config.splits.number = 2
+    config.splits.number, config.splits.test = 2, 0.3
     drawn = from_config.draw_splits(config, videos(*[""] * 10))
-    assert [len(split.test) for split in drawn] == [2, 2]
+    assert [len(split.test) for split in drawn] == [3, 3]
 
     (own,) = from_config.draw_splits(load("lsvq"), videos(*["train"] * 10, "test", "test"))
     assert own.test == ("v10", "v11")
@@ -236,6 +237,21 @@ def test_splits_are_drawn_as_the_config_says(tmp_path: Path) -> None:
     config.data.allow_missing = True
     (left,) = from_config.draw_splits(config, videos(*[""] * 9))
     assert len(left.train) + len(left.validation) + len(left.test) == 9
+
+
+def test_what_can_t_be_measured_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    config = load("base")
+    config.splits.number = 3
+    said = "1 of 6 videos.* to test on.*raise splits.test, which is 0.2"
+    with pytest.raises(ValueError, match=said):
+        from_config.draw_splits(config, videos(*[""] * 6))
+    config.splits.test = 0.4
+    assert len(from_config.draw_splits(config, videos(*[""] * 6))) == 3
+    with pytest.raises(ValueError, match=r"1 of 10 videos.*splits\.kind=content"):
+        from_config.draw_splits(load("lsvq"), videos(*["train"] * 9, "test"))
+    alike = [replace(video, mos=3.0) for video in videos(*[""] * 6)]
+    with pytest.raises(ValueError, match="all of one label"):
+        from_config.draw_splits(config, alike)
 
 
 @pytest.mark.parametrize(

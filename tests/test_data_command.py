@@ -108,7 +108,9 @@ def test_what_is_wrong_is_listed(
     assert run(data, "verify", str(mine)) == 1
     told = capsys.readouterr().out
     assert "12 good, 7 missing, 1 can't be decoded" in told
-    with (data / "mine-problems.csv").open(newline="") as file:
+    listing = data / f"{index.file_name(str(mine))}-problems.csv"
+    assert f"All of them, by id: {listing}" in told
+    with listing.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["video"], row["path"]) for row in rows] == [
         (path.name, str(path)) for path in (*gone, bad)
@@ -125,7 +127,23 @@ def test_what_is_wrong_is_listed(
     kept = [line for line in labels.read_text().splitlines() if line[:2] not in ("12", *_ids(gone))]
     labels.write_text("\n".join(kept) + "\n")
     assert run(data, "verify", str(mine)) == 0
-    assert not (data / "mine-problems.csv").exists()
+    assert not listing.exists()
+
+
+def test_data_sets_in_folders_of_one_name_keep_files_of_their_own(
+    clip: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    for folder in ("x/clips", "y/clips"):
+        dataset_inputs.under_names(clip, tmp_path / folder, ["a.mp4"])
+        (tmp_path / folder / "labels.csv").write_text("path,mos\na.mp4,1\nb.mp4,2\n")
+        assert run(data, "verify", str(tmp_path / folder)) == 1
+    listings = sorted(data.glob("clips-*-problems.csv"))
+    assert len(listings) == 2
+    dataset_inputs.under_names(clip, tmp_path / "y/clips", ["b.mp4"])
+    assert run(data, "verify", str(tmp_path / "y/clips")) == 0
+    (left,) = data.glob("clips-*-problems.csv")
+    assert str(tmp_path / "x") in left.read_text()
 
 
 def test_a_path_too_long_for_a_file_is_a_missing_video(
@@ -159,7 +177,7 @@ def test_published_splits_are_imported(
     file.write_text(json.dumps({"permutations": orders}))
     assert run(data, "splits", str(mine), str(file), str(listing)) == 0
     told = capsys.readouterr().out
-    path = data / "splits" / "mine-published.json"
+    path = data / "splits" / f"{index.file_name(str(mine))}-published.json"
     found = splits.read(path)
     assert len(found) == 10
     assert found[0].train == tuple(f"{k:02}.mp4" for k in range(12))

@@ -71,6 +71,8 @@ def test_what_failed_is_listed_until_it_is_mended(
     shown = capsys.readouterr().out
     assert f"failed: {bad}: holds no video" in shown
     assert f"1 of 6 videos have no features; listed in {out / 'failures.csv'}" in shown
+    assert "Mend or replace these files, and run the same command again." in shown
+    assert "allow_missing" not in shown  # they are of no data set
     assert "5 videos, 63 frames" in shown
     with (out / "failures.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

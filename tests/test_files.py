@@ -52,6 +52,11 @@ def test_a_list_says_how_raw_frames_lie(tmp_path: Path) -> None:
         ("path,width,height\na.mp4,,\nb.yuv,0,8\n", "line 3: .*0×8"),
         ("path,width,height\nb.yuv,8,\n", "line 2: .*height"),
         ("path,width,height\n\n\nb.yuv,8,\n", "line 4: "),
+        ("path,width,height\na.yuv,6_4,48\n", "line 2: '6_4' is not a number"),
+        ("path,width,height\na.yuv,64.5,48\n", "line 2: '64.5' is not a whole number"),
+        ("path,width,height,frame_rate\na.yuv,64,48,inf\n", "line 2: 'inf' is not a number"),
+        ("path,mos,Path\na.mp4,1,b.mp4\n", "line 1 has the column `path` more than once"),
+        ("path,mos\na.mp4,1\nb, c.mp4,1\n", "line 3 has 3 cells and the header 2: .*quotes"),
         ('path\n"a.mp4\n', "not a CSV file"),
     ],
 )
@@ -61,6 +66,20 @@ def test_lists_that_say_nothing_are_refused(tmp_path: Path, text: str, reason: s
     with pytest.raises(ValueError, match=reason) as caught:
         videos([listing])
     assert str(listing) in str(caught.value)
+
+
+def test_blanks_and_the_case_of_columns_do_not_count(tmp_path: Path) -> None:
+    listing = tmp_path / "list.csv"
+    # A spreadsheet's: columns without a name, rows that end early or late.
+    listing.write_text(
+        ' Path , WIDTH,Height,,\n a.yuv , 64 ,48.0,,\n"b, c.mp4",,, \nd.mp4\ne.yuv,8, "8",,,\n'
+    )
+    assert videos([listing]) == [
+        VideoFile("a.yuv", tmp_path / "a.yuv", raw=RawFormat(64, 48)),
+        VideoFile("b, c.mp4", tmp_path / "b, c.mp4"),
+        VideoFile("d.mp4", tmp_path / "d.mp4"),
+        VideoFile("e.yuv", tmp_path / "e.yuv", raw=RawFormat(8, 8)),
+    ]
 
 
 def test_two_videos_of_one_id_are_refused(tmp_path: Path) -> None:

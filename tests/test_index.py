@@ -86,6 +86,13 @@ def test_versions_tell_own_data_sets_apart() -> None:
     assert index.version("/a/../a/mine.csv") == index.version("/a/mine.csv")
 
 
+def test_no_two_data_sets_share_the_name_of_a_file() -> None:
+    assert [index.file_name(name) for name in index.NAMES] == list(index.NAMES)
+    one, other = (index.file_name(f"/{folder}/a") for folder in "xy")
+    assert one != other
+    assert one == f"a-{index.version('/x/a')}" == index.file_name("/x/a/labels.csv")
+
+
 def test_missing_videos_are_told(listing: Path, tmp_path: Path) -> None:
     (tmp_path / "b.mp4").unlink()
     with pytest.raises(FileNotFoundError, match=r"1 of 3 videos of .*: .*b\.mp4\. ") as caught:

@@ -34,6 +34,14 @@ def test_contents_and_raw_formats(tmp_path: Path) -> None:
     assert [video.raw for video in videos] == [RawFormat(64, 48, "yuv422p", 25), None, None]
 
 
+def test_headers_and_cells_as_people_write_them(tmp_path: Path) -> None:
+    listing = write(tmp_path, "Path , MOS, Reference_ID\n a.mp4, 3.5 , park\nb.mp4,2,park \n")
+    assert own.read(listing) == [
+        Video("a.mp4", tmp_path / "a.mp4", 3.5, "park"),
+        Video("b.mp4", tmp_path / "b.mp4", 2.0, "park"),
+    ]
+
+
 def test_a_folder_stands_for_its_list(tmp_path: Path) -> None:
     text = "path,mos\na.mp4,1\nb.mp4,2\n"
     only = write(tmp_path, text, "mine.CSV")
@@ -62,6 +70,9 @@ def test_nothing_there(tmp_path: Path) -> None:
         ("path,mos\na.mp4,1\nb.mp4\n", r"line 3: .*is ''"),
         ("path,mos\na.mp4,good\n", r"line 2: .*'good'"),
         ("path,mos\na.mp4,nan\n", r"line 2: .*'nan'"),
+        ("path,mos\na.mp4,1_0\n", r"line 2: .*'1_0'"),
+        ("path,mos,mos\na.mp4,1,2\n", "line 1 has the column `mos` more than once"),
+        ("path,mos\na,b.mp4,2\n", "line 2 has 3 cells"),
         ("path,mos\na.mp4,1\n\nb.mp4,-inf\n", r"line 4: .*'-inf'"),
         ("path,mos\n,1\n", "line 2 has no path"),
         ("path,mos\na.mp4,1\nb.mp4,2\na.mp4,3\n", r"lines 2 and 4 both name a\.mp4"),

@@ -290,7 +290,7 @@ def test_scenes_of_real_names_are_kept_together(data_set: str) -> None:
     ours = labelled(data_set, [(name, 1.0) for scene in scenes for name in scene])
     ids = iter(video.video_id for video in ours)
     grouped = [{next(ids) for _ in scene} for scene in scenes]
-    for split in splits.make_splits(ours, 5, 0, 0.2, 0.2):
+    for split in splits.make_splits(ours, 4, 0, 0.2, 0.2):
         parts = [set(part) for part in (split.train, split.validation, split.test)]
         assert all(sum(bool(scene & part) for part in parts) == 1 for scene in grouped)
     # Not because all is one scene.

@@ -75,6 +75,7 @@ def test_runs_tested_on_other_data_have_a_column_for_it(
         **one.results,
         "data": data,
         "trained_on": "sample",
+        "inputs": {"labels": "2cd"},
         "mapping": "logistic",
         "ranges": {"trained": [0, 100], "tested": [1, 5]},
     }

@@ -189,7 +189,8 @@ def test_csv_is_in_long_form() -> None:
     assert found == {
         "table": "4", "dataset": "KoNViD-1k", "row": "SQ+SS", "metric": "srcc", "ours": "0.7",
         "low": "0.66", "high": "0.73", "std": "0.02", "paper": "0.8435", "difference": "-0.1435",
-        "run": "runs/SQ+SS", "skipped": "",
+        "run": "runs/SQ+SS", "epoch_rule": "best_val", "splits": "10", "trained_on": "KoNViD-1k",
+        "skipped": "",
     }  # fmt: skip
     skipped = next(line for line in lines if line["row"] == "SS+MS")
     assert (skipped["ours"], skipped["difference"]) == ("", "")

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from a2inet_jax.datasets import splits
 from a2inet_jax.datasets.video import Video
 
+# Of ten splits of 23 contents, a fifth tested on, as the sample data set has them.
+DIGEST = "5c46a5e633915b2eb71f88c20d1e389426cea22badb455fdfafc6d8fd864fb26"
+
 
 def make_videos(sizes: list[int]) -> list[Video]:
     return [
@@ -79,11 +82,41 @@ def test_a_file_is_read_back_and_checked(tmp_path: Path) -> None:
         splits.read(path)
 
 
-def test_fewer_videos_than_splits_are_refused() -> None:
-    with pytest.raises(ValueError, match="10 splits of 9 videos"):
-        splits.make_splits(make_videos([3] * 3), 10, 0, 0.2, 0.2)
-    with pytest.raises(ValueError, match="0 splits of 9 videos"):
+def test_more_splits_than_there_are_test_parts_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"10 splits of 3 contents, 1 of them .* only 3 such"):
+        splits.make_splits(make_videos([4] * 3), 10, 0, 0.2, 0.2)
+    with pytest.raises(ValueError, match=r"11 splits of 5 contents, 2 of them .* only 10 such"):
+        splits.make_splits(make_videos([3] * 5), 11, 0, 0.4, 0.2)
+    with pytest.raises(ValueError, match="0 splits: take at least 1"):
         splits.make_splits(make_videos([3] * 3), 0, 0, 0.2, 0.2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_two_splits_test_on_the_same_contents(seed: int) -> None:
+    videos = make_videos([2] * 5)
+    drawn = splits.make_splits(videos, 10, seed, 0.4, 0.2)  # as many as there are
+    assert len({split.test for split in drawn}) == 10
+    assert splits.make_splits(videos[::-1], 10, seed, 0.4, 0.2) == drawn
+    assert splits.make_splits(videos, 6, seed, 0.4, 0.2) == drawn[:6]
+
+
+def test_splits_are_what_they_were() -> None:
+    """Where nothing had to be drawn again, runs of earlier versions go on with theirs."""
+    drawn = splits.make_splits(make_videos([12] * 23), 10, 0, 0.2, 0.0)
+    assert splits.digest(drawn) == DIGEST
+
+
+def test_test_parts_must_have_something_to_rank() -> None:
+    videos = [replace(video, mos=1.0 * n) for n, video in enumerate(make_videos([1] * 6))]
+    good = splits.Split(("0-0", "1-0"), (), ("2-0", "3-0"))
+    one = splits.Split(("0-0", "1-0"), (), ("2-0",))
+    splits.check_tested([good], videos)
+    with pytest.raises(
+        ValueError, match=r"split 1 has 1 of 6 videos, which show 6 contents, to test on: "
+    ):
+        splits.check_tested([good, one], videos)
+    with pytest.raises(ValueError, match=r"split 0 has 2 of 6 .*, all of one label: "):
+        splits.check_tested([good], make_videos([1] * 6))
 
 
 def divided(train: list[int], test: int) -> list[Video]:

@@ -36,8 +36,15 @@ def make(number: int, *changes: str, networks: str = "index", sets: Any = ("clip
     return table.table(number, sets, networks, (*SMALL, *changes))
 
 
+def folder(number: int) -> Path:
+    """Where the only table of this number is; six digits are of the fields that were set."""
+    (found,) = Path("runs/tables").glob(f"table{number}-clips-*")
+    assert re.fullmatch(rf"table{number}-clips(-others)?-[0-9a-f]{{6}}", found.name)
+    return found
+
+
 def sheet(number: int) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(f"runs/tables/table{number}/table.json").read_text())
+    found: dict[str, Any] = json.loads((folder(number) / "table.json").read_text())
     return found
 
 
@@ -58,10 +65,14 @@ def test_a_table_is_made_and_what_lacks_weights_is_skipped(
     printed = capsys.readouterr().out
     assert "has to be downloaded by hand" in printed
     assert "0.8261" in printed  # the paper's SRCC of SQ on KoNViD-1k
-    rows = list(csv.DictReader(Path("runs/tables/table4/table.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((folder(4) / "table.csv").read_text().splitlines()))
     assert {row["row"] for row in rows} == set(found)
-    assert Path("runs/tables/table4/table.tex").read_text().count(r"\begin{tabular}")
-    page = Path("runs/tables/table4/report.html").read_text()
+    made_here = [row for row in rows if row["row"] == "SQ" and row["dataset"] == "clips/"]
+    for row in made_here:
+        assert (row["epoch_rule"], row["splits"], row["trained_on"]) == ("last", "2", "clips/")
+    assert len(made_here) == 2
+    assert (folder(4) / "table.tex").read_text().count(r"\begin{tabular}")
+    page = (folder(4) / "report.html").read_text()
     summaries = re.findall(r"<summary>([^<]+) <span>SRCC", page)
     assert summaries == ["SQ", "SS", "SQ+SS"]  # the runs by their rows
 
@@ -171,6 +182,77 @@ def test_a_run_knows_its_rows() -> None:
     assert table_plan.rows_of(own) == found
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model.norm_axis", "channel"),
+        ("model.width", 512),
+        ("model.pooling", "mean"),
+        ("model.tau", 6),
+        ("model.hidden", 64),
+        ("model.neck", 64),
+        ("model.reduction", 2),
+        ("model.dtype", "bfloat16"),
+        ("features.dtype", "bfloat16"),
+        ("features.quality_weights", "mine.safetensors"),
+        ("features.semantic_normalization", "half"),
+        ("features.short_side", 300),
+    ],
+)
+def test_a_run_with_another_field_is_of_no_row(field: str, value: Any) -> None:
+    config = table_plan.make(2, ["live_vqc"]).configs["FR,S+S", "live_vqc"]
+    part, name = field.split(".")
+    config[part][name] = value
+    assert table_plan.rows_of(config) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "value"),
+    [
+        ((2, "FR,S+S"), "model.dropout", 0.1),
+        ((2, "FR,S+S"), "model.tail", 7),
+        ((2, "FR,S+S"), "features.chunk", 2),
+        ((2, "FR,S+S"), "features.memory", 9.0),
+        ((2, "FR,S+S"), "features.patch_size", 99),
+        ((2, "FR,S+S"), "features.clip_spacing", 2),
+        ((2, "FR,S+S"), "features.semantic_weights", "resnet50_imagenet"),
+        ((4, "SS"), "features.quality", "maniqa"),
+        ((4, "SS"), "model.width", 3),
+        ((5, "Concat+MLP,CNN+CNN"), "model.norm_axis", "channel"),
+        ((7, "FE+GC,S+S"), "model.kernel", 5),
+    ],
+)
+def test_fields_without_a_part_in_it_leave_a_run_its_rows(
+    row: tuple[int, str], field: str, value: Any
+) -> None:
+    number, name = row
+    config = table_plan.make(number, ["live_vqc"]).configs[name, "live_vqc"]
+    before = table_plan.rows_of(config)
+    part, key = field.split(".")
+    config[part][key] = value
+    assert before
+    assert table_plan.rows_of(config) == before
+
+
+def test_each_table_has_a_folder_of_its_own() -> None:
+    asked: list[tuple[Any, ...]] = [
+        (4, ["konvid_1k"]),
+        (4, ["live_vqc"]),
+        (4, ["konvid_1k", "live_vqc"]),
+        (4, ["konvid_1k"], "index"),
+        (4, ["konvid_1k"], "index", ["train.epochs=3"]),
+        (4, ["konvid_1k"], "", ["train.epochs=3"]),
+        (4, ["./one/clips"]),
+        (4, ["./other/clips"]),
+    ]
+    names = [table_plan.make(*each).name for each in asked]
+    assert names[:3] == ["table4-konvid_1k", "table4-live_vqc", "table4-konvid_1k-live_vqc"]
+    assert all(re.fullmatch(r"table4-konvid_1k-[0-9a-f]{6}", name) for name in names[3:6])
+    assert all(re.fullmatch(r"table4-clips-[0-9a-f]{6}", name) for name in names[6:])
+    assert len(set(names)) == len(names)
+    assert table_plan.make(4, []).name == "table4-live_qualcomm-live_vqc-konvid_1k"
+
+
 def test_a_run_that_diverges_is_skipped_alone(here: pytest.MonkeyPatch) -> None:
     keep = train.train_as_one
 
@@ -211,7 +293,11 @@ def test_changed_labels_are_not_taken_for_the_old_ones(
     listing = tmp_path / "clips" / "labels.csv"
     listing.write_text(listing.read_text().replace(",1.0,", ",2.5,"))
     assert make(7) == 1
-    assert "inputs.labels" in cells(7)["VSFA baseline"]["skipped"]
+    skipped = cells(7)["VSFA baseline"]["skipped"]
+    assert "inputs.labels" in skipped
+    assert "remove the folder to train anew" in skipped
+    assert "--config" not in skipped
+    assert re.search(r"[0-9a-f]{64}", skipped) is None
 
 
 def test_being_stopped_is_no_skip(here: pytest.MonkeyPatch) -> None:
@@ -254,6 +340,7 @@ def test_weighted_average_over_data_sets(here: pytest.MonkeyPatch, tmp_path: Pat
         ((8, ["sample"]), "no table 8"),
         ((4, ["no_set"]), "no data set 'no_set'"),
         ((4, ["sample", "sample"]), "named twice"),
+        ((4, ["clips/labels.csv", "./clips"]), "named twice"),
         ((4, ["sample"], "", ["train.epoch=3"]), "train.epoch=3: not a field"),
         ((4, ["sample"], "", ["train.epochs=many"]), "train.epochs=many: not a field"),
         ((4, ["sample"], "", ["train.epochs"]), "train.epochs: not a field"),

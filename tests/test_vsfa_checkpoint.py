@@ -91,7 +91,7 @@ def test_other_networks_are_refused(
     tensors = {**checkpoint.read(PUBLISHED), **change}
     path = tmp_path / "other.safetensors"
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items() if v is not None}, path)
-    with pytest.raises(ValueError, match="holds no VSFA: the tensors are") as refusal:
+    with pytest.raises(ValueError, match="is not a checkpoint of VSFA: the tensors are") as refusal:
         load_published(path)
     for message in (str(path), *messages):
         assert message in str(refusal.value)

@@ -40,7 +40,7 @@ def describe(
       [B, backbone.width] float32, in the order of `pool_stages`.
 
     Raises:
-      ValueError: a side is shorter than the backbone's minimum, or the frames are no clip.
+      ValueError: a side is shorter than the backbone's minimum, or the frames are not one clip.
     """
 
     def pooled(frames: jax.Array) -> jax.Array:
@@ -76,7 +76,7 @@ def feature_maps(
       one frame lie one under the other: h is their number times the height of one's map.
 
     Raises:
-      ValueError: a side is shorter than the backbone's minimum, or the frames are no clip.
+      ValueError: a side is shorter than the backbone's minimum, or the frames are not one clip.
     """
     number, height, width, _ = frames_BxHxWx3.shape
     if problem := backbone.too_small(height, width):

@@ -16,7 +16,7 @@ _Kind = TypeVar("_Kind")
 
 
 class CheckpointError(ValueError):
-    """A file that is no readable checkpoint; the message names it and says why."""
+    """A file that can't be read as a checkpoint; the message names it and says why."""
 
 
 class Storage(NamedTuple):

@@ -41,7 +41,8 @@ def data_command(
       manual_dir: prepare: where the user has put the data set.
       full: verify: decode every frame, not the first alone.
       as_json: list, verify: print JSON objects.
-      out: splits: the file that is written; `splits/<name>-published.json` in the data folder otherwise.
+      out: splits: the file that is written; `splits/<name>-published.json` in the data folder otherwise, with
+        the name that `index.file_name` gives.
       allow_missing: prepare: missing videos are not a failure. splits: leave out videos that the data set
         lacks.
 
@@ -125,7 +126,7 @@ def _verify(name: str, data_dir: Path, full: bool, as_json: bool) -> int:
         with progress("verify") as advance:
             found = verify(videos, advance, full)
     wrong = [(video, "is missing") for video in found.missing] + found.undecodable
-    listing = data_dir / f"{index.slug(name)}-problems.csv"
+    listing = data_dir / f"{index.file_name(name)}-problems.csv"
     if wrong:
         _write(listing, wrong)
     else:
@@ -154,7 +155,7 @@ def _splits(
 ) -> None:
     videos = index.labelled(name, data_dir)
     found = published.read(file, listing, videos, allow_missing=allow_missing)
-    path = out or data_dir / "splits" / f"{index.slug(name)}-published.json"
+    path = out or data_dir / "splits" / f"{index.file_name(name)}-published.json"
     splits.save(found.splits, path)
     first = found.splits[0]
     sizes = f"{len(first.train)} to train, {len(first.validation)} to validate, {len(first.test)} to test on"

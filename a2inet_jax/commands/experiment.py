@@ -14,7 +14,15 @@ from a2inet_jax.commands.extract import extract
 from a2inet_jax.commands.report import report
 from a2inet_jax.commands.train import train
 from a2inet_jax.console import console
-from a2inet_jax.from_config import Config, backbone, build_model, needed_weights, networks
+from a2inet_jax.from_config import (
+    Config,
+    backbone,
+    build_model,
+    draw_splits,
+    labelled_videos,
+    needed_weights,
+    networks,
+)
 from a2inet_jax.model import cost
 
 __all__ = ["demo", "describe", "evaluate", "extract", "prepare", "report", "train"]
@@ -24,7 +32,7 @@ def demo(config: Config) -> int:
     """Weights and all steps; ends at the first step that fails."""
     for name in needed_weights(config):
         weights.get(name)
-    for step in (prepare, extract, train, evaluate, report):
+    for step in (prepare, _try_splits, extract, train, evaluate, report):
         if code := step(config):
             return code
     return 0
@@ -39,6 +47,12 @@ def prepare(config: Config) -> int:
     data = config["data"]
     folder = Path(data["manual_dir"]).expanduser() if data["manual_dir"] else None
     return prepare_data(data["name"], Path(data["folder"]), folder, data["allow_missing"])
+
+
+def _try_splits(config: Config) -> int:
+    """What can't be split is refused before hours go into its features."""
+    draw_splits(config, labelled_videos(config))
+    return 0
 
 
 def describe(config: Config, frames: int = 240, as_json: bool = False) -> int:

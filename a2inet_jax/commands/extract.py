@@ -89,7 +89,8 @@ def extract(
     say(f"extract: {work}")
     say(f"Features: {store.folder}")
     listing = store.folder / (f"failures-{first}-of-{step}.csv" if step > 1 else "failures.csv")
-    return tell_failures(work.failures, len(mine), listing)
+    dataset = "" if paths else config["data"]["name"]
+    return tell_failures(work.failures, len(mine), listing, dataset)
 
 
 def open_cached(fields: Config, devices: Sequence[jax.Device] | None, memory: int) -> Extractor:
@@ -98,13 +99,16 @@ def open_cached(fields: Config, devices: Sequence[jax.Device] | None, memory: in
     return open_extractor(fields, devices, memory)
 
 
-def tell_failures(failures: Sequence[Failure], videos: int, listing: Path) -> int:
-    """Print videos that failed, and list them in a file, which is removed when there are none.
+def tell_failures(
+    failures: Sequence[Failure], videos: int, listing: Path, dataset: str = ""
+) -> int:
+    """Print videos that failed and what to do, and list them in a file, which is removed if there are none.
 
     Args:
       failures: the videos.
       videos: how many were asked for.
       listing: a CSV file: video, path, reason.
+      dataset: name of the data set that they are of, if they are of one.
 
     Returns:
       The exit code.
@@ -121,6 +125,12 @@ def tell_failures(failures: Sequence[Failure], videos: int, listing: Path) -> in
         table.writerow([each.video_id, each.path, each.reason])
     atomic.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))
     say(f"{len(failures)} of {videos} videos have no features; listed in {listing}", "red")
+    say("Mend or replace these files, and run the same command again.")
+    if dataset:
+        say(
+            f"Or move them away: `a2inet data prepare {dataset}` then counts them as missing, and "
+            "--config.data.allow_missing=True goes on without them."
+        )
     return 1
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from a2inet_jax.backbones import weights
-from a2inet_jax.commands import evaluate, experiment, report, train
+from a2inet_jax.commands import experiment, report, run_results, train
 from a2inet_jax.commands.table_plan import Plan, make
 from a2inet_jax.console import console, say
 from a2inet_jax.from_config import Config, needed_weights, on, plain
@@ -86,7 +86,7 @@ def table(number: int, datasets: Sequence[str], networks: str, changes: Sequence
     except TerminatedError as stopped:
         return train.say_stopped(stopped)
     sheet = _sheet(plan, runs, elsewhere)
-    folder = Path("runs") / "tables" / f"table{number}"
+    folder = Path("runs") / "tables" / plan.name
     side_by_side.write(folder, sheet)
     console.print(side_by_side.terminal(sheet, console.width))
     say(f"Report: {report.report_table(sheet, folder).resolve()}")
@@ -194,7 +194,7 @@ def _sheet(plan: Plan, runs: Attempts, elsewhere: Attempts) -> Sheet:
         name: {each: _outcome(plan, runs, elsewhere, row, each) for each in plan.tested}
         for row, name in plan.rows.items()
     }
-    datasets = {name: evaluate.described(name) for name in plan.tested}
+    datasets = {name: run_results.described(name) for name in plan.tested}
     return sheets.of_rows(plan.title, rows, datasets, plan.number, plan.notes)
 
 
@@ -207,6 +207,6 @@ def _outcome(
         return problem
     run = Path("runs") / name
     try:
-        return Outcome(run, evaluate.cross_evaluate(run, dataset))
+        return Outcome(run, run_results.measure(RunFolder(run), dataset))
     except ERRORS as error:
         return str(error) or type(error).__name__

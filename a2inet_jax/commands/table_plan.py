@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import flax.linen as nn
 from ml_collections import ConfigDict
 
 from a2inet_jax.datasets import index
-from a2inet_jax.from_config import Config, plain
+from a2inet_jax.from_config import Config, backbone, build_model, plain
 
 TABLES = (2, 3, 4, 5, 6, 7)
 
@@ -23,6 +24,7 @@ class Plan:
 
     Attributes:
       number: of the paper's table.
+      name: of the folder that the table is kept in; others have other names.
       title: what the table is about.
       rows: of the table → the paper's names of them.
       trained: data sets that models are trained on.
@@ -34,6 +36,7 @@ class Plan:
     """
 
     number: int
+    name: str
     title: str
     rows: dict[str, str]
     trained: tuple[str, ...]
@@ -67,9 +70,7 @@ def make(
     """
     file = _definition(number)
     names = tuple(datasets) or file.DATASETS
-    for name in names:
-        index.about(name)
-    if len(set(names)) < len(names):
+    if len({index.file_name(name) for name in names}) < len(names):
         raise ValueError(f"a data set is named twice: {', '.join(names)}")
     trained = names[:1] if number == 3 else names
     if index.TEST_ONLY in trained:
@@ -82,12 +83,16 @@ def make(
     title = f"Table {number}: {file.TITLE}"
     notes = [note for name in trained if (note := _stand_ins(name, networks))]
     notes += [f"Fields that were set: {', '.join(changes)}."] if changes else []
-    return Plan(number, title, dict(file.ROWS), trained, names, configs, notes)
+    folder = _folder(number, names, networks, changes)
+    return Plan(number, folder, title, dict(file.ROWS), trained, names, configs, notes)
 
 
 def rows_of(config: Config) -> list[tuple[int, str]]:
-    """The paper's rows, as (table, the paper's name), that a run's config is of, whatever its training."""
-    found = []
+    """The paper's rows, as (table, the paper's name), whose model and features a run has.
+
+    Data set, splits and training may be others.
+    """
+    found, built = [], _built(config)
     # One's own data may be gone; rows on it are as those on any data set of people's ratings.
     dataset = config["data"]["name"]
     dataset = dataset if dataset in index.NAMES else "konvid_1k"
@@ -97,7 +102,7 @@ def rows_of(config: Config) -> list[tuple[int, str]]:
         except FileNotFoundError:
             return []
         for row, name in file.ROWS.items():
-            if _varied(file.build(row, dataset)) == _varied(config):
+            if _built(file.build(row, dataset)) == built:
                 found.append((number, name))
     return found
 
@@ -128,6 +133,15 @@ def _stand_ins(dataset: str, networks: str) -> str:
         return ""
     more = "; frames, width and training as in configs/sample.py" if dataset == "sample" else ""
     return f"{index.about(dataset).title}: other networks than the paper's ({', '.join(others)}){more}."
+
+
+def _folder(number: int, datasets: Sequence[str], networks: str, changes: Sequence[str]) -> str:
+    """Table, data sets, and six digits of what more was asked for and of where data sets of one's own are."""
+    slugs = [index.slug(name) for name in datasets]
+    own = [index.file_name(name) for name in datasets if name not in index.NAMES]
+    more = [*filter(None, [networks]), *changes, *own]
+    digest = [hashlib.sha256(json.dumps(more).encode()).hexdigest()[:6]] if more else []
+    return "-".join([f"table{number}", *slugs, *digest])
 
 
 # What tells rows from each other, or is told by the data set's name.
@@ -187,13 +201,25 @@ def _named(config: Any) -> Config:
     return config
 
 
-def _varied(config: Config) -> dict[str, Any]:
-    """The fields in which rows differ, but for those that mean nothing to the row's model."""
-    features, model = config["features"], config["model"]
-    fields: dict[str, Any] = {key: model[key] for key in ("name", "tail")}
-    fields["networks"] = [features[stream] for stream in model["streams"]]
-    modes = ("frames", "short_side", "patches", "clip_spacing")
-    fields |= {key: features[key] for key in modes}
-    if model["name"] == "a2inet":
-        fields |= {key: model[key] for key in ("fusion", "normalization", "attention", "catm")}
-    return fields
+# Fields of the model by the fusion that takes them.
+_FUSIONS = {"cagi": ("normalization", "norm_axis", "attention"), "concat_mlp": ("dropout",)}
+
+
+def _built(config: Config) -> tuple[nn.Module, dict[str, Any]]:
+    """What a run's model computes and what its features are, without fields that have no part in them."""
+    features, fields = plain(config)["features"], plain(config)["model"]
+    idle = [field for name in _FUSIONS.keys() - {fields["fusion"]} for field in _FUSIONS[name]]
+    idle += [] if fields["catm"] else ["reduction", "kernel"]
+    model = build_model(fields["name"], fields | dict.fromkeys(idle))
+    seen: dict[str, Any] = {key: features[key] for key in ("frames", "dtype")}
+    for stream in fields["streams"]:
+        name = features[stream]
+        normalization = features[f"{stream}_normalization"] or backbone(name).normalization
+        seen[stream] = (name, features[f"{stream}_weights"] or name, normalization)
+        if backbone(name).clip > 1:
+            seen["clip_spacing"] = features["clip_spacing"]
+    if "semantic" in seen:
+        seen["short_side"] = features["short_side"]
+    if "quality" in seen and features["patches"]:
+        seen["patches"] = (features["patches"], features["patch_size"])
+    return model, seen

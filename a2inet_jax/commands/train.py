@@ -91,9 +91,9 @@ def begin(config: Config) -> Begun:
         raise ValueError("several processes train together by --config.train.parallel=mesh alone")
     jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
     videos = labelled_videos(config)
+    parts = draw_splits(config, videos)
     extractor = open_extractor(config["features"])
     features = stored_features(config, videos, extractor)
-    parts = draw_splits(config, videos)
     models = {name: build_model(name, config["model"]) for name in networks(config)}
     settings, trainings = Settings(**plain(config["train"])), replicas(config, parts)
     run = RunFolder(Path("runs") / config["name"])

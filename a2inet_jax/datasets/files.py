@@ -2,10 +2,12 @@
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from a2inet_jax.datasets.number import parse_number, parse_whole
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.video.raw_format import RawFormat
 
@@ -27,7 +29,12 @@ SUFFIXES = frozenset(
     }
     | {".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
 )
-_RAW_COLUMNS = {"width": int, "height": int, "pixel_format": str, "frame_rate": float}
+_RAW_COLUMNS: dict[str, Callable[[str], Any]] = {
+    "width": parse_whole,
+    "height": parse_whole,
+    "pixel_format": str,
+    "frame_rate": parse_number,
+}
 
 
 def videos(arguments: Sequence[Path]) -> list[VideoFile]:
@@ -107,21 +114,34 @@ def _found(folder: Path) -> Iterator[Path]:
 def rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     """The rows of a CSV file in UTF-8 that has a column `path`.
 
+    Blanks around cells don't count, nor does the case of the columns' names.
+
     Returns:
-      The line's number and the cells by column, for each; at least one.
+      The line's number and the cells by column, in lower case, for each; at least one row. A cell that its
+      row lacks is empty.
 
     Raises:
-      ValueError: it is not such a file.
+      ValueError: it is not such a file, has a column twice, or a row with more cells than the header.
     """
     with file.open(newline="", encoding="utf-8-sig") as opened:
-        reader = csv.DictReader(opened, strict=True)
+        reader = csv.reader(opened, strict=True, skipinitialspace=True)
         try:
-            found = [(reader.line_num, row) for row in reader]
+            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"{file}: is not a CSV file in UTF-8 ({error})") from None
-    if not found or "path" not in found[0][1]:
+    header = [name.lower() for name in lines[0][1]] if lines else []
+    if "path" not in header or len(lines) < 2:
         raise ValueError(f"{file}: needs a header line with a column `path`, and a line a video")
-    return found
+    if twice := [name for name, times in Counter(header).items() if name and times > 1]:
+        raise ValueError(f"{file}: line {lines[0][0]} has the column `{twice[0]}` more than once")
+    for line, cells in lines[1:]:
+        if any(cells[len(header) :]):
+            raise ValueError(
+                f"{file}: line {line} has {len(cells)} cells and the header {len(header)}: a cell with a "
+                "comma in it stands in quotes"
+            )
+    lacking = [""] * len(header)
+    return [(line, dict(zip(header, cells + lacking))) for line, cells in lines[1:]]
 
 
 def video_file(file: Path, line: int, row: dict[str, str]) -> VideoFile:
@@ -130,7 +150,7 @@ def video_file(file: Path, line: int, row: dict[str, str]) -> VideoFile:
         raise ValueError(f"{file}: line {line} has no path")
     raw_columns = {} if Path(row["path"]).suffix.lower() in SUFFIXES else _RAW_COLUMNS
     try:
-        given = {key: kind(row[key]) for key, kind in raw_columns.items() if row.get(key)}
+        given = {key: read(row[key]) for key, read in raw_columns.items() if row.get(key)}
         if given and not {"width", "height"} <= given.keys():
             raise ValueError("width and height of a raw video go together")
         raw = RawFormat(**given) if given else None

@@ -59,6 +59,15 @@ def slug(name: str) -> str:
     return f"{plain}-own" if plain in FACTS else plain
 
 
+def file_name(name: str) -> str:
+    """As `slug`, and no two data sets share it: one's own in two folders may have one slug.
+
+    Raises:
+      ValueError: as `about`.
+    """
+    return slug(name) if _is_built_in(name) else f"{slug(name)}-{version(name)}"
+
+
 def prepare(
     name: str,
     data_dir: Path,

@@ -4,7 +4,6 @@ A row knows where it stands, so that what is wrong with it can be said in full.
 """
 
 import csv
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import scipy.io
+
+from a2inet_jax.datasets.number import parse_number
 
 _EXTRA = "reading it needs another package: pip install 'a2inet-jax[labels]'"
 _HDF5 = b"\x89HDF"
@@ -54,12 +55,9 @@ class Row:
         """
         text = self.text(*columns)
         try:
-            value = float(text.replace(",", "."))
+            return parse_number(text.replace(",", "."))
         except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            raise self.error(f"{text!r} is not a number")
-        return value
+            raise self.error(f"{text!r} is not a number") from None
 
     def empty(self, *columns: str) -> bool:
         """Whether nothing stands in the first of these columns that the list has."""

@@ -1,10 +1,10 @@
 """A data set of one's own: a CSV file of paths and labels, or a folder that holds one."""
 
-import math
 import os
 from pathlib import Path
 
 from a2inet_jax.datasets import files
+from a2inet_jax.datasets.number import parse_number
 from a2inet_jax.datasets.video import Video
 
 LISTING = "labels.csv"
@@ -30,7 +30,7 @@ def read(path: Path) -> list[Video]:
     file = _listing(path)
     rows = files.rows(file)
     if "mos" not in rows[0][1]:
-        raise ValueError(f"{file}: needs a column `mos`; its columns are {_columns(rows[0][1])}")
+        raise ValueError(f"{file}: needs a column `mos`; its columns are {', '.join(rows[0][1])}")
     videos = []
     lines: dict[str, int] = {}
     for line, row in rows:
@@ -38,7 +38,7 @@ def read(path: Path) -> list[Video]:
         before = lines.setdefault(os.path.normpath(found.path), line)
         if before != line:
             raise ValueError(f"{file}: lines {before} and {line} both name {found.video_id}")
-        content = (row.get("reference_id") or "").strip() or found.video_id
+        content = row.get("reference_id") or found.video_id
         mos = _mos(file, line, row["mos"])
         videos.append(Video(found.video_id, found.path, mos, content, raw=found.raw))
     if len({video.mos for video in videos}) == 1:
@@ -67,15 +67,8 @@ def _listing(path: Path) -> Path:
     raise FileNotFoundError(f"{path} has no CSV file: one with columns path and mos is needed")
 
 
-def _mos(file: Path, line: int, cell: str | None) -> float:
+def _mos(file: Path, line: int, cell: str) -> float:
     try:
-        mos = float(cell or "")
+        return parse_number(cell)
     except ValueError:
-        mos = math.nan
-    if not math.isfinite(mos):
-        raise ValueError(f"{file}: line {line}: the mos must be a number, is {cell or ''!r}")
-    return mos
-
-
-def _columns(row: dict[str, str]) -> str:
-    return ", ".join(str(column) for column in row if column is not None)
+        raise ValueError(f"{file}: line {line}: the mos must be a number, is {cell!r}") from None

@@ -7,6 +7,7 @@ others have made may part them: `leaks` counts.
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -39,24 +40,25 @@ def make_splits(
 
     Args:
       videos: the whole data set, in any order.
-      number: how many splits; each is an independent draw.
+      number: how many splits; each is an independent draw, again where an earlier one had its test part.
       seed: of the draws. Split k does not depend on `number`.
       test_fraction: share of the contents that is tested on, rounded, at least one.
       validation_fraction: share of the remaining contents, rounded, at least one; 0 gives no validation part.
 
     Returns:
-      The splits. Every video is in exactly one part of each, and no content is in two.
+      The splits. Every video is in exactly one part of each, and no content is in two. No two splits test on
+      the same contents.
 
     Raises:
-      ValueError: a video id occurs twice, a number is out of range, there are fewer videos than splits, or
-        too few contents for parts that are not empty.
+      ValueError: a video id occurs twice, a number is out of range, or there are too few contents for parts
+        that are not empty, or for so many test parts.
     """
     if not 0 < test_fraction < 1 or not 0 <= validation_fraction < 1:
         raise ValueError(
             f"fractions must lie between 0 and 1: test {test_fraction}, validation {validation_fraction}"
         )
-    if not 1 <= number <= len(videos):
-        raise ValueError(f"{number} splits of {len(videos)} videos: take at least 1, and not more")
+    if number < 1:
+        raise ValueError(f"{number} splits: take at least 1")
     _check_unique([video.video_id for video in videos])
     contents = sorted({video.reference_id for video in videos})
     tested = max(1, round(test_fraction * len(contents)))
@@ -67,9 +69,20 @@ def make_splits(
             f"{len(contents)} contents are too few for {tested} to test on and {validated} to validate on: "
             "nothing would be left to train on"
         )
+    if number > (possible := math.comb(len(contents), tested)):
+        raise ValueError(
+            f"{number} splits of {len(contents)} contents, {tested} of them to test on: there are only "
+            f"{possible} such test parts. Take fewer (splits.number), another share (splits.test), or more "
+            "contents"
+        )
     splits = []
+    before: set[frozenset[str]] = set()
     for index in range(number):
-        shuffled = np.random.default_rng([seed, index]).permutation(contents).tolist()
+        random = np.random.default_rng([seed, index])
+        shuffled = random.permutation(contents).tolist()
+        while frozenset(shuffled[:tested]) in before:
+            shuffled = random.permutation(contents).tolist()
+        before.add(frozenset(shuffled[:tested]))
         test, validation = shuffled[:tested], shuffled[tested : tested + validated]
         train = shuffled[tested + validated :]
         splits.append(Split(*(_ids(videos, part) for part in (train, validation, test))))
@@ -143,6 +156,23 @@ def check(splits: Sequence[Split], videos: Sequence[Video]) -> None:
             f"{len(unknown)} of {len(named)} videos of the splits are not in the data set: {first}. The "
             "splits are of another one, or these videos are missing"
         )
+
+
+def check_tested(splits: Sequence[Split], videos: Sequence[Video]) -> None:
+    """Make sure that each test part has something to rank: two videos at least, and not of one label.
+
+    Raises:
+      ValueError: one has not; says what it has of how many.
+    """
+    labels = {video.video_id: video.mos for video in videos}
+    contents = len({video.reference_id for video in videos})
+    for number, split in enumerate(splits):
+        if len({labels[name] for name in split.test}) < 2:
+            only = ", all of one label" if len(split.test) > 1 else ""
+            raise ValueError(
+                f"split {number} has {len(split.test)} of {len(videos)} videos, which show {contents} "
+                f"contents, to test on{only}: a correlation needs two videos of different labels at least"
+            )
 
 
 def restrict(splits: Sequence[Split], videos: Sequence[Video]) -> list[Split]:

@@ -1,5 +1,6 @@
 """A run on another data set than it was trained on: every split's model scores all of its videos."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
+from a2inet_jax.datasets.video import Video
 from a2inet_jax.evaluation import protocol
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import Data
@@ -17,6 +19,17 @@ from a2inet_jax.training.features import Features
 from a2inet_jax.training.held_out import HeldOut
 from a2inet_jax.training.replica import Replica
 from a2inet_jax.training.settings import Settings
+
+
+def tested(videos: Sequence[Video]) -> list[Video]:
+    """What of a data set is tested: its own test part, or all of it where it has none."""
+    return [video for video in videos if video.part == "test"] or list(videos)
+
+
+def common(videos: Sequence[Video], others: Sequence[Video]) -> list[Video]:
+    """The videos whose files are those of others too, by whatever paths and links."""
+    files = {os.path.realpath(video.path) for video in others}
+    return [video for video in videos if os.path.realpath(video.path) in files]
 
 
 def predictions(
@@ -73,6 +86,7 @@ def results(
     seeds: int,
     trained_on: str,
     label_ranges: np.ndarray,
+    known: int = 0,
 ) -> dict[str, Any]:
     """What the `metrics.json` of another data set holds.
 
@@ -89,11 +103,13 @@ def results(
         seeds: trainings of each split.
         trained_on: title of the data set trained on.
         label_ranges: lowest and highest label of each training, [S, 2].
+        known: how many of the videos tested are of the data set trained on as well.
     """
     found = protocol.results(model, {model: rows}, data, epoch_rule, contents, (), seeds)
     mos = [row.mos for row in rows]
     return found | {
         "trained_on": trained_on,
+        "known": known,
         "mapping": f"logistic fitted on {data.name}",
         "ranges": {
             "trained": [float(label_ranges[:, 0].min()), float(label_ranges[:, 1].max())],

@@ -172,14 +172,24 @@ def interval(bounds: Sequence[float] | None, metric: str) -> str:
 
 
 def remarks(results: Results) -> list[str]:
-    """What a reader of the summaries must know: an optimistic rule, and splits that were not ordinary."""
+    """What a reader of the summaries must know: what flatters a model, and splits that were not ordinary."""
     found = []
     if results["epoch_rule"] == "best_test":
         found.append(
             "The epoch was chosen by the test part's own SRCC: the numbers are optimistic."
         )
+    if results.get("parted"):
+        found.append(
+            f"{results['parted']} of {results['contents']} contents have videos in two parts of a split, "
+            "so that the numbers may be optimistic."
+        )
     if "trained_on" in results:
         found.append(_scales(results))
+    if results.get("known"):
+        found.append(
+            f"{results['known']} of {results['data']['videos']} videos tested are of the data set "
+            "trained on, so that the numbers are optimistic."
+        )
     for name, model in models(results).items():
         splits = model["splits"]
         number = trainings(len(splits), results["seeds"])

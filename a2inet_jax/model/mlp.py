@@ -43,7 +43,7 @@ class MLP(nn.Module):
         """Returns `[B, T, C]`; without keys nothing is dropped.
 
         Raises:
-            ValueError: `dropout` is no rate.
+            ValueError: `dropout` is not a rate.
         """
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}; take a rate from 0 to below 1")

@@ -31,13 +31,13 @@ def load_published(path: Path) -> tuple[VSFA, dict[str, Any]]:
         The model, with sizes as the file has them, and its parameters in float32.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no checkpoint, or another network's; every wrong tensor is listed.
+        FileNotFoundError: The file does not exist.
+        ValueError: It is not a checkpoint, or it is another network's; every wrong tensor is listed.
     """
     try:
         params = convert(checkpoint.read(path))
     except ConversionError as error:
-        raise ConversionError(f"{path} holds no VSFA: {error}") from None
+        raise ConversionError(f"{path} is not a checkpoint of VSFA: {error}") from None
     width, neck = params["temporal"]["neck"]["kernel"].shape
     hidden = len(params["temporal"]["gru"]["recurrent_bias"])
     model = VSFA(tail=width, neck=neck, hidden=hidden)

@@ -41,6 +41,9 @@ class Cell:
         paper: the paper's number.
         run: folder of the run.
         skipped: why there is no number of ours.
+        epoch_rule: which epoch of the run is reported.
+        splits: that the median is over.
+        trained_on: title of the run's data set.
     """
 
     ours: float | None = None
@@ -49,6 +52,9 @@ class Cell:
     paper: float | None = None
     run: str = ""
     skipped: str = ""
+    epoch_rule: str = ""
+    splits: int | None = None
+    trained_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,8 +208,16 @@ def _cell(sheet: Sheet, row: Mapping[str, Any], dataset: Mapping[str, Any], metr
     if "skipped" in cell:
         return Cell(paper=theirs, skipped=cell["skipped"])
     summary = cell["summary"][metric]
-    bounds = cell["interval"][metric]
-    return Cell(summary["median"], bounds, summary["std"], theirs, cell["run"])
+    return Cell(
+        ours=summary["median"],
+        bounds=cell["interval"][metric],
+        std=summary["std"],
+        paper=theirs,
+        run=cell["run"],
+        epoch_rule=cell["epoch_rule"],
+        splits=cell["splits"],
+        trained_on=cell.get("trained_on", dataset["title"]),
+    )
 
 
 def paper_column(sheet: Sheet, dataset: Mapping[str, Any]) -> str | None:

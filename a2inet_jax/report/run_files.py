@@ -3,13 +3,16 @@
 import csv
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from a2inet_jax.checksum import sha256
+from a2inet_jax.datasets import index
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
+from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import Results
@@ -27,6 +30,7 @@ class Run:
         name: its name, as its config says.
         results: of metrics.json.
         crossed: of cross/*/metrics.json, the results on other data sets.
+        left_out: a sentence on each of them that is no longer what the run shows.
         config: of config.json.
         environment: of environment.json.
         history: epochs of the model's trainings, with the columns `CURVES`; NaN where a value is missing.
@@ -39,6 +43,7 @@ class Run:
     name: str
     results: Results
     crossed: list[Results]
+    left_out: list[str]
     config: dict[str, Any]
     environment: dict[str, Any]
     history: list[dict[str, float]]
@@ -50,6 +55,11 @@ class Run:
     def dataset(self) -> str:
         """Title of the data set that it was trained on."""
         return self.results["data"]["name"]
+
+    @property
+    def labels(self) -> str:
+        """Fingerprint of that data set's labels."""
+        return self.environment["inputs"]["labels"]
 
     @property
     def label(self) -> str:
@@ -69,18 +79,52 @@ def read(path: Path) -> Run:
         raise ValueError(
             f"{path / 'metrics.json'} is of an earlier version: evaluate the run again"
         )
+    hashes = {name: sha256(path / name) for name in HASHED if (path / name).is_file()}
+    crossed, left_out = _crossed(path, config, hashes.get("model.safetensors", ""))
     return Run(
         path=path,
         name=config.get("name", path.name),
         results=results,
-        crossed=[_json(file) for file in sorted(path.glob("cross/*/metrics.json"))],
+        crossed=crossed,
+        left_out=left_out,
         config=config,
         environment=_json(path / "environment.json"),
         history=_history(_existing(path / results["model"] / "metrics.csv")),
         tested=predictions.read(path / "predictions.csv"),
         parts=split_files.read(_existing(path / "splits.json")),
-        hashes={name: sha256(path / name) for name in HASHED if (path / name).is_file()},
+        hashes=hashes,
     )
+
+
+def _crossed(path: Path, config: Mapping[str, Any], model: str) -> tuple[list[Results], list[str]]:
+    """A run's results on other data sets, and a sentence on each that is left out."""
+    current, left_out = [], []
+    for file in sorted(path.glob("cross/*/metrics.json")):
+        results = _json(file)
+        if reason := _outdated(results, config["data"], model):
+            title = results["data"]["name"]
+            dataset = results.get("dataset", title)
+            left_out.append(
+                f"Results on {title} are left out: {reason}. `a2inet evaluate {path} "
+                f"--datasets={dataset}` makes them anew."
+            )
+        else:
+            current.append(results)
+    return current, left_out
+
+
+def _outdated(results: Results, data: Mapping[str, Any], model: str) -> str:
+    """Why results on another data set are not of the model and the labels that there are; empty if so."""
+    inputs = results.get("inputs", {})
+    if "labels" not in inputs or "dataset" not in results:
+        return "an earlier version wrote them"
+    if inputs["model"] != model:
+        return "the run has another model now"
+    try:
+        videos = index.load(results["dataset"], Path(data["folder"]), data["allow_missing"])
+    except (OSError, ValueError):
+        return ""  # the data set is not here to be asked
+    return "" if inputs["labels"] == fingerprint(videos) else "the data set has other labels now"
 
 
 def _existing(path: Path) -> Path:

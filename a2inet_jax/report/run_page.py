@@ -40,6 +40,7 @@ def write(
     outcome = Outcome(run.path, run.results)
     models = sheets.of_models(outcome)
     beside = [sheet for row in paper if (sheet := sheets.of_paper(outcome, row))]
+    elsewhere = sheets.of_crossed(run)
     said = [note for note in (run.results["data"]["note"], *protocol.remarks(run.results)) if note]
     small = [note for note in notes(sheets.told_apart(models, said)) if note not in said]
     body = "".join(
@@ -49,6 +50,7 @@ def write(
             _card(side_by_side.to_html(models, title(run.results["model"]))),
             markup.listed([*small, *protocol.comparisons(run.results)]),
             _beside_paper(run, paper, beside),
+            _elsewhere(run, elsewhere),
             markup.details("Every split", _per_split(run)),
             markup.links([f"results.{suffix}" for suffix in sections.FILES]),
             "<h2>How it predicts, and how it learned</h2>",
@@ -58,7 +60,8 @@ def write(
             sections.provenance(run),
         )
     )
-    side_by_side.write(folder, models, beside, "results")
+    more = [*beside, elsewhere] if elsewhere else beside
+    side_by_side.write(folder, models, more, "results")
     heading = f"{title(run.results['model'])} on the {run.dataset} data set"
     return sections.save(folder / "report.html", heading, _lead(run), said, body)
 
@@ -117,6 +120,20 @@ def _beside_paper(run: Run, rows: Sequence[PaperRow], beside: Sequence[Sheet]) -
     return (
         f'<h2>Beside the paper</h2><p class="muted">{markup.text(note)}</p>'
         f"{_card(table) if beside else ''}"
+    )
+
+
+def _elsewhere(run: Run, sheet: Sheet | None) -> str:
+    """The run on other data sets, one a line, and their average if there are several."""
+    if not sheet:
+        return f"<h2>On other data sets</h2>{markup.listed(run.left_out)}" if run.left_out else ""
+    rows: dict[str, list[str]] = {}
+    for column in columns(sheet):
+        rows.setdefault(column.dataset, []).extend((column.ours[0], column.interval[0] or "–"))
+    heads = [heading for metric in sheet["metrics"] for heading in (METRICS[metric], "95 %")]
+    table = markup.table(["Data set", *heads], list(rows.items()))
+    return (
+        f"<h2>On other data sets</h2>{_card(table)}{markup.listed([*notes(sheet), *run.left_out])}"
     )
 
 

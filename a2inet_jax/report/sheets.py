@@ -1,5 +1,6 @@
 """What runs have shown, as sheets: the models of a run, runs on data sets, rows of the paper's tables."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from a2inet_jax.evaluation.protocol import METRICS, Data, Results
 from a2inet_jax.report.columns import Sheet, paper_column
 from a2inet_jax.report.run_files import Run
 
+_Groups = defaultdict[str, defaultdict[str, list[str]]]  # by data set: runs that are alike
 PaperRow = tuple[int, str]  # the paper's table, and its name of the row
 _PAPER = ["plcc", "srcc"]  # the metrics of the paper
 
@@ -62,7 +64,21 @@ def of_runs(runs: Sequence[Run]) -> Sheet:
         for row in rows.values()
         for name, outcome in row.items()
     }
-    return of_rows(f"{len(runs)} runs", rows, datasets, notes=_unlike_splits(runs))
+    left_out = [
+        f"{name}: {text}"
+        for run, name in zip(runs, _names(runs), strict=True)
+        for text in run.left_out
+    ]
+    return of_rows(f"{len(runs)} runs", rows, datasets, notes=[*_unlike(runs), *left_out])
+
+
+def of_crossed(run: Run) -> Sheet | None:
+    """A run on the data sets that it was not trained on; None if it was tested on none."""
+    if not run.crossed:
+        return None
+    found = {each["data"]["name"]: Outcome(run.path, each) for each in run.crossed}
+    datasets = {name: Data(**outcome.results["data"]) for name, outcome in found.items()}
+    return of_rows(f"{run.name} on other data sets", {run.name: found}, datasets)
 
 
 def of_rows(
@@ -193,15 +209,22 @@ def _averages(
     }
 
 
-def _unlike_splits(runs: Sequence[Run]) -> list[str]:
-    """A warning for each data set whose runs were not tested on the same videos."""
-    by_dataset: dict[str, dict[str, list[str]]] = {}
+def _unlike(runs: Sequence[Run]) -> list[str]:
+    """A warning for each data set whose runs were not tested on the same videos, or by the same labels."""
+    splits: _Groups = defaultdict(lambda: defaultdict(list))
+    labels: _Groups = defaultdict(lambda: defaultdict(list))
     for run, name in zip(runs, _names(runs), strict=True):
-        same = by_dataset.setdefault(run.dataset, {})
-        same.setdefault(run.hashes["splits.json"], []).append(name)
+        splits[run.dataset][run.hashes["splits.json"]].append(name)
+        labels[run.dataset][run.labels].append(name)
+        for results in run.crossed:
+            labels[results["data"]["name"]][results["inputs"]["labels"]].append(name)
     return [
-        f"{dataset}: these runs have different splits, so that their differences are of test videos too: "
+        f"{dataset}: these runs have different {what} too: "
         + "; ".join(", ".join(group) for group in groups.values())
-        for dataset, groups in by_dataset.items()
+        for what, found in (
+            ("splits, so that their differences are of test videos", splits),
+            ("labels or contents, so that their differences are of these", labels),
+        )
+        for dataset, groups in found.items()
         if len(groups) > 1
     ]

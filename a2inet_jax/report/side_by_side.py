@@ -28,7 +28,7 @@ NAMES = 20  # characters of a row's name that there is always room for on a term
 _GAP = 2  # between columns there
 FIELDS = (
     "table", "dataset", "row", "metric", "ours", "low", "high", "std", "paper", "difference", "run",
-    "skipped",
+    "epoch_rule", "splits", "trained_on", "skipped",
 )  # fmt: skip
 
 
@@ -96,6 +96,9 @@ def to_csv(sheets: Iterable[Sheet]) -> str:
                         *("" if value is None else f"{value:.6g}" for value in values),
                         difference,
                         cell.run,
+                        cell.epoch_rule,
+                        cell.splits,
+                        cell.trained_on,
                         cell.skipped,
                     ]
                 )

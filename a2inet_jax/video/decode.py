@@ -76,7 +76,7 @@ class Decoder:
           ahead_bytes: decord is trusted with a video whose frames take no more than this, all together.
 
         Raises:
-          VideoError: the file is no video, not whole, or too small.
+          VideoError: the file is not a video, not whole, or too small.
         """
         self.path = path
         readable_bytes(path)

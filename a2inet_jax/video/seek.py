@@ -70,7 +70,7 @@ class Groups:
 
         Returns:
           None where decoding all frames is not much slower, or where the list of packets leaves a doubt: two
-          have the same time, some are hidden or come with side data, or the first is no key frame.
+          have the same time, some are hidden or come with side data, or the first is not a key frame.
         """
         times, total = packets.times, len(packets.times)
         order = np.argsort(times, kind="stable")

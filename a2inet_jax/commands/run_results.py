@@ -1,0 +1,191 @@
+"""A run's results on a data set: measured, or as an earlier measurement left them in the run's folder."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from a2inet_jax.checksum import sha256
+from a2inet_jax.console import progress
+from a2inet_jax.datasets import index, splits
+from a2inet_jax.datasets.splits import Split
+from a2inet_jax.datasets.verify import fingerprint
+from a2inet_jax.datasets.video import Video
+from a2inet_jax.evaluation import baselines, cross, predictions, protocol
+from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.evaluation.protocol import Data, Results
+from a2inet_jax.from_config import (
+    Config,
+    build_model,
+    labelled_videos,
+    networks,
+    on,
+    open_extractor,
+    plain,
+    replicas,
+    stored_features,
+)
+from a2inet_jax.model import ensemble
+from a2inet_jax.run_folder import RunFolder
+from a2inet_jax.training.settings import Settings
+
+
+def measure(run: RunFolder, dataset: str = "") -> Results:
+    """A run's results on a data set, in the form of metrics.json.
+
+    On its own data set they are those of its test parts. On another, every split's model scores all
+    videos, or those of the test part where the data set has one of its own; `cross/<data set>` in the
+    run's folder keeps that, and nothing is done again while all that it hangs on is the same.
+
+    Args:
+        run: a trained one.
+        dataset: name of the data set; its own if empty.
+
+    Raises:
+        FileNotFoundError: the run is not trained, or the data set is not prepared or lacks features.
+        FolderError: the run's folder can't be written.
+        RunError: labels, splits or networks here are not those that the run was trained with.
+        ValueError: a file of the run can't be read.
+    """
+    check_trained(run)
+    config = run.config()
+    if not dataset or same(dataset, config["data"]["name"]):
+        return _measure_own(run, config)
+    return _measure_other(run, config, dataset)
+
+
+def check_trained(run: RunFolder) -> None:
+    """Make sure that all networks of a run are trained; FileNotFoundError names the first that is not."""
+    for name in networks(run.config()):
+        if not (run.path / name / "predictions.csv").is_file():
+            raise FileNotFoundError(
+                f"{run.path}: `a2inet train` has not finished with {name}; the same command goes on there"
+            )
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two names are of one data set: a path may be written in several ways."""
+    return one == other or index.file_name(one) == index.file_name(other)
+
+
+def described(dataset: str) -> Data:
+    """A data set as sheets tell of it; its videos are counted where it is tested."""
+    about = index.about(dataset)
+    return Data(about.title, 0, about.label, about.note)
+
+
+def _measure_own(run: RunFolder, config: Config) -> Results:
+    main, rule = config["model"]["name"], config["train"]["epoch_rule"]
+    videos = labelled_videos(config)
+    parts = splits.read(run.path / "splits.json")
+    run.check(plain(config), {"labels": fingerprint(videos), "splits": splits.digest(parts)})
+    if "svr" in config["baselines"] and not (run.path / "svr" / "predictions.csv").is_file():
+        _support_vectors(config, videos, parts, run)
+    tested = {
+        name: predictions.read(run.path / name / "predictions.csv")
+        for name in (main, *config["baselines"])
+    }
+    predictions.write(run.path / "predictions.csv", tested[main])
+    # Of a data set that parts itself, its test part is what counts, here as on other runs.
+    own = config["splits"]["kind"] == "own"
+    data = _data(config, videos, len(parts[0].test) if own else len(videos))
+    contents = {video.video_id: video.reference_id for video in videos}
+    results = protocol.results(main, tested, data, rule, contents, parts, config["splits"]["seeds"])
+    results |= {"contents": len(set(contents.values())), "parted": splits.leaks(parts, videos)}
+    protocol.write(run.path / "metrics.json", results)
+    return results
+
+
+def _measure_other(run: RunFolder, config: Config, dataset: str) -> Results:
+    model_file = run.path / "model.safetensors"
+    models = ensemble.load(model_file)
+    target = on(config, dataset)
+    labelled = labelled_videos(target)
+    videos = cross.tested(labelled)
+    data = _data(target, labelled, len(videos))
+    extractor = open_extractor(config["features"])
+    run.check_recipe(extractor.recipe.as_dict())
+    remedy = f"`a2inet evaluate {run.path} --datasets={dataset}` extracts them, and lists those that fail"
+    features = stored_features(target, videos, extractor, remedy)
+    inputs: dict[str, Any] = {
+        "model": sha256(model_file),
+        "features": features.digest,
+        "labels": fingerprint(labelled),
+        "note": data.note,
+        "known": len(cross.common(videos, _trained_on(config))),
+    }
+    path = run.path / "cross" / index.file_name(dataset) / "metrics.json"
+    if (kept := _kept(path)) and kept.get("inputs") == inputs:
+        return kept
+    rows = cross.predictions(
+        models,
+        build_model(config["model"]["name"], config["model"]),
+        features,
+        replicas(config, splits.read(run.path / "splits.json")),
+        Settings(**config["train"]),
+    )
+    results = cross.results(
+        config["model"]["name"],
+        rows,
+        data,
+        config["train"]["epoch_rule"],
+        {video.video_id: video.reference_id for video in videos},
+        config["splits"]["seeds"],
+        index.about(config["data"]["name"]).title,
+        models.label_ranges,
+        inputs["known"],
+    )
+    results |= {"dataset": dataset, "inputs": inputs}
+    predictions.write(path.with_name("predictions.csv"), rows)
+    protocol.write(path, results)
+    return results
+
+
+def _data(config: Config, videos: Sequence[Video], number: int) -> Data:
+    """The config's data set, of whose labelled videos these are here, and so many of them are tested."""
+    fields, about = config["data"], index.about(config["data"]["name"])
+    notes = [about.note]
+    if fields["allow_missing"]:
+        listed = len(index.labelled(fields["name"], Path(fields["folder"])))
+        if missing := listed - len(videos):
+            notes.append(f"{missing} of the {listed} labelled videos were missing.")
+    return Data(about.title, number, about.label, " ".join(filter(None, notes)))
+
+
+def _trained_on(config: Config) -> list[Video]:
+    """The videos of a run's own data set; none where it is not here any more."""
+    try:
+        return index.labelled(config["data"]["name"], Path(config["data"]["folder"]))
+    except (OSError, ValueError):
+        return []
+
+
+def _kept(path: Path) -> Results:
+    """What an earlier evaluation wrote; nothing if it is not there or not whole."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _support_vectors(
+    config: Config, videos: Sequence[Video], parts: Sequence[Split], run: RunFolder
+) -> None:
+    extractor = open_extractor(config["features"])
+    run.check_recipe(extractor.recipe.as_dict())
+    features = stored_features(config, videos, extractor)
+    run.check(plain(config), {"features": features.digest})
+    pooled = baselines.pool(features.read(n) for n in range(len(videos)))
+    contents = [video.reference_id for video in videos]
+    rows: list[Prediction] = []
+    trainings = replicas(config, parts)
+    with progress("svr") as advance:
+        for done, replica in enumerate(trainings):
+            advance(f"split {replica.number}", done, len(trainings))
+            # It has no epochs to choose among, so it may learn from the validation part as well.
+            known = features.rows((*replica.split.train, *replica.split.validation))
+            scores = baselines.svr_scores(pooled, features.mos, contents, known, replica.seed)
+            tested = features.rows(replica.split.test)
+            rows += predictions.tested(replica, features, scores[tested])
+        advance("", len(trainings), len(trainings))
+    predictions.write(run.path / "svr" / "predictions.csv", rows)
