@@ -105,15 +105,23 @@ def replicas(config: Config, parts: Sequence[Split]) -> list[Replica]:
     return [Replica(n, seed, part) for n, part in enumerate(parts) for seed in seeds(config)]
 
 
-def draw_splits(config: Config, videos: Sequence[Video]) -> list[Split]:
+def draw_splits(config: Config, videos: Sequence[Video], listed: Sequence[Video]) -> list[Split]:
     """The splits of a data set that the `splits` part of a config describes.
+
+    Args:
+      config: of the run.
+      videos: that are there.
+      listed: all that the data set has; the splits are drawn of these, so that a video that is missing is
+        missing from its part, and moves no other.
 
     Raises:
       FileNotFoundError: there is no such file of splits.
       ValueError: a field can't be used, the data set doesn't allow such splits, or a test part would hold
         nothing that a correlation could be taken of.
     """
-    drawn = _draw_splits(config, videos)
+    drawn = _draw_splits(config, listed)
+    if config["data"]["allow_missing"]:
+        drawn = splits.restrict(drawn, videos)
     try:
         splits.check_tested(drawn, videos)
     except ValueError as error:
@@ -136,9 +144,8 @@ def _draw_splits(config: Config, videos: Sequence[Video]) -> list[Split]:
         if not fields["file"]:
             raise ValueError("splits.kind is file: name it by splits.file")
         found = splits.read(Path(fields["file"]))
-        if config["data"]["allow_missing"]:
-            return splits.restrict(found, videos)
-        splits.check(found, videos)
+        if not config["data"]["allow_missing"]:
+            splits.check(found, videos)
         return found
     return splits.make_splits(
         videos,
@@ -167,10 +174,21 @@ def needed_weights(config: Config) -> list[str]:
     return [name for name in names if name in SOURCES]
 
 
+def data_folder(config: Config) -> Path:
+    """Where data sets, indices and features are."""
+    return Path(config["data"]["folder"]).expanduser()
+
+
 def labelled_videos(config: Config) -> list[Video]:
-    """All videos of the data set, which must have been prepared."""
+    """The videos of the data set, which must have been prepared; all of them, unless some may be missing."""
     data = config["data"]
-    return index.load(data["name"], Path(data["folder"]), data["allow_missing"])
+    return index.load(data["name"], data_folder(config), data["allow_missing"])
+
+
+def listed_videos(config: Config) -> list[Video]:
+    """All videos of the data set, those whose files are missing too; it must have been prepared."""
+    data = config["data"]
+    return index.labelled(data["name"], data_folder(config))
 
 
 def open_store(config: Config, extractor: Extractor) -> Store:
@@ -188,7 +206,7 @@ def feature_folders(config: Config) -> list[Path]:
 def _features(config: Config) -> tuple[Path, str]:
     """The folder of all features, and how the data set's folders in it begin."""
     name = config["data"]["name"]
-    return Path(config["data"]["folder"]) / "features", f"{index.slug(name)}-{index.version(name)}-"
+    return data_folder(config) / "features", f"{index.slug(name)}-{index.version(name)}-"
 
 
 def stored_features(

@@ -155,7 +155,7 @@ def _data(arguments: Sequence[str]) -> int:
 
     return data_command(
         arguments,
-        Path(_DATA.value),
+        Path(_DATA.value).expanduser(),
         _path(_MANUAL_DIR),
         _FULL.value,
         _JSON.value,

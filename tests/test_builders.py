@@ -182,6 +182,7 @@ def test_tfds_alone_makes_the_same_and_says_what_it_is(name: str, tmp_path: Path
     assert "licence" in info["description"].lower()
     assert "@" in info["citation"]
     assert info["location"]["urls"] == [FACTS[name].homepage]
+    assert info["redistributionInfo"]["license"] == FACTS[name].licence != ""
 
 
 def real(names: str) -> Callable[..., Any]:
@@ -228,6 +229,12 @@ def test_whole_lists(
     assert len({video.video_id.lower() for video in videos}) == len(videos) == number
     assert len({video.reference_id for video in videos}) == contents
     assert (min(v.mos for v in videos), max(v.mos for v in videos)) == (lowest, highest)
+    # Each video has its own: read once more, by plainer means.
+    header, place = (0, 3) if lists[0].endswith(".txt") else (1, 2)
+    rows = [line.split(",") for line in (LISTS / lists[0]).read_text().splitlines()[header:]]
+    identify = labelled_builder._builder(name, tmp_path).identify
+    mos = {identify(row[0 if place == 3 else 1].strip()): float(row[place]) for row in rows}
+    assert {video.video_id: video.mos for video in videos} == mos
 
 
 @real("lsvq/labels_train.txt")

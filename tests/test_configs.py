@@ -215,6 +215,11 @@ def test_streams_must_fit_the_model() -> None:
         from_config.build_model("vsfa", fields)
 
 
+def draw(config: ConfigDict, found: list[Video]) -> list[splits.Split]:
+    """Splits where all videos are there."""
+    return from_config.draw_splits(config, found, found)
+
+
 def videos(*parts: str) -> list[Video]:
     return [Video(f"v{n}", Path("v.mp4"), 1.0 * n, f"v{n}", part=p) for n, p in enumerate(parts)]
 
@@ -222,21 +227,36 @@ def videos(*parts: str) -> list[Video]:
 def test_splits_are_drawn_as_the_config_says(tmp_path: Path) -> None:
     config = load("base")
     config.splits.number, config.splits.test = 2, 0.3
-    drawn = from_config.draw_splits(config, videos(*[""] * 10))
+    drawn = draw(config, videos(*[""] * 10))
     assert [len(split.test) for split in drawn] == [3, 3]
 
-    (own,) = from_config.draw_splits(load("lsvq"), videos(*["train"] * 10, "test", "test"))
+    (own,) = draw(load("lsvq"), videos(*["train"] * 10, "test", "test"))
     assert own.test == ("v10", "v11")
     assert (len(own.train), len(own.validation)) == (9, 1)
 
     config.splits.kind, config.splits.file = "file", str(tmp_path / "s.json")
     splits.save(drawn[1:], tmp_path / "s.json")
-    assert from_config.draw_splits(config, videos(*[""] * 10)) == drawn[1:]
+    assert draw(config, videos(*[""] * 10)) == drawn[1:]
     with pytest.raises(ValueError, match="1 of 10 videos of the splits are not in the data set"):
-        from_config.draw_splits(config, videos(*[""] * 9))
+        draw(config, videos(*[""] * 9))
     config.data.allow_missing = True
-    (left,) = from_config.draw_splits(config, videos(*[""] * 9))
+    (left,) = draw(config, videos(*[""] * 9))
     assert len(left.train) + len(left.validation) + len(left.test) == 9
+
+
+@pytest.mark.parametrize("kind", ["content", "own"])
+def test_a_missing_video_moves_no_other(kind: str) -> None:
+    config = load("lsvq" if kind == "own" else "base")
+    listed = videos(*["train"] * 30, *["test"] * 10)
+    whole = draw(config, listed)
+    gone = {"v3", "v35"}
+    config.data.allow_missing = True
+    left = from_config.draw_splits(config, [v for v in listed if v.video_id not in gone], listed)
+    assert len(left) == len(whole)
+    for before, after in zip(whole, left, strict=True):
+        for part in ("train", "validation", "test"):
+            kept = [name for name in getattr(before, part) if name not in gone]
+            assert list(getattr(after, part)) == kept
 
 
 def test_what_can_t_be_measured_is_refused_before_it_is_trained(tmp_path: Path) -> None:
@@ -244,14 +264,14 @@ def test_what_can_t_be_measured_is_refused_before_it_is_trained(tmp_path: Path) 
     config.splits.number = 3
     said = "1 of 6 videos.* to test on.*raise splits.test, which is 0.2"
     with pytest.raises(ValueError, match=said):
-        from_config.draw_splits(config, videos(*[""] * 6))
+        draw(config, videos(*[""] * 6))
     config.splits.test = 0.4
-    assert len(from_config.draw_splits(config, videos(*[""] * 6))) == 3
+    assert len(draw(config, videos(*[""] * 6))) == 3
     with pytest.raises(ValueError, match=r"1 of 10 videos.*splits\.kind=content"):
-        from_config.draw_splits(load("lsvq"), videos(*["train"] * 9, "test"))
+        draw(load("lsvq"), videos(*["train"] * 9, "test"))
     alike = [replace(video, mos=3.0) for video in videos(*[""] * 6)]
     with pytest.raises(ValueError, match="all of one label"):
-        from_config.draw_splits(config, alike)
+        draw(config, alike)
 
 
 @pytest.mark.parametrize(
@@ -266,4 +286,4 @@ def test_splits_that_can_t_be_drawn(fields: dict[str, Any], message: str) -> Non
     config = load("base")
     config.update(fields)
     with pytest.raises(ValueError, match=message):
-        from_config.draw_splits(config, videos(*[""] * 10))
+        draw(config, videos(*[""] * 10))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from absl import app
 
+from a2inet_jax import atomic
 from a2inet_jax.commands.data import data_command
 from a2inet_jax.datasets import index, splits
 from a2inet_jax.datasets.verify import fingerprint
@@ -107,6 +108,7 @@ def test_what_is_wrong_is_listed(
     capsys.readouterr()
     assert run(data, "verify", str(mine)) == 1
     told = capsys.readouterr().out
+    assert f"{bad}: " in told  # though many are missing
     assert "12 good, 7 missing, 1 can't be decoded" in told
     listing = data / f"{index.file_name(str(mine))}-problems.csv"
     assert f"All of them, by id: {listing}" in told
@@ -128,6 +130,41 @@ def test_what_is_wrong_is_listed(
     labels.write_text("\n".join(kept) + "\n")
     assert run(data, "verify", str(mine)) == 0
     assert not listing.exists()
+
+
+def test_verify_looks_at_list_and_folder_as_they_are_now(
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, manual = tmp_path / "data", tmp_path / "KoNViD"
+    names = [f"{number}_original_centercrop_960x540_8s.mp4" for number in (101, 102)]
+    dataset_inputs.under_names(clip, manual, names[:1])
+    (manual / "KoNViD_1k_mos.csv").write_text("flickr_id,mos\n101,1.5\n102,2.5\n")
+    assert run(data, "prepare", "konvid_1k", manual=manual) == 1
+    capsys.readouterr()
+    dataset_inputs.under_names(clip, manual / "later", names[1:])
+    assert run(data, "verify", "konvid_1k") == 0
+    before = capsys.readouterr().out
+    assert "labels 1.5 to 2.5; 2 good, 0 missing" in before
+    (manual / "KoNViD_1k_mos.csv").write_text("flickr_id,mos\n101,1.5\n102,3.5\n")
+    assert run(data, "verify", "konvid_1k") == 0
+    after = capsys.readouterr().out
+    assert "labels 1.5 to 3.5; 2 good" in after
+    assert before.splitlines()[-1] != after.splitlines()[-1]  # the fingerprint
+    manual.rename(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError, match=f"there is no folder {manual}"):
+        run(data, "verify", "konvid_1k")
+
+
+def test_findings_are_told_where_no_file_of_them_can_be_written(
+    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (mine / "03.mp4").unlink()
+    (tmp_path / "data").write_text("A file where the folder would be.")
+    with pytest.raises(atomic.FolderError):
+        run(tmp_path / "data", "verify", str(mine))
+    told = capsys.readouterr().out
+    assert "19 good, 1 missing" in told
+    assert "Fingerprint" in told
 
 
 def test_data_sets_in_folders_of_one_name_keep_files_of_their_own(

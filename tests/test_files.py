@@ -56,7 +56,7 @@ def test_a_list_says_how_raw_frames_lie(tmp_path: Path) -> None:
         ("path,width,height\na.yuv,64.5,48\n", "line 2: '64.5' is not a whole number"),
         ("path,width,height,frame_rate\na.yuv,64,48,inf\n", "line 2: 'inf' is not a number"),
         ("path,mos,Path\na.mp4,1,b.mp4\n", "line 1 has the column `path` more than once"),
-        ("path,mos\na.mp4,1\nb, c.mp4,1\n", "line 3 has 3 cells and the header 2: .*quotes"),
+        ("path,mos\na.mp4,1\nb, c.mp4,1\n", "line 3 has 3 cells and the first line 2: .*quotes"),
         ('path\n"a.mp4\n', "not a CSV file"),
     ],
 )

@@ -67,7 +67,7 @@ def test_broken_lists(tmp_path: Path) -> None:
         label_file.rows(write(tmp_path, "empty.csv", "video,mos\n"))
     with pytest.raises(ValueError, match=r"none\.txt: holds no rows"):
         label_file.rows(write(tmp_path, "none.txt", "\n"))
-    with pytest.raises(ValueError, match=r"wide\.csv: row 2: has more than 2 columns"):
+    with pytest.raises(ValueError, match=r"wide\.csv: line 2 has 3 cells and the first line 2"):
         label_file.rows(write(tmp_path, "wide.csv", "video,mos\na,1,2\n"))
     (short,) = label_file.rows(write(tmp_path, "short.csv", "video,mos\na\n"))
     assert short.empty("mos")

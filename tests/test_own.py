@@ -42,6 +42,25 @@ def test_headers_and_cells_as_people_write_them(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_lists_of_countries_with_decimal_commas(separator: str, tmp_path: Path) -> None:
+    listing = write(tmp_path, "path;mos\na.mp4;3,5\nb, c.mp4;2\n".replace(";", separator))
+    videos = own.read(listing)
+    assert [(video.video_id, video.mos) for video in videos] == [("a.mp4", 3.5), ("b, c.mp4", 2.0)]
+
+
+def test_a_file_by_two_names_is_one_video(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "link.mp4").symlink_to("a.mp4")
+    for other in (tmp_path / "a.mp4", "link.mp4"):
+        listing = write(tmp_path, f"path,mos\na.mp4,1\nb.mp4,2\n{other},3\n")
+        with pytest.raises(ValueError, match="lines 2 and 4 both name"):
+            own.read(listing)
+    copy = write(tmp_path, "path,mos\na.mp4,1\nb.mp4,2\n")
+    (tmp_path / "b.mp4").touch()
+    assert len(own.read(copy)) == 2
+
+
 def test_a_folder_stands_for_its_list(tmp_path: Path) -> None:
     text = "path,mos\na.mp4,1\nb.mp4,2\n"
     only = write(tmp_path, text, "mine.CSV")
@@ -64,7 +83,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("path,score\na.mp4,1\n", r"needs a column `mos`.* path, score$"),
-        ("video,mos\na.mp4,1\n", "column `path`"),
+        ("video,mos\na.mp4,1\n", "column `path`.* its columns are video, mos$"),
         ("path,mos\n", "a line a video"),
         ("path,mos\na.mp4,1\nb.mp4,\n", r"line 3: .*is ''"),
         ("path,mos\na.mp4,1\nb.mp4\n", r"line 3: .*is ''"),
@@ -75,6 +94,7 @@ def test_nothing_there(tmp_path: Path) -> None:
         ("path,mos\na,b.mp4,2\n", "line 2 has 3 cells"),
         ("path,mos\na.mp4,1\n\nb.mp4,-inf\n", r"line 4: .*'-inf'"),
         ("path,mos\n,1\n", "line 2 has no path"),
+        ("path,mos\na\0.mp4,1\n", r"line 2: .*'a\\x00\.mp4' is not the path of a file"),
         ("path,mos\na.mp4,1\nb.mp4,2\na.mp4,3\n", r"lines 2 and 4 both name a\.mp4"),
         ("path,mos\nx/../a.mp4,1\na.mp4,2\n", r"lines 2 and 3 both name a\.mp4"),
         ("path,mos\na.mp4,2.5\nb.mp4,2.50\n", "every `mos` is 2.5"),

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from a2inet_jax import atomic
 from a2inet_jax.console import console, progress, say
 from a2inet_jax.datasets import index, published, splits
+from a2inet_jax.datasets.survey import Progress
 from a2inet_jax.datasets.verify import Findings, verify
 from a2inet_jax.datasets.video import Video
 
@@ -117,32 +119,43 @@ def prepare(name: str, data_dir: Path, manual_dir: Path | None, allow_missing: b
 
 
 def _verify(name: str, data_dir: Path, full: bool, as_json: bool) -> int:
-    videos = index.labelled(name, data_dir)
-    unlabelled = index.unlabelled(name, data_dir)
+    def watched(title: str) -> AbstractContextManager[Progress]:
+        return nullcontext(lambda *_: None) if as_json else progress(title)
+
+    index.labelled(name, data_dir)  # fails if it was never prepared
+    if name != "sample":
+        with watched("prepare") as advance:  # the list and the files may be others by now
+            index.prepare(name, data_dir, advance)
+    videos, unlabelled = index.labelled(name, data_dir), index.unlabelled(name, data_dir)
+    with watched("verify") as advance:
+        found = verify(videos, advance, full)
     if as_json:
-        found = verify(videos, lambda *_: None, full)
         print(json.dumps(_record(name, found, unlabelled)))
     else:
-        with progress("verify") as advance:
-            found = verify(videos, advance, full)
-    wrong = [(video, "is missing") for video in found.missing] + found.undecodable
+        _tell_found(name, videos, unlabelled, found, full)
     listing = data_dir / f"{index.file_name(name)}-problems.csv"
-    if wrong:
-        _write(listing, wrong)
-    else:
+    wrong = [(video, "is missing") for video in found.missing] + found.undecodable
+    if not wrong:
         listing.unlink(missing_ok=True)
+        return 0
+    _write(listing, wrong)
     if not as_json:
-        _tell([(str(video.path), reason) for video, reason in wrong])
-        if wrong:
-            say(f"All of them, by id: {listing}")
-        _tell_unlabelled(unlabelled)
-        say(
-            f"{name}: {_summary(videos)}; {len(found.present)} good, {len(found.missing)} missing, "
-            f"{len(found.undecodable)} can't be decoded"
-            + ("" if full else " (first frames; --full tries all)")
-        )
-        say(f"Fingerprint of ids and labels: {found.fingerprint}")
-    return int(bool(wrong))
+        say(f"All of them, by id: {listing}")
+    return 1
+
+
+def _tell_found(
+    name: str, videos: Sequence[Video], unlabelled: Sequence[str], found: Findings, full: bool
+) -> None:
+    _tell([(str(video.path), reason) for video, reason in found.undecodable])
+    _tell([(str(video.path), "is missing") for video in found.missing])
+    _tell_unlabelled(unlabelled)
+    say(
+        f"{name}: {_summary(videos)}; {len(found.present)} good, {len(found.missing)} missing, "
+        f"{len(found.undecodable)} can't be decoded"
+        + ("" if full else " (first frames; --full tries all)")
+    )
+    say(f"Fingerprint of ids, labels and contents: {found.fingerprint}")
 
 
 def _splits(

@@ -18,8 +18,10 @@ from a2inet_jax.from_config import (
     Config,
     backbone,
     build_model,
+    data_folder,
     draw_splits,
     labelled_videos,
+    listed_videos,
     needed_weights,
     networks,
 )
@@ -46,12 +48,12 @@ def prepare(config: Config) -> int:
     """
     data = config["data"]
     folder = Path(data["manual_dir"]).expanduser() if data["manual_dir"] else None
-    return prepare_data(data["name"], Path(data["folder"]), folder, data["allow_missing"])
+    return prepare_data(data["name"], data_folder(config), folder, data["allow_missing"])
 
 
 def _try_splits(config: Config) -> int:
     """What can't be split is refused before hours go into its features."""
-    draw_splits(config, labelled_videos(config))
+    draw_splits(config, labelled_videos(config), listed_videos(config))
     return 0
 
 

@@ -18,6 +18,7 @@ from a2inet_jax.from_config import (
     Config,
     build_model,
     labelled_videos,
+    listed_videos,
     networks,
     on,
     open_extractor,
@@ -146,7 +147,7 @@ def _data(config: Config, videos: Sequence[Video], number: int) -> Data:
     fields, about = config["data"], index.about(config["data"]["name"])
     notes = [about.note]
     if fields["allow_missing"]:
-        listed = len(index.labelled(fields["name"], Path(fields["folder"])))
+        listed = len(listed_videos(config))
         if missing := listed - len(videos):
             notes.append(f"{missing} of the {listed} labelled videos were missing.")
     return Data(about.title, number, about.label, " ".join(filter(None, notes)))
@@ -155,7 +156,7 @@ def _data(config: Config, videos: Sequence[Video], number: int) -> Data:
 def _trained_on(config: Config) -> list[Video]:
     """The videos of a run's own data set; none where it is not here any more."""
     try:
-        return index.labelled(config["data"]["name"], Path(config["data"]["folder"]))
+        return listed_videos(config)
     except (OSError, ValueError):
         return []
 

@@ -20,6 +20,7 @@ from a2inet_jax.from_config import (
     build_model,
     draw_splits,
     labelled_videos,
+    listed_videos,
     networks,
     open_extractor,
     plain,
@@ -91,7 +92,7 @@ def begin(config: Config) -> Begun:
         raise ValueError("several processes train together by --config.train.parallel=mesh alone")
     jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
     videos = labelled_videos(config)
-    parts = draw_splits(config, videos)
+    parts = draw_splits(config, videos, listed_videos(config))
     extractor = open_extractor(config["features"])
     features = stored_features(config, videos, extractor)
     models = {name: build_model(name, config["model"]) for name in networks(config)}

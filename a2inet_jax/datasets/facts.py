@@ -13,6 +13,7 @@ class About:
       label: what its labels are called.
       note: what a reader of results must know; may be empty.
       homepage: where it can be had; empty for the sample and for the user's own.
+      licence: under which it can be had; empty for the user's own.
     """
 
     name: str
@@ -20,9 +21,15 @@ class About:
     label: str = "MOS"
     note: str = ""
     homepage: str = ""
+    licence: str = ""
 
 
 _LSVQ = "https://github.com/baidut/PatchVQ"
+_AUSTIN = "The copyright notice of the University of Texas at Austin that comes with it; it asks to be cited."
+_AUSTIN_2020 = (
+    "Free to use, copy, modify and distribute under the copyright notice of the University of Texas at "
+    "Austin (2020), if that notice stays and the papers are cited."
+)
 
 _ALL = (
     About(
@@ -31,6 +38,7 @@ _ALL = (
         note="18 scenes, each shot by 9 to 16 cameras: splits by content test on scenes never seen, "
         "published splits don't.",
         homepage="https://zenodo.org/records/2646315",
+        licence="The terms of its page hold; cite the paper.",
     ),
     About(
         "live_qualcomm",
@@ -38,35 +46,48 @@ _ALL = (
         note="54 scenes, each shot by two to four phones: splits by content test on scenes never seen, "
         "published splits don't.",
         homepage="https://live.ece.utexas.edu/research/incaptureDatabase/index.html",
+        licence=_AUSTIN,
     ),
     About(
         "live_vqc",
         "LIVE-VQC",
         homepage="https://live.ece.utexas.edu/research/LIVEVQC/index.html",
+        licence=_AUSTIN,
     ),
     About(
         "youtube_ugc",
         "YouTube-UGC",
         note="Publications use 1,142 or 1,147 of its videos, and not the same ones.",
         homepage="https://media.withyoutube.com",
+        licence="CC BY 4.0, authors in the file ATTRIBUTION that comes with it.",
     ),
     About(
         "konvid_1k",
         "KoNViD-1k",
         homepage="https://database.mmsp-kn.de/konvid-1k-database.html",
+        licence="The videos are Creative Commons videos of Flickr; its page names no licence for the whole. "
+        "Cite the paper.",
     ),
-    About("lsvq", "LSVQ", note="Its own training part and test part.", homepage=_LSVQ),
+    About(
+        "lsvq",
+        "LSVQ",
+        note="Its own training part and test part.",
+        homepage=_LSVQ,
+        licence=_AUSTIN_2020,
+    ),
     About(
         "lsvq_1080p",
         "LSVQ-1080p",
         note="A test part of LSVQ: nothing is trained on it.",
         homepage=_LSVQ,
+        licence=_AUSTIN_2020,
     ),
     About(
         "sample",
         "sample",
         label="VMAF",
         note="The labels are VMAF, a metric that sees the pristine source: no person has rated these clips.",
+        licence="Each clip has that of its source: see the README of the data set.",
     ),
 )
 FACTS = {about.name: about for about in _ALL}

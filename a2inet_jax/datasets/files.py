@@ -1,12 +1,12 @@
 """The videos that files, folders and CSV files name."""
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from a2inet_jax.datasets import separated
 from a2inet_jax.datasets.number import parse_number, parse_whole
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.video.raw_format import RawFormat
@@ -123,23 +123,15 @@ def rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     Raises:
       ValueError: it is not such a file, has a column twice, or a row with more cells than the header.
     """
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        reader = csv.reader(opened, strict=True, skipinitialspace=True)
-        try:
-            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{file}: is not a CSV file in UTF-8 ({error})") from None
+    lines = separated.lines(file)
     header = [name.lower() for name in lines[0][1]] if lines else []
     if "path" not in header or len(lines) < 2:
-        raise ValueError(f"{file}: needs a header line with a column `path`, and a line a video")
+        has = f"; its columns are {', '.join(filter(None, header))}" if header else ""
+        raise ValueError(
+            f"{file}: needs a header line with a column `path`, and a line a video{has}"
+        )
     if twice := [name for name, times in Counter(header).items() if name and times > 1]:
         raise ValueError(f"{file}: line {lines[0][0]} has the column `{twice[0]}` more than once")
-    for line, cells in lines[1:]:
-        if any(cells[len(header) :]):
-            raise ValueError(
-                f"{file}: line {line} has {len(cells)} cells and the header {len(header)}: a cell with a "
-                "comma in it stands in quotes"
-            )
     lacking = [""] * len(header)
     return [(line, dict(zip(header, cells + lacking))) for line, cells in lines[1:]]
 

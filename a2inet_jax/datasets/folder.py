@@ -36,21 +36,26 @@ class Folder:
         return None
 
     def choose(self, files: Sequence[str], expected: str) -> str | None:
-        """Of files that all claim to be one video, the one that is where it is expected, or the only one.
+        """Of files that all claim to be one video, the only one, or the only one that lies as is expected.
+
+        Args:
+          files: paths from the folder.
+          expected: the path, or its end: a distribution may have been unpacked into a folder of its own.
 
         Raises:
-          ValueError: there are several, none of them where it is expected.
+          ValueError: there are several, and none or several of them lie so.
         """
+        if len(files) < 2:
+            return files[0] if files else None
         wanted = expected.lower()
-        for file in files:
-            if file.lower() == wanted or file.lower().endswith(f"/{wanted}"):
-                return file
-        if len(files) > 1:
-            raise ValueError(
-                f"{self.path} has {len(files)} files for one video: {' and '.join(files)}. "
-                f"Keep one of them, or have the right one at {expected}"
-            )
-        return files[0] if files else None
+        exact = [file for file in files if file.lower() == wanted]
+        found = exact or [file for file in files if file.lower().endswith(f"/{wanted}")]
+        if len(found) == 1:
+            return found[0]
+        raise ValueError(
+            f"{self.path} has {len(files)} files for one video: {' and '.join(files)}. "
+            f"Keep one of them, or have the right one at {self.path / expected}"
+        )
 
 
 def stem(name: str) -> str:

@@ -105,7 +105,7 @@ def prepare(
         usual = data_dir / "manual" / ("lsvq" if name == "lsvq_1080p" else name)
         folder = manual_dir or (usual if usual.is_dir() else None)
         return sorted(labelled_builder.prepare(name, data_dir, folder, on_progress))
-    return sorted(video.path for video in absent(own.read(Path(name))))
+    return sorted(video.path for video in absent(own.read(Path(name).expanduser())))
 
 
 def labelled(name: str, data_dir: Path) -> list[Video]:
@@ -129,7 +129,7 @@ def labelled(name: str, data_dir: Path) -> list[Video]:
 
         videos = labelled_builder.read(name, data_dir)
     else:
-        videos = own.read(Path(name))
+        videos = own.read(Path(name).expanduser())
     return sorted(videos, key=lambda video: video.video_id)
 
 
@@ -196,5 +196,5 @@ def _is_built_in(name: str) -> bool:
 
 def _own(name: str) -> Path:
     """What tells one's own data set from others: all folders have a list of the usual name."""
-    path = Path(name).resolve()
+    path = Path(name).expanduser().resolve()
     return path.parent if path.name == own.LISTING else path

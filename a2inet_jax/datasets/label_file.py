@@ -3,7 +3,6 @@
 A row knows where it stands, so that what is wrong with it can be said in full.
 """
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
+from a2inet_jax.datasets import separated
 from a2inet_jax.datasets.number import parse_number
 
 _EXTRA = "reading it needs another package: pip install 'a2inet-jax[labels]'"
@@ -55,7 +55,7 @@ class Row:
         """
         text = self.text(*columns)
         try:
-            return parse_number(text.replace(",", "."))
+            return parse_number(text)
         except ValueError:
             raise self.error(f"{text!r} is not a number") from None
 
@@ -90,7 +90,8 @@ def rows(file: Path, sheet: str | None = None) -> list[Row]:
     """
     is_sheet = file.suffix.lower() == ".xlsx"
     lines: list[tuple[int, list[Any]]]
-    lines = list(_sheet(file, sheet) if is_sheet else _separated(file))
+    # Names and numbers are ASCII; titles that come with them may be anything.
+    lines = list(_sheet(file, sheet)) if is_sheet else separated.lines(file, foreign=True)
     if file.suffix.lower() == ".txt":
         header: Sequence[Any] = _TEXT_COLUMNS
     else:
@@ -160,20 +161,6 @@ def field(file: Path, variables: dict[str, Any], *names: str) -> Any:
             raise ValueError(f"{file}: has no {'.'.join(names)}")
         value = value[name]
     return value
-
-
-def _separated(file: Path) -> Iterator[tuple[int, list[str]]]:
-    # Names and numbers are ASCII; a comment in some other encoding does no harm.
-    with file.open(newline="", encoding="utf-8-sig", errors="replace") as opened:
-        head = opened.readline()
-        opened.seek(0)
-        reader = csv.reader(opened, delimiter=max(",;\t", key=head.count), skipinitialspace=True)
-        try:
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    yield reader.line_num, cells
-        except csv.Error as error:
-            raise ValueError(f"{file}: row {reader.line_num}: {error}") from None
 
 
 def _sheet(file: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]:

@@ -88,6 +88,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
         exact = partial(tfds.features.Tensor, shape=(), dtype=np.float64, encoding="bytes")
         return self.dataset_info_from_configs(
             homepage=FACTS[self.name].homepage,
+            license=FACTS[self.name].licence,
             metadata=tfds.core.MetadataDict(),
             features=tfds.features.FeaturesDict(
                 {

@@ -4,13 +4,13 @@ import math
 
 
 def parse_number(cell: str) -> float:
-    """The finite number that a cell holds.
+    """The finite number that a cell holds; a decimal comma is read as a point.
 
     Raises:
       ValueError: it holds something else, such as 1_000, which Python alone takes for a number.
     """
     try:
-        value = math.nan if "_" in cell else float(cell)
+        value = math.nan if "_" in cell else float(cell.replace(",", "."))
     except ValueError:
         value = math.nan
     if not math.isfinite(value):

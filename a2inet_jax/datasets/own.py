@@ -35,7 +35,13 @@ def read(path: Path) -> list[Video]:
     lines: dict[str, int] = {}
     for line, row in rows:
         found = files.video_file(file, line, row)
-        before = lines.setdefault(os.path.normpath(found.path), line)
+        try:
+            real = os.path.realpath(found.path)
+        except ValueError:
+            raise ValueError(
+                f"{file}: line {line}: {found.video_id!r} is not the path of a file"
+            ) from None
+        before = lines.setdefault(real, line)
         if before != line:
             raise ValueError(f"{file}: lines {before} and {line} both name {found.video_id}")
         content = row.get("reference_id") or found.video_id

@@ -83,7 +83,8 @@ def read(
     if unknown and not allow_missing:
         first = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
         raise ValueError(
-            f"{listing or file}: {len(unknown)} of {len(names)} videos are not in the data set: {first}"
+            f"{listing or file}: {len(unknown)} of {len(names)} videos are not in the data set: {first}; "
+            "--allow_missing leaves them out"
         )
     splits = [_split(permutation, ids) for permutation in permutations]
     if not all(split.train and split.validation and split.test for split in splits):

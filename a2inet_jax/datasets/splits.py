@@ -223,6 +223,8 @@ def read(path: Path) -> list[Split]:
         raise ValueError(f"{path} is not a splits file: delete it and make it again") from error
     if _hash(body) != digest:
         raise ValueError(f"{path} was changed since it was written: delete it and make it again")
+    if not splits:
+        raise ValueError(f"{path} has no splits in it: make it again")
     for number, split in enumerate(splits):
         try:
             _check_unique([name for part in _parts(split) for name in part])

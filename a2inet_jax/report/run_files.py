@@ -121,7 +121,8 @@ def _outdated(results: Results, data: Mapping[str, Any], model: str) -> str:
     if inputs["model"] != model:
         return "the run has another model now"
     try:
-        videos = index.load(results["dataset"], Path(data["folder"]), data["allow_missing"])
+        folder = Path(data["folder"]).expanduser()
+        videos = index.load(results["dataset"], folder, data["allow_missing"])
     except (OSError, ValueError):
         return ""  # the data set is not here to be asked
     return "" if inputs["labels"] == fingerprint(videos) else "the data set has other labels now"
