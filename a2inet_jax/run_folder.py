@@ -88,9 +88,14 @@ class RunFolder:
 
         Raises:
           FileNotFoundError: there is no run here.
-          RunError: an earlier version made it.
+          RunError: an earlier version made it, or it can't be read.
         """
         config = self._read("config.json")
+        if lacking := {"data", "features", "model", "name", "splits", "train"} - config.keys():
+            raise RunError(
+                f"{self.path / 'config.json'} is not the config of a run: it lacks {min(lacking)}. Remove "
+                "the folder and train again"
+            )
         if "allow_missing" not in config.get("data", {}):
             raise RunError(f"{self.path} is a run of an earlier version: train it again")
         return config
@@ -103,7 +108,15 @@ class RunFolder:
         path = self.path / name
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing: train a run first, as by `a2inet demo`")
-        return json.loads(path.read_text())
+        try:
+            found = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise RunError(
+                f"{path} is not JSON ({error}): remove the folder and train again"
+            ) from None
+        if not isinstance(found, dict):
+            raise RunError(f"{path} is not of a run: remove the folder and train again")
+        return found
 
     def _compare(self, name: str, wanted: Mapping[str, Any]) -> None:
         # environment.json also tells what has no part in the numbers.

@@ -49,16 +49,36 @@ def test_metrics_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_run_that_learned_nothing_is_evaluated(capsys: pytest.CaptureFixture[str]) -> None:
     config = make_run()
     path = Path("runs/one/vsfa/predictions.csv")
-    few = [row._replace(score=3.0) for row in predictions.read(path) if row.split or row.mos < 22]
-    predictions.write(path, few)
-    other = path.parent.parent / "concat" / "predictions.csv"
-    tested = {(row.split, row.video) for row in few}
-    rows = [row for row in predictions.read(other) if (row.split, row.video) in tested]
-    predictions.write(other, rows)
+    predictions.write(path, [row._replace(score=3.0) for row in predictions.read(path)])
     assert evaluate.evaluate(config) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "VSFA head: all scores or all labels are equal in 3 of 3 splits" in shown
-    assert "in 3 of 3 splits (constant scores, fewer than 5 videos)" in shown
+    assert "in 3 of 3 splits (constant scores)" in shown
+
+
+@pytest.mark.parametrize("damage", ["half", "part", "twice"])
+def test_predictions_that_are_not_whole_are_refused(damage: str) -> None:
+    config = make_run()
+    path = Path("runs/one/concat/predictions.csv")
+    rows = predictions.read(path)
+    text = {"half": rows[:11], "part": [r for r in rows if r.split], "twice": [*rows, rows[0]]}
+    predictions.write(path, text[damage])
+    with pytest.raises(ValueError, match=r"concat/predictions\.csv lacks .*train"):
+        evaluate.evaluate(config)
+
+
+def test_runs_of_equal_splits_are_compared_whichever_comes_first(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run("other", shift=1)
+    make_run("one")
+    make_run("two", noise=20.0)
+    runs = [Path("runs") / name for name in ("other", "one", "two")]
+    assert evaluate.evaluate_runs(runs, []) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "other and one are not compared: their splits differ." in shown
+    assert "one − two on ./mine: " in shown
+    assert "two − " not in shown
 
 
 def test_another_config_is_refused() -> None:
@@ -93,7 +113,7 @@ def test_a_run_alone_on_its_data_set_is_compared_with_none(
     make_run("two", dataset="theirs")
     assert evaluate.evaluate_runs([Path("runs/one"), Path("runs/two")], []) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "two is compared with none: it alone is on theirs." in shown
+    assert "two is compared with none: it alone is on theirs/." in shown
 
 
 @pytest.mark.parametrize("change", [{"mos": 11.0}, {"content": "c5"}])

@@ -159,10 +159,10 @@ def test_predictions_survive_the_file(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     predictions.write(path, reversed(rows()))
     first = path.read_bytes()
-    assert first.startswith(b"split,video,mos,score,seed\n0,v0,0.000000,")
+    assert first.startswith(b"split,video,mos,score,seed\n0,v0,0.0,")
     found = predictions.read(path)
     assert [row[:2] for row in found] == [row[:2] for row in rows()]
-    assert [row.score for row in found] == pytest.approx([row.score for row in rows()], abs=1e-6)
+    assert [row.score for row in found] == pytest.approx([row.score for row in rows()], rel=1e-8)
     predictions.write(path, found)
     assert path.read_bytes() == first
     assert list(tmp_path.iterdir()) == [path]
@@ -179,11 +179,25 @@ def test_splits_are_measured_apart() -> None:
     assert found[1::2] == predictions.measure_splits(other)
 
 
+def test_the_scale_of_the_labels_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    whole = predictions.measure_splits(rows())
+    for scale in (1e-8, 1e8):
+        scaled = [row._replace(mos=scale * row.mos, score=scale * row.score) for row in rows()]
+        predictions.write(path, scaled)
+        for one, other in zip(whole, predictions.measure_splits(predictions.read(path))):
+            assert (other.srcc, other.krcc) == (one.srcc, one.krcc)
+            assert other.plcc == pytest.approx(one.plcc, abs=1e-6)
+            assert other.rmse == pytest.approx(scale * one.rmse, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("video,mos\n", "the columns must be split,video,mos,score,seed"),
         ("split,video,mos,score,seed\n0,a,1.0,x,0\n", "line 2"),
+        ("split,video,mos,score,seed\n0,a,1.0,nan,0\n", "line 2: .*not finite"),
+        ("split,video,mos,score,seed\n0,a,1.0,2,0,9\n", "line 2: .*more cells"),
         ("split,video,mos,score,seed\n", "no predictions"),
     ],
 )

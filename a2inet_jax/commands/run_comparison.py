@@ -2,39 +2,50 @@
 
 from collections.abc import Mapping
 
-from a2inet_jax.commands.run_results import same
 from a2inet_jax.datasets import index, splits
 from a2inet_jax.evaluation import paired, predictions
-from a2inet_jax.from_config import Config, labelled_videos
+from a2inet_jax.from_config import labelled_videos
 from a2inet_jax.run_folder import RunFolder
 
 
 def compare(names: Mapping[RunFolder, str]) -> list[str]:
-    """The first run on each data set against the others on it.
+    """The first run on a data set and its splits against the others on them.
 
     Args:
-        names: what runs are called that were just measured on their own data sets.
+      names: what runs are called that were just measured on their own data sets.
     """
-    configs = {run: run.config() for run in names}
+    groups: dict[str, dict[str, list[RunFolder]]] = {}  # by data set and splits
+    titles: dict[str, str] = {}
+    for run in names:
+        dataset = run.config()["data"]["name"]
+        place = index.file_name(dataset)
+        titles.setdefault(place, index.about(dataset).title)
+        digest = splits.digest(splits.read(run.path / "splits.json"))
+        groups.setdefault(place, {}).setdefault(digest, []).append(run)
     found = []
-    for run, name in names.items():
-        dataset = configs[run]["data"]["name"]
-        alike = [each for each in names if same(configs[each]["data"]["name"], dataset)]
-        if len(alike) == 1 < len(names):
-            found.append(f"{name} is compared with none: it alone is on {dataset}.")
-        elif run != alike[0]:
-            found.append(_comparison(alike[0], run, names, configs[alike[0]]))
+    for place, by_splits in groups.items():
+        alike = list(by_splits.values())
+        if len(names) > sum(map(len, alike)) == 1:
+            [[alone]] = alike
+            found.append(f"{names[alone]} is compared with none: it alone is on {titles[place]}.")
+        for first, *others in alike:
+            found += [_comparison(first, other, names, titles[place]) for other in others]
+        found += [
+            f"{names[alike[0][0]]} and {names[other]} are not compared: their splits differ."
+            for [other, *_] in alike[1:]
+        ]
     return found
 
 
 def _comparison(
-    first: RunFolder, other: RunFolder, names: Mapping[RunFolder, str], config: Config
+    first: RunFolder, other: RunFolder, names: Mapping[RunFolder, str], title: str
 ) -> str:
-    parts, others = (splits.read(run.path / "splits.json") for run in (first, other))
-    if parts != others:
-        return f"{names[first]} and {names[other]} are not compared: their splits differ."
-    ours, theirs = [predictions.read(run.path / "predictions.csv") for run in (first, other)]
-    contents = {video.video_id: video.reference_id for video in labelled_videos(config)}
-    title = index.about(config["data"]["name"]).title
-    found = paired.compare(ours, theirs, contents, parts)
+    config = first.config()
+    try:
+        ours, theirs = [predictions.read(run.path / "predictions.csv") for run in (first, other)]
+        contents = {video.video_id: video.reference_id for video in labelled_videos(config)}
+        parts = splits.read(first.path / "splits.json")
+        found = paired.compare(ours, theirs, contents, parts)
+    except (OSError, ValueError, KeyError) as error:
+        return f"{names[first]} and {names[other]} are not compared: {error}"
     return paired.in_words(names[first], f"{names[other]} on {title}", found)

@@ -24,6 +24,7 @@ from a2inet_jax.from_config import (
     open_extractor,
     plain,
     replicas,
+    seeds,
     stored_features,
 )
 from a2inet_jax.model import ensemble
@@ -83,7 +84,7 @@ def _measure_own(run: RunFolder, config: Config) -> Results:
     if "svr" in config["baselines"] and not (run.path / "svr" / "predictions.csv").is_file():
         _support_vectors(config, videos, parts, run)
     tested = {
-        name: predictions.read(run.path / name / "predictions.csv")
+        name: _tested(run.path / name / "predictions.csv", parts, config)
         for name in (main, *config["baselines"])
     }
     predictions.write(run.path / "predictions.csv", tested[main])
@@ -140,6 +141,12 @@ def _measure_other(run: RunFolder, config: Config, dataset: str) -> Results:
     predictions.write(path.with_name("predictions.csv"), rows)
     protocol.write(path, results)
     return results
+
+
+def _tested(path: Path, parts: Sequence[Split], config: Config) -> list[Prediction]:
+    rows = predictions.read(path)
+    predictions.check(path, rows, parts, seeds(config))
+    return rows
 
 
 def _data(config: Config, videos: Sequence[Video], number: int) -> Data:

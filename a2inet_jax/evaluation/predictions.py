@@ -2,7 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from a2inet_jax import atomic
+from a2inet_jax.datasets.splits import Split
 from a2inet_jax.evaluation.metrics import Metrics, measure
 from a2inet_jax.evaluation.uncertainty import Part
 from a2inet_jax.training.features import Features
 from a2inet_jax.training.replica import Replica
+
+REMEDY = "delete it, and `a2inet train` and `evaluate` make it again"
 
 
 class Prediction(NamedTuple):
@@ -45,7 +50,9 @@ def tested(replica: Replica, features: Features, scores: np.ndarray) -> list[Pre
 
 
 def write(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Writes the CSV `split,video,mos,score,seed`, sorted, with six decimals; whole or not at all.
+    """Writes the CSV `split,video,mos,score,seed`, sorted; whole or not at all.
+
+    Labels come back exactly. Scores have the nine digits that tell float32 numbers apart, on any scale.
 
     Raises:
         FolderError: the file can't be written.
@@ -54,7 +61,7 @@ def write(path: Path, predictions: Iterable[Prediction]) -> None:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(Prediction._fields)
     for row in sorted(predictions):
-        table.writerow([row.split, row.video, f"{row.mos:.6f}", f"{row.score:.6f}", row.seed])
+        table.writerow([row.split, row.video, repr(float(row.mos)), f"{row.score:.9g}", row.seed])
     atomic.write(path, text.getvalue().encode())
 
 
@@ -63,30 +70,64 @@ def read(path: Path) -> list[Prediction]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it has other columns, values that are not numbers, or no rows.
+        ValueError: it has other columns, values that are not finite numbers, or no rows; names it.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: `a2inet evaluate` writes it")
+    try:
+        rows = _rows(path)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8 ({error}): {REMEDY}") from None
+    if not rows:
+        raise ValueError(f"{path} holds no predictions: {REMEDY}")
+    return rows
+
+
+def check(
+    path: Path, rows: Iterable[Prediction], splits: Sequence[Split], seeds: Iterable[int]
+) -> None:
+    """Makes sure that rows are those of the test parts, each video once a seed.
+
+    Raises:
+        ValueError: rows are missing, or others are there; names the file.
+    """
+    found = Counter((row.split, row.seed, row.video) for row in rows)
+    wanted = Counter(
+        (number, seed, video)
+        for seed in seeds
+        for number, split in enumerate(splits)
+        for video in split.test
+    )
+    if found != wanted:
+        raise ValueError(
+            f"{path} lacks {(wanted - found).total()} of {wanted.total()} predictions, and has "
+            f"{(found - wanted).total()} that are not of the splits' test parts: {REMEDY}"
+        )
+
+
+def _rows(path: Path) -> list[Prediction]:
     with path.open(encoding="utf-8", newline="") as file:
         table = csv.DictReader(file)
         if list(table.fieldnames or ()) != list(Prediction._fields):
             wanted = ",".join(Prediction._fields)
             raise ValueError(f"{path}: the columns must be {wanted}, not {table.fieldnames}")
-        try:
-            rows = [
-                Prediction(
-                    split=int(r["split"]),
-                    video=r["video"],
-                    mos=float(r["mos"]),
-                    score=float(r["score"]),
-                    seed=int(r["seed"]),
+        rows = []
+        for cells in table:
+            try:
+                if None in cells:
+                    raise ValueError("it has more cells than the header")
+                row = Prediction(
+                    split=int(cells["split"]),
+                    video=cells["video"],
+                    mos=float(cells["mos"]),
+                    score=float(cells["score"]),
+                    seed=int(cells["seed"]),
                 )
-                for r in table
-            ]
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path}, line {table.line_num}: {error}") from None
-    if not rows:
-        raise ValueError(f"{path} holds no predictions: delete it and evaluate again")
+                if not (math.isfinite(row.mos) and math.isfinite(row.score)):
+                    raise ValueError("a number is not finite")
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{path}, line {table.line_num}: {error}: {REMEDY}") from None
+            rows.append(row)
     return rows
 
 
