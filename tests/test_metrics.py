@@ -170,3 +170,22 @@ def test_no_convergence_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_input_is_an_error(scores: list[float], mos: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         metrics.measure(scores, mos)
+
+
+@pytest.mark.parametrize(("number", "agreement"), [(42, 0.4), (42, 0.6), (117, 0.5)])
+def test_weak_agreement_is_fitted_as_well_as_a_fine_grid_does(
+    number: int, agreement: float
+) -> None:
+    """There are many minima then; places and widths are tried one by one, the asymptotes by lstsq."""
+    rng = np.random.default_rng(11)
+    for _ in range(4):
+        x = rng.normal(0, 1, number)
+        y = agreement * x + np.sqrt(1 - agreement**2) * rng.normal(0, 1, number)
+        best = np.inf
+        for place in np.linspace(x.min(), x.max(), 80):
+            for width in np.exp(np.linspace(-5, 2, 20)):
+                s = 1 / (1 + np.exp(np.clip(-(x - place) / width, -500, 500)))
+                design = np.stack([s, 1 - s], axis=1)
+                left = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+                best = min(best, float(np.sqrt(np.mean(left**2))))
+        assert metrics.rmse(metrics.fit_logistic(x, y)(x), y) <= best * (1 + 1e-4)

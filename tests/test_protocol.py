@@ -86,10 +86,18 @@ def test_videos_of_no_known_content_are_named() -> None:
 
 
 def test_remarks_tell_what_was_not_ordinary() -> None:
-    assert protocol.remarks(made({"a2inet": rows()})) == []
+    whole = made({"a2inet": rows()})
+    assert protocol.remarks(whole | {"contents_tested": 15}) == []
+    assert whole["contents_tested"] == 5
+    (narrow,) = protocol.remarks(whole)
+    assert "too narrow: a test part has 5 contents" in narrow
+    turned = [row._replace(score=-row.score) for row in rows()]
+    _, falling = protocol.remarks(made({"a2inet": turned}))
+    assert falling.startswith("A2INet: the logistic falls in 3 of 3 splits")
     few = [row._replace(score=5.0) if row.split == 0 else row for row in rows()]
     few = [row for row in few if row.split != 1 or row.video < "v4"]
-    optimistic, order, logistic = protocol.remarks(made({"a2inet": few}, "best_test"))
+    optimistic, narrow, order, logistic = protocol.remarks(made({"a2inet": few}, "best_test"))
+    assert "has 2 contents" in narrow
     assert "optimistic" in optimistic
     assert order == (
         "A2INet: all scores or all labels are equal in 1 of 3 splits: correlations count as 0 there."
@@ -98,8 +106,8 @@ def test_remarks_tell_what_was_not_ordinary() -> None:
     across = made({"a2inet": rows()})
     across |= {"trained_on": "LSVQ", "mapping": "logistic fitted on sample"}
     across |= {"ranges": {"trained": [2.5, 91.4], "tested": [0.0, 80.0]}}
-    (scales,) = protocol.remarks(across)
-    assert "Trained on LSVQ (labels 2.50 to 91.40), tested on sample (0.00 to 80.00)" in scales
+    scales, _ = protocol.remarks(across)
+    assert "Trained on LSVQ (labels 2.5 to 91.4), tested on sample (0 to 80)" in scales
     assert "logistic fitted on sample" in scales
 
 
@@ -128,6 +136,11 @@ def test_weighted_average_is_that_of_table_2() -> None:
 def test_numbers_are_shown_with_their_digits() -> None:
     assert protocol.shown(0.70004, "srcc") == "0.700"
     assert protocol.shown(16.955, "rmse") == "16.95"  # as it lies in binary, a little below
+    assert protocol.shown(0.34567, "rmse") == "0.346"
+    assert protocol.shown(0.00012345, "rmse") == "0.000123"
+    assert protocol.shown(0.0, "rmse") == "0.00"
+    assert protocol.shown(0.0712, "rmse", beside=2.0) == "0.07"
+    assert protocol.interval([0.2, 1.5], "rmse", beside=0.345) == "0.200–1.500"
     assert protocol.shown(-0.1234, "plcc") == "−0.123"
     assert protocol.shown(-0.0001, "krcc") == "0.000"
     assert protocol.shown(None, "srcc") == protocol.shown(float("nan"), "srcc") == "–"

@@ -19,7 +19,7 @@ NUMBER = re.compile(r"−?\d+\.\d+")
 
 def model(srcc: float, rmse: float = 5.0, splits: int = 10) -> dict[str, Any]:
     values = {"srcc": srcc, "plcc": srcc, "krcc": srcc, "rmse": rmse}
-    logistic = {"converged": True, "reason": ""}
+    logistic = {"converged": True, "reason": "", "b1": 2.0, "b2": 1.0}
     return {
         "splits": [values | {"logistic": logistic}] * splits,
         "summary": {
@@ -129,7 +129,7 @@ def test_runs_by_data_sets() -> None:
         "Medians over 10 splits (one); 5 splits ([new] runs).",
         "Epoch: last (one); best_val, the best on the validation part ([new] runs).",
         "Model: A2INet.",
-        "one on KoNViD-1k: Trained on sample (labels 0.00 to 100.00), tested on KoNViD-1k (1.00 to",
+        "one on KoNViD-1k: Trained on sample (labels 0 to 100), tested on KoNViD-1k (1 to",
         "weighted by their videos",
         "sample: 100 videos, labels: VMAF. Not [people].",
     ):

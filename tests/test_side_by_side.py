@@ -138,8 +138,17 @@ def test_weighted_average_of_the_same_data_sets_has_the_papers() -> None:
         {"name": name, "title": title, "videos": 9, "label": "MOS", "note": ""}
         for name, title in (("cvd2014", "CVD2014"), ("youtube_ugc", "YouTube-UGC"))
     ]
-    shown["weighted_average"] = {paper_rows.rows(2)[-1]: {"plcc": 0.8, "srcc": 0.8}}
+    shown["weighted_average"] = {
+        name: {"plcc": 0.8, "srcc": 0.8} for name in paper_rows.rows(2)[-2:]
+    }
     assert columns(shown)[-1].cells[-1].paper == 0.8794
+    assert columns(shown)[-1].cells[-2].epoch_rule == "best_val"
+    for row in shown["rows"]:
+        for cell in row["cells"].values():
+            if "skipped" not in cell:
+                cell["epoch_rule"] = "best_test"
+    assert "best_test (optimistic)" in to_csv([shown])
+    assert {cell.epoch_rule for cell in columns(shown)[-1].cells} == {"", "best_test (optimistic)"}
 
 
 def test_notes_say_what_the_numbers_are() -> None:

@@ -15,6 +15,9 @@ from scipy.stats import kendalltau, pearsonr, spearmanr
 
 FEWEST_POINTS = 5  # four parameters pass through any four points
 MAX_EVALUATIONS = 300
+GRID = (64, 12)  # places and widths that a fit may start at
+GRID_LOG_WIDTHS = (-6.0, 2.0)  # in standard deviations of the scores
+GRID_STARTS = 6
 LOG_WIDTHS = (-12.0, 12.0)  # of the curve, in standard deviations of the scores
 Vector = NDArray[np.float64]
 
@@ -104,9 +107,10 @@ def rmse(scores: ArrayLike, mos: ArrayLike) -> float:
 def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
     """Least-squares fit of the four-parameter logistic from scores [n] to MOS [n].
 
-    Three starts are tried and the best fit is kept: the width of 0.5 that is usual in published code,
-    which suits scores in [0, 1], the scores' standard deviation, which suits every scale, and a falling
-    curve. As in published code the curve may fall, so that PLCC after it is not negative: SRCC has the sign.
+    Where scores and MOS agree weakly there are many minima, and the best fit of several starts is kept: the
+    usual one of published code (a width of 0.5), one of a width like the scores' standard deviation, and
+    those places and widths of a grid, with the asymptotes that are best for them, that leave the least
+    over. As in published code the curve may fall, so that PLCC after it is not negative: SRCC has the sign.
 
     Returns:
         The curve, or one with `converged=False` and a reason: fewer than five videos, constant scores,
@@ -137,14 +141,10 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
     # curve is a line or an exponential, its optimum is at infinity, and close to it is good enough.
     of_line = 0.5 * x.size * (1 - np.mean(u * v) ** 2)
     fits = []
-    for high, low, width in (
-        (v.max(), v.min(), 0.5 / x_std),
-        (v.max(), v.min(), 1.0),
-        (v.min(), v.max(), 1.0),
-    ):
+    for start in _starts(u, v, 0.5 / x_std):
         fit = least_squares(
             lambda b: curve_and_slopes(b)[0] - v,
-            [high, low, 0.0, np.log(width)],
+            start,
             lambda b: curve_and_slopes(b)[1],
             method="lm",
             max_nfev=MAX_EVALUATIONS,
@@ -162,6 +162,31 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
         converged=True,
     )
     return _failed("flat curve") if _constant(curve(x)) else curve
+
+
+def _starts(u: Vector, v: Vector, usual_width: float) -> list[list[float]]:
+    """Parameters to begin a fit of standardised MOS v [n] by standardised scores u [n] with."""
+    high, low = v.max(), v.min()
+    starts = [[high, low, 0.0, np.log(usual_width)], [high, low, 0.0, 0.0]]
+    # For a place and a width the asymptotes are a linear least-squares problem.
+    places = np.linspace(u.min(), u.max(), GRID[0])
+    found = []
+    for log_width in np.linspace(*GRID_LOG_WIDTHS, GRID[1]):
+        s_PxN = expit((u - places[:, None]) * np.exp(-log_width))
+        middle_P = s_PxN.mean(axis=1)
+        c_PxN = s_PxN - middle_P[:, None]
+        size_P = np.square(c_PxN).sum(axis=1)
+        along_P = (c_PxN * v).sum(axis=1)  # a matrix product may round differently each time
+        slope_P = np.divide(along_P, size_P, out=np.zeros_like(size_P), where=size_P > 1e-12)
+        explained_P = np.square(slope_P) * size_P
+        best = int(
+            np.argmax(explained_P)
+        )  # one of a width: its neighbours lead to the same minimum
+        low = -slope_P[best] * middle_P[best]  # v has mean 0
+        start = [low + slope_P[best], low, places[best], log_width]
+        found.append((float(explained_P[best]), start))
+    found.sort(key=lambda each: each[0], reverse=True)
+    return [*starts, *(start for _, start in found[:GRID_STARTS])]
 
 
 def measure(scores: ArrayLike, mos: ArrayLike) -> Metrics:

@@ -15,6 +15,8 @@ from a2inet_jax.evaluation import paired, predictions, uncertainty
 from a2inet_jax.evaluation.metrics import Metrics
 from a2inet_jax.evaluation.predictions import Prediction
 
+# Of a test part, for intervals to hold: see `uncertainty`.
+FEW_CONTENTS = 15
 METRICS = {"srcc": "SRCC ↑", "plcc": "PLCC ↑", "krcc": "KRCC ↑", "rmse": "RMSE ↓"}
 TITLES = {
     "a2inet": "A2INet",
@@ -116,6 +118,10 @@ def results(
         "data": asdict(data),
         "epoch_rule": epoch_rule,
         "models": models,
+        "contents_tested": min(
+            len({contents[row.video] for row in part})
+            for part in predictions.by_training(tested[model])
+        ),
         "paired": {
             name: _rounded(paired.compare(tested[model], rows, contents, parts))
             for name, rows in tested.items()
@@ -152,23 +158,34 @@ def title(name: str) -> str:
     return TITLES.get(name, name)
 
 
-def digits(metric: str) -> int:
-    """Digits behind the point that a metric is shown with: two of an RMSE, three of a correlation."""
-    return 2 if metric == "rmse" else 3
+def digits(metric: str, value: float) -> int:
+    """Digits behind the point that a metric is shown with: three of a correlation.
+
+    An RMSE is in the unit of the labels: it has two, and more below 1, so that three tell.
+    """
+    if metric != "rmse":
+        return 3
+    return 2 - math.floor(math.log10(value)) if 0 < value < 1 else 2
 
 
-def shown(value: float | None, metric: str) -> str:
-    """A metric's value as people read it; a dash where it is not defined."""
+def shown(value: float | None, metric: str, beside: float | None = None) -> str:
+    """A metric's value as people read it; a dash where it is not defined.
+
+    Args:
+        value: to be shown.
+        metric: its name.
+        beside: the value whose digits it takes: that of which it is the deviation, or an end of the interval.
+    """
     if value is None or math.isnan(value):
         return "–"
-    places = digits(metric)
+    places = digits(metric, value if beside is None else beside)
     rounded = round(value, places) + 0.0  # no −0
     return f"{rounded:.{places}f}".replace("-", "−")
 
 
-def interval(bounds: Sequence[float] | None, metric: str) -> str:
-    """The interval of a metric's median, `0.812–0.843`; a dash if there is none."""
-    return "–".join(shown(bound, metric) for bound in bounds) if bounds else "–"
+def interval(bounds: Sequence[float] | None, metric: str, beside: float | None = None) -> str:
+    """The interval of a metric's median, `0.812–0.843`, with the digits of that; a dash if there is none."""
+    return "–".join(shown(bound, metric, beside) for bound in bounds) if bounds else "–"
 
 
 def remarks(results: Results) -> list[str]:
@@ -190,12 +207,23 @@ def remarks(results: Results) -> list[str]:
             f"{results['known']} of {results['data']['videos']} videos tested are of the data set "
             "trained on, so that the numbers are optimistic."
         )
+    if results.get("contents_tested", FEW_CONTENTS) < FEW_CONTENTS:
+        found.append(
+            f"95 % intervals are too narrow: a test part has {results['contents_tested']} contents, "
+            f"where it takes {FEW_CONTENTS} or more for them to hold."
+        )
     for name, model in models(results).items():
         splits = model["splits"]
         number = trainings(len(splits), results["seeds"])
         undefined = sum(metrics["srcc"] is None for metrics in splits)
         logistics = [metrics["logistic"] for metrics in splits]
         unmapped = [each["reason"] for each in logistics if not each["converged"]]
+        falling = sum(each["converged"] and each["b1"] < each["b2"] for each in logistics)
+        if falling:
+            found.append(
+                f"{title(name)}: the logistic falls in {falling} of {number}: scores run against the labels "
+                "there, which SRCC tells and PLCC does not."
+            )
         if undefined:
             found.append(
                 f"{title(name)}: all scores or all labels are equal in {undefined} of {number}: "
@@ -228,7 +256,7 @@ def trainings(number: int, seeds: int) -> str:
 def _scales(results: Results) -> str:
     """What became of the scale of scores that were learned on another data set."""
     data, ranges = results["data"], results["ranges"]
-    learned, tested = ("{:.2f} to {:.2f}".format(*ranges[key]) for key in ("trained", "tested"))
+    learned, tested = ("{:.4g} to {:.4g}".format(*ranges[key]) for key in ("trained", "tested"))
     return (
         f"Trained on {results['trained_on']} (labels {learned}), tested on {data['name']} ({tested}). "
         f"SRCC and KRCC need no common scale; PLCC and RMSE are after a {results['mapping']}."

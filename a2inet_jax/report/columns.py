@@ -91,7 +91,7 @@ class Column:
     def interval(self) -> list[str]:
         """The ends of the 95 % intervals as printed; empty where there is none."""
         return [
-            protocol.interval(cell.bounds, self.metric) if cell.bounds else ""
+            protocol.interval(cell.bounds, self.metric, cell.ours) if cell.bounds else ""
             for cell in self.cells
         ]
 
@@ -99,21 +99,27 @@ class Column:
     def spread(self) -> list[str]:
         """The standard deviations as printed; empty where there is none."""
         return [
-            "" if cell.std is None else protocol.shown(cell.std, self.metric) for cell in self.cells
+            "" if cell.std is None else protocol.shown(cell.std, self.metric, cell.ours)
+            for cell in self.cells
         ]
 
     @property
     def best(self) -> list[bool]:
         """Which of our numbers are the best as printed, all of them when they tie."""
-        return self._best([cell.ours for cell in self.cells], protocol.digits(self.metric))
+        return self._best([cell.ours for cell in self.cells])
 
     @property
     def best_paper(self) -> list[bool]:
         """Which of the paper's numbers are the best."""
         return self._best([cell.paper for cell in self.cells], _PAPER_DIGITS)
 
-    def _best(self, values: Sequence[float | None], digits: int) -> list[bool]:
-        rounded = [None if value is None else round(value, digits) for value in values]
+    def _best(self, values: Sequence[float | None], digits: int | None = None) -> list[bool]:
+        rounded = [
+            None
+            if value is None
+            else round(value, protocol.digits(self.metric, value) if digits is None else digits)
+            for value in values
+        ]
         known = [value for value in rounded if value is not None]
         if len(known) < 2:
             return [False] * len(values)
@@ -140,6 +146,7 @@ def columns(sheet: Sheet) -> list[Column]:
             cells = (
                 Cell(
                     ours=averages.get(r["row"], {}).get(metric),
+                    epoch_rule=_rules(r) if r["row"] in averages else "",
                     paper=paper.number(table, paper.WEIGHTED_AVERAGE, r["row"], metric)
                     if whole
                     else None,
@@ -214,9 +221,22 @@ def _cell(sheet: Sheet, row: Mapping[str, Any], dataset: Mapping[str, Any], metr
         std=summary["std"],
         paper=theirs,
         run=cell["run"],
-        epoch_rule=cell["epoch_rule"],
+        epoch_rule=_rule(cell),
         splits=cell["splits"],
         trained_on=cell.get("trained_on", dataset["title"]),
+    )
+
+
+def _rule(cell: Mapping[str, Any]) -> str:
+    """The epoch rule as files have it: one that flatters says so."""
+    rule: str = cell["epoch_rule"]
+    return f"{rule} (optimistic)" if rule == "best_test" else rule
+
+
+def _rules(row: Mapping[str, Any]) -> str:
+    """The epoch rules of a row's cells, which may be of several runs."""
+    return ", ".join(
+        dict.fromkeys(_rule(cell) for cell in row["cells"].values() if "skipped" not in cell)
     )
 
 

@@ -90,12 +90,13 @@ def _tiles(results: Results) -> str:
     model = results["models"][results["model"]]
     for metric, heading in METRICS.items():
         summary = model["summary"][metric]
-        low, high = (shown(summary[key], metric) for key in ("min", "max"))
+        median = summary["median"]
+        low, high = (shown(summary[key], metric, median) for key in ("min", "max"))
         kind = "tile main" if metric == "srcc" else "tile"
         tiles.append(
             f'<div class="{kind}"><span>median {heading.split()[0]}</span>'
-            f"<b>{shown(summary['median'], metric)}</b>"
-            f"<span>95 %: {protocol.interval(model['interval'][metric], metric)}</span>"
+            f"<b>{shown(median, metric)}</b>"
+            f"<span>95 %: {protocol.interval(model['interval'][metric], metric, median)}</span>"
             f"<span>splits: {low} to {high}</span></div>"
         )
     return "".join(tiles)
