@@ -30,7 +30,7 @@ def test_one_run_has_its_own_page(
     assert "No clips: " in capsys.readouterr().out
     page = (runs[0] / "report.html").read_text()
     assert "No best and worst cases: " in page
-    assert "Table 2, A2INet FR(S+S)" in page  # whose settings the sample's are
+    assert "Table 2: A2INet FR(S+S)" in page  # whose settings the sample's are
     assert report.report_runs([runs[0], runs[0].parent / "." / "demo"], tmp_path / "out") == 1
     assert (tmp_path / "out" / "report.html").read_text() == page
 
@@ -58,6 +58,13 @@ def test_several_runs_have_one_page(
     assert "demo and wide" in page
     assert page.count("No best and worst cases: ") == 2
     assert (tmp_path / "runs" / "report" / "results.tex").is_file()
+    assert "demo · Table 2: A2INet FR(S+S)" in page  # the other's width is in no table
+    assert "wide · " not in page
+    # Their videos are not there to be asked for their contents.
+    assert "demo and wide are not compared: " in page
+    results = json.loads((tmp_path / "runs" / "report" / "results.json").read_text())
+    assert results["comparisons"]
+    assert {each["table"] for each in results["more"]} >= {2, 7}
 
 
 def test_run_without_results_is_an_error(runs: list[Path], tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_data_sets_are_told_as_the_runs_have_them() -> None:
     assert (x["title"], x["videos"], x["note"]) == ("X", 100, "Not [people]. Ten were missing.")
     assert (y["videos"], y["label"], y["note"]) == (0, "DMOS", "Lower is better.")
     assert sheet["weighted_average"] == {}
-    assert "Y: no videos here, labels: DMOS. Lower is better." in notes(sheet)
+    assert "Y: labels: DMOS. Lower is better." in notes(sheet)
     assert notes(sheet)[-2:] == ["so much", "– a on Y: no [weights]"]
     assert [column.metric for column in columns(sheet)] == ["srcc", "plcc"] * 2
 

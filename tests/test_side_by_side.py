@@ -61,6 +61,7 @@ def sheet(table: int | None, *datasets: str, **changes: Any) -> dict[str, Any]:
         "rows": rows,
         "weighted_average": {},
         "notes": [],
+        "comparisons": ["first − second: +0.100 SRCC: better"],
     } | changes
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from a2inet_jax.commands import report, table, table_plan, train
+from a2inet_jax.commands import experiment, report, table, table_plan, train
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.training.loop import DivergedError
 from a2inet_jax.training.termination import TerminatedError
@@ -62,6 +62,8 @@ def test_a_table_is_made_and_what_lacks_weights_is_skipped(
     assert skipped == {"MS", "SQ+MS", "SS+MS"}
     assert found["MS"] == {"skipped": "i3d_kinetics400 has to be downloaded by hand"}
     assert all(-1 <= found[r]["summary"]["srcc"]["median"] <= 1 for r in ("SQ", "SS", "SQ+SS"))
+    said = sheet(4)["comparisons"]
+    assert [line.split(": ")[0] for line in said] == ["SQ − SS on clips/", "SQ − SQ+SS on clips/"]
     printed = capsys.readouterr().out
     assert "has to be downloaded by hand" in printed
     assert "0.8261" in printed  # the paper's SRCC of SQ on KoNViD-1k
@@ -95,6 +97,34 @@ def test_a_table_is_made_and_what_lacks_weights_is_skipped(
     trained.clear()
     assert make(4) == 0
     assert trained == []
+
+
+def test_what_can_t_be_trained_is_refused_before_anything_is_extracted(
+    here: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(config: Any) -> int:
+        raise AssertionError("extracted")
+
+    here.setattr(experiment, "extract", fail)
+    with pytest.raises(ValueError, match="epochs is -1"):
+        make(4, "train.epochs=-1")
+    # Twelve clips of few contents: not so many splits are to be had.
+    assert make(4, "splits.number=100000", "splits.test=0.1") == 1
+    assert all("splits of" in cell["skipped"] for cell in cells(4).values())
+
+
+def test_rows_that_a_change_makes_one_are_refused() -> None:
+    changes = ["features.frames=4", "features.short_side=0", "features.patches=0"]
+    with pytest.raises(ValueError, match=r"rows PR,S\+S and FR,S\+S are then one"):
+        table_plan.make(2, ["konvid_1k"], "index", changes)
+    assert len(table_plan.make(2, ["konvid_1k"], "index", changes[:1]).runs()) == 4
+
+
+def test_all_reasons_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    work = table.Attempts({"a": {}, "b": {}})
+    for names, reason in ((["a"], "one"), (["a", "b"], "two"), (["a"], "one")):
+        work.attempt(names, lambda: 1, reason)
+    assert work.skipped == {"a": "one; two", "b": "two"}
 
 
 def test_networks_describe_each_clip_once(here: pytest.MonkeyPatch) -> None:

@@ -5,14 +5,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from rich.text import Text
-
 from a2inet_jax.commands import run_comparison
 from a2inet_jax.commands.extract import extract
 from a2inet_jax.commands.run_results import check_trained, described, measure, same
-from a2inet_jax.console import console, printable, progress, say
+from a2inet_jax.console import console, progress, say
 from a2inet_jax.datasets import index
-from a2inet_jax.evaluation import protocol
 from a2inet_jax.evaluation.protocol import Data
 from a2inet_jax.from_config import Config, on, plain
 from a2inet_jax.report import sheets, side_by_side
@@ -50,7 +47,7 @@ def evaluate(config: Config) -> int:
     run = RunFolder(Path("runs") / config["name"])
     run.check(plain(config))
     results = measure(run)
-    _show(sheets.of_models(Outcome(run.path, results)), protocol.comparisons(results))
+    _show(sheets.of_models(Outcome(run.path, results)))
     return 0
 
 
@@ -82,7 +79,7 @@ def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
                 found[cell] = outcome
         advance("", len(ready), len(ready))
     if found:
-        _show(*_beside(found))
+        _show(_beside(found))
     return int(None in cells or len(found) < len(wanted) or any(extracted.values()))
 
 
@@ -102,7 +99,7 @@ def _told(what: object, step: Callable[[], T]) -> T | None:
         return None
 
 
-def _beside(found: dict[Cell, Outcome]) -> tuple[Sheet, list[str]]:
+def _beside(found: dict[Cell, Outcome]) -> Sheet:
     """The runs beside each other, and the comparisons of those that are measured on their own data sets."""
     runs = list(dict.fromkeys(cell.run for cell in found))
     called = sheets.names([(run.path, run.config()["name"]) for run in runs])
@@ -115,9 +112,9 @@ def _beside(found: dict[Cell, Outcome]) -> tuple[Sheet, list[str]]:
         datasets.setdefault(column, described(cell.dataset))
     title = f"{len(rows)} runs" if len(rows) > 1 else called[0]
     own = {cell.run: names[cell.run] for cell in found if cell.is_own()}
-    return sheets.of_rows(title, rows, datasets), run_comparison.compare(own)
+    comparisons = run_comparison.compare(own)
+    return sheets.of_rows(title, rows, datasets, comparisons=comparisons)
 
 
-def _show(sheet: Sheet, comparisons: Sequence[str]) -> None:
-    lines = [Text(printable(line)) for line in comparisons]
-    console.print(side_by_side.terminal(sheet, console.width), *lines, sep="\n")
+def _show(sheet: Sheet) -> None:
+    console.print(side_by_side.terminal(sheet, console.width))

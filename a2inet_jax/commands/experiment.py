@@ -34,7 +34,7 @@ def demo(config: Config) -> int:
     """Weights and all steps; ends at the first step that fails."""
     for name in needed_weights(config):
         weights.get(name)
-    for step in (prepare, _try_splits, extract, train, evaluate, report):
+    for step in (prepare, try_splits, extract, train, evaluate, report):
         if code := step(config):
             return code
     return 0
@@ -51,7 +51,7 @@ def prepare(config: Config) -> int:
     return prepare_data(data["name"], data_folder(config), folder, data["allow_missing"])
 
 
-def _try_splits(config: Config) -> int:
+def try_splits(config: Config) -> int:
     """What can't be split is refused before hours go into its features."""
     draw_splits(config, labelled_videos(config), listed_videos(config))
     return 0

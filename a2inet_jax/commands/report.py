@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from a2inet_jax.commands import run_comparison
 from a2inet_jax.commands.table_plan import rows_of
 from a2inet_jax.console import progress, say
 from a2inet_jax.evaluation import predictions
@@ -19,7 +20,7 @@ from a2inet_jax.from_config import (
     seeds,
 )
 from a2inet_jax.model import ensemble
-from a2inet_jax.report import cases, run_files, runs_page
+from a2inet_jax.report import cases, run_files, runs_page, sheets
 from a2inet_jax.report import run_page as page
 from a2inet_jax.report.cases import Clip
 from a2inet_jax.report.columns import Sheet
@@ -57,7 +58,14 @@ def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
     if len(paths) == 1:
         return _one(paths[0], out)
     found = _read(paths)
-    page_path = runs_page.write_runs(out or Path("runs") / "report", found)
+    called = sheets.names([(run.path, run.name) for run, _ in found])
+    names = {RunFolder(run.path): name for (run, _), name in zip(found, called, strict=True)}
+    page_path = runs_page.write_runs(
+        out or Path("runs") / "report",
+        found,
+        run_comparison.compare(names),
+        [rows_of(run.config) for run, _ in found],
+    )
     return _finish(page_path, [shown for _, shown in found])
 
 

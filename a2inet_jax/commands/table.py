@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from a2inet_jax.backbones import weights
-from a2inet_jax.commands import experiment, report, run_results, train
+from a2inet_jax.commands import experiment, report, run_comparison, run_results, train
 from a2inet_jax.commands.table_plan import Plan, make
 from a2inet_jax.console import console, say
 from a2inet_jax.from_config import Config, needed_weights, on, plain
@@ -21,6 +21,7 @@ from a2inet_jax.report import sheets, side_by_side
 from a2inet_jax.report.columns import Sheet
 from a2inet_jax.report.sheets import Outcome
 from a2inet_jax.run_folder import RunFolder
+from a2inet_jax.training.settings import Settings
 from a2inet_jax.training.termination import TerminatedError
 
 ERRORS = (OSError, ValueError, RuntimeError, ArithmeticError)  # those that main tells in one line
@@ -57,7 +58,10 @@ class Attempts:
         except ERRORS as error:
             reason = str(error) or type(error).__name__
         if reason:
-            self.skipped |= dict.fromkeys(names, reason)
+            for name in names:
+                said = self.skipped.get(name, "")
+                if reason not in said:
+                    self.skipped[name] = f"{said}; {reason}" if said else reason
             say(f"skipped {', '.join(names)}: {reason}")
 
 
@@ -74,11 +78,17 @@ def table(number: int, datasets: Sequence[str], networks: str, changes: Sequence
       The exit code: 1 if a cell of the table is empty; 143 after SIGTERM.
     """
     plan = make(number, datasets, networks, changes)
+    for (
+        config
+    ) in plan.runs().values():  # what can't be trained is refused before hours go into features
+        Settings(**plain(config)["train"])
     runs, elsewhere = Attempts(plan.runs()), Attempts(_elsewhere(plan))
     todo = {name: config for name, config in runs.configs.items() if not _is_trained(config)}
     work = Attempts({**todo, **elsewhere.configs})
-    for step in (_prepare, _fetch, _extract):
-        step(work)
+    _prepare(work)
+    _try_splits(work, list(todo))
+    _fetch(work)
+    _extract(work)
     for each in (runs, elsewhere):
         each.skipped |= {k: v for k, v in work.skipped.items() if k in each.configs}
     try:
@@ -125,6 +135,16 @@ def _prepare(work: Attempts) -> None:
             "--set=data.allow_missing=True goes on without them"
         )
         work.attempt(names, functools.partial(experiment.prepare, config), failure)
+
+
+def _try_splits(work: Attempts, names: Sequence[str]) -> None:
+    def splits(config: Config) -> str:
+        fields = plain(config)
+        return f"{fields['data']} {fields['splits']} {fields['seed']}"
+
+    alone = Attempts({name: work.configs[name] for name in names if name not in work.skipped})
+    for group, config in _grouped(alone, splits):
+        work.attempt(group, functools.partial(experiment.try_splits, config))
 
 
 def _fetch(work: Attempts) -> None:
@@ -190,12 +210,19 @@ def _grouped(work: Attempts, key: Callable[[Config], str]) -> list[tuple[list[st
 
 def _sheet(plan: Plan, runs: Attempts, elsewhere: Attempts) -> Sheet:
     """The plan's rows with what was measured, on its data sets."""
-    rows = {
+    rows: dict[str, dict[str, Outcome | str]] = {
         name: {each: _outcome(plan, runs, elsewhere, row, each) for each in plan.tested}
         for row, name in plan.rows.items()
     }
     datasets = {name: run_results.described(name) for name in plan.tested}
-    return sheets.of_rows(plan.title, rows, datasets, plan.number, plan.notes)
+    measured = {
+        RunFolder(found.run): row
+        for row, cells in rows.items()
+        for name, found in cells.items()
+        if isinstance(found, Outcome) and name in plan.trained
+    }
+    comparisons = run_comparison.compare(measured)
+    return sheets.of_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
 
 
 def _outcome(

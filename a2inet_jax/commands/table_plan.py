@@ -4,7 +4,7 @@ import ast
 import hashlib
 import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -80,6 +80,8 @@ def make(
         for row in file.ROWS
         for name in trained
     }
+    for name in trained:
+        _check_apart({row: configs[row, name]["name"] for row in file.ROWS}, changes)
     title = f"Table {number}: {file.TITLE}"
     notes = [note for name in trained if (note := _stand_ins(name, networks))]
     notes += [f"Fields that were set: {', '.join(changes)}."] if changes else []
@@ -90,7 +92,7 @@ def make(
 def rows_of(config: Config) -> list[tuple[int, str]]:
     """The paper's rows, as (table, the paper's name), whose model and features a run has.
 
-    Data set, splits and training may be others.
+    Data set, splits and training may be others, and networks of the package index stand for the paper's.
     """
     found, built = [], _built(config)
     # One's own data may be gone; rows on it are as those on any data set of people's ratings.
@@ -101,8 +103,9 @@ def rows_of(config: Config) -> list[tuple[int, str]]:
             file = _definition(number)
         except FileNotFoundError:
             return []
+        networks = importlib.import_module("configs.rows").NETWORKS
         for row, name in file.ROWS.items():
-            if _built(file.build(row, dataset)) == built:
+            if any(_built(file.build(row, dataset, each)) == built for each in networks):
                 found.append((number, name))
     return found
 
@@ -182,6 +185,15 @@ def _changed(config: Any, changes: Sequence[str]) -> Config:
                 f"train.epochs=20 ({error})"
             ) from None
     return config
+
+
+def _check_apart(runs: Mapping[str, str], changes: Sequence[str]) -> None:
+    """Refuse changes that make two rows one: it would stand under the name of both."""
+    first: dict[str, str] = {}
+    for row, run in runs.items():
+        other = first.setdefault(run, row)
+        if other != row:
+            raise ValueError(f"--set={', '.join(changes)}: the rows {other} and {row} are then one")
 
 
 def _value(text: str) -> Any:

@@ -9,6 +9,7 @@ A sheet is plain values, as they stand in `table.json`; `sheets` makes it:
     rows               [{"row", "cells": {data set's name: cell}}, …]; with a table, row is the paper's name
     weighted_average   {row: {metric: value}} over data sets, by their videos
     notes              more that a reader must know
+    comparisons        rows against each other: what a paired test says, in sentences
 
 A cell is {"run", "splits", "seeds", "epoch_rule", "summary", "interval", "remarks"}, with "model" where rows
 are runs, and with "trained_on" if that is another data set; or it is {"skipped": reason}.
@@ -196,8 +197,8 @@ def notes(sheet: Sheet) -> list[str]:
     if {"plcc", "rmse"} & set(sheet["metrics"]):
         found.append(f"{_mapped(sheet['metrics'])} after the four-parameter logistic.")
     for dataset in sheet["datasets"]:
-        videos = f"{dataset['videos']} videos" if dataset["videos"] else "no videos here"
-        said = f"{dataset['title']}: {videos}, labels: {dataset['label']}. {dataset['note']}"
+        videos = f"{dataset['videos']} videos, " if dataset["videos"] else ""
+        said = f"{dataset['title']}: {videos}labels: {dataset['label']}. {dataset['note']}"
         found.append(said.rstrip())
     if sheet["weighted_average"]:
         average = paper.WEIGHTED_AVERAGE

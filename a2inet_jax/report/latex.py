@@ -41,7 +41,7 @@ def to_latex(sheet: Sheet) -> str:
     """The sheet as a `table*` of booktabs.
 
     A row of ours is followed by its intervals and by the paper's numbers, where there are some. The notes are
-    the caption.
+    the caption; what a paired test says of the rows is in comments.
     """
     ours, others = columns(sheet), other_columns(sheet)
     body = [_tabular(sheet, ours)]
@@ -54,6 +54,7 @@ def to_latex(sheet: Sheet) -> str:
     return "\n".join(
         [
             r"% \usepackage{booktabs}; names in other than Latin letters need XeLaTeX or LuaLaTeX",
+            *(f"% {escaped(line)}" for line in sheet["comparisons"]),
             r"\begin{table*}",
             r"\centering",
             rf"\caption{{{escaped(caption)}}}",

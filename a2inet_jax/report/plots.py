@@ -95,6 +95,9 @@ def learning_curves(history: Sequence[Mapping[str, float]], name: str) -> str:
             axes.set_ylabel(title)
         grid[-1].set_xlabel("epoch")
         grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+        epochs = {row["epoch"] for row in history}
+        if len(epochs) == 1:  # there are no two whole numbers around it
+            grid[-1].set_xticks(sorted(epochs))
         return _svg(figure, name, f"{' and '.join(shown.values())} over the epochs")
 
 

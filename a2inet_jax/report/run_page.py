@@ -5,13 +5,11 @@ from pathlib import Path
 
 from a2inet_jax.evaluation import protocol
 from a2inet_jax.evaluation.protocol import METRICS, Results, shown, title
-from a2inet_jax.report import markup, plots, run_files, sections, sheets, side_by_side
+from a2inet_jax.report import beside_paper, markup, plots, run_files, sections, sheets, side_by_side
 from a2inet_jax.report.columns import Sheet, columns, notes
 from a2inet_jax.report.run_files import Run
 from a2inet_jax.report.sections import Cases
 from a2inet_jax.report.sheets import Outcome, PaperRow
-
-_PAPER, _WHOSE = ("plcc", "srcc"), ("here", "in the paper")
 
 
 def write(
@@ -39,7 +37,7 @@ def write(
     folder = folder or path
     outcome = Outcome(run.path, run.results)
     models = sheets.of_models(outcome)
-    beside = [sheet for row in paper if (sheet := sheets.of_paper(outcome, row))]
+    beside = [beside_paper.Row(run, row) for row in paper]
     elsewhere = sheets.of_crossed(run)
     said = [note for note in (run.results["data"]["note"], *protocol.remarks(run.results)) if note]
     small = [note for note in notes(sheets.told_apart(models, said)) if note not in said]
@@ -48,8 +46,8 @@ def write(
             f'<div class="tiles">{_tiles(run.results)}</div>',
             "<h2>Beside the baselines</h2>" if len(models["rows"]) > 1 else "<h2>Numbers</h2>",
             _card(side_by_side.to_html(models, title(run.results["model"]))),
-            markup.listed([*small, *protocol.comparisons(run.results)]),
-            _beside_paper(run, paper, beside),
+            markup.listed([*small, *models["comparisons"]]),
+            beside_paper.to_html(beside),
             _elsewhere(run, elsewhere),
             markup.details("Every split", _per_split(run)),
             markup.links([f"results.{suffix}" for suffix in sections.FILES]),
@@ -60,7 +58,7 @@ def write(
             sections.provenance(run),
         )
     )
-    more = [*beside, elsewhere] if elsewhere else beside
+    more = [each.sheet for each in beside] + ([elsewhere] if elsewhere else [])
     side_by_side.write(folder, models, more, "results")
     heading = f"{title(run.results['model'])} on the {run.dataset} data set"
     return sections.save(folder / "report.html", heading, _lead(run), said, body)
@@ -106,24 +104,6 @@ def _card(table: str) -> str:
     return f'<div class="card">{markup.scroll(table)}</div>'
 
 
-def _beside_paper(run: Run, rows: Sequence[PaperRow], beside: Sequence[Sheet]) -> str:
-    """The paper's rows of the run's settings: their numbers on its data set, or else their names."""
-    if not rows:
-        return ""
-    names = "; ".join(f"Table {table}, {row}" for table, row in rows)
-    note = f"The run is built as these rows of the paper: {names}."
-    if not beside:
-        note += " Their numbers are of other data sets, and may be of other networks."
-    table = markup.table(
-        ["Table and row", *(f"{METRICS[metric]} {who}" for metric in _PAPER for who in _WHOSE)],
-        [(sheet["title"], _numbers(sheet)) for sheet in beside],
-    )
-    return (
-        f'<h2>Beside the paper</h2><p class="muted">{markup.text(note)}</p>'
-        f"{_card(table) if beside else ''}"
-    )
-
-
 def _elsewhere(run: Run, sheet: Sheet | None) -> str:
     """The run on other data sets, one a line, and their average if there are several."""
     if not sheet:
@@ -136,11 +116,6 @@ def _elsewhere(run: Run, sheet: Sheet | None) -> str:
     return (
         f"<h2>On other data sets</h2>{_card(table)}{markup.listed([*notes(sheet), *run.left_out])}"
     )
-
-
-def _numbers(sheet: Sheet) -> list[str]:
-    found = {column.metric: column for column in columns(sheet)}
-    return [printed[0] for name in _PAPER for printed in (found[name].ours, found[name].paper)]
 
 
 def _per_split(run: Run) -> str:

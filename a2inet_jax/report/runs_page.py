@@ -5,28 +5,42 @@ from pathlib import Path
 from typing import Any
 
 from a2inet_jax.evaluation import protocol
-from a2inet_jax.report import markup, plots, sections, sheets, side_by_side
+from a2inet_jax.report import beside_paper, markup, plots, sections, sheets, side_by_side
 from a2inet_jax.report.columns import Sheet, notes
 from a2inet_jax.report.run_files import Run
 from a2inet_jax.report.sections import Cases
-from a2inet_jax.report.sheets import Outcome
+from a2inet_jax.report.sheets import Outcome, PaperRow
 
 
-def write_runs(folder: Path, runs: Sequence[tuple[Run, Cases]]) -> Path:
+def write_runs(
+    folder: Path,
+    runs: Sequence[tuple[Run, Cases]],
+    comparisons: Sequence[str] = (),
+    paper: Sequence[Sequence[PaperRow]] = (),
+) -> Path:
     """Writes `report.html` of two runs or more, and `results.csv`, `.json` and `.tex` beside it.
 
     Args:
         folder: where to; it is made.
         runs: the runs in the order of the page, each with the clips to show.
+        comparisons: what a paired test says of them.
+        paper: for each run the rows of the paper that have its settings.
 
     Returns:
         The page's path. The same runs give the same bytes.
     """
     read = [run for run, _ in runs]
-    sheet, called = sheets.of_runs(read), sheets.names([(run.path, run.name) for run in read])
-    side_by_side.write(folder, sheet, name="results")
+    sheet = sheets.of_runs(read, comparisons)
+    called = sheets.names([(run.path, run.name) for run in read])
+    beside = [
+        beside_paper.Row(run, row, name)
+        for run, name, rows in zip(read, called, paper)
+        for row in rows
+    ]
+    side_by_side.write(folder, sheet, [each.sheet for each in beside], "results")
     title = " and ".join(called) if len(read) == 2 else sheet["title"]
-    return _write(folder / "report.html", title, sheet, runs, called, "results")
+    html = beside_paper.to_html(beside)
+    return _write(folder / "report.html", title, sheet, runs, called, "results", html)
 
 
 def write_table(folder: Path, sheet: Sheet, runs: Sequence[tuple[Run, Cases]]) -> Path:
@@ -60,6 +74,7 @@ def _write(
     runs: Sequence[tuple[Run, Cases]],
     called: Sequence[str],
     files: str,
+    paper: str = "",
 ) -> Path:
     read = [run for run, _ in runs]
     said = [dataset["note"] for dataset in sheet["datasets"] if dataset["label"] != "MOS"]
@@ -71,6 +86,10 @@ def _write(
         (
             f'<div class="card">{markup.scroll(side_by_side.to_html(sheet))}</div>',
             markup.listed(small),
+            markup.details("Against each other", markup.listed(sheet["comparisons"]))
+            if sheet["comparisons"]
+            else "",
+            paper,
             markup.links([f"{files}.{suffix}" for suffix in sections.FILES]),
             f'<h2>Every split</h2><div class="grid">{"".join(_spreads(read, called))}</div>'
             if read

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from a2inet_jax.evaluation import protocol
 from a2inet_jax.evaluation.protocol import METRICS, Data, Results
-from a2inet_jax.report.columns import Sheet, paper_column
+from a2inet_jax.report.columns import Sheet
 from a2inet_jax.report.run_files import Run
 
 _Groups = defaultdict[str, defaultdict[str, list[str]]]  # by data set: runs that are alike
@@ -38,20 +38,20 @@ def of_models(outcome: Outcome) -> Sheet:
     }
     title = f"{protocol.title(results['model'])} and its baselines"
     described = [_described(data.name, data, [outcome])]
-    return _sheet(title, list(METRICS), described, rows, notes=protocol.remarks(results))
+    notes, comparisons = protocol.remarks(results), protocol.comparisons(results)
+    return _sheet(title, list(METRICS), described, rows, notes=notes, comparisons=comparisons)
 
 
-def of_paper(outcome: Outcome, row: PaperRow) -> Sheet | None:
-    """The run's model beside the row of the paper whose settings it has; None if that is of other data."""
+def of_paper(outcome: Outcome, row: PaperRow) -> Sheet:
+    """The run's model beside the row of the paper whose settings it has, which may be of other data."""
     table, name = row
     data = Data(**outcome.results["data"])
     rows = {name: {data.name: outcome}}
-    sheet = of_rows(f"Table {table}: {name}", rows, {data.name: data}, table)
-    return sheet if paper_column(sheet, sheet["datasets"][0]) else None
+    return of_rows(f"Table {table}: {name}", rows, {data.name: data}, table)
 
 
-def of_runs(runs: Sequence[Run]) -> Sheet:
-    """Runs beside each other on the data sets that they were tested on."""
+def of_runs(runs: Sequence[Run], comparisons: Sequence[str] = ()) -> Sheet:
+    """Runs beside each other on the data sets that they were tested on, with what a paired test says."""
     rows = {
         name: {
             results["data"]["name"]: Outcome(run.path, results)
@@ -69,7 +69,8 @@ def of_runs(runs: Sequence[Run]) -> Sheet:
         for run, name in zip(runs, _names(runs), strict=True)
         for text in run.left_out
     ]
-    return of_rows(f"{len(runs)} runs", rows, datasets, notes=[*_unlike(runs), *left_out])
+    notes = [*_unlike(runs), *left_out]
+    return of_rows(f"{len(runs)} runs", rows, datasets, notes=notes, comparisons=comparisons)
 
 
 def of_crossed(run: Run) -> Sheet | None:
@@ -87,6 +88,7 @@ def of_rows(
     datasets: Mapping[str, Data],
     table: int | None = None,
     notes: Sequence[str] = (),
+    comparisons: Sequence[str] = (),
 ) -> Sheet:
     """Rows below each other on data sets, with the weighted average of those that have all data sets.
 
@@ -97,6 +99,7 @@ def of_rows(
         datasets: the columns; videos and notes are told as the runs have them, where there is a run.
         table: number of the paper's table; the rows have the paper's names then.
         notes: more that a reader must know.
+        comparisons: what a paired test says of rows, in sentences.
     """
     cells = {
         row: {
@@ -111,7 +114,8 @@ def of_rows(
         outcomes = [each for each in here if isinstance(each, Outcome)]
         described.append(_described(name, data, outcomes))
     metrics = list(METRICS) if len(datasets) == 1 else ["srcc", "plcc"]
-    return _sheet(title, _PAPER if table else metrics, described, cells, table, notes)
+    shown = _PAPER if table else metrics
+    return _sheet(title, shown, described, cells, table, notes, comparisons)
 
 
 def told_apart(sheet: Sheet, told: Sequence[str]) -> Sheet:
@@ -140,6 +144,7 @@ def _sheet(
     rows: Mapping[str, Mapping[str, Mapping[str, Any]]],
     table: int | None = None,
     notes: Sequence[str] = (),
+    comparisons: Sequence[str] = (),
 ) -> Sheet:
     # The paper has no average in Table 3.
     averages = {} if table == 3 else _averages(rows, datasets, metrics)
@@ -151,6 +156,7 @@ def _sheet(
         "rows": [{"row": name, "cells": dict(cells)} for name, cells in rows.items()],
         "weighted_average": averages,
         "notes": list(notes),
+        "comparisons": list(comparisons),
     }
 
 

@@ -63,7 +63,8 @@ def terminal(sheet: Sheet, width: int) -> Group:
     if others := [column for column in other_columns(sheet) if column.metric == "srcc"]:
         parts.append(_title(f"{OTHER_DATA} (SRCC)"))
         parts += _tables(sheet, [[_of_paper(column, column.dataset)] for column in others], width)
-    return Group(*parts, *(Text(printable(note), style="dim") for note in notes(sheet)))
+    small = [Text(printable(note), style="dim") for note in notes(sheet)]
+    return Group(*parts, *small, *(Text(printable(line)) for line in sheet["comparisons"]))
 
 
 def to_html(sheet: Sheet, ours: str = "") -> str:
