@@ -35,7 +35,11 @@ def compare(
         ValueError: they were not tested on the same videos.
     """
     labels = [{(row.split, row.video): row.mos for row in rows} for rows in (ours, theirs)]
-    if labels[0] != labels[1]:
+    one, other = labels
+    # Labels may have been written with fewer digits by the one run.
+    if one.keys() != other.keys() or not all(
+        math.isclose(mos, other[key], rel_tol=1e-5) for key, mos in one.items()
+    ):
         raise ValueError(
             "two models were not tested on the same videos and labels: train them again"
         )
@@ -45,14 +49,14 @@ def compare(
         tested = predictions.parts(rows, contents)
         medians.append(uncertainty.bootstrap(tested, draws, ["srcc"])["srcc"])
         values.append(_srcc_by_split(rows))
-    one, other = (np.median([v for split in each.values() for v in split]) for each in values)
+    first, second = (np.median([v for split in each.values() for v in split]) for each in values)
     differences = [float(np.mean(values[0][n]) - np.mean(values[1][n])) for n in sorted(values[0])]
     # A validation part chooses the epoch, and nothing is fitted to it: not counted, p is larger.
     ratio = float(np.mean([len(split.test) / len(split.train) for split in splits]))
     p, reason = uncertainty.paired_test(differences, ratio)
     return {
-        "difference": float(one - other),
-        "interval": uncertainty.interval(medians[0] - medians[1], one - other, (-2.0, 2.0)),
+        "difference": float(first - second),
+        "interval": uncertainty.interval(medians[0] - medians[1], first - second, (-2.0, 2.0)),
         "p": p,
         "reason": reason,
     }

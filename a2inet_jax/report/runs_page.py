@@ -11,6 +11,8 @@ from a2inet_jax.report.run_files import Run
 from a2inet_jax.report.sections import Cases
 from a2inet_jax.report.sheets import Outcome, PaperRow
 
+MANY_LINES = 6  # more of them are folded away
+
 
 def write_runs(
     folder: Path,
@@ -86,11 +88,9 @@ def _write(
         (
             f'<div class="card">{markup.scroll(side_by_side.to_html(sheet))}</div>',
             markup.listed(small),
-            markup.details("Against each other", markup.listed(sheet["comparisons"]))
-            if sheet["comparisons"]
-            else "",
-            paper,
+            _comparisons(sheet["comparisons"]),
             markup.links([f"{files}.{suffix}" for suffix in sections.FILES]),
+            paper,
             f'<h2>Every split</h2><div class="grid">{"".join(_spreads(read, called))}</div>'
             if read
             else "",
@@ -103,6 +103,11 @@ def _write(
         )
     )
     return sections.save(path, title, _lead(sheet), said, body)
+
+
+def _comparisons(lines: Sequence[str]) -> str:
+    found = markup.listed(lines)
+    return markup.details("Against each other", found) if len(lines) > MANY_LINES else found
 
 
 def _row(sheet: Sheet, run: Run) -> str:
