@@ -91,13 +91,9 @@ class RunFolder:
           RunError: an earlier version made it, or it can't be read.
         """
         config = self._read("config.json")
-        if lacking := {"data", "features", "model", "name", "splits", "train"} - config.keys():
-            raise RunError(
-                f"{self.path / 'config.json'} is not the config of a run: it lacks {min(lacking)}. Remove "
-                "the folder and train again"
-            )
-        if "allow_missing" not in config.get("data", {}):
-            raise RunError(f"{self.path} is a run of an earlier version: train it again")
+        parts = {"data", "features", "model", "name", "splits", "train"}
+        if not parts <= config.keys() or "allow_missing" not in config["data"]:
+            raise RunError(f"{self.path} is a run of an earlier version, or broken: train it again")
         return config
 
     def inputs(self) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def test_noisy_shapes_are_fitted_at_least_as_well_as_by_a_line(shape: str, sign:
     """Scores and labels on scales of their own, few videos and many: none is left without a curve."""
     rng = np.random.default_rng(7)
     for number in (6, 12, 200):
-        for _ in range(30):
+        for _ in range(10):
             x = rng.uniform(1, 5, number)
             clean = {"line": 10 * x, "exponential": np.exp(x), "step": 40.0 * (x > 3)}[shape]
             y = 50 + sign * clean + rng.normal(0, 0.3 * clean.std(), number)

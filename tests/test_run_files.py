@@ -82,7 +82,7 @@ def test_the_page_of_a_run_shows_its_results_on_other_data(home: Path) -> None:
         assert f"{found['summary'][metric]['median']:.3f}".replace("-", "−") in section
         bounds = "–".join(f"{bound:.3f}" for bound in found["interval"][metric])
         assert bounds.replace("-", "−") in section
-    assert "Trained on ./mine (labels 10.00 to 79.00), tested on theirs/ (0.50 to 3.95)" in section
+    assert "Trained on ./mine (labels 10 to 79), tested on theirs/ (0.5 to 3.95)" in section
     more = json.loads((ONE / "results.json").read_text())["more"]
     assert [sheet["title"] for sheet in more] == ["one on other data sets"]
     relabel(home / "theirs", mos=9.0)
