@@ -179,9 +179,7 @@ def _starts(u: Vector, v: Vector, usual_width: float) -> list[list[float]]:
         along_P = (c_PxN * v).sum(axis=1)  # a matrix product may round differently each time
         slope_P = np.divide(along_P, size_P, out=np.zeros_like(size_P), where=size_P > 1e-12)
         explained_P = np.square(slope_P) * size_P
-        best = int(
-            np.argmax(explained_P)
-        )  # one of a width: its neighbours lead to the same minimum
+        best = int(np.argmax(explained_P))  # its neighbours lead to the same minimum
         low = -slope_P[best] * middle_P[best]  # v has mean 0
         start = [low + slope_P[best], low, places[best], log_width]
         found.append((float(explained_P[best]), start))
