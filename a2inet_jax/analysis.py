@@ -16,22 +16,22 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from a2inet_jax import from_config
-from a2inet_jax.backbones.conversion import Params
-from a2inet_jax.backbones.description import feature_maps, join_tiles
-from a2inet_jax.backbones.table import Backbone
+from a2inet_jax import build
+from a2inet_jax.backbones.convert import Params
+from a2inet_jax.backbones.frame_features import feature_maps, join_tiles
+from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.checksum import sha256
 from a2inet_jax.console import say
-from a2inet_jax.datasets import index
+from a2inet_jax.datasets import registry
 from a2inet_jax.datasets.video import VideoFile, is_there
+from a2inet_jax.errors import VideoError
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.passes import frames_at_once, run_passes, schedule
 from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.report import stream_maps
 from a2inet_jax.report.stream_maps import SHOWN, Analysis, frame_entropies
-from a2inet_jax.run_folder import RunFolder
-from a2inet_jax.training.features import Features
-from a2inet_jax.video.decode import VideoError
+from a2inet_jax.run import RunFolder
+from a2inet_jax.training.data import TrainingData
 from a2inet_jax.video.raw_format import RawFormat
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.resize import resize_short_side
@@ -60,10 +60,10 @@ class Analyst:
         fields = config["features"]
         self._chunk, self._spacing = fields["chunk"], fields["clip_spacing"]
         self._reader = Reader(fields["timeout"])
-        self._extractor = from_config.open_extractor(fields)
+        self._extractor = build.open_extractor(fields)
         self._streams = self._extractor.streams
         self._probe = _probe(config, self._extractor)
-        self.label = index.label(config["data"]["name"])
+        self.label = registry.label(config["data"]["name"])
         short_side, dtype = fields["short_side"], jnp.dtype(fields["dtype"])
 
         @functools.partial(jax.jit, static_argnames="names")
@@ -170,15 +170,15 @@ def _maps(
     return jax.lax.map(lambda frame: together(frame[None])[0], frames_NxHxWx3)
 
 
-def _probe(config: from_config.Config, extractor: Extractor) -> Pipeline:
+def _probe(config: build.Config, extractor: Extractor) -> Pipeline:
     """Ridge regression from the mean over time of the quality features to the labels of a data set.
 
     The penalty is the one with the smallest leave-one-out error. A linear function of the mean is the mean
     of that function of the frames, so what it says of one frame is a frame score.
     """
-    videos = from_config.labelled_videos(config)
-    store = from_config.open_store(config, extractor)
+    videos = build.labelled_videos(config)
+    store = build.open_store(config, extractor)
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
-    features = Features.of_store(store, ids, labels, ("quality",))
+    features = TrainingData.of_store(store, ids, labels, ("quality",))
     means = [features.read(n)[0].astype(np.float64).mean(axis=0) for n in range(len(videos))]
     return make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(np.stack(means), features.mos)

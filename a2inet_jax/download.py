@@ -17,15 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.response import addinfourl
 
+from a2inet_jax.errors import DownloadError
+
 _BLOCK = 1 << 16
 _SILENCE = 60  # seconds without a byte after which a connection counts as cut
 _PAUSES = (1, 3, 9)  # seconds before another attempt, while none brings anything
 _BUSY = (408, 425, 429, 500, 502, 503, 504)  # answers that another attempt may better
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class DownloadError(RuntimeError):
-    """A file could not be brought here; the message says why and what to do."""
 
 
 class _Redirections(urllib.request.HTTPRedirectHandler):

@@ -38,6 +38,8 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from a2inet_jax.errors import A2INetError
+
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment.")
 _RUN = flags.DEFINE_string("run", "runs/demo", "score, analyze: folder of a trained run.")
 _JSON = flags.DEFINE_bool(
@@ -215,9 +217,9 @@ def _score(arguments: Sequence[str]) -> int:
     if not arguments:
         raise app.UsageError("a2inet score FILE|FOLDER|CSV ...")
     from a2inet_jax import scoring
-    from a2inet_jax.datasets import files
+    from a2inet_jax.datasets import lists
 
-    videos = files.videos([Path(argument) for argument in arguments])
+    videos = lists.videos([Path(argument) for argument in arguments])
     return scoring.score_all(videos, Path(_RUN.value), _JSON.value, _path(_CSV))
 
 
@@ -225,9 +227,9 @@ def _analyze(arguments: Sequence[str]) -> int:
     if not arguments:
         raise app.UsageError("a2inet analyze VIDEO ... [--run=runs/demo] [--out=analysis.png]")
     from a2inet_jax import analysis
-    from a2inet_jax.datasets import files
+    from a2inet_jax.datasets import lists
 
-    videos = files.videos([Path(argument) for argument in arguments])
+    videos = lists.videos([Path(argument) for argument in arguments])
     return analysis.analyze_all(videos, Path(_RUN.value), _path(_OUT) or Path("analysis.png"))
 
 
@@ -267,7 +269,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         return 130
-    except (OSError, ValueError, RuntimeError, ArithmeticError) as error:
+    except (A2INetError, OSError, ValueError, RuntimeError, ArithmeticError) as error:
         if verbose:
             raise
         print(f"a2inet {name}: {error}\n(--verbosity=1 shows where)", file=sys.stderr)

@@ -20,9 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-
-class PackageFileError(RuntimeError):
-    """A package could not be downloaded, or a file in it is not the one that was expected."""
+from a2inet_jax.errors import PackageFileError
 
 
 def fetch(

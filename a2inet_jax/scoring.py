@@ -13,14 +13,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from a2inet_jax import atomic, from_config
+from a2inet_jax import atomic, build
 from a2inet_jax.checksum import sha256
 from a2inet_jax.console import say
-from a2inet_jax.datasets import index
+from a2inet_jax.datasets import registry
 from a2inet_jax.datasets.video import VideoFile, is_there
+from a2inet_jax.errors import VideoError
 from a2inet_jax.model import ensemble
-from a2inet_jax.run_folder import RunFolder
-from a2inet_jax.video.decode import VideoError
+from a2inet_jax.run import RunFolder
 from a2inet_jax.video.raw_format import RawFormat
 from a2inet_jax.video.reader import Reader
 
@@ -81,12 +81,12 @@ class Scorer:
         folder = RunFolder(run)
         config = folder.config()
         self._models = ensemble.load(run / "model.safetensors")
-        self._model = from_config.build_model(config["model"]["name"], config["model"])
+        self._model = build.build_model(config["model"]["name"], config["model"])
         self._streams = config["model"]["streams"]
-        self._extractor = from_config.open_extractor(config["features"])
+        self._extractor = build.open_extractor(config["features"])
         folder.check_recipe(self._extractor.recipe.as_dict())
         self._reader = Reader(config["features"]["timeout"])
-        label = index.label(config["data"]["name"])
+        label = registry.label(config["data"]["name"])
         self.calibrated_to = f"{label} of the {config['data']['name']} data set"
         ranges = self._models.label_ranges
         self.scale = float(ranges[:, 0].min()), float(ranges[:, 1].max())

@@ -27,10 +27,10 @@ from absl import app, flags
 from jax import lax
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones import conversion
-from a2inet_jax.backbones.conversion import Params
-from a2inet_jax.backbones.description import describe, tile_places
-from a2inet_jax.backbones.table import BACKBONES, Backbone, parameter_shapes
+from a2inet_jax.backbones import convert
+from a2inet_jax.backbones.convert import Params
+from a2inet_jax.backbones.frame_features import extract_features, tile_places
+from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
 from a2inet_jax.video.resize import resize_short_side
 from benchmarks.torch_backbones import Described, build
 from benchmarks.train import table
@@ -114,7 +114,7 @@ class Side:
         if built := build(self.backbone):
             self.reference, tensors = built
             self.params: Params = jax.tree.map(
-                jnp.asarray, conversion.convert(tensors, shapes, self.backbone.layouts)
+                jnp.asarray, convert.convert(tensors, shapes, self.backbone.layouts)
             )
             self.reference.to("cuda" if GPU else "cpu")
         else:
@@ -133,7 +133,7 @@ class Side:
 
     def ours(self, frames: jax.Array, dtype: DTypeLike) -> Call:
         """Features of frames through the public function."""
-        run = jax.jit(functools.partial(describe, self.backbone, dtype=dtype))
+        run = jax.jit(functools.partial(extract_features, self.backbone, dtype=dtype))
         return lambda: run(self.params, frames).block_until_ready()
 
     def theirs(self, frames: jax.Array, dtype: str, compiled: bool, last: bool) -> Call:
@@ -185,7 +185,7 @@ class Side:
         (networks of clips on a CPU), bytes are too few: a loop's counts once.
         """
         frames = self.frames(height, width, 1)
-        traced = jax.jit(functools.partial(describe, self.backbone, dtype=dtype)).trace(
+        traced = jax.jit(functools.partial(extract_features, self.backbone, dtype=dtype)).trace(
             self.params, frames
         )
         plain = traced.lower(lowering_platforms=("cuda",)).cost_analysis()
@@ -253,7 +253,8 @@ def pair(height: int, width: int) -> list[str]:
     frames = sides[0].frames(height, width, PIXELS)
     run = jax.jit(
         lambda params, frames: [
-            describe(side.backbone, each, frames, jnp.bfloat16) for side, each in zip(sides, params)
+            extract_features(side.backbone, each, frames, jnp.bfloat16)
+            for side, each in zip(sides, params)
         ]
     )
     params = [side.params for side in sides]

@@ -29,9 +29,9 @@ import numpy as np
 import torch
 from absl import app, flags
 
-from a2inet_jax.backbones import conversion
-from a2inet_jax.backbones.description import describe
-from a2inet_jax.backbones.table import BACKBONES, Backbone, parameter_shapes
+from a2inet_jax.backbones import convert
+from a2inet_jax.backbones.frame_features import extract_features
+from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.features.extract import Work, default_decoders, extract_all
 from a2inet_jax.features.extractor import Extractor, Pretrained
@@ -87,7 +87,7 @@ def sides() -> Sides:
         built = build(backbone)
         assert built is not None
         network, tensors = built
-        params = conversion.convert(tensors, parameter_shapes(backbone), backbone.layouts)
+        params = convert.convert(tensors, parameter_shapes(backbone), backbone.layouts)
         ours.append(Pretrained(backbone, jax.tree.map(jnp.asarray, params), "random"))
         network.network.to(dtype=getattr(torch, DTYPE), memory_format=torch.channels_last)
         theirs.append(network.to(DEVICE))
@@ -120,7 +120,7 @@ def seconds(call: Callable[[], object]) -> float:
 def flops(backbone: Backbone, height: int, width: int) -> float:
     """FLOP of one frame of this size, those of plain convolutions."""
     frames = jax.ShapeDtypeStruct((1, height, width, 3), jnp.uint8)
-    run = jax.jit(functools.partial(describe, backbone, dtype=jnp.dtype(DTYPE)))
+    run = jax.jit(functools.partial(extract_features, backbone, dtype=jnp.dtype(DTYPE)))
     plain = run.trace(parameter_shapes(backbone), frames).lower(lowering_platforms=("cuda",))
     return plain.cost_analysis()["flops"]
 

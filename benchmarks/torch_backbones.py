@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from a2inet_jax.backbones.table import NORMALIZATIONS, Backbone
+from a2inet_jax.backbones.registry import NORMALIZATIONS, Backbone
 
 # Network, normalised frames or clip with channels second → maps with channels last.
 Maps = Callable[[Any, Tensor], list[Tensor]]

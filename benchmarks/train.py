@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from absl import app, flags
 
+from a2inet_jax.config import Placement, Train
 from a2inet_jax.model import cost
 from a2inet_jax.model.a2inet import A2INet
-from a2inet_jax.training import feed as feeds
-from a2inet_jax.training import order, parallel
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.settings import Placement, Settings
+from a2inet_jax.training import batch_plan, parallel
+from a2inet_jax.training import loader as feeds
+from a2inet_jax.training.data import TrainingData
 from benchmarks import torch_head
 
 _MEMORY = flags.DEFINE_string("memory", None, "Only this: memory of one mode, as JSON.")
@@ -50,14 +50,14 @@ class Shape:
     videos: int
     steps: int  # of a timed call
 
-    def features(self) -> Features:
+    def features(self) -> TrainingData:
         """Random features of videos of equal length, read from few arrays over and over."""
         random = np.random.default_rng(0)
         pool = [
             tuple(random.normal(size=(self.frames, w)).astype(np.float16) for w in self.widths)
             for _ in range(min(self.videos, 16))
         ]
-        return Features(
+        return TrainingData(
             ids=tuple(str(n) for n in range(self.videos)),
             lengths=np.full(self.videos, self.frames, np.int32),
             widths=self.widths,
@@ -87,7 +87,7 @@ def ours(
 ) -> float:
     """Milliseconds a step and split of the training engine itself."""
     model = A2INet(width=shape.width, dtype=jnp.dtype(dtype), **head)
-    settings = Settings(
+    settings = Train(
         learning_rate=1e-4, batch_size=shape.batch, placement=placement, steps_per_call=shape.steps
     )
     runner = parallel.runner("jit", splits)
@@ -100,7 +100,7 @@ def ours(
     random = np.random.default_rng(0)
     parts = [random.integers(0, shape.videos, shape.batch * shape.steps) for _ in each]
     labels = random.random((splits, shape.videos))
-    arranged = order.arrange(parts, shape.batch)
+    arranged = batch_plan.arrange(parts, shape.batch)
     losses: Any = None
 
     def call() -> None:

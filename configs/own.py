@@ -11,12 +11,12 @@ a2inet demo --config=configs/own.py:clips/labels.csv --config.features.quality=r
 
 from ml_collections import ConfigDict
 
-from a2inet_jax.datasets import index
+from a2inet_jax.datasets import registry
 from configs import base
 
 
 def get_config(path: str = "labels.csv") -> ConfigDict:
     config = base.get_config()
-    config.name = index.slug(path)
+    config.name = registry.slug(path)
     config.data.name = path
     return config

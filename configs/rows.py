@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ml_collections import ConfigDict
 
-from a2inet_jax.datasets import index
+from a2inet_jax.datasets import registry
 from configs import own
 
 # The networks by their part in the tables: spatial quality, spatial semantic, motion semantic, and the
@@ -53,11 +53,13 @@ def start(name: str, dataset: str, networks: str = "") -> tuple[ConfigDict, dict
       dataset: name of the data set.
       networks: as in `chosen`.
     """
-    if dataset in index.NAMES and dataset != index.TEST_ONLY:  # nothing is trained on that one
+    if (
+        dataset in registry.NAMES and dataset != registry.TEST_ONLY
+    ):  # nothing is trained on that one
         config = importlib.import_module(f"configs.{dataset}").get_config()
     else:
         config = own.get_config(dataset)
-    config.name = name if dataset == "konvid_1k" else f"{name}_{index.slug(dataset)}"
+    config.name = name if dataset == "konvid_1k" else f"{name}_{registry.slug(dataset)}"
     config.baselines = ()
     return config, chosen(dataset, networks)
 

@@ -12,7 +12,7 @@ import imageio_ffmpeg
 import numpy as np
 import scipy.io
 
-from a2inet_jax.datasets import labelled_builder
+from a2inet_jax.datasets import builder
 from a2inet_jax.datasets.video import Video
 
 EXCERPTS = Path(__file__).parent / "excerpts"
@@ -136,8 +136,8 @@ def put_list(name: str, list_name: str, folder: Path) -> Path:
 def prepared(name: str, folder: Path) -> list[Video]:
     """The videos of a data set that lies in this folder."""
     data_dir = folder.parent / f"{folder.name}-data"
-    labelled_builder.prepare(name, data_dir, folder, silent)
-    return labelled_builder.read(name, data_dir)
+    builder.prepare(name, data_dir, folder, silent)
+    return builder.read(name, data_dir)
 
 
 def essence(videos: list[Video]) -> list[tuple[Any, ...]]:
@@ -147,9 +147,9 @@ def essence(videos: list[Video]) -> list[tuple[Any, ...]]:
 
 def records(name: str, data_dir: Path, split: str = "train") -> dict[str, dict[str, Any]]:
     """The records of an index, by video id."""
-    builder = labelled_builder._builder(name, data_dir)
+    of_name = builder._builder(name, data_dir)
     found = {}
-    for record in builder.as_data_source(split=split):
+    for record in of_name.as_data_source(split=split):
         plain = {k: v.decode() if isinstance(v, bytes) else v for k, v in record.items()}
         found[plain["video_id"]] = plain
     return found

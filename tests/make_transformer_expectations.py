@@ -22,8 +22,8 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from a2inet_jax.backbones import conversion, maniqa, swin3d, vit
-from a2inet_jax.backbones.conversion import Params
+from a2inet_jax.backbones import convert, maniqa, swin3d, vit
+from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.pooling import pool_stages
 from tests.make_torch_expectations import EXPECTED, noise, random_tensor
 
@@ -89,7 +89,7 @@ def checkpoint(name: str) -> dict[str, np.ndarray]:
     Those that features don't need are there as well, by name only: they are empty.
     """
     shapes = parameter_shapes(name, NARROW[name])
-    needed = conversion.tensor_shapes(shapes, LAYOUTS[name][0])
+    needed = convert.tensor_shapes(shapes, LAYOUTS[name][0])
     with np.load(EXPECTED / "transformer_features.npz") as file:
         names = [str(each) for each in file[f"{name}_tensors"]]
     assert needed.keys() <= set(names)
@@ -99,7 +99,7 @@ def checkpoint(name: str) -> dict[str, np.ndarray]:
 def params_from(name: str, tensors: Mapping[str, np.ndarray]) -> Params:
     """Parameters of the narrow network from a checkpoint."""
     shapes = parameter_shapes(name, NARROW[name])
-    return conversion.convert(tensors, shapes, LAYOUTS[name])
+    return convert.convert(tensors, shapes, LAYOUTS[name])
 
 
 def pooled(network: nn.Module, params: Params, x: np.ndarray) -> np.ndarray:
@@ -197,7 +197,7 @@ def main() -> None:
             network, last, tokens = build(ours.width)
             _randomise(torch, network)
             tensors = {key: tensor.numpy() for key, tensor in network.state_dict().items()}
-            params = conversion.convert(tensors, parameter_shapes(name, ours), LAYOUTS[name])
+            params = convert.convert(tensors, parameter_shapes(name, ours), LAYOUTS[name])
             for key, x in inputs(name).items():
                 expected = _reference(torch, network, last, tokens, x)
                 errors = assert_equal_features(ours, params, x, expected)

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from a2inet_jax.backbones import description, table
-from a2inet_jax.backbones.conversion import Params
+from a2inet_jax.backbones import frame_features, registry
+from a2inet_jax.backbones.convert import Params
 from tests.make_torch_expectations import EXPECTED
 
 
@@ -16,7 +16,11 @@ def features(
 ) -> np.ndarray:
     """Of frames, [B, width], with exact products."""
     with jax.default_matmul_precision("highest"):
-        run = jax.jit(functools.partial(description.describe, table.BACKBONES[name], dtype=dtype))
+        run = jax.jit(
+            functools.partial(
+                frame_features.extract_features, registry.BACKBONES[name], dtype=dtype
+            )
+        )
         return np.asarray(run(params, frames))
 
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from a2inet_jax.backbones import conversion, table
+from a2inet_jax.backbones import convert, registry
 from tests.make_torch_expectations import random_tensor
 
 
-def published(backbone: table.Backbone, layout: int = 0) -> dict[str, np.ndarray]:
+def published(backbone: registry.Backbone, layout: int = 0) -> dict[str, np.ndarray]:
     """Tensors of a checkpoint in one of the backbone's layouts, those of its head left out."""
     chosen = backbone.layouts[layout]
-    shapes = conversion.tensor_shapes(table.parameter_shapes(backbone), chosen)
+    shapes = convert.tensor_shapes(registry.parameter_shapes(backbone), chosen)
     tensors = {
         name: random_tensor(name.removeprefix(chosen.prefix), shape)
         for name, shape in shapes.items()
@@ -22,7 +22,7 @@ def published(backbone: table.Backbone, layout: int = 0) -> dict[str, np.ndarray
     return tensors
 
 
-def random_params(backbone: table.Backbone) -> conversion.Params:
+def random_params(backbone: registry.Backbone) -> convert.Params:
     """Parameters from these tensors."""
-    shapes = table.parameter_shapes(backbone)
-    return conversion.convert(published(backbone), shapes, backbone.layouts)
+    shapes = registry.parameter_shapes(backbone)
+    return convert.convert(published(backbone), shapes, backbone.layouts)

@@ -9,9 +9,9 @@ from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.evaluation import predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.report import cases
-from a2inet_jax.report.cases import Clip
-from a2inet_jax.report.sections import Cases
+from a2inet_jax.report import examples
+from a2inet_jax.report.examples import Example
+from a2inet_jax.report.sections import Examples
 from configs import sample
 
 NOISE = {"a2inet": 5.0, "svr": 10.0}
@@ -21,7 +21,7 @@ NOTE = "The labels are VMAF against the pristine source: a metric's opinion, not
 SPLITS, TESTED = 5, 24
 
 
-def make_run(run: Path, name: str = "demo", seed: int = 3, width: int = 256) -> Cases:
+def make_run(run: Path, name: str = "demo", seed: int = 3, width: int = 256) -> Examples:
     """Fills a run's folder; returns its cases."""
     rng = np.random.default_rng(3)  # labels and splits are those of every run
     mos = dict(zip(IDS, np.clip(rng.normal(60, 24, len(IDS)), 2, 99).tolist(), strict=True))
@@ -58,8 +58,8 @@ def make_run(run: Path, name: str = "demo", seed: int = 3, width: int = 256) -> 
         "inputs": {"labels": "1ab"},
     }
     (run / "environment.json").write_text(json.dumps(environment))
-    best, worst = cases.choose(rows["a2inet"], 2)
-    return Cases([_clip(row, rng) for row in best], [_clip(row, rng) for row in worst])
+    best, worst = examples.choose(rows["a2inet"], 2)
+    return Examples([_clip(row, rng) for row in best], [_clip(row, rng) for row in worst])
 
 
 def save_results(
@@ -75,7 +75,7 @@ def save_results(
     )
 
 
-def _clip(row: Prediction, rng: np.random.Generator) -> Clip:
+def _clip(row: Prediction, rng: np.random.Generator) -> Example:
     t = np.arange(16) / 8
     frames = []
     for k in range(3):
@@ -83,4 +83,4 @@ def _clip(row: Prediction, rng: np.random.Generator) -> Clip:
         picture = np.stack([x / 2, y, 128 + 90 * np.sin((x + y + 40 * k) / 50)], axis=-1)
         frames.append((float(t[6 * k]), np.clip(picture, 0, 255).astype(np.uint8)))
     scores = row.score + 4 * np.sin(3 * t) + rng.normal(0, 1, t.size)
-    return Clip(row.video, Path("x.mp4"), row.split, row.mos, row.score, t, scores, frames)
+    return Example(row.video, Path("x.mp4"), row.split, row.mos, row.score, t, scores, frames)

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from a2inet_jax import from_config
+from a2inet_jax import build
 from a2inet_jax.backbones import weights
-from a2inet_jax.backbones.table import BACKBONES
+from a2inet_jax.backbones.registry import BACKBONES
+from a2inet_jax.errors import WeightsError
 from tests.clips import ffmpeg
 from tests.extraction_inputs import MOTION, TwoMaps
 
@@ -79,7 +80,7 @@ def small_networks(patch: pytest.MonkeyPatch, missing: tuple[str, ...] = ()) -> 
     def get(name: str) -> tuple[Path, ...]:
         asked.append(name)
         if name in missing:
-            raise weights.WeightsError(f"{name} has to be downloaded by hand")
+            raise WeightsError(f"{name} has to be downloaded by hand")
         return ()
 
     def load(backbone: Any, name: str) -> tuple[Any, str]:
@@ -90,5 +91,5 @@ def small_networks(patch: pytest.MonkeyPatch, missing: tuple[str, ...] = ()) -> 
         return params, f"sha256 of {backbone.name}"
 
     patch.setattr(weights, "get", get)
-    patch.setattr(from_config, "load_params", load)
+    patch.setattr(build, "load_params", load)
     return asked

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax import atomic
-from a2inet_jax.features.store import Store, StoreError
+from a2inet_jax.errors import StoreError
+from a2inet_jax.features.store import Store
 from tests.store_inputs import RECIPE, assert_equal, features
 
 # Writes the same ids over and over until it is killed; or stops half-way through one.

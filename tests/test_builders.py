@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from a2inet_jax.datasets import labelled_builder, probe
-from a2inet_jax.datasets.facts import FACTS
-from a2inet_jax.datasets.labelled_builder import prepare, read
+from a2inet_jax.datasets import builder, probe
+from a2inet_jax.datasets.builder import prepare, read
+from a2inet_jax.datasets.catalog import DATASETS
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.video.raw_format import RawFormat
 from tests.dataset_inputs import (
@@ -83,8 +83,10 @@ def test_a_broken_row_is_told_and_the_last_index_stays(
 
 @pytest.mark.parametrize("name", [*SMALL, "lsvq", "lsvq_1080p"])
 def test_what_is_missing_is_said(name: str, tmp_path: Path) -> None:
-    title = FACTS[name].title
-    with pytest.raises(ValueError, match=rf"in which folder {title} is: .*{FACTS[name].homepage}"):
+    title = DATASETS[name].title
+    with pytest.raises(
+        ValueError, match=rf"in which folder {title} is: .*{DATASETS[name].homepage}"
+    ):
         prepare(name, tmp_path, None, silent)
     with pytest.raises(FileNotFoundError, match=rf"no folder .*put {title} .*manual_dir"):
         prepare(name, tmp_path, tmp_path / "none", silent)
@@ -109,7 +111,7 @@ def test_the_index_is_made_again_only_when_something_changed(
         looked.append(path.name)
         return probe.probe(path, raw)
 
-    monkeypatch.setattr("a2inet_jax.datasets.survey.probe", look)
+    monkeypatch.setattr("a2inet_jax.datasets.scan.probe", look)
 
     def again(manual_dir: Path | None = None) -> int:
         looked.clear()
@@ -172,17 +174,17 @@ def test_tfds_alone_makes_the_same_and_says_what_it_is(name: str, tmp_path: Path
     for file in (EXCERPTS / name).iterdir():
         put_list(name, file.name, folder)
     assert prepared(name, folder)
-    builder = labelled_builder._builder(name, tmp_path / "alone")
-    assert builder.name == name
+    of_name = builder._builder(name, tmp_path / "alone")
+    assert of_name.name == name
     config = tfds.download.DownloadConfig(manual_dir=str(folder))
-    builder.download_and_prepare(download_dir=tmp_path / "downloads", download_config=config)
+    of_name.download_and_prepare(download_dir=tmp_path / "downloads", download_config=config)
     assert essence(read(name, tmp_path / "alone")) == essence(read(name, tmp_path / "set-data"))
     info = json.loads((tmp_path / "alone" / name / "1.0.0" / "dataset_info.json").read_text())
-    assert FACTS[name].title in info["description"]
+    assert DATASETS[name].title in info["description"]
     assert "licence" in info["description"].lower()
     assert "@" in info["citation"]
-    assert info["location"]["urls"] == [FACTS[name].homepage]
-    assert info["redistributionInfo"]["license"] == FACTS[name].licence != ""
+    assert info["location"]["urls"] == [DATASETS[name].homepage]
+    assert info["redistributionInfo"]["license"] == DATASETS[name].licence != ""
 
 
 def real(names: str) -> Callable[..., Any]:
@@ -232,7 +234,7 @@ def test_whole_lists(
     # Each video has its own: read once more, by plainer means.
     header, place = (0, 3) if lists[0].endswith(".txt") else (1, 2)
     rows = [line.split(",") for line in (LISTS / lists[0]).read_text().splitlines()[header:]]
-    identify = labelled_builder._builder(name, tmp_path).identify
+    identify = builder._builder(name, tmp_path).identify
     mos = {identify(row[0 if place == 3 else 1].strip()): float(row[place]) for row in rows}
     assert {video.video_id: video.mos for video in videos} == mos
 

@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from a2inet_jax.backbones import checkpoint
-from a2inet_jax.backbones.checkpoint import CheckpointError
+from a2inet_jax.errors import CheckpointError
 from tests.make_torch_expectations import EXPECTED, tiny_tensors
 from tests.pickles import caffe2, zipped
 

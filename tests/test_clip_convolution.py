@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from a2inet_jax.backbones.clip_convolution import ClipConv, max_pool
+from a2inet_jax.backbones.conv3d import ClipConv, max_pool
 
 CASES = [  # window, stride, frames × height × width
     ((5, 7, 7), (1, 2, 2), (6, 9, 12)),

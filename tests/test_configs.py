@@ -15,12 +15,12 @@ import pytest
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from a2inet_jax import from_config
-from a2inet_jax.backbones.table import BACKBONES
-from a2inet_jax.datasets import index, splits
+from a2inet_jax import build
+from a2inet_jax.backbones.registry import BACKBONES
+from a2inet_jax.config import Train
+from a2inet_jax.datasets import registry, splits
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.training import losses
-from a2inet_jax.training.settings import Settings
 from a2inet_jax.video.sampling import Sampling
 from configs import table4
 from tests import paper_rows
@@ -50,7 +50,7 @@ def widths(config: ConfigDict) -> tuple[int, ...]:
 
 def models(config: ConfigDict) -> list[nn.Module]:
     names = (config.model.name, *(name for name in config.baselines if name != "svr"))
-    return [from_config.build_model(name, config.model) for name in names]
+    return [build.build_model(name, config.model) for name in names]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -61,7 +61,7 @@ def test_config_builds(name: str) -> None:
     for model in models(config):
         outputs, _ = jax.eval_shape(model.init_with_output, jax.random.key(0), streams, mask)
         assert outputs.score.shape == (2,)
-    Settings(**config.train)
+    Train(**config.train)
     Sampling(
         config.features.frames or None, config.features.short_side or None, config.features.patches
     )
@@ -170,7 +170,7 @@ def test_rows_are_had_on_other_data_sets() -> None:
         "i3d_kinetics400",
     )
     assert (sample.features.frames, sample.model.width) == (16, 256)
-    for name in index.NAMES:  # each has a file of its own, but that on which nothing is trained
+    for name in registry.NAMES:  # each has a file of its own, but that on which nothing is trained
         assert table4.get_config(f"SQ+MS@{name}").data.name == name
     lsvq = table4.build("SS", "lsvq", "index")
     assert (lsvq.features.semantic, lsvq.splits.kind) == ("efficientnet_lite0", "own")
@@ -193,31 +193,31 @@ def test_preprocessed_mode_is_the_paper_s() -> None:
 def test_unknown_names_are_refused() -> None:
     config = load("base")
     with pytest.raises(ValueError, match="no model 'a3inet'"):
-        from_config.build_model("a3inet", config.model)
+        build.build_model("a3inet", config.model)
     config.features.quality = "vgg"
     with pytest.raises(ValueError, match="no backbone 'vgg'"):
-        from_config.open_extractor(config.features)
+        build.open_extractor(config.features)
 
 
 def test_clips_of_no_frames_are_refused() -> None:
     fields = load("base").features
     fields.clip_spacing = 0
     with pytest.raises(ValueError, match="clip_spacing is 0"):
-        from_config.open_extractor(fields)
+        build.open_extractor(fields)
 
 
 def test_streams_must_fit_the_model() -> None:
     fields = load("table4:SQ").model
     with pytest.raises(ValueError, match=r"a2inet takes \('quality', 'semantic'\)"):
-        from_config.build_model("a2inet", fields)
+        build.build_model("a2inet", fields)
     fields.streams = ("motion",)
     with pytest.raises(ValueError, match="take one or both"):
-        from_config.build_model("vsfa", fields)
+        build.build_model("vsfa", fields)
 
 
 def draw(config: ConfigDict, found: list[Video]) -> list[splits.Split]:
     """Splits where all videos are there."""
-    return from_config.draw_splits(config, found, found)
+    return build.draw_splits(config, found, found)
 
 
 def videos(*parts: str) -> list[Video]:
@@ -251,7 +251,7 @@ def test_a_missing_video_moves_no_other(kind: str) -> None:
     whole = draw(config, listed)
     gone = {"v3", "v35"}
     config.data.allow_missing = True
-    left = from_config.draw_splits(config, [v for v in listed if v.video_id not in gone], listed)
+    left = build.draw_splits(config, [v for v in listed if v.video_id not in gone], listed)
     assert len(left) == len(whole)
     for before, after in zip(whole, left, strict=True):
         for part in ("train", "validation", "test"):

@@ -5,23 +5,23 @@ import pytest
 import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
-from a2inet_jax.backbones import conversion, table, weights
-from a2inet_jax.backbones.conversion import ConversionError
+from a2inet_jax.backbones import convert, registry, weights
 from a2inet_jax.checksum import sha256
+from a2inet_jax.errors import ConversionError
 from tests.make_torch_expectations import random_tensor
 from tests.published import published
 
-LITE0 = table.BACKBONES["efficientnet_lite0"]
+LITE0 = registry.BACKBONES["efficientnet_lite0"]
 NORM = ("weight", "bias", "running_mean", "running_var")
 
 
-def convert(backbone: table.Backbone, tensors: dict[str, np.ndarray]) -> conversion.Params:
-    return conversion.convert(tensors, table.parameter_shapes(backbone), backbone.layouts)
+def converted(backbone: registry.Backbone, tensors: dict[str, np.ndarray]) -> convert.Params:
+    return convert.convert(tensors, registry.parameter_shapes(backbone), backbone.layouts)
 
 
 def test_folding_is_batch_norm_after_the_convolution() -> None:
     tensors = published(LITE0)
-    layer = convert(LITE0, tensors)["blocks_1"]["expand"]
+    layer = converted(LITE0, tensors)["blocks_1"]["expand"]
     x = random_tensor("x", (16,)).astype(np.float64)
     y = tensors["_blocks.1._expand_conv.weight"][:, :, 0, 0].astype(np.float64) @ x
     gamma, beta, mean, variance = (
@@ -37,7 +37,7 @@ def test_all_that_is_wrong_is_listed_in_one_error() -> None:
     tensors["_blocks.3._se_reduce.weight"] = np.zeros((10, 144, 1, 1), np.float32)
     tensors["_blocks.5._depthwise_conv.weight"] = np.zeros((240, 1, 5, 5), np.float32)
     with pytest.raises(ConversionError) as caught:
-        convert(LITE0, tensors)
+        converted(LITE0, tensors)
     message = str(caught.value)
     assert "missing: _conv_stem.weight" in message
     assert "missing: _blocks.4._bn2.bias" in message
@@ -55,7 +55,7 @@ def test_values_that_make_no_sense_are_named(name: str, value: float) -> None:
     tensors = published(LITE0)
     tensors[name][3] = value
     with pytest.raises(ConversionError, match=f"make no sense: {name}$"):
-        convert(LITE0, tensors)
+        converted(LITE0, tensors)
 
 
 def test_layouts_of_the_published_checkpoints() -> None:
@@ -70,11 +70,11 @@ def test_layouts_of_the_published_checkpoints() -> None:
         "resnet50_imagenet": ({"fc.weight": (1000, 2048), "fc.bias": (1000,)}, 320),
     }
     for name, (head, count) in heads.items():
-        backbone = table.BACKBONES[name]
+        backbone = registry.BACKBONES[name]
         tensors = published(backbone)
         tensors |= {key: np.zeros(shape, np.float32) for key, shape in (head or {}).items()}
         assert len(tensors) == count, name
-        convert(backbone, tensors)
+        converted(backbone, tensors)
 
 
 def test_through_a_published_file_and_a_converted_one(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_through_a_published_file_and_a_converted_one(tmp_path: Path) -> None:
     assert identity == sha256(file)
 
     kept = tmp_path / "kept" / "converted.safetensors"
-    conversion.save(kept, convert(LITE0, published(LITE0)), {"source_sha256": identity})
+    convert.save(kept, converted(LITE0, published(LITE0)), {"source_sha256": identity})
     again, same = weights.load_params(LITE0, str(kept))
     assert same == identity
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
@@ -97,4 +97,4 @@ def test_through_a_published_file_and_a_converted_one(tmp_path: Path) -> None:
         np.testing.assert_array_equal(array, flat_again[path])
 
     with pytest.raises(ConversionError, match=r"converted\.safetensors doesn't fit resnet18_fdim"):
-        weights.load_params(table.BACKBONES["resnet18_fdim"], str(kept))
+        weights.load_params(registry.BACKBONES["resnet18_fdim"], str(kept))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2inet_jax.backbones.convolution import Conv, convolve, max_pool, window_pads
+from a2inet_jax.backbones.conv2d import Conv, convolve, max_pool, window_pads
 
 ONE_PRODUCT, SIXTEEN_PRODUCTS, XLA = (1, 0), (16, 0), (0, 1)  # matrix products, convolutions
 

@@ -7,21 +7,21 @@ import jax
 import numpy as np
 import pytest
 
+from a2inet_jax.config import Train
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.evaluation import cross, metrics, protocol
 from a2inet_jax.model import ensemble
 from a2inet_jax.model.ensemble import Ensemble
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.replica import Replica
-from a2inet_jax.training.settings import Settings
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.members import Member
 from tests.training_inputs import MeanPooling, make_features
 
 NETWORK = MeanPooling()
 RANGES = [(0.0, 100.0), (20.0, 60.0)]
-TRAININGS = [Replica(n, seed, Split((), (), ())) for n, seed in ((0, 3), (1, 3))]
+TRAININGS = [Member(n, seed, Split((), (), ())) for n, seed in ((0, 3), (1, 3))]
 
 
-def make_models(path: Path, features: Features) -> Ensemble:
+def make_models(path: Path, features: TrainingData) -> Ensemble:
     """Two of different parameters and label ranges, through the file that training writes."""
     streams = tuple(np.zeros((1, 2, width), np.float16) for width in features.widths)
     params: list[Any] = [
@@ -35,7 +35,7 @@ def make_models(path: Path, features: Features) -> Ensemble:
 def test_every_model_scores_every_video_as_scoring_does(tmp_path: Path) -> None:
     features = make_features()
     models = make_models(tmp_path, features)
-    settings = Settings(batch_size=4, parallel="mesh")
+    settings = Train(batch_size=4, parallel="mesh")
     rows = cross.predictions(models, NETWORK, features, TRAININGS, settings)
     assert [(row.split, row.seed, row.video) for row in rows] == [
         (n, 3, video) for n in range(2) for video in features.ids
@@ -52,13 +52,13 @@ def test_models_and_trainings_must_be_as_many(tmp_path: Path) -> None:
     features = make_features()
     models = make_models(tmp_path, features)
     with pytest.raises(ValueError, match="2 models, and 1 trainings"):
-        cross.predictions(models, NETWORK, features, TRAININGS[:1], Settings())
+        cross.predictions(models, NETWORK, features, TRAININGS[:1], Train())
 
 
 def test_the_logistic_is_of_the_tested_data_set(tmp_path: Path) -> None:
     features = make_features()
     models = make_models(tmp_path, features)
-    rows = cross.predictions(models, NETWORK, features, TRAININGS, Settings())
+    rows = cross.predictions(models, NETWORK, features, TRAININGS, Train())
     contents = {video: video for video in features.ids}
     data = protocol.Data("KoNViD-1k", len(features.ids))
     results = cross.results("vsfa", rows, data, "last", contents, 1, "LSVQ", models.label_ranges)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from a2inet_jax.errors import VideoError
 from a2inet_jax.video.decode import Decoder
-from a2inet_jax.video.info import VideoError
 from tests.clips import Clips
 
 

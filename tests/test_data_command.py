@@ -9,7 +9,7 @@ from absl import app
 
 from a2inet_jax import atomic
 from a2inet_jax.commands.data import data_command
-from a2inet_jax.datasets import index, splits
+from a2inet_jax.datasets import registry, splits
 from a2inet_jax.datasets.verify import fingerprint
 from tests import dataset_inputs
 from tests.clips import Clips
@@ -57,13 +57,13 @@ def test_all_data_sets_are_listed(
     assert run(data, "list") == 0
     told = capsys.readouterr().out
     lines = {line.split()[0]: line for line in told.splitlines()}
-    assert set(index.NAMES) < set(lines)
+    assert set(registry.NAMES) < set(lines)
     assert f"{len(rows)} videos" in lines["live_vqc"]
     assert "  no " in lines["konvid_1k"]
     assert "VMAF" in lines["sample"]
     assert run(data, "list", as_json=True) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [record["name"] for record in records] == list(index.NAMES)
+    assert [record["name"] for record in records] == list(registry.NAMES)
     assert {r["name"]: r["videos"] for r in records if r["videos"]} == {"live_vqc": len(rows)}
 
 
@@ -75,7 +75,7 @@ def test_a_whole_data_set_is_good(
     assert run(data, "verify", str(mine)) == 0
     told = capsys.readouterr().out
     assert "20 videos of 10 contents, labels 0 to 6; 20 good, 0 missing, 0 can't" in told
-    assert fingerprint(index.labelled(str(mine), data)) in told
+    assert fingerprint(registry.labelled(str(mine), data)) in told
     assert "first frames" in told
     assert run(data, "verify", str(mine), full=True) == 0
     assert "first frames" not in capsys.readouterr().out
@@ -110,7 +110,7 @@ def test_what_is_wrong_is_listed(
     told = capsys.readouterr().out
     assert f"{bad}: " in told  # though many are missing
     assert "12 good, 7 missing, 1 can't be decoded" in told
-    listing = data / f"{index.file_name(str(mine))}-problems.csv"
+    listing = data / f"{registry.file_name(str(mine))}-problems.csv"
     assert f"All of them, by id: {listing}" in told
     with listing.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -194,7 +194,7 @@ def test_a_path_too_long_for_a_file_is_a_missing_video(
         assert run(data, command, str(mine)) == 1
         assert f"{mine / name}: is missing" in capsys.readouterr().out
     with pytest.raises(FileNotFoundError, match="1 of 21 videos"):
-        index.load(str(mine), data)
+        registry.load(str(mine), data)
 
 
 def _ids(paths: list[Path]) -> list[str]:
@@ -214,13 +214,13 @@ def test_published_splits_are_imported(
     file.write_text(json.dumps({"permutations": orders}))
     assert run(data, "splits", str(mine), str(file), str(listing)) == 0
     told = capsys.readouterr().out
-    path = data / "splits" / f"{index.file_name(str(mine))}-published.json"
+    path = data / "splits" / f"{registry.file_name(str(mine))}-published.json"
     found = splits.read(path)
     assert len(found) == 10
     assert found[0].train == tuple(f"{k:02}.mp4" for k in range(12))
     assert "10 splits, the first with 12 to train, 4 to validate, 3 to test on" in told
     assert "In no part, since the published list lacks them (1): 19.mp4" in told
-    leaking = splits.leaks(found, index.labelled(str(mine), data))
+    leaking = splits.leaks(found, registry.labelled(str(mine), data))
     assert f"{leaking} of 10 contents have videos in two parts" in told
     assert f"--config.splits.file={path}" in told.replace("\n", "")
     (mine / "labels.csv").write_text(

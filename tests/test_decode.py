@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2inet_jax.video.decode import Decoder, VideoError
+from a2inet_jax.errors import VideoError
+from a2inet_jax.video.decode import Decoder
 from tests.clips import Clips, ffmpeg_frames
 
 # Name, frames, width × height.

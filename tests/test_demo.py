@@ -14,9 +14,9 @@ from PIL import Image
 import a2inet_jax
 from a2inet_jax import analysis, scoring
 from a2inet_jax.commands import experiment
-from a2inet_jax.datasets import files
+from a2inet_jax.datasets import lists
 from a2inet_jax.datasets.sample import prepare, recipe, sources
-from a2inet_jax.run_folder import RunError
+from a2inet_jax.errors import RunError
 from configs import sample, sample_motion
 
 pytestmark = pytest.mark.network
@@ -124,7 +124,7 @@ def test_one_bad_file_does_not_stop_the_others(
     too_long = "x" * 300 + ".mp4"
     listing.write_text(f"path\nbad.mp4\nmissing.mp4\n{too_long}\n")
     table = tmp_path / "scores.csv"
-    videos = files.videos([listing, good])
+    videos = lists.videos([listing, good])
     run = home / "runs" / "demo"
     assert scoring.score_all(videos, run, as_json=True, csv_path=table) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -154,12 +154,12 @@ def test_maps_of_both_streams(
     bad = tmp_path / "bad.mp4"
     bad.write_text("not a video")
     picture = tmp_path / "new" / "maps.png"
-    assert analysis.analyze_all(files.videos([*clips, bad]), run, picture) == 1
+    assert analysis.analyze_all(lists.videos([*clips, bad]), run, picture) == 1
     assert "failed" in capsys.readouterr().out
     with Image.open(picture) as opened:
         assert opened.format == "PNG"
         assert opened.width == 1200
-    assert analysis.analyze_all(files.videos([bad]), run, tmp_path / "none.png") == 1
+    assert analysis.analyze_all(lists.videos([bad]), run, tmp_path / "none.png") == 1
     assert not (tmp_path / "none.png").exists()
 
 

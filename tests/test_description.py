@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a2inet_jax.backbones import description
+from a2inet_jax.backbones import frame_features
 from a2inet_jax.backbones.pooling import pool_stages
-from a2inet_jax.backbones.table import BACKBONES, Backbone
+from a2inet_jax.backbones.registry import BACKBONES, Backbone
 from a2inet_jax.video.resize import resize_short_side
 from tests.make_torch_expectations import noise
 from tests.parity import features
@@ -43,7 +43,7 @@ def frames(number: int, height: int, width: int) -> np.ndarray:
 
 
 def describe(backbone: Backbone, given: np.ndarray) -> np.ndarray:
-    return np.asarray(description.describe(backbone, {}, jnp.asarray(given)))
+    return np.asarray(frame_features.extract_features(backbone, {}, jnp.asarray(given)))
 
 
 def moments(x: np.ndarray) -> np.ndarray:
@@ -107,14 +107,14 @@ def test_frames_smaller_than_a_square_are_enlarged() -> None:
     assert large.shape == (1, 48, 60, 3)
     expected = moments(np.concatenate([large[:, :, :48], large[:, :, 12:]], axis=2) / 255)
     np.testing.assert_allclose(describe(backbone, given), expected, atol=1e-6)
-    (maps,) = description.feature_maps(backbone, {}, jnp.asarray(given))
-    assert description.join_tiles(maps[..., 0], backbone, 32, 40).shape == (1, 48, 60)
+    (maps,) = frame_features.feature_maps(backbone, {}, jnp.asarray(given))
+    assert frame_features.join_tiles(maps[..., 0], backbone, 32, 40).shape == (1, 48, 60)
 
 
 @given(st.integers(16, 200), st.integers(16, 200))
 def test_no_pixel_is_left_out(height: int, width: int) -> None:
     seen = np.zeros((height, width), int)
-    places = description.tile_places(height, width, 16)
+    places = frame_features.tile_places(height, width, 16)
     for top, left in places:
         assert top >= 0
         assert left >= 0
@@ -128,7 +128,7 @@ def test_no_pixel_is_left_out(height: int, width: int) -> None:
 def test_maps_are_what_is_pooled() -> None:
     name = "resnet18_fdim"
     params = random_params(BACKBONES[name])
-    maps = description.feature_maps(BACKBONES[name], params, jnp.asarray(noise(64, 96)))
+    maps = frame_features.feature_maps(BACKBONES[name], params, jnp.asarray(noise(64, 96)))
     assert [each.shape for each in maps] == [
         (1, 16, 24, 64),
         (1, 8, 12, 128),
@@ -142,7 +142,9 @@ def test_maps_are_what_is_pooled() -> None:
 
 def test_a_frame_that_is_too_small() -> None:
     with pytest.raises(ValueError, match="300×31 pixels; resnet18_fdim needs at least 32 a side"):
-        description.describe(BACKBONES["resnet18_fdim"], {}, jnp.zeros((1, 31, 300, 3), jnp.uint8))
+        frame_features.extract_features(
+            BACKBONES["resnet18_fdim"], {}, jnp.zeros((1, 31, 300, 3), jnp.uint8)
+        )
 
 
 def test_maps_of_squares_are_joined() -> None:
@@ -150,7 +152,7 @@ def test_maps_of_squares_are_joined() -> None:
     backbone = Backbone("squares", Itself(), 6, "none", (), tile=32)
     ramp = np.add.outer(np.arange(40), np.arange(70)).astype(np.uint8)
     given = jnp.asarray(np.repeat(ramp[None, :, :, None], 3, axis=3))
-    (maps,) = description.feature_maps(backbone, {}, given)
+    (maps,) = frame_features.feature_maps(backbone, {}, given)
     assert maps.shape == (1, 6 * 32, 32, 3)
-    joined = description.join_tiles(maps[..., 0], backbone, 40, 70)
+    joined = frame_features.join_tiles(maps[..., 0], backbone, 40, 70)
     np.testing.assert_allclose(joined, ramp[None] / 255, atol=1e-6)

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from a2inet_jax import download
+from a2inet_jax.errors import DownloadError
 from tests.loopback import COMMIT, Server, serving
 
 CONTENT = bytes(range(256)) * 4000  # about 1 MB
@@ -81,7 +82,7 @@ def test_a_cut_connection_is_taken_up_where_it_broke(server: Server, tmp_path: P
 
 def test_another_call_goes_on_where_one_gave_up(server: Server, tmp_path: Path) -> None:
     server.faults = [{"cut": HALF}] + [{"cut": 0}] * 4
-    with pytest.raises(download.DownloadError, match=rf"broke after {HALF} of .*{HALF} bytes are"):
+    with pytest.raises(DownloadError, match=rf"broke after {HALF} of .*{HALF} bytes are"):
         fetch(server, tmp_path)
     assert not (tmp_path / "file").exists()
     server.asked.clear()
@@ -104,7 +105,7 @@ def test_a_silent_server_is_left(
 
 def test_a_file_that_changed_meanwhile_comes_anew(server: Server, tmp_path: Path) -> None:
     server.faults = [{"cut": HALF}] + [{"cut": 0}] * 4
-    with pytest.raises(download.DownloadError):
+    with pytest.raises(DownloadError):
         fetch(server, tmp_path)
     server.files["/file"] = CONTENT[::-1]
     fetch(server, tmp_path)
@@ -167,7 +168,7 @@ def test_a_part_that_is_too_long_is_thrown_away(server: Server, tmp_path: Path) 
 
 def test_a_missing_file_is_an_error_at_once(server: Server, tmp_path: Path) -> None:
     del server.files["/file"]
-    with pytest.raises(download.DownloadError, match="/file: the server answers 404 Not Found"):
+    with pytest.raises(DownloadError, match="/file: the server answers 404 Not Found"):
         fetch(server, tmp_path)
     assert len(server.asked) == 1
     assert names(tmp_path) == []
@@ -175,7 +176,7 @@ def test_a_missing_file_is_an_error_at_once(server: Server, tmp_path: Path) -> N
 
 def test_a_busy_server_is_asked_four_times(server: Server, tmp_path: Path) -> None:
     server.faults = [{"status": 503}] * 4
-    with pytest.raises(download.DownloadError, match=r"answers 503 Service Unavailable$"):
+    with pytest.raises(DownloadError, match=r"answers 503 Service Unavailable$"):
         fetch(server, tmp_path)
     assert len(server.asked) == 4
 
@@ -183,7 +184,7 @@ def test_a_busy_server_is_asked_four_times(server: Server, tmp_path: Path) -> No
 def test_no_server_is_told(tmp_path: Path) -> None:
     with Server() as closed:
         url = closed.url
-    with pytest.raises(download.DownloadError, match=r"no connection .*refused"):
+    with pytest.raises(DownloadError, match=r"no connection .*refused"):
         download.download(f"{url}/file", tmp_path / "file", lambda *_: None)
 
 
@@ -211,9 +212,7 @@ class Secure(urllib.request.HTTPSHandler):
 def test_encryption_is_not_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build = urllib.request.build_opener
     monkeypatch.setattr("urllib.request.build_opener", lambda *given: build(Secure, *given))
-    with pytest.raises(
-        download.DownloadError, match="http://elsewhere/file, which isn't encrypted"
-    ):
+    with pytest.raises(DownloadError, match="http://elsewhere/file, which isn't encrypted"):
         download.download("https://here/file", tmp_path / "file", lambda *_: None)
 
 
@@ -222,9 +221,7 @@ def test_a_disk_that_is_too_small_is_told_before(
 ) -> None:
     free = SimpleNamespace(free=300_000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: free)
-    with pytest.raises(
-        download.DownloadError, match=r"1\.0 MB are needed, 0\.3 MB are free"
-    ) as told:
+    with pytest.raises(DownloadError, match=r"1\.0 MB are needed, 0\.3 MB are free") as told:
         fetch(server, tmp_path)
     assert f"no space for file.part in {tmp_path}" in str(told.value)
     assert names(tmp_path) == []
@@ -241,7 +238,7 @@ def test_a_disk_that_runs_full_leaves_a_part_to_go_on_from(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(download.DownloadError, match=r"no space for file\.part"):
+        with pytest.raises(DownloadError, match=r"no space for file\.part"):
             fetch(server, tmp_path)
     assert not (tmp_path / "file").exists()
     fetch(server, tmp_path)
@@ -282,7 +279,7 @@ def test_whatever_the_hubs_client_raises_is_told(monkeypatch: pytest.MonkeyPatch
         raise ArithmeticError("connection cut")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", cut)
-    with pytest.raises(download.DownloadError, match="f of a/b: connection cut"):
+    with pytest.raises(DownloadError, match="f of a/b: connection cut"):
         download.from_hub("a/b", COMMIT, "f")
 
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from a2inet_jax.backbones import table
+from a2inet_jax.backbones import registry
 from tests.make_torch_expectations import SIZES, noise
 from tests.parity import assert_maps_close, features
 from tests.published import random_params
@@ -14,11 +14,11 @@ CHANNELS = (24, 40, 112, 320)
 
 @pytest.mark.parametrize("size", SIZES)
 def test_features_equal_those_of_pytorch(size: tuple[int, int]) -> None:
-    found = features(NAME, random_params(table.BACKBONES[NAME]), noise(*size))
+    found = features(NAME, random_params(registry.BACKBONES[NAME]), noise(*size))
     key = f"{NAME}_{size[0]}x{size[1]}"
     assert_maps_close(found, "backbone_features.npz", key, CHANNELS, 1e-5)
 
 
 def test_bfloat16_is_near() -> None:
-    found = features(NAME, random_params(table.BACKBONES[NAME]), noise(65, 97), jnp.bfloat16)
+    found = features(NAME, random_params(registry.BACKBONES[NAME]), noise(65, 97), jnp.bfloat16)
     assert_maps_close(found, "backbone_features.npz", f"{NAME}_65x97", CHANNELS, 2e-2)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from a2inet_jax.commands import evaluate
-from a2inet_jax.datasets import index, splits
+from a2inet_jax.datasets import registry, splits
+from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions
-from a2inet_jax.run_folder import RunError
 from tests.trained_runs import (
     VIDEOS,
     crossed,
@@ -203,7 +203,7 @@ def test_a_data_set_that_is_not_there_does_not_stop_the_others(
     extract("theirs")
 
     def extracted(config: Any) -> int:
-        index.load(config["data"]["name"], Path("data"))
+        registry.load(config["data"]["name"], Path("data"))
         return 0
 
     monkeypatch.setattr(evaluate, "extract", extracted)

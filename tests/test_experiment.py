@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
+from a2inet_jax.build import feature_folders
 from a2inet_jax.commands import table_plan
 from a2inet_jax.commands.data import prepare as prepare_data
 from a2inet_jax.commands.evaluate import evaluate
 from a2inet_jax.commands.experiment import demo, prepare
 from a2inet_jax.commands.extract import extract
 from a2inet_jax.commands.train import train
-from a2inet_jax.from_config import feature_folders
 from configs import own
 from tests.table_inputs import CLIPS, SMALL, clips, small_networks
 

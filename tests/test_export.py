@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from a2inet_jax.errors import StoreError
 from a2inet_jax.features.export import export
-from a2inet_jax.features.store import Store, StoreError
+from a2inet_jax.features.store import Store
 from tests.store_inputs import RECIPE, features
 
 

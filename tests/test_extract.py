@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.errors import VideoError
 from a2inet_jax.features import extract as extract_module
 from a2inet_jax.features.extract import Failure, extract_all
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.store import Store, VideoFeatures
-from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.sampling import FR, Sampling
 from tests.clips import Clips, ffmpeg

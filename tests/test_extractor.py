@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2inet_jax.backbones import description
+from a2inet_jax.backbones import frame_features
+from a2inet_jax.errors import VideoError
 from a2inet_jax.features import extractor as extractor_module
 from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.features.passes import plan
-from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.resize import resize_short_side
 from a2inet_jax.video.sampling import FR, Sampling, patch_places
 from tests.clips import Clips, ffmpeg_frames
@@ -25,7 +25,9 @@ from tests.extraction_inputs import (
 
 
 def describe(stream: Pretrained, frames: np.ndarray) -> np.ndarray:
-    return np.asarray(description.describe(stream.backbone, stream.params, jnp.asarray(frames)))
+    return np.asarray(
+        frame_features.extract_features(stream.backbone, stream.params, jnp.asarray(frames))
+    )
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from a2inet_jax.training import feed as feeds
-from a2inet_jax.training import order, parallel
-from a2inet_jax.training.feed import Resident, Streamed
-from a2inet_jax.training.settings import Settings
+from a2inet_jax.config import Train
+from a2inet_jax.training import batch_plan, parallel
+from a2inet_jax.training import loader as feeds
+from a2inet_jax.training.loader import Resident, Streamed
 from tests.training_inputs import make_features
 
 FEATURES = make_features(longest=20)
@@ -30,25 +30,25 @@ def test_resident_if_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ]:
         monkeypatch.setattr(feeds, "device_memory", lambda memory=memory: memory)
-        found, told = feeds.choose(FEATURES, RUNNER, Settings(memory_share=0.5))
+        found, told = feeds.choose(FEATURES, RUNNER, Train(memory_fraction=0.5))
         assert type(found) is kind
         assert told == f"features: {line}"
 
 
 def test_the_configs_word_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feeds, "device_memory", lambda: 1)
-    found, told = feeds.choose(FEATURES, RUNNER, Settings(placement="resident"))
+    found, told = feeds.choose(FEATURES, RUNNER, Train(placement="resident"))
     assert type(found) is Resident
     assert "as the config says" in told
     monkeypatch.undo()
-    assert type(feeds.choose(FEATURES, RUNNER, Settings(placement="streamed"))[0]) is Streamed
+    assert type(feeds.choose(FEATURES, RUNNER, Train(placement="streamed"))[0]) is Streamed
 
 
 def test_a_machines_memory_is_known() -> None:
     assert 2**28 < feeds.device_memory() < 2**50
 
 
-def batches(feed: Any, arranged: order.Order) -> list[Any]:
+def batches(feed: Any, arranged: batch_plan.BatchPlan) -> list[Any]:
     """Each step's batch, whatever call it is in."""
     from a2inet_jax.training.batches import gather
 
@@ -72,8 +72,8 @@ def each_of(x: Any, s: int, k: int) -> Any:
 @pytest.mark.parametrize("kind", [Resident, Streamed])
 def test_every_step_has_its_videos(kind: Any, steps_per_call: int) -> None:
     parts = [np.arange(20), np.arange(5, 22)]
-    arranged = order.shuffled([(0, 0), (0, 1)], parts, 4)
-    settings = Settings(steps_per_call=steps_per_call, buckets=3)
+    arranged = batch_plan.shuffled([(0, 0), (0, 1)], parts, 4)
+    settings = Train(steps_per_call=steps_per_call, num_buckets=3)
     found = iter(batches(kind(FEATURES, RUNNER, settings), arranged))
     for k in range(5):
         for s in range(2):
@@ -91,8 +91,8 @@ def test_every_step_has_its_videos(kind: Any, steps_per_call: int) -> None:
 
 
 def test_calls_are_of_one_length_and_few() -> None:
-    arranged = order.arrange([np.arange(20), np.arange(3)], 2)
-    resident = Resident(FEATURES, RUNNER, Settings(steps_per_call=4))
+    arranged = batch_plan.arrange([np.arange(20), np.arange(3)], 2)
+    resident = Resident(FEATURES, RUNNER, Train(steps_per_call=4))
     calls = list(resident.calls(arranged, LABELS))
     assert [call.steps for call in calls] == [slice(0, 4), slice(0, 4), slice(0, 2)]
     assert {call.inputs.where.shape for call in calls} == {(2, 4, 2)}
@@ -103,8 +103,8 @@ def test_calls_are_of_one_length_and_few() -> None:
 @pytest.mark.parametrize("kind", [Resident, Streamed])
 @pytest.mark.parametrize("done", range(11))
 def test_what_is_resumed_is_cut_like_what_was_not_stopped(kind: Any, done: int) -> None:
-    arranged = order.shuffled([(0, 0), (0, 1)], [np.arange(20), np.arange(3)], 2)
-    feed = kind(FEATURES, RUNNER, Settings(steps_per_call=4))
+    arranged = batch_plan.shuffled([(0, 0), (0, 1)], [np.arange(20), np.arange(3)], 2)
+    feed = kind(FEATURES, RUNNER, Train(steps_per_call=4))
     whole = list(feed.calls(arranged, LABELS))
     rest = list(feed.calls(arranged, LABELS, done))
     assert len(rest) == 3 - (done // 4 if done < 10 else 3)
@@ -123,7 +123,7 @@ def test_a_video_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         raise ValueError(f"{tmp_path}/{n} is damaged")
 
     features = dataclasses.replace(FEATURES, read=broken)
-    streamed = Streamed(features, RUNNER, Settings())
-    arranged = order.arrange([np.arange(4), np.arange(4)], 2)
+    streamed = Streamed(features, RUNNER, Train())
+    arranged = batch_plan.arrange([np.arange(4), np.arange(4)], 2)
     with pytest.raises(ValueError, match="is damaged"):
         list(streamed.calls(arranged, LABELS))

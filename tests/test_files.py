@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.datasets.files import check_ids, videos
+from a2inet_jax.datasets.lists import check_ids, videos
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.video.raw_format import RawFormat
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from a2inet_jax.config import EpochRule
 from a2inet_jax.training import history
 from a2inet_jax.training.history import Record
-from a2inet_jax.training.settings import EpochRule
 
 
 def record(epoch: int, val: float | None = 0.5, test: float | None = 0.25) -> Record:
@@ -53,7 +53,7 @@ def test_undefined_everywhere_takes_the_first() -> None:
     assert history.chosen_epoch([record(1, None), record(2, None)], "best_val") == 1
 
 
-def test_table_keeps_other_replicas_and_drops_later_epochs(tmp_path: Path) -> None:
+def test_table_keeps_other_members_and_drops_later_epochs(tmp_path: Path) -> None:
     path = tmp_path / "model" / "metrics.csv"
     history.write(path.parent, {("", 10, 0): [record(1)], ("", 2, 1): [record(1)]})
     history.write(path.parent, {("", 2, 0): [record(1), record(2, None), record(3)]})

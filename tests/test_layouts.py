@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from a2inet_jax.datasets.labelled_builder import prepare, read, without_mos
+from a2inet_jax.datasets.builder import prepare, read, without_mos
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.video.raw_format import RawFormat
 from tests.dataset_inputs import (

@@ -9,7 +9,7 @@ import pytest
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.features.extract import extract_all
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.lending import lenders
+from a2inet_jax.features.reuse import lenders
 from a2inet_jax.features.store import Store
 from a2inet_jax.video.sampling import FR, Sampling
 from tests.clips import Clips

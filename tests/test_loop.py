@@ -1,4 +1,4 @@
-"""Replicas trained from end to end: what they learn and keep."""
+"""Members trained from end to end: what they learn and keep."""
 
 import dataclasses
 from pathlib import Path
@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
 
+from a2inet_jax.config import EpochRule, Train
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.training import history, loop, parallel
-from a2inet_jax.training.loop import Watch
+from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.losses import Losses
-from a2inet_jax.training.prediction import predict
-from a2inet_jax.training.replica import Replica, Trained
-from a2inet_jax.training.settings import EpochRule, Settings
+from a2inet_jax.training.members import Member, TrainedMember
+from a2inet_jax.training.predict import predict
 from tests.training_inputs import (
     FEATURES,
-    REPLICAS,
+    MEMBERS,
     SETTINGS,
     STEPS,
     MeanPooling,
@@ -26,7 +26,7 @@ from tests.training_inputs import (
     assert_close,
     assert_same,
     make_features,
-    make_replicas,
+    make_members,
     make_split,
     train,
     undisturbed,
@@ -39,16 +39,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 
 def test_it_learns_and_predicts_in_the_labels_scale(tmp_path: Path) -> None:
-    settings = dataclasses.replace(SETTINGS, epochs=40, epoch_rule="last", checkpoint_every=40)
+    settings = dataclasses.replace(SETTINGS, epochs=40, epoch_rule="last", checkpoint_epochs=40)
     train_ids = tuple(FEATURES.ids[:13])
     split = dataclasses.replace(make_split(FEATURES), test=train_ids)  # tests what it has learnt
-    replicas = [Replica(0, 0, split)]
-    trained = train(tmp_path, settings, replicas)
+    members = [Member(0, 0, split)]
+    trained = train(tmp_path, settings, members)
     (one,) = trained
     assert one.history[-1]["train_loss"] < 0.2 * one.history[0]["train_loss"]  # type: ignore[operator]
     mos = FEATURES.mos[:13]
     assert one.label_range == (mos.min(), mos.max())
-    (score,) = predict(MeanPooling(), FEATURES, replicas, trained, settings)
+    (score,) = predict(MeanPooling(), FEATURES, members, trained, settings)
     assert np.abs(score - mos).mean() < 0.05 * np.ptp(mos)
 
 
@@ -73,17 +73,17 @@ def test_best_epoch_has_the_best_parameters(whole: Whole, tmp_path: Path) -> Non
         stopped = train(tmp_path / str(number), shorter)[number]
         jax.tree.map(np.testing.assert_array_equal, one.params, stopped.params)
     # Of the validation part as if it were the test part.
-    replicas = [
+    members = [
         dataclasses.replace(r, split=dataclasses.replace(r.split, test=r.split.validation))
-        for r in REPLICAS
+        for r in MEMBERS
     ]
-    scores = predict(MeanPooling(), FEATURES, replicas, trained, SETTINGS)
-    for one, replica, score in zip(trained, replicas, scores):
+    scores = predict(MeanPooling(), FEATURES, members, trained, SETTINGS)
+    for one, member, score in zip(trained, members, scores):
         values = [record["val_srcc"] for record in one.history]
         assert one.epoch == values.index(max(values)) + 1  # type: ignore[type-var]
-        found, _ = history.correlations(score, FEATURES.mos[FEATURES.rows(replica.split.test)])
+        found, _ = history.correlations(score, FEATURES.mos[FEATURES.rows(member.split.test)])
         assert found == pytest.approx(values[one.epoch - 1])
-    assert len({one.epoch for one in trained}) > 1  # or the replicas would share their choice
+    assert len({one.epoch for one in trained}) > 1  # or the members would share their choice
 
 
 @pytest.mark.parametrize("rule", ["last", "best_test"])
@@ -98,14 +98,14 @@ def test_other_epoch_rules_change_the_choice_alone(
 
 
 def test_a_replica_ends_where_it_ends_alone(whole: Whole, tmp_path: Path) -> None:
-    alone = [train(tmp_path, replicas=[replica])[0] for replica in REPLICAS]
+    alone = [train(tmp_path, members=[member])[0] for member in MEMBERS]
     assert_close(whole[1], alone, 1e-6)
     assert (tmp_path / "metrics.csv").read_text().count("\n") == 1 + 3 * 7
 
 
 def test_seeds_are_replicas_too(whole: Whole, tmp_path: Path) -> None:
-    replicas = [dataclasses.replace(REPLICAS[0], seed=seed) for seed in (0, 1)]
-    same, other = train(tmp_path, replicas=replicas)
+    members = [dataclasses.replace(MEMBERS[0], seed=seed) for seed in (0, 1)]
+    same, other = train(tmp_path, members=members)
     assert_close([same], whole[1][:1], 1e-6)
     assert other.history != same.history
 
@@ -129,10 +129,10 @@ def test_the_same_seed_gives_the_same(whole: Whole, tmp_path: Path) -> None:
 )
 def test_other_ways_give_the_same_numbers(tmp_path: Path, changes: dict[str, Any]) -> None:
     features = make_features(longest=20)
-    replicas = make_replicas(features)
+    members = make_members(features)
 
-    def run(folder: Path, settings: Settings) -> list[Trained]:
-        return loop.train(MeanPooling(), features, replicas, settings, folder)
+    def run(folder: Path, settings: Train) -> list[TrainedMember]:
+        return loop.train(MeanPooling(), features, members, settings, folder)
 
     usual = run(tmp_path / "usual", SETTINGS)
     assert_close(run(tmp_path / "other", dataclasses.replace(SETTINGS, **changes)), usual, 1e-6)
@@ -140,8 +140,8 @@ def test_other_ways_give_the_same_numbers(tmp_path: Path, changes: dict[str, Any
 
 @pytest.mark.parametrize("ema", [0.0, 0.5])
 def test_the_average_is_what_is_kept(tmp_path: Path, ema: float) -> None:
-    settings = dataclasses.replace(SETTINGS, epochs=1, ema=ema, epoch_rule="last")
-    (one,) = train(tmp_path, settings, REPLICAS[:1])
+    settings = dataclasses.replace(SETTINGS, epochs=1, ema_decay=ema, epoch_rule="last")
+    (one,) = train(tmp_path, settings, MEMBERS[:1])
     tree = load(tmp_path / "checkpoints" / "splits_00-00_seeds_0-0", STEPS)
     state = tree["state"]
     kept = state["average"] if ema else state["params"]
@@ -154,10 +154,10 @@ def load(folder: Path, step: int) -> Any:
 
 
 def test_real_model_with_no_validation_part(tmp_path: Path) -> None:
-    settings = Settings(learning_rate=1e-2, batch_size=6, epochs=8, epoch_rule="last")
-    replicas = [Replica(3, 0, make_split(FEATURES, validation=0))]
+    settings = Train(learning_rate=1e-2, batch_size=6, epochs=8, epoch_rule="last")
+    members = [Member(3, 0, make_split(FEATURES, validation=0))]
     model = A2INet(width=8, neck=8, hidden=4)
-    (trained,) = loop.train(model, FEATURES, replicas, settings, tmp_path)
+    (trained,) = loop.train(model, FEATURES, members, settings, tmp_path)
     assert trained.history[-1]["train_loss"] < 0.7 * trained.history[0]["train_loss"]  # type: ignore[operator]
     assert trained.history[0]["val_srcc"] is None
     assert isinstance(trained.history[0]["test_srcc"], float)
@@ -166,10 +166,10 @@ def test_real_model_with_no_validation_part(tmp_path: Path) -> None:
 def test_few_programs_are_compiled_and_it_says_so(tmp_path: Path) -> None:
     features = make_features(longest=40)
     lines: list[str] = []
-    settings = dataclasses.replace(SETTINGS, steps_per_call=1, buckets=2)
-    replicas = make_replicas(features, validation=4)
-    watch = Watch(say=lines.append)
-    loop.train(MeanPooling(width=5), features, replicas, settings, tmp_path, watch)
+    settings = dataclasses.replace(SETTINGS, steps_per_call=1, num_buckets=2)
+    members = make_members(features, validation=4)
+    watch = Callbacks(say=lines.append)
+    loop.train(MeanPooling(width=5), features, members, settings, tmp_path, watch)
     assert lines[0].startswith("features: resident on the device (")
     # Training and scoring, in two lengths each.
     assert lines[-1].startswith("compiled 4 programs in ")
@@ -178,7 +178,7 @@ def test_few_programs_are_compiled_and_it_says_so(tmp_path: Path) -> None:
 def test_results_are_read_when_the_next_work_is_handed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner = parallel.runner("jit", len(REPLICAS))
+    runner = parallel.runner("jit", len(MEMBERS))
     events: list[str] = []
 
     def noted(name: str) -> None:
@@ -194,7 +194,7 @@ def test_results_are_read_when_the_next_work_is_handed_over(
 
     for name in ("train", "score", "get"):
         noted(name)
-    settings = dataclasses.replace(SETTINGS, epochs=2, steps_per_call=1, buckets=1)
+    settings = dataclasses.replace(SETTINGS, epochs=2, steps_per_call=1, num_buckets=1)
     train(tmp_path, settings)
     ahead = ["train", "get"] * (STEPS - 1)
     # Before the last step of an epoch is read, the scoring behind it is under way.

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from a2inet_jax.training import order
+from a2inet_jax.training import batch_plan
 
 
 @pytest.mark.parametrize(("n", "width"), [(12, None), (13, None), (3, None), (13, 8), (1, 8)])
 def test_an_epoch_takes_every_video_once(n: int, width: int | None) -> None:
     part = np.arange(100, 100 + n)
-    found = order.shuffled([(0, 1, 2)], [part], 4, width)
+    found = batch_plan.shuffled([(0, 1, 2)], [part], 4, width)
     assert found.rows.shape == found.where.shape == (1, -(-n // 4), width or 4)
     np.testing.assert_array_equal(np.sort(found.rows[found.where]), part)
     np.testing.assert_array_equal(found.rows[~found.where], 0)
@@ -22,22 +22,22 @@ def test_an_epoch_takes_every_video_once(n: int, width: int | None) -> None:
 
 def test_the_order_is_a_function_of_the_key_alone() -> None:
     part = np.arange(40)
-    first = order.shuffled([(7, 0, 1)], [part], 8)
-    np.testing.assert_array_equal(first.rows, order.shuffled([(7, 0, 1)], [part], 8).rows)
+    first = batch_plan.shuffled([(7, 0, 1)], [part], 8)
+    np.testing.assert_array_equal(first.rows, batch_plan.shuffled([(7, 0, 1)], [part], 8).rows)
     for key in [(8, 0, 1), (7, 1, 1), (7, 0, 2)]:
-        assert (first.rows != order.shuffled([key], [part], 8).rows).any()
+        assert (first.rows != batch_plan.shuffled([key], [part], 8).rows).any()
     # The width that devices need does not change who shares a batch.
-    wide = order.shuffled([(7, 0, 1)], [part], 8, 24)
+    wide = batch_plan.shuffled([(7, 0, 1)], [part], 8, 24)
     np.testing.assert_array_equal(first.rows, wide.rows[:, :, :8])
 
 
-def test_a_replica_has_the_order_that_it_has_alone() -> None:
+def test_a_member_has_the_order_that_it_has_alone() -> None:
     parts = [np.arange(9), np.arange(20, 41), np.arange(50, 51)]
     keys = [(0, s, 3) for s in range(3)]
-    together = order.shuffled(keys, parts, 4)
+    together = batch_plan.shuffled(keys, parts, 4)
     assert together.rows.shape == (3, 6, 4)
     for s in range(3):
-        alone = order.shuffled(keys[s : s + 1], parts[s : s + 1], 4)
+        alone = batch_plan.shuffled(keys[s : s + 1], parts[s : s + 1], 4)
         steps = alone.rows.shape[1]
         np.testing.assert_array_equal(together.rows[s, :steps], alone.rows[0])
         np.testing.assert_array_equal(together.where[s, :steps], alone.where[0])
@@ -45,7 +45,7 @@ def test_a_replica_has_the_order_that_it_has_alone() -> None:
 
 
 def test_without_a_key_the_order_is_kept() -> None:
-    found = order.arrange([np.array([5, 3, 9])], 2)
+    found = batch_plan.arrange([np.array([5, 3, 9])], 2)
     np.testing.assert_array_equal(found.rows, [[[5, 3], [9, 0]]])
     np.testing.assert_array_equal(found.where, [[[True, True], [True, False]]])
     part = found.steps(1, 2)
@@ -53,7 +53,7 @@ def test_without_a_key_the_order_is_kept() -> None:
 
 
 def test_nothing_to_arrange() -> None:
-    assert order.arrange([np.zeros(0, np.int32)], 4).rows.shape == (1, 0, 4)
+    assert batch_plan.arrange([np.zeros(0, np.int32)], 4).rows.shape == (1, 0, 4)
 
 
 @given(
@@ -64,18 +64,18 @@ def test_every_video_is_in_the_shortest_bucket_that_holds_it(
     lengths: list[int], number: int
 ) -> None:
     array = np.array(lengths)
-    found = order.buckets(array, number)
+    found = batch_plan.buckets(array, number)
     assert 1 <= len(found) <= number
     assert list(found) == sorted(set(found))
     assert max(lengths) <= found[-1] < max(lengths) + 8
     for length in lengths:
-        bucket = order.bucket(length, found)
+        bucket = batch_plan.bucket(length, found)
         assert length <= bucket
         assert not any(length <= other < bucket for other in found)
     parts = [np.arange(len(lengths)), np.arange(len(lengths))[::2]]
     seen: list[list[int]] = [[], []]
-    for upper, places in order.by_length(parts, array, found):
+    for upper, places in batch_plan.by_length(parts, array, found):
         for s in range(2):
-            assert all(order.bucket(n, found) == upper for n in array[parts[s][places[s]]])
+            assert all(batch_plan.bucket(n, found) == upper for n in array[parts[s][places[s]]])
             seen[s] += places[s].tolist()
     assert [sorted(each) for each in seen] == [list(range(len(part))) for part in parts]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.datasets import own
+from a2inet_jax.datasets import custom
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.video.raw_format import RawFormat
 
@@ -17,7 +17,7 @@ def write(folder: Path, text: str, name: str = "labels.csv") -> Path:
 
 def test_paths_and_labels_are_enough(tmp_path: Path) -> None:
     listing = write(tmp_path, "\ufeffmos,path\n3.5,deep/b.mp4\n1e1,a.mp4\n")
-    assert own.read(listing) == [
+    assert custom.read(listing) == [
         Video("deep/b.mp4", tmp_path / "deep/b.mp4", 3.5, "deep/b.mp4"),
         Video("a.mp4", tmp_path / "a.mp4", 10.0, "a.mp4"),
     ]
@@ -29,14 +29,14 @@ def test_contents_and_raw_formats(tmp_path: Path) -> None:
         "path,mos,reference_id,width,height,pixel_format,frame_rate\n"
         "a.yuv,1,park,64,48,yuv422p,25\nb.mp4,2, park ,,,,\nc.mp4,3,,,,,\n",
     )
-    videos = own.read(listing)
+    videos = custom.read(listing)
     assert [video.reference_id for video in videos] == ["park", "park", "c.mp4"]
     assert [video.raw for video in videos] == [RawFormat(64, 48, "yuv422p", 25), None, None]
 
 
 def test_headers_and_cells_as_people_write_them(tmp_path: Path) -> None:
     listing = write(tmp_path, "Path , MOS, Reference_ID\n a.mp4, 3.5 , park\nb.mp4,2,park \n")
-    assert own.read(listing) == [
+    assert custom.read(listing) == [
         Video("a.mp4", tmp_path / "a.mp4", 3.5, "park"),
         Video("b.mp4", tmp_path / "b.mp4", 2.0, "park"),
     ]
@@ -45,7 +45,7 @@ def test_headers_and_cells_as_people_write_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_lists_of_countries_with_decimal_commas(separator: str, tmp_path: Path) -> None:
     listing = write(tmp_path, "path;mos\na.mp4;3,5\nb, c.mp4;2\n".replace(";", separator))
-    videos = own.read(listing)
+    videos = custom.read(listing)
     assert [(video.video_id, video.mos) for video in videos] == [("a.mp4", 3.5), ("b, c.mp4", 2.0)]
 
 
@@ -55,28 +55,28 @@ def test_a_file_by_two_names_is_one_video(tmp_path: Path) -> None:
     for other in (tmp_path / "a.mp4", "link.mp4"):
         listing = write(tmp_path, f"path,mos\na.mp4,1\nb.mp4,2\n{other},3\n")
         with pytest.raises(ValueError, match="lines 2 and 4 both name"):
-            own.read(listing)
+            custom.read(listing)
     copy = write(tmp_path, "path,mos\na.mp4,1\nb.mp4,2\n")
     (tmp_path / "b.mp4").touch()
-    assert len(own.read(copy)) == 2
+    assert len(custom.read(copy)) == 2
 
 
 def test_a_folder_stands_for_its_list(tmp_path: Path) -> None:
     text = "path,mos\na.mp4,1\nb.mp4,2\n"
     only = write(tmp_path, text, "mine.CSV")
-    assert own.read(tmp_path) == own.read(only)
+    assert custom.read(tmp_path) == custom.read(only)
     other = write(tmp_path, text.replace("2", "5"), "other.csv")
     with pytest.raises(ValueError, match=r"2 CSV files \(mine\.CSV, other\.csv\).*labels\.csv"):
-        own.read(tmp_path)
+        custom.read(tmp_path)
     usual = write(tmp_path, text.replace("2", "7"))
-    assert own.read(tmp_path) == own.read(usual) != own.read(other)
+    assert custom.read(tmp_path) == custom.read(usual) != custom.read(other)
 
 
 def test_nothing_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.csv does not exist"):
-        own.read(tmp_path / "none.csv")
+        custom.read(tmp_path / "none.csv")
     with pytest.raises(FileNotFoundError, match="has no CSV file"):
-        own.read(tmp_path)
+        custom.read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -104,5 +104,5 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_unsound_lists_are_refused(tmp_path: Path, text: str, reason: str) -> None:
     listing = write(tmp_path, text)
     with pytest.raises(ValueError, match=reason) as caught:
-        own.read(listing)
+        custom.read(listing)
     assert str(caught.value).startswith(str(listing))

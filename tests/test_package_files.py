@@ -10,6 +10,7 @@ import pytest
 
 from a2inet_jax import package_files
 from a2inet_jax.checksum import sha256
+from a2inet_jax.errors import PackageFileError
 
 CONTENT = b"a clip" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -51,15 +52,15 @@ def test_what_is_there_is_not_fetched(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_another_content_is_refused(index: Path, tmp_path: Path) -> None:
     there = tmp_path / "out" / "clip.bin"
-    with pytest.raises(package_files.PackageFileError, match="SHA-256"):
+    with pytest.raises(PackageFileError, match="SHA-256"):
         package_files.fetch("clips==1.0", {"clips/data/clip.bin": ("0" * 64, there)})
     assert list(there.parent.iterdir()) == []
 
 
 def test_a_missing_member_and_a_missing_package_are_named(index: Path, tmp_path: Path) -> None:
-    with pytest.raises(package_files.PackageFileError, match=r"clips==1\.0 has no file nowhere"):
+    with pytest.raises(PackageFileError, match=r"clips==1\.0 has no file nowhere"):
         package_files.fetch("clips==1.0", {"nowhere": (DIGEST, tmp_path / "x")})
-    with pytest.raises(package_files.PackageFileError, match=r"could not download clips==2\.0"):
+    with pytest.raises(PackageFileError, match=r"could not download clips==2\.0"):
         package_files.fetch("clips==2.0", {"nowhere": (DIGEST, tmp_path / "x")})
 
 
@@ -99,14 +100,14 @@ def test_fetch_reads_a_source_archive(archive: str, tmp_path: Path) -> None:
     there = tmp_path / "clip.bin"
     package_files.fetch("clips==3.0", {"clips/data/clip.bin": (DIGEST, there)}, archive)
     assert there.read_bytes() == CONTENT
-    with pytest.raises(package_files.PackageFileError, match=r"clips==3\.0 has no file nowhere"):
+    with pytest.raises(PackageFileError, match=r"clips==3\.0 has no file nowhere"):
         package_files.fetch("clips==3.0", {"nowhere": (DIGEST, tmp_path / "x")}, archive)
 
 
 def test_no_script_of_another_source_archive_runs(archive: str, tmp_path: Path) -> None:
     members = {"clips/data/clip.bin": (DIGEST, tmp_path / "clip.bin")}
-    with pytest.raises(package_files.PackageFileError, match="DO NOT MATCH THE HASHES"):
+    with pytest.raises(PackageFileError, match="DO NOT MATCH THE HASHES"):
         package_files.fetch("clips==3.0", members, "0" * 64)
-    with pytest.raises(package_files.PackageFileError, match=r"could not download clips==3\.0"):
+    with pytest.raises(PackageFileError, match=r"could not download clips==3\.0"):
         package_files.fetch("clips==3.0", members)  # a source archive isn't taken for a wheel
     assert not (tmp_path / "ran").exists()

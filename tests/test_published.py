@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from a2inet_jax.datasets import published, splits
+from a2inet_jax.datasets import published_splits, splits
 from a2inet_jax.datasets.video import Video
 from tests.dataset_inputs import LISTS, cells, excerpt
 
@@ -64,7 +64,9 @@ def test_names_of_each_data_set_are_known_again(data_set: str, tmp_path: Path) -
     names = [name for name, _ in rows] + more
     listing = write_list(tmp_path / "list.csv", names)
     permutations = shuffles(3, len(names))
-    found = published.read(write_json(tmp_path / "p.json", permutations), listing, ours[::-1])
+    found = published_splits.read(
+        write_json(tmp_path / "p.json", permutations), listing, ours[::-1]
+    )
     assert (found.unknown, found.unused) == ([], [])
     for split, permutation in zip(found.splits, permutations, strict=True):
         ids = [ours[n - 1].video_id for n in permutation]
@@ -80,7 +82,7 @@ def test_parts_are_cut_as_in_the_published_code(tmp_path: Path) -> None:
         names = [f"v{k}.mp4" for k in range(n)]
         listing = write_list(tmp_path / "list.csv", names)
         file = write_json(tmp_path / "p.json", shuffles(1, n))
-        (split,) = published.read(file, listing, videos(*names)).splits
+        (split,) = published_splits.read(file, listing, videos(*names)).splits
         assert sizes(split) == expected
 
 
@@ -105,7 +107,7 @@ def test_file_names_changed_since(tmp_path: Path) -> None:
     )
     listing = write_list(tmp_path / "list.csv", there)
     file = write_json(tmp_path / "p.json", [[1, 2, 3, 4, 5, 6, 7]])
-    (split,) = published.read(file, listing, videos(*here)).splits
+    (split,) = published_splits.read(file, listing, videos(*here)).splits
     assert split.train == tuple(sorted(here[:5]))
     assert (split.validation, split.test) == ((here[5],), (here[6],))
 
@@ -115,10 +117,10 @@ def test_what_can_be_two_is_neither(tmp_path: Path) -> None:
     listing = write_list(tmp_path / "list.csv", ["same.mp4", *here[2:]])
     file = write_json(tmp_path / "p.json", [[1, 2, 3, 4, 5]])
     with pytest.raises(ValueError, match=r"1 of 5 videos are not in the data set: same\.mp4"):
-        published.read(file, listing, videos(*here))
+        published_splits.read(file, listing, videos(*here))
     twice = write_list(tmp_path / "twice.csv", ["x/c.mp4", "y/c.mp4", "d.mp4", "e.mp4", "f.mp4"])
     with pytest.raises(ValueError, match=r"x/c\.mp4 and y/c\.mp4 are both the video c\.mp4"):
-        published.read(file, twice, videos(*here))
+        published_splits.read(file, twice, videos(*here))
 
 
 def test_videos_of_one_side_alone(tmp_path: Path) -> None:
@@ -129,21 +131,23 @@ def test_videos_of_one_side_alone(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"list\.csv: 2 of 20 .*: v00\.mp4, v01\.mp4; --allow_missing leaves"
     ):
-        published.read(file, listing, ours)
-    found = published.read(file, listing, ours, allow_missing=True)
+        published_splits.read(file, listing, ours)
+    found = published_splits.read(file, listing, ours, allow_missing=True)
     assert (found.unknown, found.unused) == (names[:2], ["extra.mp4"])
-    whole = published.read(file, listing, videos(*names)).splits
+    whole = published_splits.read(file, listing, videos(*names)).splits
     # Others stay where they were.
     assert found.splits == splits.restrict(whole, ours)
     with pytest.raises(ValueError, match="too few"):
-        published.read(file, listing, videos("other.mp4"), allow_missing=True)
+        published_splits.read(file, listing, videos("other.mp4"), allow_missing=True)
 
 
 def test_the_first_ten_are_taken(tmp_path: Path) -> None:
     names = list("abcdefg")
     listing = write_list(tmp_path / "list.csv", names)
     permutations = [*shuffles(10, 7), [1]]  # what comes behind is not looked at
-    found = published.read(write_json(tmp_path / "p.json", permutations), listing, videos(*names))
+    found = published_splits.read(
+        write_json(tmp_path / "p.json", permutations), listing, videos(*names)
+    )
     assert len(found.splits) == 10
 
 
@@ -163,29 +167,29 @@ def test_matlab_files_of_both_versions(tmp_path: Path) -> None:
         opened["index"] = index.T  # axes the other way round than in MATLAB
         opened["scores"] = np.ones((1, 25))
     ours = videos(*(str(k) for k in range(100, 125)))
-    found = published.read(file, None, ours)
+    found = published_splits.read(file, None, ours)
     assert len(found.splits) == 10
     for split, permutation in zip(found.splits, index.astype(int).tolist(), strict=False):
         assert split.test == tuple(sorted(str(99 + n) for n in permutation[20:]))
         assert split.train == tuple(sorted(str(99 + n) for n in permutation[:16]))
     older = tmp_path / "older.mat"
     scipy.io.savemat(older, {"video_names": cells(names), "index": index})
-    assert published.read(older, None, ours) == found
+    assert published_splits.read(older, None, ours) == found
     numbers = {"video_names": np.arange(100.0, 125.0)[:, None], "index": index}
     scipy.io.savemat(older, numbers)
-    assert published.read(older, None, ours) == found
+    assert published_splits.read(older, None, ours) == found
     large = 11_000_000_000
     numbers["video_names"] = large + np.arange(25.0)[:, None]
     scipy.io.savemat(older, numbers)
-    published.read(older, None, videos(*(str(large + k) for k in range(25))))
+    published_splits.read(older, None, videos(*(str(large + k) for k in range(25))))
     with pytest.raises(ValueError, match="has its own list"):
-        published.read(file, older, ours)
+        published_splits.read(file, older, ours)
     scipy.io.savemat(older, {"video_names": cells(names[:24]), "index": index})
     with pytest.raises(ValueError, match="does not fit to its 24 video_names"):
-        published.read(older, None, ours)
+        published_splits.read(older, None, ours)
     scipy.io.savemat(older, {"index": index})
     with pytest.raises(ValueError, match=r"older\.mat: has no video_names"):
-        published.read(older, None, ours)
+        published_splits.read(older, None, ours)
 
 
 @pytest.mark.parametrize(
@@ -207,22 +211,22 @@ def test_unsound_files_are_refused(tmp_path: Path, content: str, reason: str) ->
     file = tmp_path / "p.json"
     file.write_text(content)
     with pytest.raises(ValueError, match=reason) as caught:
-        published.read(file, listing, videos(*names))
+        published_splits.read(file, listing, videos(*names))
     assert str(caught.value).startswith(str(file))
 
 
 def test_unsound_lists_are_refused(tmp_path: Path) -> None:
     file = write_json(tmp_path / "p.json", [[1, 2, 3, 4, 5]])
     with pytest.raises(ValueError, match="name the CSV file"):
-        published.read(file, None, videos(*"abcde"))
+        published_splits.read(file, None, videos(*"abcde"))
     listing = tmp_path / "list.csv"
     with pytest.raises(FileNotFoundError, match=r"list\.csv does not exist"):
-        published.read(file, listing, videos(*"abcde"))
+        published_splits.read(file, listing, videos(*"abcde"))
     with pytest.raises(FileNotFoundError, match=r"q\.json does not exist"):
-        published.read(tmp_path / "q.json", None, videos(*"abcde"))
+        published_splits.read(tmp_path / "q.json", None, videos(*"abcde"))
     listing.write_text("number,video\n1,a\n2,b\n2,c\n")
     with pytest.raises(ValueError, match="row 4: the number 2 was another video's"):
-        published.read(file, listing, videos(*"abcde"))
+        published_splits.read(file, listing, videos(*"abcde"))
 
 
 WHOLE = [
@@ -243,7 +247,7 @@ def test_whole_lists(data_set: str, name: str) -> None:
     with listing.open(newline="") as opened:
         rows = [(row["video"], float(row["mos"])) for row in csv.DictReader(opened)]
     ours = labelled(data_set, rows)
-    found = published.read(LISTS / f"{name}.splits.json", listing, ours)
+    found = published_splits.read(LISTS / f"{name}.splits.json", listing, ours)
     assert (len(found.splits), found.unknown, found.unused) == (10, [], [])
     for split in found.splits:
         assert Counter((*split.train, *split.validation, *split.test)) == Counter(

@@ -2,7 +2,7 @@ import os
 import time
 from pathlib import Path
 
-from a2inet_jax.features.quarantine import DEATHS, Quarantine
+from a2inet_jax.features.in_flight import DEATHS, Quarantine
 
 
 def test_marks_without_an_end_are_deaths(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from a2inet_jax.errors import VideoError
 from a2inet_jax.video.decode import Decoder
-from a2inet_jax.video.info import VideoError
 from a2inet_jax.video.raw import RawDecoder
 from a2inet_jax.video.raw_format import RawFormat
 from tests.clips import ffmpeg, ffmpeg_frames

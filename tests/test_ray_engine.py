@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.errors import EngineError
 from a2inet_jax.features import extract as extract_module
 from a2inet_jax.features import ray_engine
 from a2inet_jax.features.ray_engine import Plan, plan
-from a2inet_jax.features.ray_session import EngineError
 from a2inet_jax.features.store import Store
 from tests.extraction_inputs import extractor
 from tests.ray_inputs import NUMBER, POISON, batch, content, make_clips, videos, worker

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
+from a2inet_jax.errors import EngineError
 from a2inet_jax.features import ray_session
-from a2inet_jax.features.ray_session import EngineError
 
 
 def test_an_address_where_nobody_is() -> None:

@@ -7,7 +7,7 @@ import pytest
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.features import extract as extract_module
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.quarantine import Quarantine
+from a2inet_jax.features.in_flight import Quarantine
 from a2inet_jax.features.store import Store
 from tests.extraction_inputs import extractor
 from tests.ray_inputs import batch, content, make_clips, videos, worker

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2inet_jax.video.decode import Decoder, VideoError
+from a2inet_jax.errors import DecoderDiedError, VideoError
+from a2inet_jax.video.decode import Decoder
 from a2inet_jax.video.raw_format import RawFormat
-from a2inet_jax.video.reader import DecoderDiedError, Reader
+from a2inet_jax.video.reader import Reader
 from tests.clips import Clips
 
 

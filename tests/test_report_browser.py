@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax.report import run_files, run_page, runs_page
-from a2inet_jax.report.sections import Cases
+from a2inet_jax.report.sections import Examples
 from tests.browser import CHROMIUM, look
 from tests.run_inputs import make_run
 
@@ -21,7 +21,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         cases = make_run(folder / name, name, seed=len(name), width=len(name))
         runs.append((run_files.read(folder / name), cases))
     # Of the second run the clips are not to be had, and the reason is a long word.
-    runs[1] = runs[1][0], Cases(missing="data/features/" + 80 * "x")
+    runs[1] = runs[1][0], Examples(missing="data/features/" + 80 * "x")
     return {
         "one": run_page.write(folder / "demo", runs[0][1], [(2, "A2INet FR(S+S)")]),
         "several": runs_page.write_runs(folder / "report", runs),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax.commands import report
-from a2inet_jax.report import run_files, sheets
+from a2inet_jax.report import results_table, run_files
 from tests.run_inputs import make_run
 
 
@@ -79,7 +79,7 @@ def test_run_without_results_is_an_error(runs: list[Path], tmp_path: Path) -> No
 
 
 def test_table_has_each_run_once(runs: list[Path], tmp_path: Path) -> None:
-    sheet = sheets.of_runs([run_files.read(run) for run in runs])
+    sheet = results_table.of_runs([run_files.read(run) for run in runs])
     sheet["rows"].append({**sheet["rows"][0], "row": "the same run again"})
     sheet["rows"].append({"row": "left out", "cells": {"sample": {"skipped": "no weights"}}})
     path = report.report_table(sheet, tmp_path / "table")

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2inet_jax.backbones import table
+from a2inet_jax.backbones import registry
 from tests.make_torch_expectations import SIZES, noise
 from tests.parity import assert_maps_close, features
 from tests.published import random_params
@@ -21,13 +21,13 @@ CHANNELS = {
     [(name, size) for name in CHANNELS for size in SIZES[:2]] + [("resnet18_fdim", SIZES[2])],
 )
 def test_features_equal_those_of_pytorch(name: str, size: tuple[int, int]) -> None:
-    found = features(name, random_params(table.BACKBONES[name]), noise(*size))
+    found = features(name, random_params(registry.BACKBONES[name]), noise(*size))
     key = f"{name}_{size[0]}x{size[1]}"
     assert_maps_close(found, "backbone_features.npz", key, CHANNELS[name], 1e-5)
 
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_bfloat16_is_near(name: str) -> None:
-    found = features(name, random_params(table.BACKBONES[name]), noise(65, 97), jnp.bfloat16)
+    found = features(name, random_params(registry.BACKBONES[name]), noise(65, 97), jnp.bfloat16)
     assert found.dtype == np.float32
     assert_maps_close(found, "backbone_features.npz", f"{name}_65x97", CHANNELS[name], 2e-2)

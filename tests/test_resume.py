@@ -13,14 +13,14 @@ from a2inet_jax.training import loop
 from tests.training_inputs import (
     FEATURES,
     FOLDER,
-    REPLICAS,
+    MEMBERS,
     SETTINGS,
     STEPS,
     MeanPooling,
     Whole,
     assert_same,
     make_features,
-    make_replicas,
+    make_members,
     train,
     undisturbed,
 )
@@ -121,7 +121,7 @@ def test_folder_of_another_training_is_refused(
     folder, _, _ = whole
 
     def refused(expected: str, **changes: object) -> None:
-        arguments = {"model": MeanPooling(), "features": FEATURES, "replicas": REPLICAS}
+        arguments = {"model": MeanPooling(), "features": FEATURES, "members": MEMBERS}
         arguments |= {"settings": SETTINGS, "folder": folder} | changes
         with pytest.raises(ValueError, match=expected) as error:
             loop.train(**arguments)  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ def test_folder_of_another_training_is_refused(
     refused("features", features=make_features(seed=1))
     refused(
         r"split 0.train \(13 videos there, 12 videos now\)",
-        replicas=make_replicas(FEATURES, (12, 9, 11)),
+        members=make_members(FEATURES, (12, 9, 11)),
     )
 
 
@@ -154,6 +154,6 @@ def test_settings_are_written_beside_the_checkpoints(
     folder = whole[0] / "checkpoints" / FOLDER
     found = json.loads((folder / "settings.json").read_text())
     assert found["settings.learning_rate"] == 3e-2
-    assert found["split 1.test"] == list(REPLICAS[1].split.test)
+    assert found["split 1.test"] == list(MEMBERS[1].split.test)
     # The two latest: every second epoch, and the last.
     assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == ["24", "28"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax.commands import evaluate, report
-from a2inet_jax.report import run_files, sheets
+from a2inet_jax.report import results_table, run_files
 from a2inet_jax.report.columns import columns
 from tests.trained_runs import extract, make_run, relabel, working_folder
 
@@ -25,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_results_on_other_data_are_kept_with_their_average() -> None:
-    sheet = sheets.of_runs([run_files.read(ONE), run_files.read(TWO)])
+    sheet = results_table.of_runs([run_files.read(ONE), run_files.read(TWO)])
     assert sheet["weighted_average"].keys() == {"one", "two"}
     assert [column.dataset for column in columns(sheet)][::2] == ["./mine", "theirs/", "W.A."]
     assert sheet["notes"] == []
@@ -40,7 +40,7 @@ def test_results_of_another_model_are_left_out() -> None:
         "Results on theirs/ are left out: the run has another model now. "
         "`a2inet evaluate runs/one --datasets=theirs` makes them anew."
     )
-    sheet = sheets.of_runs([run, run_files.read(TWO)])
+    sheet = results_table.of_runs([run, run_files.read(TWO)])
     assert sheet["notes"] == [f"one: {said}"]
     assert sheet["rows"][0]["cells"].keys() == {"./mine"}
 
@@ -67,7 +67,7 @@ def test_runs_of_other_labels_in_a_column_are_told(home: Path) -> None:
     make_run("three", 20.0)
     assert evaluate.evaluate_runs([Path("runs/three")], []) == 0
     runs = [run_files.read(run) for run in (ONE, TWO, Path("runs/three"))]
-    (said,) = sheets.of_runs(runs)["notes"]
+    (said,) = results_table.of_runs(runs)["notes"]
     assert said.startswith("./mine: these runs have different labels or contents")
     assert said.endswith("one, two; three")
 

@@ -13,14 +13,14 @@ from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.evaluation import predictions, protocol
 from a2inet_jax.evaluation.metrics import fit_logistic
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.report import cases, plots, run_page
-from a2inet_jax.report.sections import Cases
+from a2inet_jax.report import examples, plots, run_page
+from a2inet_jax.report.sections import Examples
 from tests.page_reader import Page, whole
 from tests.run_inputs import make_run, save_results
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Cases]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Examples]:
     run = tmp_path_factory.mktemp("runs") / "demo"
     cases = make_run(run)
     run_page.write(run, cases)
@@ -28,12 +28,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Cases]:
 
 
 @pytest.fixture
-def run(made: tuple[Path, Cases], tmp_path: Path) -> Path:
+def run(made: tuple[Path, Examples], tmp_path: Path) -> Path:
     """A copy of the run, without its page, for a test to spoil."""
     return shutil.copytree(made[0], tmp_path / "demo", ignore=shutil.ignore_patterns("*.html"))
 
 
-def test_page_shows_the_run(made: tuple[Path, Cases]) -> None:
+def test_page_shows_the_run(made: tuple[Path, Examples]) -> None:
     run, cases = made
     text = (run / "report.html").read_text("utf-8")
     page = whole(text, "results")
@@ -61,7 +61,7 @@ def test_page_shows_the_run(made: tuple[Path, Cases]) -> None:
     assert row[1].count('<td class="best">') == 4
 
 
-def test_same_run_gives_the_same_bytes(made: tuple[Path, Cases]) -> None:
+def test_same_run_gives_the_same_bytes(made: tuple[Path, Examples]) -> None:
     run, cases = made
     files = ["report.html", "results.csv", "results.json", "results.tex"]
     before = [(run / file).read_bytes() for file in files]
@@ -72,7 +72,7 @@ def test_same_run_gives_the_same_bytes(made: tuple[Path, Cases]) -> None:
 
 def test_paper_stands_beside_a_run_of_its_settings(run: Path, tmp_path: Path) -> None:
     rows = [(2, "A2INet FR(S+S)"), (6, "CGIN (S+S)")]
-    text = run_page.write(run, Cases(), rows).read_text("utf-8")
+    text = run_page.write(run, Examples(), rows).read_text("utf-8")
     assert "The networks here: resnet18_fdim and efficientnet_lite0." in text
     assert "in the paper" not in text  # it has no results on the sample data set
     assert "The paper, on other data: compare the order, not the values (SRCC)." in text
@@ -86,7 +86,7 @@ def test_paper_stands_beside_a_run_of_its_settings(run: Path, tmp_path: Path) ->
     results = json.loads((run / "metrics.json").read_text())
     results["data"]["name"] = "KoNViD-1k"
     (run / "metrics.json").write_text(json.dumps(results))
-    run_page.write(run, Cases(), rows, tmp_path / "elsewhere")
+    run_page.write(run, Examples(), rows, tmp_path / "elsewhere")
     page = whole((tmp_path / "elsewhere" / "report.html").read_text("utf-8"), "results")
     at = page.texts.index("Table 2: A2INet FR(S+S)")
     ours = [f"{results['models']['a2inet']['summary'][m]['median']:.3f}" for m in ("plcc", "srcc")]
@@ -109,7 +109,7 @@ def test_paper_stands_beside_a_run_of_its_settings(run: Path, tmp_path: Path) ->
 def test_missing_file_is_named(name: str, run: Path) -> None:
     (run / name).unlink()
     with pytest.raises(FileNotFoundError, match=re.escape(name)):
-        run_page.write(run, Cases())
+        run_page.write(run, Examples())
     assert not (run / "report.html").exists()
 
 
@@ -117,15 +117,15 @@ def test_broken_file_is_named(run: Path) -> None:
     results = json.loads((run / "metrics.json").read_text())
     (run / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is not JSON"):
-        run_page.write(run, Cases())
+        run_page.write(run, Examples())
     (run / "config.json").write_text("{}")
     (run / "a2inet" / "metrics.csv").write_text("split,epoch\n0,0\n")
     with pytest.raises(ValueError, match=r"metrics\.csv needs .*train_loss"):
-        run_page.write(run, Cases())
+        run_page.write(run, Examples())
     del results["paired"]
     (run / "metrics.json").write_text(json.dumps(results))
     with pytest.raises(ValueError, match=r"metrics\.json is of an earlier version"):
-        run_page.write(run, Cases())
+        run_page.write(run, Examples())
 
 
 def test_odd_runs_are_told_not_hidden(run: Path) -> None:
@@ -135,7 +135,7 @@ def test_odd_runs_are_told_not_hidden(run: Path) -> None:
     parts = split_files.read(run / "splits.json")
     save_results(run, {"a2inet": rows, "<b>&": rows}, data, "best_test", parts)
     (run / "a2inet" / "metrics.csv").write_text("split,epoch,train_loss,val_srcc\n0,0,0.5,\n")
-    missing = Cases(missing="<there> are no videos")
+    missing = Examples(missing="<there> are no videos")
     text = run_page.write(run, missing).read_text("utf-8")
     page = Page(text)
     shown = " ".join(page.texts)
@@ -158,7 +158,7 @@ def test_best_cases_span_the_labels_and_worst_are_the_largest_errors() -> None:
         for split in range(3)
         for i in range(30)
     ]
-    best, worst = cases.choose(rows, 3)
+    best, worst = examples.choose(rows, 3)
     error = {row: abs(row.score - row.mos) for row in rows}
     assert worst[0] == max(rows, key=error.__getitem__)
     assert len({row.video for row in best + worst}) == 6
@@ -172,7 +172,7 @@ def test_best_cases_span_the_labels_and_worst_are_the_largest_errors() -> None:
 
 
 def test_few_videos_make_few_cases() -> None:
-    best, worst = cases.choose([Prediction(0, "a", 1.0, 2.0), Prediction(0, "b", 1.0, 1.5)], 4)
+    best, worst = examples.choose([Prediction(0, "a", 1.0, 2.0), Prediction(0, "b", 1.0, 1.5)], 4)
     assert [row.video for row in worst] == ["a", "b"]
     assert best == []
 

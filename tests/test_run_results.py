@@ -10,9 +10,10 @@ import pytest
 from a2inet_jax.commands import evaluate, run_results
 from a2inet_jax.commands.run_results import measure
 from a2inet_jax.datasets import splits
+from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import cross, predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.run_folder import RunError, RunFolder
+from a2inet_jax.run import RunFolder
 from tests.store_inputs import features
 from tests.trained_runs import (
     IDS,

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from a2inet_jax.evaluation.protocol import Data
-from a2inet_jax.report import run_files, runs_page, sheets
+from a2inet_jax.report import results_table, run_files, runs_page
 from a2inet_jax.report.columns import columns, notes
+from a2inet_jax.report.results_table import RunResults
 from a2inet_jax.report.run_files import Run
-from a2inet_jax.report.sections import Cases
-from a2inet_jax.report.sheets import Outcome
+from a2inet_jax.report.sections import Examples
 from tests.page_reader import whole
 from tests.run_inputs import make_run
 
@@ -21,7 +21,7 @@ from tests.run_inputs import make_run
 @pytest.fixture(scope="module")
 def several(
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Path, list[tuple[Run, Cases]]]:
+) -> tuple[Path, list[tuple[Run, Examples]]]:
     """The page of two runs, and what it was made from."""
     folder = tmp_path_factory.mktemp("runs")
     runs = []
@@ -31,7 +31,7 @@ def several(
     return runs_page.write_runs(tmp_path_factory.mktemp("report"), runs), runs
 
 
-def test_several_runs_are_one_page(several: tuple[Path, list[tuple[Run, Cases]]]) -> None:
+def test_several_runs_are_one_page(several: tuple[Path, list[tuple[Run, Examples]]]) -> None:
     path, runs = several
     text = path.read_text("utf-8")
     page = whole(text, "results")
@@ -54,20 +54,20 @@ def test_several_runs_are_one_page(several: tuple[Path, list[tuple[Run, Cases]]]
 
 
 def test_unlike_runs_are_told(
-    several: tuple[Path, list[tuple[Run, Cases]]], tmp_path: Path
+    several: tuple[Path, list[tuple[Run, Examples]]], tmp_path: Path
 ) -> None:
     (one, _), (other, _) = several[1]
-    assert sheets.of_runs([one, other])["notes"] == []
+    assert results_table.of_runs([one, other])["notes"] == []
     other = replace(other, hashes={"splits.json": "another"}, parts=other.parts[:3])
-    sheet = sheets.of_runs([one, other])
+    sheet = results_table.of_runs([one, other])
     assert "different splits" in sheet["notes"][0]
     assert "demo; wide" in sheet["notes"][0]
-    again = sheets.of_runs([one, replace(one, path=tmp_path)])
+    again = results_table.of_runs([one, replace(one, path=tmp_path)])
     assert [row["row"] for row in again["rows"]] == [str(one.path), str(tmp_path)]
 
 
 def test_runs_tested_on_other_data_have_a_column_for_it(
-    several: tuple[Path, list[tuple[Run, Cases]]],
+    several: tuple[Path, list[tuple[Run, Examples]]],
 ) -> None:
     (one, _), (other, _) = several[1]
     data = {"name": "KoNViD-1k", "videos": 9, "label": "MOS", "note": ""}
@@ -79,7 +79,7 @@ def test_runs_tested_on_other_data_have_a_column_for_it(
         "mapping": "logistic",
         "ranges": {"trained": [0, 100], "tested": [1, 5]},
     }
-    sheet = sheets.of_runs([replace(one, crossed=[crossed]), other])
+    sheet = results_table.of_runs([replace(one, crossed=[crossed]), other])
     assert [column.dataset for column in columns(sheet)] == [
         name for name in ("sample", "KoNViD-1k", "W.A.") for _ in range(2)
     ]
@@ -89,16 +89,16 @@ def test_runs_tested_on_other_data_have_a_column_for_it(
 
 
 def test_table_page_has_a_section_for_each_run(
-    several: tuple[Path, list[tuple[Run, Cases]]], tmp_path: Path
+    several: tuple[Path, list[tuple[Run, Examples]]], tmp_path: Path
 ) -> None:
     runs = several[1]
     found = runs[0][0]
-    rows: dict[str, dict[str, Outcome | str]] = {
-        "SQ": {"sample": Outcome(found.path, found.results)},
+    rows: dict[str, dict[str, RunResults | str]] = {
+        "SQ": {"sample": RunResults(found.path, found.results)},
         "MS": {"sample": "no weights"},
     }
     datasets = {"sample": Data("sample", 0, "VMAF")}
-    sheet = sheets.of_rows("Table 4: Features", rows, datasets, 4)
+    sheet = results_table.of_rows("Table 4: Features", rows, datasets, 4)
     path = runs_page.write_table(tmp_path / "table4", sheet, runs[:1])
     page = whole(path.read_text("utf-8"), "table")
     shown = " ".join(page.texts)

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from a2inet_jax import package_files
-from a2inet_jax.datasets import index
+from a2inet_jax.datasets import registry
 from a2inet_jax.datasets.sample import distortions, ffmpeg, sample_dataset_builder, sources
 from a2inet_jax.datasets.sample.distortions import DISTORTIONS, Distortion
 from a2inet_jax.datasets.sample.prepare import prepare
 from a2inet_jax.datasets.sample.recipe import Recipe, draw
 from a2inet_jax.datasets.sample.sources import SOURCES, Photo, Shot
+from a2inet_jax.errors import ClipError, PackageFileError
 
 BY_NAME = {source.name: source for source in SOURCES}
 BY_LABEL = {distortion.label: distortion for distortion in DISTORTIONS}
@@ -108,7 +108,7 @@ def test_a_complete_set_is_left_alone(tiny: Path, monkeypatch: pytest.MonkeyPatc
 def test_an_error_names_the_clip_and_says_what_ffmpeg_said(tmp_path: Path) -> None:
     bad = Distortion("bad", 1, 50.0, filters="no_such_filter=3")
     recipe = Recipe((small("china"),), (bad,), number=1)
-    with pytest.raises(ffmpeg.ClipError, match=r"(?s)china__bad_1: .*no_such_filter"):
+    with pytest.raises(ClipError, match=r"(?s)china__bad_1: .*no_such_filter"):
         prepare(tmp_path, 1, silent, recipe)
     (folder,) = (tmp_path / "sample").iterdir()
     assert sorted(contents(folder)) == ["china__pristine.json", "china__pristine.mp4"]
@@ -217,7 +217,7 @@ def test_the_camera_moves_gently_and_only_shrinks(photo: Photo) -> None:
 def test_another_picture_in_an_installed_package_is_refused() -> None:
     photo = small("china")
     changed = replace(photo, file=replace(photo.file, sha256="0" * 64))
-    with pytest.raises(package_files.PackageFileError, match=r"china\.jpg"):
+    with pytest.raises(PackageFileError, match=r"china\.jpg"):
         sources.locate([changed])
 
 
@@ -234,18 +234,20 @@ def test_every_source_makes_a_pristine_clip(tmp_path: Path) -> None:
 
 def test_names_and_missing_sets(tmp_path: Path) -> None:
     for use in (
-        lambda: index.load("no_set", tmp_path),
-        lambda: index.prepare("no_set", tmp_path, silent),
-        lambda: index.about("no_set"),
+        lambda: registry.load("no_set", tmp_path),
+        lambda: registry.prepare("no_set", tmp_path, silent),
+        lambda: registry.info("no_set"),
     ):
         with pytest.raises(ValueError, match="no_set"):
             use()
     with pytest.raises(FileNotFoundError, match="a2inet prepare"):
-        index.load("sample", tmp_path)
-    assert index.about("sample").label == "VMAF"
-    assert "no person" in index.about("sample").note
+        registry.load("sample", tmp_path)
+    assert registry.info("sample").label == "VMAF"
+    assert "no person" in registry.info("sample").note
 
 
 def test_importing_the_index_is_light() -> None:
-    code = "import sys, a2inet_jax.datasets.index; sys.exit('tensorflow_datasets' in sys.modules)"
+    code = (
+        "import sys, a2inet_jax.datasets.registry; sys.exit('tensorflow_datasets' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -8,10 +8,10 @@ from typing import Self
 import numpy as np
 import pytest
 
+from a2inet_jax.errors import VideoError
 from a2inet_jax.video import packets, seek
 from a2inet_jax.video.decode import Decoder
 from a2inet_jax.video.frame_pipe import FramePipe
-from a2inet_jax.video.info import VideoError
 from a2inet_jax.video.packets import Packets
 from a2inet_jax.video.sampling import frame_indices
 from a2inet_jax.video.seek import Groups

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from a2inet_jax.evaluation.protocol import Data
-from a2inet_jax.report import sheets
-from a2inet_jax.report.columns import Sheet, columns, notes
-from a2inet_jax.report.sheets import Outcome
+from a2inet_jax.report import results_table
+from a2inet_jax.report.columns import ResultsTable, columns, notes
+from a2inet_jax.report.results_table import RunResults
 from a2inet_jax.report.side_by_side import terminal
 
 NUMBER = re.compile(r"−?\d+\.\d+")
@@ -54,18 +54,18 @@ def across(srcc: float, title: str, videos: int = 100) -> dict[str, Any]:
     return found | {"ranges": {"trained": [0.0, 100.0], "tested": [1.0, 5.0]}}
 
 
-def of_rows(rows: dict[str, dict[str, dict[str, Any]]]) -> Sheet:
+def of_rows(rows: dict[str, dict[str, dict[str, Any]]]) -> ResultsTable:
     """Runs that have these results on data sets whose names are their titles."""
     titles = dict.fromkeys(name for row in rows.values() for name in row)
     tested = {
-        run: {name: Outcome(Path("runs") / run, each) for name, each in row.items()}
+        run: {name: RunResults(Path("runs") / run, each) for name, each in row.items()}
         for run, row in rows.items()
     }
     described = {name: Data(name, 0, "VMAF", "Not [people].") for name in titles}
-    return sheets.of_rows("some runs", tested, described)
+    return results_table.of_rows("some runs", tested, described)
 
 
-def printed(sheet: Sheet, width: int) -> str:
+def printed(sheet: ResultsTable, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True)
     console.print(terminal(sheet, width))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
@@ -79,7 +79,9 @@ def plain(text: str) -> str:
 
 def test_models_stand_in_order_and_the_best_is_bold() -> None:
     models = {"svr": model(0.71, 9.0), "mine": model(0.6, 2.0), "a2inet": model(0.85)}
-    text = printed(sheets.of_models(Outcome(Path("runs/x"), results(models, "best_test"))), 80)
+    text = printed(
+        results_table.of_models(RunResults(Path("runs/x"), results(models, "best_test"))), 80
+    )
     places = [text.index(name) for name in ("A2INet", "SVR on", "mine")]
     assert places == sorted(places)
     assert "\x1b[1m0.850\x1b[0m (0.071)" in text
@@ -91,13 +93,17 @@ def test_models_stand_in_order_and_the_best_is_bold() -> None:
         assert f"{metric} (std)" in text
     for said in ("best_test", "10 splits", "optimistic", "Not [people]."):
         assert said in text
-    assert "optimistic" not in printed(sheets.of_models(Outcome(Path("runs/x"), results())), 80)
+    assert "optimistic" not in printed(
+        results_table.of_models(RunResults(Path("runs/x"), results())), 80
+    )
 
 
 def test_one_split_has_no_deviation_and_may_lack_an_interval() -> None:
     one = model(0.85, splits=1)
     one["interval"] = dict.fromkeys(one["interval"])
-    text = plain(printed(sheets.of_models(Outcome(Path("runs/x"), results({"a2inet": one}))), 80))
+    text = plain(
+        printed(results_table.of_models(RunResults(Path("runs/x"), results({"a2inet": one}))), 80)
+    )
     assert "Medians over 1 split." in text
     assert "std" not in text
     assert "95 %" not in text
@@ -139,12 +145,12 @@ def test_runs_by_data_sets() -> None:
 def test_data_sets_are_told_as_the_runs_have_them() -> None:
     fewer = results(videos=90)
     fewer["data"]["note"] = "Ten were missing."
-    rows: dict[str, dict[str, Outcome | str]] = {
-        "a": {"x": Outcome(Path("a"), results()), "y": "no [weights]"},
-        "b": {"x": Outcome(Path("b"), fewer), "y": ""},
+    rows: dict[str, dict[str, RunResults | str]] = {
+        "a": {"x": RunResults(Path("a"), results()), "y": "no [weights]"},
+        "b": {"x": RunResults(Path("b"), fewer), "y": ""},
     }
     told = {"x": Data("X", 0), "y": Data("Y", 0, "DMOS", "Lower is better.")}
-    sheet = sheets.of_rows("two", rows, told, notes=["so much"])
+    sheet = results_table.of_rows("two", rows, told, notes=["so much"])
     x, y = sheet["datasets"]
     assert (x["title"], x["videos"], x["note"]) == ("X", 100, "Not [people]. Ten were missing.")
     assert (y["videos"], y["label"], y["note"]) == (0, "DMOS", "Lower is better.")
@@ -155,8 +161,8 @@ def test_data_sets_are_told_as_the_runs_have_them() -> None:
 
 
 def test_a_sheet_without_any_number_says_why() -> None:
-    rows: dict[str, dict[str, Outcome | str]] = {"SQ": {"x": "no weights"}}
-    sheet = sheets.of_rows("Table 4", rows, {"x": Data("X", 0)}, 4)
+    rows: dict[str, dict[str, RunResults | str]] = {"SQ": {"x": "no weights"}}
+    sheet = results_table.of_rows("Table 4", rows, {"x": Data("X", 0)}, 4)
     said = notes(sheet)
     assert not any("Medians" in note for note in said)
     assert said[-1] == "– SQ on X: no weights"
@@ -171,7 +177,9 @@ def test_no_number_is_cut_of_models(width: int) -> None:
         "vsfa": model(0.8, 17.1),
         "svr": model(0.6, 18.0),
     }
-    text = plain(printed(sheets.of_models(Outcome(Path("runs/x"), results(models))), width))
+    text = plain(
+        printed(results_table.of_models(RunResults(Path("runs/x"), results(models))), width)
+    )
     whole(text, width)
     for each in models.values():
         for metric, summary in each["summary"].items():

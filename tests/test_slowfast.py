@@ -8,16 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2inet_jax.backbones import conversion, table
-from a2inet_jax.backbones.conversion import ConversionError, Folded
+from a2inet_jax.backbones import convert, registry
+from a2inet_jax.backbones.convert import Folded
 from a2inet_jax.backbones.pooling import pool_stages
 from a2inet_jax.backbones.slowfast import LAYOUTS, STAGES, SlowFastR50Fast
+from a2inet_jax.errors import ConversionError
 from tests.make_motion_expectations import SLOWFAST_CLIP, moving_noise
 from tests.parity import assert_maps_close
 from tests.published import published
 
-BACKBONE = table.BACKBONES["slowfast_r50_fast"]
-SHAPES = table.parameter_shapes(BACKBONE)
+BACKBONE = registry.BACKBONES["slowfast_r50_fast"]
+SHAPES = registry.parameter_shapes(BACKBONE)
 PYSLOWFAST, PYTORCHVIDEO, CAFFE2 = range(3)
 # Names in published files, the same tensors in each layout; and what stands beside the fast pathway there.
 KNOWN = {
@@ -97,8 +98,8 @@ def checkpoint(layout: int) -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def params() -> conversion.Params:
-    return conversion.convert(checkpoint(PYTORCHVIDEO), SHAPES, LAYOUTS)
+def params() -> convert.Params:
+    return convert.convert(checkpoint(PYTORCHVIDEO), SHAPES, LAYOUTS)
 
 
 def features(dtype: jnp.dtype = jnp.float32) -> np.ndarray:
@@ -129,7 +130,7 @@ def test_every_layout_gives_the_same_parameters(layout: int) -> None:
             tensors[name], published(BACKBONE, PYTORCHVIDEO)[pytorchvideos]
         )
     whole = tensors | {name: np.zeros(3) for name in BESIDE[layout]}
-    found = conversion.convert(whole, SHAPES, LAYOUTS)
+    found = convert.convert(whole, SHAPES, LAYOUTS)
     jax.tree.map(np.testing.assert_array_equal, found, params())
 
 
@@ -143,4 +144,4 @@ def test_a_deeper_network_is_refused() -> None:
     """Its fast pathway has everything that ours has, and more."""
     more = {"t_res4_6_branch2a_w": np.zeros(3)}
     with pytest.raises(ConversionError, match="unexpected: t_res4_6_branch2a_w"):
-        conversion.convert(checkpoint(CAFFE2) | more, SHAPES, LAYOUTS)
+        convert.convert(checkpoint(CAFFE2) | more, SHAPES, LAYOUTS)

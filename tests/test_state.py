@@ -9,17 +9,17 @@ import numpy as np
 import optax
 import pytest
 
+from a2inet_jax.config import Train
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.training import state, step
 from a2inet_jax.training.batches import Batch, collate
-from a2inet_jax.training.settings import Settings
 from a2inet_jax.training.state import TrainState
 from tests.training_inputs import MeanPooling, make_features
 
 FEATURES = make_features()
 
 
-def create(settings: Settings, seed: int = 0, split: int = 0, model: Any = None) -> TrainState:
+def create(settings: Train, seed: int = 0, split: int = 0, model: Any = None) -> TrainState:
     arrays = (jnp.uint32(seed), jnp.int32(split), jnp.int32(10))
     return state.create(model or MeanPooling(), settings, FEATURES.widths, *arrays)
 
@@ -34,7 +34,7 @@ def batch(rows: range = range(8), where: bool = True) -> Batch:
 train_step = jax.jit(step.train_step, static_argnums=(0, 1))
 
 
-def rates(settings: Settings, steps: int = 100) -> np.ndarray:
+def rates(settings: Train, steps: int = 100) -> np.ndarray:
     """The rate at the middle of each step."""
     rate = state.schedule(settings)
     return np.array([rate((s + 0.5) / steps * settings.epochs) for s in range(steps)])
@@ -45,27 +45,29 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def test_constant_rate() -> None:
-    np.testing.assert_array_equal(rates(Settings(learning_rate=3e-4)), 3e-4)
+    np.testing.assert_array_equal(rates(Train(learning_rate=3e-4)), 3e-4)
 
 
 def test_cosine_falls_from_the_height_to_zero() -> None:
-    found = rates(Settings(learning_rate=1.0, schedule="cosine"))
+    found = rates(Train(learning_rate=1.0, schedule="cosine"))
     expected = 0.5 * (1 + np.cos(np.pi * (np.arange(100) + 0.5) / 100))
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_steps_fall_every_few_epochs() -> None:
-    settings = Settings(learning_rate=1.0, schedule="step", step_every=2, step_factor=0.8, epochs=5)
+    settings = Train(learning_rate=1.0, schedule="step", step_epochs=2, step_factor=0.8, epochs=5)
     expected = 0.8 ** np.repeat([0, 0, 1, 1, 2], 20)
     np.testing.assert_allclose(rates(settings), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
 def test_warmup_rises_linearly_and_the_schedule_begins_behind_it(schedule: Any) -> None:
-    settings = Settings(learning_rate=1.0, schedule=schedule, warmup=0.2, epochs=10, step_every=4)
+    settings = Train(
+        learning_rate=1.0, schedule=schedule, warmup_fraction=0.2, epochs=10, step_epochs=4
+    )
     found = rates(settings)
     np.testing.assert_allclose(found[:20], (np.arange(20) + 0.5) / 20, rtol=1e-6)
-    behind = dataclasses.replace(settings, warmup=0.0, epochs=8)
+    behind = dataclasses.replace(settings, warmup_fraction=0.0, epochs=8)
     np.testing.assert_allclose(found[20:], rates(behind, 80), atol=1e-6)
 
 
@@ -74,7 +76,7 @@ def test_warmup_rises_linearly_and_the_schedule_begins_behind_it(schedule: Any) 
 def test_a_step_is_optaxs(decay: float, clip: float) -> None:
     model, settings = (
         MeanPooling(),
-        Settings(learning_rate=1e-2, weight_decay=decay, clip_norm=clip),
+        Train(learning_rate=1e-2, weight_decay=decay, clip_norm=clip),
     )
     found = create(settings)
     reference = optax.adamw(1e-2, weight_decay=decay) if decay else optax.adam(1e-2)
@@ -95,7 +97,7 @@ def test_a_step_is_optaxs(decay: float, clip: float) -> None:
 
 
 def test_the_average_follows_the_parameters() -> None:
-    settings = Settings(learning_rate=1e-2, ema=0.9)
+    settings = Train(learning_rate=1e-2, ema_decay=0.9)
     first = create(settings)
     assert first.evaluated is first.average
     second, _ = train_step(MeanPooling(), settings, first, batch())
@@ -107,12 +109,12 @@ def test_the_average_follows_the_parameters() -> None:
         np.testing.assert_allclose(
             found, 0.81 * start + 0.09 * one + 0.1 * two, rtol=1e-5, atol=1e-7
         )
-    assert create(Settings()).average is None
+    assert create(Train()).average is None
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.5])
 def test_a_batch_of_nothing_changes_nothing(ema: float) -> None:
-    settings = Settings(learning_rate=1e-2, weight_decay=0.1, ema=ema)
+    settings = Train(learning_rate=1e-2, weight_decay=0.1, ema_decay=ema)
     before, _ = train_step(MeanPooling(), settings, create(settings), batch())
     after, losses = train_step(MeanPooling(), settings, before, batch(where=False))
     jax.tree.map(np.testing.assert_array_equal, after, before)
@@ -120,9 +122,9 @@ def test_a_batch_of_nothing_changes_nothing(ema: float) -> None:
 
 
 def test_parameters_start_from_seed_and_split() -> None:
-    first, again = create(Settings()), create(Settings(learning_rate=1.0))
+    first, again = create(Train()), create(Train(learning_rate=1.0))
     jax.tree.map(np.testing.assert_array_equal, first.params, again.params)
-    for other in (create(Settings(), seed=1), create(Settings(), split=1)):
+    for other in (create(Train(), seed=1), create(Train(), split=1)):
         kernels = [t.params["Dense_0"]["kernel"] for t in (first, other)]
         assert np.abs(kernels[0] - kernels[1]).min() > 0
         assert (first.key != other.key).any()
@@ -130,7 +132,7 @@ def test_parameters_start_from_seed_and_split() -> None:
 
 def test_dropout_changes_from_step_to_step_and_not_with_the_device() -> None:
     model = A2INet(width=4, fusion="concat_mlp", neck=4, hidden=2)
-    settings = Settings()
+    settings = Train()
     first = create(settings, model=model)
     keys = [step._keys(first._replace(step=jnp.int32(s)), 8, None) for s in (0, 0, 1)]
     data = [np.asarray(jax.random.key_data(k)) for k in keys]
@@ -163,4 +165,4 @@ def test_dropout_changes_from_step_to_step_and_not_with_the_device() -> None:
 )
 def test_settings_are_checked(field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"{field} is {value!r}"):
-        Settings(**{field: value})
+        Train(**{field: value})

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from a2inet_jax.errors import StoreError
 from a2inet_jax.features.recipe import Recipe
-from a2inet_jax.features.store import Store, StoreError
+from a2inet_jax.features.store import Store
 from a2inet_jax.video.sampling import PR, Sampling
 from tests.store_inputs import RECIPE, assert_equal, features
 

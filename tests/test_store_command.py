@@ -6,7 +6,8 @@ import pytest
 from absl import app
 
 from a2inet_jax.commands.store import store_command
-from a2inet_jax.features.store import Store, StoreError
+from a2inet_jax.errors import StoreError
+from a2inet_jax.features.store import Store
 from tests.store_inputs import RECIPE, features
 
 RUN = "`a2inet extract`, given as before, makes the removed ones again"

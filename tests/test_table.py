@@ -3,39 +3,42 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2inet_jax.backbones import conversion, description, table
+from a2inet_jax.backbones import convert, frame_features, registry
+from a2inet_jax.errors import ConversionError
 
 PAIRS = [
     (name, layout)
-    for name, backbone in table.BACKBONES.items()
+    for name, backbone in registry.BACKBONES.items()
     for layout in range(len(backbone.layouts))
 ]
 
 
-@pytest.mark.parametrize("name", table.BACKBONES)
+@pytest.mark.parametrize("name", registry.BACKBONES)
 def test_an_entry_says_what_its_network_gives(name: str) -> None:
     """Width, clip and stride, at a size with odd sides."""
-    backbone = table.BACKBONES[name]
-    shapes = table.parameter_shapes(backbone)
+    backbone = registry.BACKBONES[name]
+    shapes = registry.parameter_shapes(backbone)
     side = max(backbone.min_side, 33)
     frames = jax.ShapeDtypeStruct((backbone.clip, side, side + 8, 3), jnp.uint8)
-    found = jax.eval_shape(lambda p, x: description.describe(backbone, p, x), shapes, frames)
+    found = jax.eval_shape(
+        lambda p, x: frame_features.extract_features(backbone, p, x), shapes, frames
+    )
     assert (found.shape, found.dtype) == ((backbone.clip, backbone.width), jnp.float32)
     assert backbone.name == name
-    assert backbone.normalization in table.NORMALIZATIONS
+    assert backbone.normalization in registry.NORMALIZATIONS
 
 
 @pytest.mark.parametrize(("name", "layout"), PAIRS)
 def test_layouts_are_told_apart(name: str, layout: int) -> None:
     """Each layout's checkpoint converts, and a tensor that is missing is named as that layout names it."""
-    backbone = table.BACKBONES[name]
-    shapes = table.parameter_shapes(backbone)
-    names = conversion.tensor_shapes(shapes, backbone.layouts[layout])
+    backbone = registry.BACKBONES[name]
+    shapes = registry.parameter_shapes(backbone)
+    names = convert.tensor_shapes(shapes, backbone.layouts[layout])
     tensors = {key: np.broadcast_to(np.float32(1), shape) for key, shape in names.items()}
-    converted = conversion.convert(tensors, shapes, backbone.layouts)
+    converted = convert.convert(tensors, shapes, backbone.layouts)
     assert jax.tree.map(jnp.shape, converted) == jax.tree.map(jnp.shape, shapes)
     gone = next(iter(tensors))
-    with pytest.raises(conversion.ConversionError, match=f"missing: {gone}$"):
-        conversion.convert(
+    with pytest.raises(ConversionError, match=f"missing: {gone}$"):
+        convert.convert(
             {key: value for key, value in tensors.items() if key != gone}, shapes, backbone.layouts
         )

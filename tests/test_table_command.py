@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from a2inet_jax.commands import experiment, report, table, table_plan, train
+from a2inet_jax.errors import DivergedError
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.training.loop import DivergedError
 from a2inet_jax.training.termination import TerminatedError
 from tests.table_inputs import CLIPS, SMALL, clips, small_networks
 

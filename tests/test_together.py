@@ -7,33 +7,33 @@ import jax
 import numpy as np
 import pytest
 
+from a2inet_jax.config import Train
 from a2inet_jax.training import loop
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.loop import Watch
-from a2inet_jax.training.prediction import predict
-from a2inet_jax.training.settings import Settings
-from a2inet_jax.training.together import Run, train_together
-from tests.training_inputs import MeanPooling, make_features, make_replicas
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.joint import RunInputs, train_together
+from a2inet_jax.training.loop import Callbacks
+from a2inet_jax.training.predict import predict
+from tests.training_inputs import MeanPooling, make_features, make_members
 
-SETTINGS = Settings(learning_rate=3e-2, batch_size=4, epochs=4, buckets=2)
+SETTINGS = Train(learning_rate=3e-2, batch_size=4, epochs=4, num_buckets=2)
 
 
 @pytest.fixture
-def runs() -> dict[str, Run]:
+def runs() -> dict[str, RunInputs]:
     # The same ids and splits, as two rows of a table have them, on other features of other lengths.
     few, many = make_features(seed=1, longest=4), make_features(seed=2, longest=19)
     return {
-        "few/a2inet": Run(few, tuple(make_replicas(few))),
-        "many/a2inet": Run(many, tuple(make_replicas(many))),
+        "few/a2inet": RunInputs(few, tuple(make_members(few))),
+        "many/a2inet": RunInputs(many, tuple(make_members(many))),
     }
 
 
-def test_each_run_ends_where_it_ends_alone(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_each_run_ends_where_it_ends_alone(runs: dict[str, RunInputs], tmp_path: Path) -> None:
     model = MeanPooling()
-    together = train_together(model, runs, SETTINGS, tmp_path / "both", Watch())
+    together = train_together(model, runs, SETTINGS, tmp_path / "both", Callbacks())
     for name, run in runs.items():
-        alone = loop.train(model, run.features, run.replicas, SETTINGS, tmp_path / name)
-        scores = predict(model, run.features, run.replicas, alone, SETTINGS)
+        alone = loop.train(model, run.features, run.members, SETTINGS, tmp_path / name)
+        scores = predict(model, run.features, run.members, alone, SETTINGS)
         found = together[name]
         for a, b in zip(found.trained, alone, strict=True):
             jax.tree.map(
@@ -53,22 +53,24 @@ def test_each_run_ends_where_it_ends_alone(runs: dict[str, Run], tmp_path: Path)
 
 
 def test_it_goes_on_and_other_runs_have_checkpoints_of_their_own(
-    runs: dict[str, Run], tmp_path: Path
+    runs: dict[str, RunInputs], tmp_path: Path
 ) -> None:
-    first = train_together(MeanPooling(), runs, SETTINGS, tmp_path, Watch())
+    first = train_together(MeanPooling(), runs, SETTINGS, tmp_path, Callbacks())
     others = {name.replace("/", "-other/"): run for name, run in runs.items()}
-    train_together(MeanPooling(), others, SETTINGS, tmp_path, Watch())
+    train_together(MeanPooling(), others, SETTINGS, tmp_path, Callbacks())
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
-    again = train_together(MeanPooling(), runs, SETTINGS, tmp_path, Watch())  # read back
+    again = train_together(MeanPooling(), runs, SETTINGS, tmp_path, Callbacks())  # read back
     for name in runs:
         for x, y in zip(first[name].scores, again[name].scores, strict=True):
             np.testing.assert_array_equal(x, y)
 
 
-def test_features_that_differ_in_width_are_refused(runs: dict[str, Run], tmp_path: Path) -> None:
-    wide = Features.of_arrays(["v"], [(np.zeros((2, 7)), np.zeros((2, 4)))], [1.0])
-    runs["wide/a2inet"] = Run(wide, ())
+def test_features_that_differ_in_width_are_refused(
+    runs: dict[str, RunInputs], tmp_path: Path
+) -> None:
+    wide = TrainingData.of_arrays(["v"], [(np.zeros((2, 7)), np.zeros((2, 4)))], [1.0])
+    runs["wide/a2inet"] = RunInputs(wide, ())
     with pytest.raises(
         ValueError, match=r"widths \[\(6, 4\), \(6, 4\), \(7, 4\)\] can't be joined"
     ):
-        train_together(MeanPooling(), runs, SETTINGS, tmp_path, Watch())
+        train_together(MeanPooling(), runs, SETTINGS, tmp_path, Callbacks())

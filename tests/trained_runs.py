@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from a2inet_jax import from_config
+from a2inet_jax import build
 from a2inet_jax.commands import evaluate, run_results
-from a2inet_jax.datasets import index, splits
+from a2inet_jax.datasets import registry, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.features.store import Store
 from a2inet_jax.model import ensemble
-from a2inet_jax.run_folder import RunFolder
+from a2inet_jax.run import RunFolder
 from configs import sample
 from tests.store_inputs import RECIPE, features
 
@@ -72,7 +72,7 @@ def make_run(
 ) -> dict[str, Any]:
     """A trained run; its config."""
     config = make_config(name, dataset)
-    videos = from_config.labelled_videos(config)
+    videos = build.labelled_videos(config)
     mos = {video.video_id: video.mos for video in videos}
     run = RunFolder(Path("runs") / name)
     rng = np.random.default_rng(int(noise))
@@ -100,7 +100,7 @@ def make_run(
 
 @functools.cache
 def parameters() -> list[Any]:
-    network = from_config.build_model("vsfa", make_config()["model"])
+    network = build.build_model("vsfa", make_config()["model"])
     streams = (np.zeros((1, 3, 6), np.float16), np.zeros((1, 3, 4), np.float16))
     init = jax.jit(network.init)
     return [init(jax.random.key(n), streams, np.ones((1, 3), bool))["params"] for n in range(3)]
@@ -110,7 +110,7 @@ def extract(dataset: str) -> Store:
     """Features of a data set, where the run looks for them."""
     config = make_config(dataset=dataset)
     extractor: Any = SimpleNamespace(recipe=RECIPE)
-    store = from_config.open_store(config, extractor)
+    store = build.open_store(config, extractor)
     for n, video in enumerate(IDS):
         store.write(video, features(n, 3 + n % 3), "")
     return store
@@ -118,4 +118,4 @@ def extract(dataset: str) -> Store:
 
 def crossed(run: str) -> Path:
     """Where a run's results on the other data set are."""
-    return Path("runs") / run / "cross" / f"theirs-{index.version('./theirs')}"
+    return Path("runs") / run / "cross" / f"theirs-{registry.version('./theirs')}"

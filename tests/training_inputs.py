@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from a2inet_jax.config import Train
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.model.outputs import Outputs
 from a2inet_jax.training import loop
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.loop import Watch
-from a2inet_jax.training.replica import Replica, Trained
-from a2inet_jax.training.settings import Settings
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.loop import Callbacks
+from a2inet_jax.training.members import Member, TrainedMember
 
 VIDEOS = 23
-Whole = tuple[Path, list[Trained], list[int]]  # folder, replicas, and the steps that were told
+Whole = tuple[Path, list[TrainedMember], list[int]]  # folder, members, and the steps that were told
 
 
 class MeanPooling(nn.Module):
@@ -37,7 +37,7 @@ class MeanPooling(nn.Module):
         return Outputs(frames.sum(axis=1) / jnp.maximum(mask.sum(axis=1), 1), frames)
 
 
-def make_features(seed: int = 0, videos: int = VIDEOS, longest: int = 5) -> Features:
+def make_features(seed: int = 0, videos: int = VIDEOS, longest: int = 5) -> TrainingData:
     """Videos of 2 or more frames; the label is a linear function of the features' means."""
     random = np.random.default_rng(seed)
     streams = [
@@ -45,45 +45,45 @@ def make_features(seed: int = 0, videos: int = VIDEOS, longest: int = 5) -> Feat
         for n in random.integers(2, longest + 1, size=videos)
     ]
     mos = [50 + 10 * (a.mean(axis=0).sum() - b.mean(axis=0).sum()) for a, b in streams]
-    return Features.of_arrays([f"v{n:02}" for n in range(videos)], streams, mos)
+    return TrainingData.of_arrays([f"v{n:02}" for n in range(videos)], streams, mos)
 
 
-def make_split(features: Features, train: int = 13, validation: int = 5) -> Split:
+def make_split(features: TrainingData, train: int = 13, validation: int = 5) -> Split:
     """The first videos to train on, the next to validate on, the rest to test on."""
     ids = features.ids
     return Split(ids[:train], ids[train : train + validation], ids[train + validation :])
 
 
-def make_replicas(
-    features: Features, train: Sequence[int] = (13, 9, 11), validation: int = 5, seed: int = 0
-) -> list[Replica]:
-    """Replicas whose training parts have these sizes, each of other videos than the last."""
-    replicas = []
+def make_members(
+    features: TrainingData, train: Sequence[int] = (13, 9, 11), validation: int = 5, seed: int = 0
+) -> list[Member]:
+    """Members whose training parts have these sizes, each of other videos than the last."""
+    members = []
     for number, size in enumerate(train):
         ids = np.random.default_rng(number).permutation(features.ids).tolist()
         split = Split(
             tuple(ids[:size]), tuple(ids[size : size + validation]), tuple(ids[size + validation :])
         )
-        replicas.append(Replica(number, seed, split))
-    return replicas
+        members.append(Member(number, seed, split))
+    return members
 
 
 FEATURES = make_features()
-REPLICAS = make_replicas(FEATURES)  # of 4, 3 and 3 steps: 13, 9 and 11 videos
+MEMBERS = make_members(FEATURES)  # of 4, 3 and 3 steps: 13, 9 and 11 videos
 STEPS = 4
-SETTINGS = Settings(learning_rate=3e-2, batch_size=4, epochs=7, checkpoint_every=2)
+SETTINGS = Train(learning_rate=3e-2, batch_size=4, epochs=7, checkpoint_epochs=2)
 FOLDER = "splits_00-02_seeds_0-0"  # of its checkpoints
 
 
 def train(
     folder: Path,
-    settings: Settings = SETTINGS,
-    replicas: list[Replica] = REPLICAS,
+    settings: Train = SETTINGS,
+    members: list[Member] = MEMBERS,
     on_step: Callable[[int], None] = lambda _: None,
-) -> list[Trained]:
-    """Train the replicas; `on_step` is called with the steps that are done."""
-    watch = Watch(advance=lambda text, done, total: on_step(done))
-    return loop.train(MeanPooling(), FEATURES, replicas, settings, folder, watch)
+) -> list[TrainedMember]:
+    """Train the members; `on_step` is called with the steps that are done."""
+    watch = Callbacks(advance=lambda text, done, total: on_step(done))
+    return loop.train(MeanPooling(), FEATURES, members, settings, folder, watch)
 
 
 def undisturbed(folder: Path) -> Whole:
@@ -92,7 +92,7 @@ def undisturbed(folder: Path) -> Whole:
     return folder, train(folder, on_step=told.append), told
 
 
-def assert_same(one: list[Trained], other: list[Trained]) -> None:
+def assert_same(one: list[TrainedMember], other: list[TrainedMember]) -> None:
     """Bit for bit."""
     for a, b in zip(one, other, strict=True):
         jax.tree.map(np.testing.assert_array_equal, a.params, b.params)
@@ -100,7 +100,9 @@ def assert_same(one: list[Trained], other: list[Trained]) -> None:
         assert (a.epoch, a.label_range) == (b.epoch, b.label_range)
 
 
-def assert_close(one: list[Trained], other: list[Trained], tolerance: float = 1e-5) -> None:
+def assert_close(
+    one: list[TrainedMember], other: list[TrainedMember], tolerance: float = 1e-5
+) -> None:
     """Within a tolerance, and with the same choice of an epoch."""
     for a, b in zip(one, other, strict=True):
         jax.tree.map(

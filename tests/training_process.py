@@ -11,13 +11,13 @@ from typing import Any
 import jax
 
 from a2inet_jax import processes
+from a2inet_jax.config import Placement, Train
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.training import loop
-from a2inet_jax.training.features import Features, Video
-from a2inet_jax.training.loop import Watch
-from a2inet_jax.training.prediction import predict
-from a2inet_jax.training.replica import Replica
-from a2inet_jax.training.settings import Placement, Settings
+from a2inet_jax.training.data import TrainingData, Video
+from a2inet_jax.training.loop import Callbacks
+from a2inet_jax.training.members import Member
+from a2inet_jax.training.predict import predict
 from a2inet_jax.training.termination import TerminatedError
 from tests.training_inputs import MeanPooling, make_features
 
@@ -27,12 +27,12 @@ SPLITS = [  # they share no video and differ in size
     Split(FEATURES.ids[:13], FEATURES.ids[13:17], FEATURES.ids[17:20]),
     Split(FEATURES.ids[20:31], FEATURES.ids[31:36], FEATURES.ids[36:]),
 ]
-# Two replicas are one for each process; three have all devices split every batch.
-REPLICAS = {
-    "two": [Replica(number, 0, split) for number, split in enumerate(SPLITS)],
-    "three": [Replica(0, 0, SPLITS[0]), Replica(0, 1, SPLITS[0]), Replica(1, 0, SPLITS[1])],
+# Two members are one for each process; three have all devices split every batch.
+MEMBERS = {
+    "two": [Member(number, 0, split) for number, split in enumerate(SPLITS)],
+    "three": [Member(0, 0, SPLITS[0]), Member(0, 1, SPLITS[0]), Member(1, 0, SPLITS[1])],
 }
-SETTINGS = Settings(learning_rate=1e-2, epochs=3, checkpoint_every=2, buckets=2, steps_per_call=3)
+SETTINGS = Train(learning_rate=1e-2, epochs=3, checkpoint_epochs=2, num_buckets=2, steps_per_call=3)
 # No multiple of the 4 and 8 devices; the last batches leave devices with nothing but filling.
 BATCH_SIZE = {"two": 7, "three": 5}
 CASES: tuple[tuple[str, Placement], ...] = (
@@ -40,11 +40,11 @@ CASES: tuple[tuple[str, Placement], ...] = (
     ("two", "streamed"),
     ("three", "streamed"),
 )
-MANY = Settings(
+MANY = Train(
     learning_rate=1e-2,
     batch_size=5,
     epochs=8,
-    checkpoint_every=3,
+    checkpoint_epochs=3,
     steps_per_call=1,
     parallel="mesh",
     placement="streamed",
@@ -53,13 +53,13 @@ STEPS = 8 * 3
 
 
 def train(
-    number: str, settings: Settings, folder: Path, features: Features = FEATURES, **watch: Any
+    number: str, settings: Train, folder: Path, features: TrainingData = FEATURES, **watch: Any
 ) -> dict[str, Any]:
     """Trains and predicts; gives what can be compared with another process's."""
-    model, replicas = MeanPooling(), REPLICAS[number]
-    trained = loop.train(model, features, replicas, settings, folder, Watch(**watch))
+    model, members = MeanPooling(), MEMBERS[number]
+    trained = loop.train(model, features, members, settings, folder, Callbacks(**watch))
     found = {name: [getattr(x, name) for x in trained] for name in ("params", "epoch", "history")}
-    return found | {"scores": predict(model, features, replicas, trained, settings)}
+    return found | {"scores": predict(model, features, members, trained, settings)}
 
 
 def cases(folder: Path) -> dict[Any, Any]:

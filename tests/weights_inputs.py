@@ -13,9 +13,9 @@ import safetensors.numpy
 
 from a2inet_jax import download
 from a2inet_jax.backbones import weights
-from a2inet_jax.backbones.conversion import Published, torch_plain
-from a2inet_jax.backbones.sources import SOURCES, Url, Weights
-from a2inet_jax.backbones.table import BACKBONES, Backbone
+from a2inet_jax.backbones.convert import PublishedLayout, torch_plain
+from a2inet_jax.backbones.pretrained import PRETRAINED, PretrainedConfig, Url
+from a2inet_jax.backbones.registry import BACKBONES, Backbone
 from a2inet_jax.checksum import sha256
 from tests.loopback import Server, serving
 
@@ -28,7 +28,7 @@ class Tiny(nn.Module):
         return [nn.Conv(4, (1, 1), name="conv")(x)]
 
 
-LAYOUTS = (Published(source=lambda path: torch_plain(path[0])),)
+LAYOUTS = (PublishedLayout(source=lambda path: torch_plain(path[0])),)
 
 
 TINY = Backbone("tiny", Tiny(), 8, "none", LAYOUTS)
@@ -44,7 +44,7 @@ def published(seed: int = 0, outputs: int = 4) -> bytes:
 def install(url: str) -> None:
     """Put the tiny network into the tables."""
     weights.BACKBONES["tiny"] = TINY
-    weights.SOURCES["tiny"] = Weights("tiny", Url(f"{url}/tiny.pth"), "nothing", "MIT")
+    weights.PRETRAINED["tiny"] = PretrainedConfig("tiny", Url(f"{url}/tiny.pth"), "nothing", "MIT")
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def tiny_served(home: Path) -> Iterator[Server]:
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.setenv("no_proxy", "127.0.0.1")
         patch.setattr(download, "_PAUSES", (0, 0, 0))
-        patch.setattr(weights, "SOURCES", dict(SOURCES))
+        patch.setattr(weights, "SOURCES", dict(PRETRAINED))
         patch.setattr(weights, "BACKBONES", dict(BACKBONES))
         running.files["/tiny.pth"] = published()
         install(running.url)
@@ -63,7 +63,7 @@ def tiny_served(home: Path) -> Iterator[Server]:
 
 
 def change(**fields: object) -> None:
-    weights.SOURCES["tiny"] = replace(weights.SOURCES["tiny"], **fields)  # type: ignore[arg-type]
+    weights.PRETRAINED["tiny"] = replace(weights.PRETRAINED["tiny"], **fields)  # type: ignore[arg-type]
 
 
 def digest(content: bytes, tmp_path: Path) -> str:

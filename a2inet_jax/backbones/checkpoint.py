@@ -17,8 +17,9 @@ import ml_dtypes
 import numpy as np
 import safetensors
 
-from a2inet_jax.backbones.stand_ins import Array, CheckpointError, Storage, Tensor, of_type
+from a2inet_jax.backbones.stubs import Array, Storage, Tensor, of_type
 from a2inet_jax.backbones.unpickling import Unpickler
+from a2inet_jax.errors import CheckpointError
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001

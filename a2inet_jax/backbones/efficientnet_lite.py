@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.conversion import Source, torch_folded
-from a2inet_jax.backbones.convolution import Conv, taps, window_pads
+from a2inet_jax.backbones.conv2d import Conv, taps, window_pads
+from a2inet_jax.backbones.convert import Source, torch_folded
 
 EPSILON = 1e-3  # of the batch norms
 # Groups of blocks: (blocks, depthwise kernel, stride of the first, expansion, output channels).

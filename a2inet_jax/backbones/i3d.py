@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.clip_convolution import ClipConv, max_pool
-from a2inet_jax.backbones.conversion import Folded, Published, torch_folded
+from a2inet_jax.backbones.conv3d import ClipConv, max_pool
+from a2inet_jax.backbones.convert import Folded, PublishedLayout, torch_folded
 
 EPSILON = 1e-3  # of the batch norms
 # Modules of each stage, and the channels of b0, b1a, b1b, b2a, b2b and b3b.
@@ -118,6 +118,6 @@ def _pytorch(path: Sequence[str]) -> Folded:
 
 
 LAYOUTS = (  # the classifier is ignored
-    Published(_sonnet, EPSILON, ignored=("params/Logits/*",), channels_last=True),
-    Published(_pytorch, EPSILON, ignored=("logits.*", "*.num_batches_tracked")),
+    PublishedLayout(_sonnet, EPSILON, ignored=("params/Logits/*",), channels_last=True),
+    PublishedLayout(_pytorch, EPSILON, ignored=("logits.*", "*.num_batches_tracked")),
 )

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.conversion import Published, Source, torch_plain
+from a2inet_jax.backbones.convert import PublishedLayout, Source, torch_plain
 from a2inet_jax.backbones.vit import Encoder, at_least_float32
 from a2inet_jax.backbones.window_attention import SwinBlock, published_block
 
@@ -138,7 +138,7 @@ def published(path: Sequence[str]) -> Source:
 
 # The encoder's last two blocks and the convolutions called `downsample` are there and have no effect.
 LAYOUTS = (
-    Published(
+    PublishedLayout(
         published,
         ignored=(
             "*.relative_position_index",

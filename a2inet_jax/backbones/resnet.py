@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.conversion import Source, torch_folded
-from a2inet_jax.backbones.convolution import Conv, max_pool
+from a2inet_jax.backbones.conv2d import Conv, max_pool
+from a2inet_jax.backbones.convert import Source, torch_folded
 
 EPSILON = 1e-5  # of the batch norms
 STAGE_WIDTHS = (64, 128, 256, 512)

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.clip_convolution import ClipConv, max_pool
-from a2inet_jax.backbones.conversion import Folded, Published, torch_folded
+from a2inet_jax.backbones.conv3d import ClipConv, max_pool
+from a2inet_jax.backbones.convert import Folded, PublishedLayout, torch_folded
 
 EPSILON = 1e-5  # of the batch norms
 STAGES = ((3, 8), (4, 16), (6, 32), (3, 64))  # blocks, and channels of their 3×3
@@ -124,12 +124,12 @@ def _place(block: str) -> tuple[int, int]:
 
 # In each, what is ignored are the slow pathway, the lateral connections, the head, and what training kept.
 LAYOUTS = (
-    Published(
+    PublishedLayout(
         _pyslowfast,
         EPSILON,
         ignored=("s?.pathway0_*", "s?_fuse.*", "head.*", "*.num_batches_tracked"),
     ),
-    Published(
+    PublishedLayout(
         _pytorchvideo,
         EPSILON,
         ignored=(
@@ -139,7 +139,7 @@ LAYOUTS = (
             "*.num_batches_tracked",
         ),
     ),
-    Published(
+    PublishedLayout(
         _caffe2,
         EPSILON,
         ignored=(

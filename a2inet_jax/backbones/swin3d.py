@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.conversion import Plain, Published, Source, torch_plain
+from a2inet_jax.backbones.convert import Plain, PublishedLayout, Source, torch_plain
 from a2inet_jax.backbones.vit import layer_norm
 from a2inet_jax.backbones.window_attention import EPSILON, SwinBlock, published_block
 
@@ -114,7 +114,7 @@ def _ends(layer: str) -> Source:
 
 _INDEX = "*.relative_position_index"
 LAYOUTS = (
-    Published(published, ignored=(_INDEX, "head.*")),
-    Published(published_official, ignored=(_INDEX,)),
-    Published(published_official, prefix="backbone.", ignored=(_INDEX, "cls_head.*")),
+    PublishedLayout(published, ignored=(_INDEX, "head.*")),
+    PublishedLayout(published_official, ignored=(_INDEX,)),
+    PublishedLayout(published_official, prefix="backbone.", ignored=(_INDEX, "cls_head.*")),
 )

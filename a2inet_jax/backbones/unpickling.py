@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from a2inet_jax.backbones.stand_ins import (
+from a2inet_jax.backbones.stubs import (
     MOST_AXES,
     Array,
-    CheckpointError,
     Dtype,
     Ignored,
     Storage,
@@ -26,6 +25,7 @@ from a2inet_jax.backbones.stand_ins import (
     refusal,
     set_items,
 )
+from a2inet_jax.errors import CheckpointError
 
 _MOST_INSTRUCTIONS = 5_000_000  # a network has some ten thousand
 _INTEGERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4")

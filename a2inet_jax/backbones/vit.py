@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.conversion import Plain, Published, Source, torch_plain
+from a2inet_jax.backbones.convert import Plain, PublishedLayout, Source, torch_plain
 
 SIDE = 224  # of a frame, pixels: position embeddings are learnt for it
 HEADS = 12
@@ -185,4 +185,6 @@ def _torchvision(path: Sequence[str], mlp: dict[str, str]) -> Source:
     return torch_plain(f"{block}.{names[layer]}")
 
 
-LAYOUTS = tuple(Published(source, ignored=("heads.*",)) for source in (published, published_2021))
+LAYOUTS = tuple(
+    PublishedLayout(source, ignored=("heads.*",)) for source in (published, published_2021)
+)

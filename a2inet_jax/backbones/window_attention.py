@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.conversion import Source, torch_plain
+from a2inet_jax.backbones.convert import Source, torch_plain
 from a2inet_jax.backbones.vit import Mlp, SelfAttention, at_least_float32, layer_norm
 
 EPSILON = 1e-5  # of the layer norms

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from a2inet_jax import atomic
 from a2inet_jax.console import console, progress, say
-from a2inet_jax.datasets import index, published, splits
-from a2inet_jax.datasets.survey import Progress
+from a2inet_jax.datasets import published_splits, registry, splits
+from a2inet_jax.datasets.scan import Progress
 from a2inet_jax.datasets.verify import Findings, verify
 from a2inet_jax.datasets.video import Video
 
@@ -77,10 +77,10 @@ def _list(data_dir: Path, as_json: bool) -> None:
     for title in ("name", "data set", "prepared", "label"):
         table.add_column(title, no_wrap=True)
     table.add_column("homepage", overflow="fold")
-    for name in index.NAMES:
-        about = index.about(name)
+    for name in registry.NAMES:
+        about = registry.info(name)
         try:
-            videos: int | None = len(index.labelled(name, data_dir))
+            videos: int | None = len(registry.labelled(name, data_dir))
         except FileNotFoundError:
             videos = None
         if as_json:
@@ -108,10 +108,10 @@ def prepare(name: str, data_dir: Path, manual_dir: Path | None, allow_missing: b
       ValueError, OSError, RuntimeError: as `index.prepare`.
     """
     with progress("prepare") as advance:
-        missing = index.prepare(name, data_dir, advance, manual_dir)
-    videos = index.labelled(name, data_dir)
+        missing = registry.prepare(name, data_dir, advance, manual_dir)
+    videos = registry.labelled(name, data_dir)
     say(f"{name}: {_summary(videos)}, {len(missing)} of them missing")
-    _tell_unlabelled(index.unlabelled(name, data_dir))
+    _tell_unlabelled(registry.unlabelled(name, data_dir))
     if missing:
         _tell([(str(path), "is missing") for path in missing])
         say(f"`a2inet data verify {name}` lists all that is wrong")
@@ -122,18 +122,18 @@ def _verify(name: str, data_dir: Path, full: bool, as_json: bool) -> int:
     def watched(title: str) -> AbstractContextManager[Progress]:
         return nullcontext(lambda *_: None) if as_json else progress(title)
 
-    index.labelled(name, data_dir)  # fails if it was never prepared
+    registry.labelled(name, data_dir)  # fails if it was never prepared
     if name != "sample":
         with watched("prepare") as advance:  # the list and the files may be others by now
-            index.prepare(name, data_dir, advance)
-    videos, unlabelled = index.labelled(name, data_dir), index.unlabelled(name, data_dir)
+            registry.prepare(name, data_dir, advance)
+    videos, unlabelled = registry.labelled(name, data_dir), registry.unlabelled(name, data_dir)
     with watched("verify") as advance:
         found = verify(videos, advance, full)
     if as_json:
         print(json.dumps(_record(name, found, unlabelled)))
     else:
         _tell_found(name, videos, unlabelled, found, full)
-    listing = data_dir / f"{index.file_name(name)}-problems.csv"
+    listing = data_dir / f"{registry.file_name(name)}-problems.csv"
     wrong = [(video, "is missing") for video in found.missing] + found.undecodable
     if not wrong:
         listing.unlink(missing_ok=True)
@@ -166,9 +166,9 @@ def _splits(
     out: Path | None,
     allow_missing: bool,
 ) -> None:
-    videos = index.labelled(name, data_dir)
-    found = published.read(file, listing, videos, allow_missing=allow_missing)
-    path = out or data_dir / "splits" / f"{index.file_name(name)}-published.json"
+    videos = registry.labelled(name, data_dir)
+    found = published_splits.read(file, listing, videos, allow_missing=allow_missing)
+    path = out or data_dir / "splits" / f"{registry.file_name(name)}-published.json"
     splits.save(found.splits, path)
     first = found.splits[0]
     sizes = f"{len(first.train)} to train, {len(first.validation)} to validate, {len(first.test)} to test on"

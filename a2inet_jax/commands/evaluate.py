@@ -5,17 +5,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from a2inet_jax.build import Config, on, plain
 from a2inet_jax.commands import run_comparison
 from a2inet_jax.commands.extract import extract
 from a2inet_jax.commands.run_results import check_trained, described, measure, same
 from a2inet_jax.console import console, progress, say
-from a2inet_jax.datasets import index
+from a2inet_jax.datasets import registry
+from a2inet_jax.errors import A2INetError
 from a2inet_jax.evaluation.protocol import Data
-from a2inet_jax.from_config import Config, on, plain
-from a2inet_jax.report import sheets, side_by_side
-from a2inet_jax.report.columns import Sheet
-from a2inet_jax.report.sheets import Outcome
-from a2inet_jax.run_folder import RunFolder
+from a2inet_jax.report import results_table, side_by_side
+from a2inet_jax.report.columns import ResultsTable
+from a2inet_jax.report.results_table import RunResults
+from a2inet_jax.run import RunFolder
 
 T = TypeVar("T")
 
@@ -37,9 +38,9 @@ class Cell(NamedTuple):
         """Features that the data set lacks for the run; 1 if videos fail."""
         return 0 if self.is_own() else extract(on(self.run.config(), self.dataset))
 
-    def measure(self) -> Outcome:
+    def measure(self) -> RunResults:
         """What the run shows on the data set."""
-        return Outcome(self.run.path, measure(self.run, self.dataset))
+        return RunResults(self.run.path, measure(self.run, self.dataset))
 
 
 def evaluate(config: Config) -> int:
@@ -47,7 +48,7 @@ def evaluate(config: Config) -> int:
     run = RunFolder(Path("runs") / config["name"])
     run.check(plain(config))
     results = measure(run)
-    _show(sheets.of_models(Outcome(run.path, results)))
+    _show(results_table.of_models(RunResults(run.path, results)))
     return 0
 
 
@@ -65,13 +66,13 @@ def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
         ValueError: there is no data set of such a name.
     """
     for name in datasets:
-        index.about(name)
+        registry.info(name)
     folders = [RunFolder(path) for path in {path.resolve(): path for path in runs}.values()]
     cells = [_told(run.path, functools.partial(_cells, run, datasets)) for run in folders]
     wanted = [cell for some in cells for cell in some or ()]
     extracted = {cell: _told(cell, cell.extract) for cell in wanted}
     ready = [cell for cell, code in extracted.items() if code is not None]
-    found: dict[Cell, Outcome] = {}
+    found: dict[Cell, RunResults] = {}
     with progress("evaluate") as advance:
         for done, cell in enumerate(ready):
             advance(str(cell), done, len(ready))
@@ -87,34 +88,34 @@ def _cells(run: RunFolder, datasets: Sequence[str]) -> list[Cell]:
     """The run on each data set, or on its own; one that is named in two ways is one."""
     check_trained(run)  # before features are extracted for it
     names = datasets or [run.config()["data"]["name"]]
-    return [Cell(run, name) for name in {index.file_name(name): name for name in names}.values()]
+    return [Cell(run, name) for name in {registry.file_name(name): name for name in names}.values()]
 
 
 def _told(what: object, step: Callable[[], T]) -> T | None:
     """What a step gives; None if it fails, which is told and does not stop the others."""
     try:
         return step()
-    except (OSError, ValueError, RuntimeError) as error:
+    except (A2INetError, OSError, ValueError, RuntimeError) as error:
         say(f"{what}: {error}", "red")
         return None
 
 
-def _beside(found: dict[Cell, Outcome]) -> Sheet:
+def _beside(found: dict[Cell, RunResults]) -> ResultsTable:
     """The runs beside each other, and the comparisons of those that are measured on their own data sets."""
     runs = list(dict.fromkeys(cell.run for cell in found))
-    called = sheets.names([(run.path, run.config()["name"]) for run in runs])
+    called = results_table.names([(run.path, run.config()["name"]) for run in runs])
     names = dict(zip(runs, called, strict=True))
-    rows: dict[str, dict[str, Outcome | str]] = {name: {} for name in called}
+    rows: dict[str, dict[str, RunResults | str]] = {name: {} for name in called}
     datasets: dict[str, Data] = {}
     for cell, outcome in found.items():
-        column = index.file_name(cell.dataset)
+        column = registry.file_name(cell.dataset)
         rows[names[cell.run]][column] = outcome
         datasets.setdefault(column, described(cell.dataset))
     title = f"{len(rows)} runs" if len(rows) > 1 else called[0]
     own = {cell.run: names[cell.run] for cell in found if cell.is_own()}
     comparisons = run_comparison.compare(own)
-    return sheets.of_rows(title, rows, datasets, comparisons=comparisons)
+    return results_table.of_rows(title, rows, datasets, comparisons=comparisons)
 
 
-def _show(sheet: Sheet) -> None:
+def _show(sheet: ResultsTable) -> None:
     console.print(side_by_side.terminal(sheet, console.width))

@@ -8,13 +8,7 @@ import json
 from pathlib import Path
 
 from a2inet_jax.backbones import weights
-from a2inet_jax.commands.data import prepare as prepare_data
-from a2inet_jax.commands.evaluate import evaluate
-from a2inet_jax.commands.extract import extract
-from a2inet_jax.commands.report import report
-from a2inet_jax.commands.train import train
-from a2inet_jax.console import console
-from a2inet_jax.from_config import (
+from a2inet_jax.build import (
     Config,
     backbone,
     build_model,
@@ -25,6 +19,12 @@ from a2inet_jax.from_config import (
     needed_weights,
     networks,
 )
+from a2inet_jax.commands.data import prepare as prepare_data
+from a2inet_jax.commands.evaluate import evaluate
+from a2inet_jax.commands.extract import extract
+from a2inet_jax.commands.report import report
+from a2inet_jax.commands.train import train
+from a2inet_jax.console import console
 from a2inet_jax.model import cost
 
 __all__ = ["demo", "describe", "evaluate", "extract", "prepare", "report", "train"]

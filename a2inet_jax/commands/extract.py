@@ -11,17 +11,7 @@ from typing import Any
 import jax
 
 from a2inet_jax import atomic
-from a2inet_jax.cache import cache_dir
-from a2inet_jax.console import progress, say
-from a2inet_jax.datasets import files
-from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.features import ray_engine
-from a2inet_jax.features.extract import Failure, Work, default_decoders, extract_all
-from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.ray_engine import RayWork
-from a2inet_jax.features.recipe import STREAMS
-from a2inet_jax.features.store import Store
-from a2inet_jax.from_config import (
+from a2inet_jax.build import (
     Config,
     feature_folders,
     labelled_videos,
@@ -29,6 +19,16 @@ from a2inet_jax.from_config import (
     open_store,
     plain,
 )
+from a2inet_jax.cache import cache_dir
+from a2inet_jax.console import progress, say
+from a2inet_jax.datasets import lists
+from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.features import ray_engine
+from a2inet_jax.features.extract import Failure, Work, default_decoders, extract_all
+from a2inet_jax.features.extractor import Extractor
+from a2inet_jax.features.ray_engine import RayWork
+from a2inet_jax.features.recipe import STREAMS
+from a2inet_jax.features.store import Store
 
 
 def extract(
@@ -151,6 +151,6 @@ def _videos(config: Config, paths: Sequence[Path], out: Path | None) -> list[Vid
         raise ValueError(
             "videos of your own need a store: a2inet extract FILE|FOLDER|CSV --out=FOLDER"
         )
-    videos = files.videos(paths) if paths else list(labelled_videos(config))
-    files.check_ids(videos)
+    videos = lists.videos(paths) if paths else list(labelled_videos(config))
+    lists.check_ids(videos)
     return sorted(videos, key=lambda video: video.video_id)

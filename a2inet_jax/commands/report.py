@@ -5,12 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2inet_jax.commands import run_comparison
-from a2inet_jax.commands.table_plan import rows_of
-from a2inet_jax.console import progress, say
-from a2inet_jax.evaluation import predictions
-from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.from_config import (
+from a2inet_jax.build import (
     Config,
     build_model,
     labelled_videos,
@@ -19,14 +14,20 @@ from a2inet_jax.from_config import (
     plain,
     seeds,
 )
+from a2inet_jax.commands import run_comparison
+from a2inet_jax.commands.table_plan import rows_of
+from a2inet_jax.console import progress, say
+from a2inet_jax.errors import A2INetError
+from a2inet_jax.evaluation import predictions
+from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.model import ensemble
-from a2inet_jax.report import cases, run_files, runs_page, sheets
+from a2inet_jax.report import examples, results_table, run_files, runs_page
 from a2inet_jax.report import run_page as page
-from a2inet_jax.report.cases import Clip
-from a2inet_jax.report.columns import Sheet
+from a2inet_jax.report.columns import ResultsTable
+from a2inet_jax.report.examples import Example
 from a2inet_jax.report.run_files import Run
-from a2inet_jax.report.sections import Cases
-from a2inet_jax.run_folder import RunFolder
+from a2inet_jax.report.sections import Examples
+from a2inet_jax.run import RunFolder
 from a2inet_jax.video.reader import Reader
 
 CLIPS, THUMBNAILS = 4, 4  # best and worst clips of a run, and frames of each, on its own page
@@ -58,7 +59,7 @@ def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
     if len(paths) == 1:
         return _one(paths[0], out)
     found = _read(paths)
-    called = sheets.names([(run.path, run.name) for run, _ in found])
+    called = results_table.names([(run.path, run.name) for run, _ in found])
     names = {RunFolder(run.path): name for (run, _), name in zip(found, called, strict=True)}
     page_path = runs_page.write_runs(
         out or Path("runs") / "report",
@@ -69,7 +70,7 @@ def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
     return _finish(page_path, [shown for _, shown in found])
 
 
-def report_table(sheet: Sheet, folder: Path) -> Path:
+def report_table(sheet: ResultsTable, folder: Path) -> Path:
     """Write report.html of a table of the paper, with a section for each run in it.
 
     Args:
@@ -92,7 +93,7 @@ def _one(path: Path, folder: Path | None) -> int:
     return _finish(page.write(path, shown, rows_of(config), folder), [shown])
 
 
-def _read(paths: Sequence[Path]) -> list[tuple[Run, Cases]]:
+def _read(paths: Sequence[Path]) -> list[tuple[Run, Examples]]:
     """Runs with a few clips of each."""
     runs = [run_files.read(path) for path in paths]
     number = FEW_CLIPS if len(paths) <= MANY_RUNS else 1
@@ -105,14 +106,14 @@ def _read(paths: Sequence[Path]) -> list[tuple[Run, Cases]]:
     return found
 
 
-def _finish(path: Path, shown: Sequence[Cases]) -> int:
+def _finish(path: Path, shown: Sequence[Examples]) -> int:
     """Say where the page is; the exit code."""
     missing = _tell_missing(shown)
     say(f"Report: {path.resolve()}")
     return int(missing)
 
 
-def _tell_missing(shown: Sequence[Cases]) -> bool:
+def _tell_missing(shown: Sequence[Examples]) -> bool:
     """Say why clips are not shown; whether there are such."""
     reasons = list(dict.fromkeys(each.missing for each in shown if each.missing))
     for reason in reasons:
@@ -120,9 +121,9 @@ def _tell_missing(shown: Sequence[Cases]) -> bool:
     return bool(reasons)
 
 
-def _cases(path: Path, number: int, thumbnails: int) -> Cases:
+def _cases(path: Path, number: int, thumbnails: int) -> Examples:
     """The best and the worst clips of a run; why not, if its videos or features are not there."""
-    best, worst = cases.choose(predictions.read(path / "predictions.csv"), number)
+    best, worst = examples.choose(predictions.read(path / "predictions.csv"), number)
     try:
         config = RunFolder(path).config()
         videos = {video.video_id: video for video in labelled_videos(config)}
@@ -131,7 +132,7 @@ def _cases(path: Path, number: int, thumbnails: int) -> Cases:
         store = open_store(config, open_extractor(config["features"]))
         with Reader() as reader:
 
-            def clip(row: Prediction) -> Clip:
+            def clip(row: Prediction) -> Example:
                 video, stored = videos[row.video], store.read(row.video)
                 streams = store.streams(row.video, config["model"]["streams"])
                 _, frames_SxT = models.scores(model, streams)
@@ -140,7 +141,7 @@ def _cases(path: Path, number: int, thumbnails: int) -> Cases:
                 where = np.unique(np.linspace(0, last, thumbnails).round().astype(int))
                 frames = reader.read(video.path, stored.frame_index[where], raw=video.raw)
                 pictures = np.concatenate(list(frames))
-                return Clip(
+                return Example(
                     video_id=row.video,
                     path=video.path,
                     split=row.split,
@@ -151,6 +152,6 @@ def _cases(path: Path, number: int, thumbnails: int) -> Cases:
                     thumbnails=list(zip(stored.timestamps[where].tolist(), pictures)),
                 )
 
-            return Cases([clip(row) for row in best], [clip(row) for row in worst])
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        return Cases(missing=str(error) or type(error).__name__)
+            return Examples([clip(row) for row in best], [clip(row) for row in worst])
+    except (A2INetError, OSError, ValueError, RuntimeError, KeyError) as error:
+        return Examples(missing=str(error) or type(error).__name__)

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from a2inet_jax.datasets import index, splits
+from a2inet_jax.build import labelled_videos
+from a2inet_jax.datasets import registry, splits
+from a2inet_jax.errors import A2INetError
 from a2inet_jax.evaluation import paired, predictions
-from a2inet_jax.from_config import labelled_videos
-from a2inet_jax.run_folder import RunFolder
+from a2inet_jax.run import RunFolder
 
 
 def compare(names: Mapping[RunFolder, str]) -> list[str]:
@@ -18,8 +19,8 @@ def compare(names: Mapping[RunFolder, str]) -> list[str]:
     titles: dict[str, str] = {}
     for run in names:
         dataset = run.config()["data"]["name"]
-        place = index.file_name(dataset)
-        titles.setdefault(place, index.about(dataset).title)
+        place = registry.file_name(dataset)
+        titles.setdefault(place, registry.info(dataset).title)
         digest = splits.digest(splits.read(run.path / "splits.json"))
         groups.setdefault(place, {}).setdefault(digest, []).append(run)
     found = []
@@ -46,6 +47,6 @@ def _comparison(
         contents = {video.video_id: video.reference_id for video in labelled_videos(config)}
         parts = splits.read(first.path / "splits.json")
         found = paired.compare(ours, theirs, contents, parts)
-    except (OSError, ValueError, KeyError) as error:
+    except (A2INetError, OSError, ValueError, KeyError) as error:
         return f"{names[first]} and {names[other]} are not compared: {error}"
     return paired.in_words(names[first], f"{names[other]} on {title}", found)

@@ -5,31 +5,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from a2inet_jax.checksum import sha256
-from a2inet_jax.console import progress
-from a2inet_jax.datasets import index, splits
-from a2inet_jax.datasets.splits import Split
-from a2inet_jax.datasets.verify import fingerprint
-from a2inet_jax.datasets.video import Video
-from a2inet_jax.evaluation import baselines, cross, predictions, protocol
-from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.evaluation.protocol import Data, Results
-from a2inet_jax.from_config import (
+from a2inet_jax.build import (
     Config,
     build_model,
     labelled_videos,
     listed_videos,
+    members,
     networks,
     on,
     open_extractor,
     plain,
-    replicas,
     seeds,
     stored_features,
 )
+from a2inet_jax.checksum import sha256
+from a2inet_jax.config import Train
+from a2inet_jax.console import progress
+from a2inet_jax.datasets import registry, splits
+from a2inet_jax.datasets.splits import Split
+from a2inet_jax.datasets.verify import fingerprint
+from a2inet_jax.datasets.video import Video
+from a2inet_jax.errors import A2INetError
+from a2inet_jax.evaluation import baselines, cross, predictions, protocol
+from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.evaluation.protocol import Data, Results
 from a2inet_jax.model import ensemble
-from a2inet_jax.run_folder import RunFolder
-from a2inet_jax.training.settings import Settings
+from a2inet_jax.run import RunFolder
 
 
 def measure(run: RunFolder, dataset: str = "") -> Results:
@@ -67,12 +68,12 @@ def check_trained(run: RunFolder) -> None:
 
 def same(one: str, other: str) -> bool:
     """Whether two names are of one data set: a path may be written in several ways."""
-    return one == other or index.file_name(one) == index.file_name(other)
+    return one == other or registry.file_name(one) == registry.file_name(other)
 
 
 def described(dataset: str) -> Data:
     """A data set as sheets tell of it; its videos are counted where it is tested."""
-    about = index.about(dataset)
+    about = registry.info(dataset)
     return Data(about.title, 0, about.label, about.note)
 
 
@@ -116,15 +117,15 @@ def _measure_other(run: RunFolder, config: Config, dataset: str) -> Results:
         "note": data.note,
         "known": len(cross.common(videos, _trained_on(config))),
     }
-    path = run.path / "cross" / index.file_name(dataset) / "metrics.json"
+    path = run.path / "cross" / registry.file_name(dataset) / "metrics.json"
     if (kept := _kept(path)) and kept.get("inputs") == inputs:
         return kept
     rows = cross.predictions(
         models,
         build_model(config["model"]["name"], config["model"]),
         features,
-        replicas(config, splits.read(run.path / "splits.json")),
-        Settings(**config["train"]),
+        members(config, splits.read(run.path / "splits.json")),
+        Train(**config["train"]),
     )
     results = cross.results(
         config["model"]["name"],
@@ -133,7 +134,7 @@ def _measure_other(run: RunFolder, config: Config, dataset: str) -> Results:
         config["train"]["epoch_rule"],
         {video.video_id: video.reference_id for video in videos},
         config["splits"]["seeds"],
-        index.about(config["data"]["name"]).title,
+        registry.info(config["data"]["name"]).title,
         models.label_ranges,
         inputs["known"],
     )
@@ -151,7 +152,7 @@ def _tested(path: Path, parts: Sequence[Split], config: Config) -> list[Predicti
 
 def _data(config: Config, videos: Sequence[Video], number: int) -> Data:
     """The config's data set, of whose labelled videos these are here, and so many of them are tested."""
-    fields, about = config["data"], index.about(config["data"]["name"])
+    fields, about = config["data"], registry.info(config["data"]["name"])
     notes = [about.note]
     if fields["allow_missing"]:
         listed = len(listed_videos(config))
@@ -164,7 +165,7 @@ def _trained_on(config: Config) -> list[Video]:
     """The videos of a run's own data set; none where it is not here any more."""
     try:
         return listed_videos(config)
-    except (OSError, ValueError):
+    except (A2INetError, OSError, ValueError):
         return []
 
 
@@ -186,14 +187,14 @@ def _support_vectors(
     pooled = baselines.pool(features.read(n) for n in range(len(videos)))
     contents = [video.reference_id for video in videos]
     rows: list[Prediction] = []
-    trainings = replicas(config, parts)
+    trainings = members(config, parts)
     with progress("svr") as advance:
-        for done, replica in enumerate(trainings):
-            advance(f"split {replica.number}", done, len(trainings))
+        for done, member in enumerate(trainings):
+            advance(f"split {member.split_index}", done, len(trainings))
             # It has no epochs to choose among, so it may learn from the validation part as well.
-            known = features.rows((*replica.split.train, *replica.split.validation))
-            scores = baselines.svr_scores(pooled, features.mos, contents, known, replica.seed)
-            tested = features.rows(replica.split.test)
-            rows += predictions.tested(replica, features, scores[tested])
+            known = features.rows((*member.split.train, *member.split.validation))
+            scores = baselines.svr_scores(pooled, features.mos, contents, known, member.seed)
+            tested = features.rows(member.split.test)
+            rows += predictions.tested(member, features, scores[tested])
         advance("", len(trainings), len(trainings))
     predictions.write(run.path / "svr" / "predictions.csv", rows)

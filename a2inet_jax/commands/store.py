@@ -9,9 +9,9 @@ from rich.table import Table
 
 from a2inet_jax import atomic
 from a2inet_jax.console import console, progress, say
+from a2inet_jax.errors import StoreError
 from a2inet_jax.features import store_check
 from a2inet_jax.features.recipe import STREAMS
-from a2inet_jax.features.record import StoreError
 from a2inet_jax.features.store import Store, feature_files, recipes, several
 
 _USAGE = "a2inet store verify|list|repair FOLDER ... [--json] | export FOLDER --out=FOLDER"

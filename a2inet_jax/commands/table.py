@@ -13,18 +13,25 @@ from pathlib import Path
 from typing import Any
 
 from a2inet_jax.backbones import weights
+from a2inet_jax.build import Config, needed_weights, on, plain
 from a2inet_jax.commands import experiment, report, run_comparison, run_results, train
 from a2inet_jax.commands.table_plan import Plan, make
+from a2inet_jax.config import Train
 from a2inet_jax.console import console, say
-from a2inet_jax.from_config import Config, needed_weights, on, plain
-from a2inet_jax.report import sheets, side_by_side
-from a2inet_jax.report.columns import Sheet
-from a2inet_jax.report.sheets import Outcome
-from a2inet_jax.run_folder import RunFolder
-from a2inet_jax.training.settings import Settings
+from a2inet_jax.errors import A2INetError
+from a2inet_jax.report import results_table, side_by_side
+from a2inet_jax.report.columns import ResultsTable
+from a2inet_jax.report.results_table import RunResults
+from a2inet_jax.run import RunFolder
 from a2inet_jax.training.termination import TerminatedError
 
-ERRORS = (OSError, ValueError, RuntimeError, ArithmeticError)  # those that main tells in one line
+ERRORS = (
+    A2INetError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    ArithmeticError,
+)  # those that main tells in one line
 
 
 @dataclass
@@ -81,7 +88,7 @@ def table(number: int, datasets: Sequence[str], networks: str, changes: Sequence
     for (
         config
     ) in plan.runs().values():  # what can't be trained is refused before hours go into features
-        Settings(**plain(config)["train"])
+        Train(**plain(config)["train"])
     runs, elsewhere = Attempts(plan.runs()), Attempts(_elsewhere(plan))
     todo = {name: config for name, config in runs.configs.items() if not _is_trained(config)}
     work = Attempts({**todo, **elsewhere.configs})
@@ -170,10 +177,10 @@ def _extract(work: Attempts) -> None:
 
 
 def _train(work: Attempts, names: Sequence[str]) -> None:
-    begun: dict[str, train.Begun] = {}
+    begun: dict[str, train.PreparedRun] = {}
 
     def begin(name: str) -> None:
-        begun[name] = train.begin(work.configs[name])
+        begun[name] = train.prepare_run(work.configs[name])
 
     for name in names:
         if name not in work.skipped:
@@ -192,7 +199,7 @@ def _train(work: Attempts, names: Sequence[str]) -> None:
                 work.attempt([name], functools.partial(train.train_as_one, [begun[name]]))
 
 
-def _shape(name: str, run: train.Begun) -> Any:
+def _shape(name: str, run: train.PreparedRun) -> Any:
     """What runs must have in common to be one program."""
     config = run.config
     alone = name if config["splits"]["at_once"] else ""
@@ -208,9 +215,9 @@ def _grouped(work: Attempts, key: Callable[[Config], str]) -> list[tuple[list[st
     return [(names, work.configs[names[0]]) for names in groups.values()]
 
 
-def _sheet(plan: Plan, runs: Attempts, elsewhere: Attempts) -> Sheet:
+def _sheet(plan: Plan, runs: Attempts, elsewhere: Attempts) -> ResultsTable:
     """The plan's rows with what was measured, on its data sets."""
-    rows: dict[str, dict[str, Outcome | str]] = {
+    rows: dict[str, dict[str, RunResults | str]] = {
         name: {each: _outcome(plan, runs, elsewhere, row, each) for each in plan.tested}
         for row, name in plan.rows.items()
     }
@@ -219,21 +226,21 @@ def _sheet(plan: Plan, runs: Attempts, elsewhere: Attempts) -> Sheet:
         RunFolder(found.run): row
         for row, cells in rows.items()
         for name, found in cells.items()
-        if isinstance(found, Outcome) and name in plan.trained
+        if isinstance(found, RunResults) and name in plan.trained
     }
     comparisons = run_comparison.compare(measured)
-    return sheets.of_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
+    return results_table.of_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
 
 
 def _outcome(
     plan: Plan, runs: Attempts, elsewhere: Attempts, row: str, dataset: str
-) -> Outcome | str:
+) -> RunResults | str:
     """What a row's run has on a data set, its own test parts or another set; or why there is nothing."""
     name = plan.run(row, dataset)["name"]
     if problem := runs.skipped.get(name) or elsewhere.skipped.get(_on(name, dataset)):
         return problem
     run = Path("runs") / name
     try:
-        return Outcome(run, run_results.measure(RunFolder(run), dataset))
+        return RunResults(run, run_results.measure(RunFolder(run), dataset))
     except ERRORS as error:
         return str(error) or type(error).__name__

@@ -12,8 +12,8 @@ from typing import Any
 import flax.linen as nn
 from ml_collections import ConfigDict
 
-from a2inet_jax.datasets import index
-from a2inet_jax.from_config import Config, backbone, build_model, plain
+from a2inet_jax.build import Config, backbone, build_model, plain
+from a2inet_jax.datasets import registry
 
 TABLES = (2, 3, 4, 5, 6, 7)
 
@@ -70,11 +70,13 @@ def make(
     """
     file = _definition(number)
     names = tuple(datasets) or file.DATASETS
-    if len({index.file_name(name) for name in names}) < len(names):
+    if len({registry.file_name(name) for name in names}) < len(names):
         raise ValueError(f"a data set is named twice: {', '.join(names)}")
     trained = names[:1] if number == 3 else names
-    if index.TEST_ONLY in trained:
-        raise ValueError(f"{index.TEST_ONLY} is for testing only: train on lsvq, as Table 3 does")
+    if registry.TEST_ONLY in trained:
+        raise ValueError(
+            f"{registry.TEST_ONLY} is for testing only: train on lsvq, as Table 3 does"
+        )
     configs = {
         (row, name): _named(_changed(file.build(row, name, networks), changes))
         for row in file.ROWS
@@ -97,7 +99,7 @@ def rows_of(config: Config) -> list[tuple[int, str]]:
     found, built = [], _built(config)
     # One's own data may be gone; rows on it are as those on any data set of people's ratings.
     dataset = config["data"]["name"]
-    dataset = dataset if dataset in index.NAMES else "konvid_1k"
+    dataset = dataset if dataset in registry.NAMES else "konvid_1k"
     for number in TABLES:
         try:
             file = _definition(number)
@@ -135,13 +137,13 @@ def _stand_ins(dataset: str, networks: str) -> str:
     if not others:
         return ""
     more = "; frames, width and training as in configs/sample.py" if dataset == "sample" else ""
-    return f"{index.about(dataset).title}: other networks than the paper's ({', '.join(others)}){more}."
+    return f"{registry.info(dataset).title}: other networks than the paper's ({', '.join(others)}){more}."
 
 
 def _folder(number: int, datasets: Sequence[str], networks: str, changes: Sequence[str]) -> str:
     """Table, data sets, and six digits of what more was asked for and of where data sets of one's own are."""
-    slugs = [index.slug(name) for name in datasets]
-    own = [index.file_name(name) for name in datasets if name not in index.NAMES]
+    slugs = [registry.slug(name) for name in datasets]
+    own = [registry.file_name(name) for name in datasets if name not in registry.NAMES]
     more = [*filter(None, [networks]), *changes, *own]
     digest = [hashlib.sha256(json.dumps(more).encode()).hexdigest()[:6]] if more else []
     return "-".join([f"table{number}", *slugs, *digest])
@@ -209,7 +211,7 @@ def _named(config: Any) -> Config:
     del fields["name"]
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:8]
     networks = "+".join(config.features[stream] for stream in config.model.streams)
-    config.name = f"{index.slug(config.data.name)}/{config.model.name}_{networks}_{digest}"
+    config.name = f"{registry.slug(config.data.name)}/{config.model.name}_{networks}_{digest}"
     return config
 
 

@@ -9,38 +9,38 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from a2inet_jax.cache import cache_dir
-from a2inet_jax.console import progress, say
-from a2inet_jax.datasets import splits
-from a2inet_jax.datasets.verify import fingerprint
-from a2inet_jax.evaluation import predictions
-from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.from_config import (
+from a2inet_jax.build import (
     Config,
     build_model,
     draw_splits,
     labelled_videos,
     listed_videos,
+    members,
     networks,
     open_extractor,
     plain,
-    replicas,
     stored_features,
 )
+from a2inet_jax.cache import cache_dir
+from a2inet_jax.config import Train
+from a2inet_jax.console import progress, say
+from a2inet_jax.datasets import splits
+from a2inet_jax.datasets.verify import fingerprint
+from a2inet_jax.evaluation import predictions
+from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.model import ensemble
-from a2inet_jax.run_folder import RunFolder
+from a2inet_jax.run import RunFolder
 from a2inet_jax.training import loop
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.loop import Watch
-from a2inet_jax.training.prediction import predict
-from a2inet_jax.training.replica import Replica, Trained
-from a2inet_jax.training.settings import Settings
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.joint import RunInputs, train_together
+from a2inet_jax.training.loop import Callbacks
+from a2inet_jax.training.members import Member, TrainedMember
+from a2inet_jax.training.predict import predict
 from a2inet_jax.training.termination import TerminatedError
-from a2inet_jax.training.together import Run, train_together
 
 
 @dataclass(frozen=True)
-class Begun:
+class PreparedRun:
     """A run whose folder says what it is, ready to be trained.
 
     Attributes:
@@ -49,15 +49,15 @@ class Begun:
       models: its networks by name; the run's own is the first.
       settings: of the training.
       features: of all videos.
-      trainings: a replica for each split and seed.
+      trainings: a member for each split and seed.
     """
 
     config: Config
     folder: RunFolder
     models: dict[str, nn.Module]
-    settings: Settings
-    features: Features
-    trainings: tuple[Replica, ...]
+    settings: Train
+    features: TrainingData
+    trainings: tuple[Member, ...]
 
     @property
     def todo(self) -> list[str]:
@@ -71,7 +71,7 @@ def train(config: Config) -> int:
 
     After SIGTERM a checkpoint is written, and the exit code is 143, as shells have it.
     """
-    run = begin(config)
+    run = prepare_run(config)
     try:
         for name in run.todo:
             _train_alone(run, name)
@@ -80,7 +80,7 @@ def train(config: Config) -> int:
     return 0
 
 
-def begin(config: Config) -> Begun:
+def prepare_run(config: Config) -> PreparedRun:
     """Draw a run's splits, and write down what it is; what can't be trained is refused before that.
 
     Raises:
@@ -96,7 +96,7 @@ def begin(config: Config) -> Begun:
     extractor = open_extractor(config["features"])
     features = stored_features(config, videos, extractor)
     models = {name: build_model(name, config["model"]) for name in networks(config)}
-    settings, trainings = Settings(**plain(config["train"])), replicas(config, parts)
+    settings, trainings = Train(**plain(config["train"])), members(config, parts)
     run = RunFolder(Path("runs") / config["name"])
     if jax.process_index() == 0:
         inputs = {
@@ -108,7 +108,7 @@ def begin(config: Config) -> Begun:
         run.open(plain(config), inputs)
         if not (run.path / "splits.json").is_file():
             splits.save(parts, run.path / "splits.json")
-    return Begun(config, run, models, settings, features, tuple(trainings))
+    return PreparedRun(config, run, models, settings, features, tuple(trainings))
 
 
 def say_stopped(stopped: TerminatedError) -> int:
@@ -117,7 +117,7 @@ def say_stopped(stopped: TerminatedError) -> int:
     return 128 + signal.SIGTERM
 
 
-def train_as_one(runs: Sequence[Begun]) -> None:
+def train_as_one(runs: Sequence[PreparedRun]) -> None:
     """Train several runs' own models, which are equal and take features of equal widths, side by side.
 
     Raises:
@@ -132,24 +132,24 @@ def train_as_one(runs: Sequence[Begun]) -> None:
     # Where all of them lie, so that each finds its history in its own folder.
     shared = Path("runs")
     groups = {
-        str((run.folder.path / name).relative_to(shared)): Run(run.features, run.trainings)
+        str((run.folder.path / name).relative_to(shared)): RunInputs(run.features, run.trainings)
         for run in runs
     }
     with progress(f"{len(runs)} runs") as advance:
-        watch = Watch(advance, say)
+        watch = Callbacks(advance, say)
         outcomes = train_together(first.models[name], groups, first.settings, shared, watch)
     for run, outcome in zip(runs, outcomes.values(), strict=True):
         _keep(run, name, outcome.trained, outcome.scores)
 
 
-def _train_alone(run: Begun, name: str) -> None:
+def _train_alone(run: PreparedRun, name: str) -> None:
     at_once = run.config["splits"]["at_once"] or len(run.trainings)
-    trained: list[Trained] = []
+    trained: list[TrainedMember] = []
     scores: list[np.ndarray] = []
     for start in range(0, len(run.trainings), at_once):
         group = run.trainings[start : start + at_once]
         with progress(name) as advance:
-            watch = Watch(advance, say)
+            watch = Callbacks(advance, say)
             found = loop.train(
                 run.models[name], run.features, group, run.settings, run.folder.path / name, watch
             )
@@ -158,7 +158,9 @@ def _train_alone(run: Begun, name: str) -> None:
     _keep(run, name, trained, scores)
 
 
-def _keep(run: Begun, name: str, trained: Sequence[Trained], scores: Sequence[np.ndarray]) -> None:
+def _keep(
+    run: PreparedRun, name: str, trained: Sequence[TrainedMember], scores: Sequence[np.ndarray]
+) -> None:
     if jax.process_index():
         return  # the first process writes
     if name == next(iter(run.models)):
@@ -166,7 +168,7 @@ def _keep(run: Begun, name: str, trained: Sequence[Trained], scores: Sequence[np
         path = run.folder.path / "model.safetensors"
         ensemble.save(path, [each.params for each in trained], ranges)
     rows: list[Prediction] = []
-    for replica, score_n in zip(run.trainings, scores, strict=True):
-        rows += predictions.tested(replica, run.features, score_n)
+    for member, score_n in zip(run.trainings, scores, strict=True):
+        rows += predictions.tested(member, run.features, score_n)
     # Written last: it tells that all is there.
     predictions.write(run.folder.path / name / "predictions.csv", rows)

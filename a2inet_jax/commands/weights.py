@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from a2inet_jax.backbones import weights
-from a2inet_jax.backbones.sources import SOURCES
+from a2inet_jax.backbones.pretrained import PRETRAINED
 from a2inet_jax.console import console, say
 
 _USAGE = "a2inet weights list | get NAME ... | add FILE --as=NAME | verify [NAME]"
@@ -54,7 +54,7 @@ def table() -> Group:
     for title in ("name", "network", "trained on", "licence", "size", "here"):
         rows.add_column(title, no_wrap=title in ("name", "network"), overflow="fold")
     notes, origins = [], []
-    for name, entry in SOURCES.items():
+    for name, entry in PRETRAINED.items():
         licence = f"{entry.licence} *" if entry.restriction else entry.licence
         size = f"{entry.size_mb} MB" if entry.size_mb else "?"
         here = "yes" if weights.weights_path(name).exists() else "no"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from a2inet_jax.datasets.files import SUFFIXES, walk
+from a2inet_jax.datasets.lists import SUFFIXES, walk
 from a2inet_jax.video.raw import HEADERLESS
 
 

@@ -5,8 +5,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from a2inet_jax.errors import VideoError
 from a2inet_jax.video.frame_pipe import command
-from a2inet_jax.video.info import VideoError
 from a2inet_jax.video.raw import RawDecoder
 from a2inet_jax.video.raw_format import RawFormat
 

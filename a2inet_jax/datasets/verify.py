@@ -11,7 +11,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from a2inet_jax.datasets.video import Video, absent
-from a2inet_jax.video.info import VideoError
+from a2inet_jax.errors import VideoError
 from a2inet_jax.video.reader import Reader
 
 

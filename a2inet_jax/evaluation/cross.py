@@ -8,17 +8,17 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
+from a2inet_jax.config import Train
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.evaluation import protocol
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import Data
 from a2inet_jax.model.ensemble import Ensemble
-from a2inet_jax.training import feed as feeds
+from a2inet_jax.training import loader as feeds
 from a2inet_jax.training import parallel
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.held_out import HeldOut
-from a2inet_jax.training.replica import Replica
-from a2inet_jax.training.settings import Settings
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.eval_set import EvalSet
+from a2inet_jax.training.members import Member
 
 
 def tested(videos: Sequence[Video]) -> list[Video]:
@@ -35,9 +35,9 @@ def common(videos: Sequence[Video], others: Sequence[Video]) -> list[Video]:
 def predictions(
     models: Ensemble,
     model: nn.Module,
-    features: Features,
-    trainings: Sequence[Replica],
-    settings: Settings,
+    features: TrainingData,
+    trainings: Sequence[Member],
+    settings: Train,
 ) -> list[Prediction]:
     """What each training's model says of all videos, in the scale of the labels that it has learned.
 
@@ -60,11 +60,11 @@ def predictions(
     runner = parallel.runner(settings.parallel, number)
     feed, _ = feeds.choose(features, runner, settings)
     everything = np.arange(len(features.ids), dtype=np.int32)
-    held_out = HeldOut(features, [everything] * number, runner, settings)
+    held_out = EvalSet(features, [everything] * number, runner, settings)
     scores = held_out.read(held_out.start(model, runner.put(models.params), feed))
     return [
         Prediction(
-            training.number,
+            training.split_index,
             features.ids[n],
             float(features.mos[n]),
             float(low + (high - low) * score_N[n]),

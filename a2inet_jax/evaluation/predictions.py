@@ -15,8 +15,8 @@ from a2inet_jax import atomic
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.evaluation.metrics import Metrics, measure
 from a2inet_jax.evaluation.uncertainty import Part
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.replica import Replica
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.members import Member
 
 REMEDY = "delete it, and `a2inet train` and `evaluate` make it again"
 
@@ -39,13 +39,13 @@ class Prediction(NamedTuple):
     seed: int = 0
 
 
-def tested(replica: Replica, features: Features, scores: np.ndarray) -> list[Prediction]:
-    """Rows of a replica's test part, whose scores `[n]` are in the part's order."""
+def tested(member: Member, features: TrainingData, scores: np.ndarray) -> list[Prediction]:
+    """Rows of a member's test part, whose scores `[n]` are in the part's order."""
     return [
         Prediction(
-            replica.number, features.ids[n], float(features.mos[n]), float(score), replica.seed
+            member.split_index, features.ids[n], float(features.mos[n]), float(score), member.seed
         )
-        for n, score in zip(features.rows(replica.split.test), scores, strict=True)
+        for n, score in zip(features.rows(member.split.test), scores, strict=True)
     ]
 
 

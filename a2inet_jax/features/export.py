@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from a2inet_jax.atomic import FolderError
-from a2inet_jax.features.record import StoreError
+from a2inet_jax.errors import StoreError
 from a2inet_jax.features.store import Record, Store
 from a2inet_jax.features.store_check import check
 

@@ -13,11 +13,11 @@ import jax
 import numpy as np
 
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.errors import DecoderDiedError, StoreError, VideoError
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.lending import borrow, lenders
-from a2inet_jax.features.store import Store, StoreError, VideoFeatures
-from a2inet_jax.video.decode import VideoError
-from a2inet_jax.video.reader import DecoderDiedError, Reader
+from a2inet_jax.features.reuse import borrow, lenders
+from a2inet_jax.features.store import Store, VideoFeatures
+from a2inet_jax.video.reader import Reader
 
 Progress = Callable[[str, int, int], None]
 _PARTS = ("compile", "transfer", "compute", "store")

@@ -12,15 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from a2inet_jax.backbones.conversion import Params
-from a2inet_jax.backbones.table import Backbone
+from a2inet_jax.backbones.convert import Params
+from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.errors import VideoError
 from a2inet_jax.features import view
 from a2inet_jax.features.passes import frames_at_once, longest, run_passes, schedule
 from a2inet_jax.features.recipe import STREAMS, Recipe
 from a2inet_jax.features.sharing import Budget, Stopwatch, Turns
 from a2inet_jax.features.store import VideoFeatures
-from a2inet_jax.video.decode import VideoError
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.sampling import Sampling, frame_indices, patch_places
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.errors import EngineError
 from a2inet_jax.features import extract
 from a2inet_jax.features.extract import Failure, Progress
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.quarantine import Quarantine
-from a2inet_jax.features.ray_session import EngineError, connect, import_ray, one_line
+from a2inet_jax.features.in_flight import Quarantine
+from a2inet_jax.features.ray_session import connect, import_ray, one_line
 from a2inet_jax.features.ray_worker import Worker
 from a2inet_jax.features.store import Store
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from a2inet_jax.errors import EngineError
+
 # What Ray would tell; read when Ray is imported or started. What the user has set is left.
 _SILENCE = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -20,10 +22,6 @@ _SILENCE = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 _OBJECTS = 256 << 20  # bytes of a Ray of our own; what goes through it is names of videos
-
-
-class EngineError(RuntimeError):
-    """The work can't go on, for a reason that is not a video's fault."""
 
 
 def import_ray() -> Any:

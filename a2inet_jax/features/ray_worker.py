@@ -12,7 +12,7 @@ import numpy as np
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.features import extract
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.quarantine import DEATHS, Quarantine
+from a2inet_jax.features.in_flight import DEATHS, Quarantine
 from a2inet_jax.features.recipe import Recipe
 from a2inet_jax.features.store import Store
 

@@ -11,19 +11,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from a2inet_jax.checksum import sha256_of_arrays
+from a2inet_jax.errors import StoreError, VersionError
 from a2inet_jax.features.recipe import STREAMS, Recipe
 
 REMEDY = "remove it and run `a2inet extract`"
 FIELDS = (*STREAMS, "frame_index", "timestamps")
 _RANKS = (2, 2, 1, 1)
-
-
-class StoreError(ValueError):
-    """A store or a file in it can't be used; the message says what to do."""
-
-
-class VersionError(StoreError):
-    """A feature file that is whole, and says of itself what this version doesn't understand."""
 
 
 @dataclass(frozen=True)

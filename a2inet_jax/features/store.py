@@ -18,15 +18,9 @@ import numpy as np
 from safetensors import safe_open
 
 from a2inet_jax import atomic
+from a2inet_jax.errors import StoreError
 from a2inet_jax.features.recipe import STREAMS, Recipe
-from a2inet_jax.features.record import (
-    Header,
-    StoreError,
-    VideoFeatures,
-    encode,
-    read_features,
-    read_header,
-)
+from a2inet_jax.features.record import Header, VideoFeatures, encode, read_features, read_header
 
 _SUFFIX = ".safetensors"
 # A file system takes 255 bytes, the recipe's fingerprint and the suffix among them.

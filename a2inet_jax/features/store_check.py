@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from a2inet_jax.errors import StoreError, VersionError
 from a2inet_jax.features.record import (
     REMEDY,
     Header,
-    StoreError,
-    VersionError,
     VideoFeatures,
     content_sha256,
     read_features,

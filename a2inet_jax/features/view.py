@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from a2inet_jax.backbones.conversion import Params
-from a2inet_jax.backbones.description import describe
-from a2inet_jax.backbones.table import Backbone
+from a2inet_jax.backbones.convert import Params
+from a2inet_jax.backbones.frame_features import extract_features
+from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.video.resize import resize_short_side, short_side_size
 from a2inet_jax.video.sampling import Sampling
 
@@ -46,12 +46,12 @@ def features(
         frames_NxHxWx3 = resize_short_side(frames_NxHxWx3, sampling.short_side)
     patches = places_Px2.shape[0]
     if stream == "semantic" or patches == 0:
-        return describe(backbone, params, frames_NxHxWx3, dtype)
+        return extract_features(backbone, params, frames_NxHxWx3, dtype)
     number, height, width, _ = frames_NxHxWx3.shape
     h, w = size(stream, sampling, height, width)
     total = jnp.zeros((number, backbone.width), jnp.float32)
     # One patch after the other: side by side they would take their number times the memory.
     for top, left in places_Px2:
         patch = jax.lax.dynamic_slice(frames_NxHxWx3, (0, top, left, 0), (number, h, w, 3))
-        total += describe(backbone, params, patch, dtype)
+        total += extract_features(backbone, params, patch, dtype)
     return total / patches

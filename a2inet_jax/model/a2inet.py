@@ -1,23 +1,20 @@
 """A2INet: the head that turns two streams of frozen features into a video's score."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from a2inet_jax.model.cagi import CAGI, Normalization
+from a2inet_jax.config import Fusion, Model, Normalization, NormAxis, Pooling
+from a2inet_jax.model.cagi import CAGI
 from a2inet_jax.model.catm import CATM
-from a2inet_jax.model.cgin import NormAxis
 from a2inet_jax.model.linear import Linear
 from a2inet_jax.model.masking import zero_padding
 from a2inet_jax.model.mlp import MLP
 from a2inet_jax.model.outputs import Outputs
-from a2inet_jax.model.temporal import Pooling, TemporalNetwork
-
-Fusion = Literal["cagi", "concat", "concat_mlp"]
+from a2inet_jax.model.temporal import TemporalNetwork
 
 
 class A2INet(nn.Module):
@@ -54,20 +51,20 @@ class A2INet(nn.Module):
             wider, and parameters start as float32.
     """
 
-    width: int = 1024
-    fusion: Fusion = "cagi"
-    dropout: float = 0.5
-    normalization: Normalization = "cgin"
-    norm_axis: NormAxis = "time"
-    attention: bool = True
-    catm: bool = True
-    reduction: int = 4
-    kernel: int = 3
-    neck: int = 128
-    hidden: int = 32
-    pooling: Pooling = "subjective"
-    tau: int = 12
-    beta: float = 0.5
+    width: int = Model.width
+    fusion: Fusion = Model.fusion
+    dropout: float = Model.dropout
+    normalization: Normalization = Model.normalization
+    norm_axis: NormAxis = Model.norm_axis
+    attention: bool = Model.attention
+    catm: bool = Model.catm
+    reduction: int = Model.reduction
+    kernel: int = Model.kernel
+    neck: int = Model.neck
+    hidden: int = Model.hidden
+    pooling: Pooling = Model.pooling
+    tau: int = Model.tau
+    beta: float = Model.beta
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

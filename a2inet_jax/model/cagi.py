@@ -1,17 +1,15 @@
 """Cross-aware guided interaction module: CGIN frame by frame, then attention over all frames."""
 
 from functools import partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from a2inet_jax.config import Model, Normalization, NormAxis
 from a2inet_jax.model.attention import GlobalSelfAttention
-from a2inet_jax.model.cgin import CGIN, FGIN, NormAxis, adain
-
-Normalization = Literal["cgin", "fgin_s_to_q", "fgin_q_to_s", "adain_s_to_q", "adain_q_to_s"]
+from a2inet_jax.model.cgin import CGIN, FGIN, adain
 
 
 class CAGI(nn.Module):
@@ -30,9 +28,9 @@ class CAGI(nn.Module):
         dtype: Of the computation.
     """
 
-    normalization: Normalization = "cgin"
-    norm_axis: NormAxis = "time"
-    attention: bool = True
+    normalization: Normalization = Model.normalization
+    norm_axis: NormAxis = Model.norm_axis
+    attention: bool = Model.attention
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

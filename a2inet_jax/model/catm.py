@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from a2inet_jax.config import Model
 from a2inet_jax.model.convolution import TemporalConvolution
 from a2inet_jax.model.linear import Linear
 from a2inet_jax.model.masking import deviation_and_std, maximum, zero_padding
@@ -20,8 +21,8 @@ class Perception(nn.Module):
     sees zeros beyond each video's own first and last frame.
     """
 
-    reduction: int = 4
-    kernel: int = 3
+    reduction: int = Model.reduction
+    kernel: int = Model.kernel
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -49,9 +50,9 @@ class CATM(nn.Module):
     root.
     """
 
-    width: int = 1024
-    reduction: int = 4
-    kernel: int = 3
+    width: int = Model.width
+    reduction: int = Model.reduction
+    kernel: int = Model.kernel
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -1,17 +1,15 @@
 """Cross-aware guided instance normalization: two streams deform each other (Eq. 1–4)."""
 
 from functools import partial
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from a2inet_jax.config import NormAxis
 from a2inet_jax.model.linear import Linear
 from a2inet_jax.model.masking import deviation_and_std
-
-NormAxis = Literal["time", "channel"]
 
 
 def normalize(x_BxTxD: jax.Array, mask_BxT: jax.Array, axis: NormAxis) -> jax.Array:

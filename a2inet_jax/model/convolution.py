@@ -6,6 +6,7 @@ from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 from jax.typing import DTypeLike
 
+from a2inet_jax.config import Model
 from a2inet_jax.model.linear import torch_uniform
 
 
@@ -18,7 +19,7 @@ class TemporalConvolution(nn.Module):
     """
 
     features: int
-    kernel: int = 3
+    kernel: int = Model.kernel
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

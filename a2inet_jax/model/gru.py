@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from a2inet_jax.config import Model
 from a2inet_jax.model.linear import Linear, torch_uniform
 
 
@@ -120,7 +121,7 @@ class GRU(nn.Module):
     wider. There is no mask: no frame is reached by a later one, and padding comes last.
     """
 
-    hidden: int = 32
+    hidden: int = Model.hidden
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from a2inet_jax.config import Model
 from a2inet_jax.model.linear import Linear
 
 
@@ -35,7 +36,7 @@ def dropout(x_BxTxC: jax.Array, rate: float, keys_B: jax.Array) -> jax.Array:
 class MLP(nn.Module):
     """The two streams side by side through an FC layer (2D → 2D), ReLU and dropout."""
 
-    dropout: float = 0.5
+    dropout: float = Model.dropout
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -1,22 +1,19 @@
 """From features over time to a video's score: GRU, frame scores, subjectively-inspired pooling."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from a2inet_jax.config import Model, Pooling
 from a2inet_jax.model.gru import GRU
 from a2inet_jax.model.linear import Linear
 from a2inet_jax.model.masking import mean, zero_padding
 from a2inet_jax.model.outputs import Outputs
 
-Pooling = Literal["subjective", "mean"]
-
 
 def subjective_pooling(
-    q_BxT: jax.Array, mask_BxT: jax.Array, tau: int = 12, beta: float = 0.5
+    q_BxT: jax.Array, mask_BxT: jax.Array, tau: int = Model.tau, beta: float = Model.beta
 ) -> jax.Array:
     """Subjectively-inspired temporal pooling of frame scores, as VSFA's published code has it.
 
@@ -67,11 +64,11 @@ class TemporalNetwork(nn.Module):
     With the pooling "subjective", q' is `subjective_pooling`'s; with "mean", it is q itself.
     """
 
-    neck: int = 128
-    hidden: int = 32
-    pooling: Pooling = "subjective"
-    tau: int = 12
-    beta: float = 0.5
+    neck: int = Model.neck
+    hidden: int = Model.hidden
+    pooling: Pooling = Model.pooling
+    tau: int = Model.tau
+    beta: float = Model.beta
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

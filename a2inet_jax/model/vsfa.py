@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 
+from a2inet_jax.config import Model, Pooling
 from a2inet_jax.model.masking import zero_padding
 from a2inet_jax.model.outputs import Outputs
-from a2inet_jax.model.temporal import Pooling, TemporalNetwork
+from a2inet_jax.model.temporal import TemporalNetwork
 
 
 class VSFA(nn.Module):
@@ -21,12 +22,12 @@ class VSFA(nn.Module):
         neck: This and the rest as in `A2INet`.
     """
 
-    tail: int = 0
-    neck: int = 128
-    hidden: int = 32
-    pooling: Pooling = "subjective"
-    tau: int = 12
-    beta: float = 0.5
+    tail: int = Model.tail
+    neck: int = Model.neck
+    hidden: int = Model.hidden
+    pooling: Pooling = Model.pooling
+    tau: int = Model.tau
+    beta: float = Model.beta
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2inet_jax.backbones import checkpoint
-from a2inet_jax.backbones.conversion import ConversionError
+from a2inet_jax.errors import ConversionError
 from a2inet_jax.model.vsfa import VSFA
 
 _UNUSED = ("ann.fc.weight", "ann.fc.bias")  # a layer that VSFA's code makes and never calls

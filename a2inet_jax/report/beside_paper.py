@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from a2inet_jax.evaluation.protocol import METRICS
-from a2inet_jax.report import markup, sheets
-from a2inet_jax.report.columns import Sheet, columns, other_columns, paper_column
+from a2inet_jax.report import markup, results_table
+from a2inet_jax.report.columns import ResultsTable, columns, other_columns, paper_column
+from a2inet_jax.report.results_table import PaperRow, RunResults
 from a2inet_jax.report.run_files import Run
-from a2inet_jax.report.sheets import Outcome, PaperRow
 from a2inet_jax.report.side_by_side import OTHER_DATA
 
 _METRICS, _WHOSE = ("plcc", "srcc"), ("here", "in the paper")
@@ -28,9 +28,9 @@ class Row:
     name: str = ""
 
     @property
-    def sheet(self) -> Sheet:
+    def sheet(self) -> ResultsTable:
         """Our numbers and the paper's."""
-        return sheets.of_paper(Outcome(self.run.path, self.run.results), self.row)
+        return results_table.of_paper(RunResults(self.run.path, self.run.results), self.row)
 
     @property
     def title(self) -> str:
@@ -69,7 +69,7 @@ def to_html(rows: Sequence[Row]) -> str:
     return "".join(parts)
 
 
-def _numbers(sheet: Sheet) -> list[str]:
+def _numbers(sheet: ResultsTable) -> list[str]:
     found = {column.metric: column for column in columns(sheet)}
     return [printed[0] for name in _METRICS for printed in (found[name].ours, found[name].paper)]
 

@@ -27,7 +27,7 @@ EPOCHS = {
     "best_val": "best_val, the best on the validation part",
     "best_test": "best_test, the best on the test part itself, so the numbers are optimistic",
 }
-Sheet = Mapping[str, Any]
+ResultsTable = Mapping[str, Any]
 _PAPER_DIGITS = 4
 
 
@@ -128,7 +128,7 @@ class Column:
         return [value == top for value in rounded]
 
 
-def columns(sheet: Sheet) -> list[Column]:
+def columns(sheet: ResultsTable) -> list[Column]:
     """Every metric on every data set of ours, and of the weighted average where there is one."""
     found = [
         Column(
@@ -158,7 +158,7 @@ def columns(sheet: Sheet) -> list[Column]:
     return found
 
 
-def other_columns(sheet: Sheet) -> list[Column]:
+def other_columns(sheet: ResultsTable) -> list[Column]:
     """The paper's numbers on data sets that we have none of, if we have some on one that it has not.
 
     They show the order of the rows; the values are of other videos.
@@ -182,7 +182,7 @@ def other_columns(sheet: Sheet) -> list[Column]:
     return [column for column in found if column.beside_paper]
 
 
-def notes(sheet: Sheet) -> list[str]:
+def notes(sheet: ResultsTable) -> list[str]:
     """What a reader of the numbers must know, in sentences; what was skipped comes last."""
     found = []
     if over := _by_row(sheet, _trainings):
@@ -209,7 +209,9 @@ def notes(sheet: Sheet) -> list[str]:
     return list(dict.fromkeys([*found, *_cell_notes(sheet)]))
 
 
-def _cell(sheet: Sheet, row: Mapping[str, Any], dataset: Mapping[str, Any], metric: str) -> Cell:
+def _cell(
+    sheet: ResultsTable, row: Mapping[str, Any], dataset: Mapping[str, Any], metric: str
+) -> Cell:
     place = paper_column(sheet, dataset)
     theirs = paper.number(sheet["table"], place, row["row"], metric) if place else None
     cell = row["cells"].get(dataset["name"], {"skipped": ""})
@@ -241,7 +243,7 @@ def _rules(row: Mapping[str, Any]) -> str:
     )
 
 
-def paper_column(sheet: Sheet, dataset: Mapping[str, Any]) -> str | None:
+def paper_column(sheet: ResultsTable, dataset: Mapping[str, Any]) -> str | None:
     """What the paper calls a data set in the sheet's table; None where that does not have it."""
     table = sheet["table"]
     # Table 3 is of models that LSVQ has trained; the first data set is the one to train on.
@@ -254,7 +256,7 @@ def _trainings(cell: Mapping[str, Any]) -> str:
     return protocol.trainings(cell["splits"] * cell["seeds"], cell["seeds"])
 
 
-def _by_row(sheet: Sheet, say: Callable[[Mapping[str, Any]], str]) -> str:
+def _by_row(sheet: ResultsTable, say: Callable[[Mapping[str, Any]], str]) -> str:
     """What the cells say: once if all say the same, else with the rows that say it; empty without cells."""
     said: dict[str, dict[str, None]] = {}
     for row in sheet["rows"]:
@@ -266,7 +268,7 @@ def _by_row(sheet: Sheet, say: Callable[[Mapping[str, Any]], str]) -> str:
     return "; ".join(f"{text} ({', '.join(rows)})" for text, rows in said.items())
 
 
-def _cell_notes(sheet: Sheet) -> list[str]:
+def _cell_notes(sheet: ResultsTable) -> list[str]:
     """Remarks of the cells, those that say the same taken together; then what was skipped."""
     said: dict[str, dict[str, list[str]]] = {}
     missing: dict[str, dict[str, list[str]]] = {}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from a2inet_jax.evaluation.protocol import METRICS
-from a2inet_jax.report.columns import Column, Sheet, columns, notes, other_columns
+from a2inet_jax.report.columns import Column, ResultsTable, columns, notes, other_columns
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -37,7 +37,7 @@ _ESCAPES = {
 }
 
 
-def to_latex(sheet: Sheet) -> str:
+def to_latex(sheet: ResultsTable) -> str:
     """The sheet as a `table*` of booktabs.
 
     A row of ours is followed by its intervals and by the paper's numbers, where there are some. The notes are
@@ -71,7 +71,7 @@ def escaped(text: str) -> str:
     return "".join(_ESCAPES.get(character, character) for character in joined)
 
 
-def _tabular(sheet: Sheet, shown: Sequence[Column]) -> str:
+def _tabular(sheet: ResultsTable, shown: Sequence[Column]) -> str:
     groups = [(name, len(list(group))) for name, group in groupby(shown, lambda c: c.dataset)]
     heads = [rf"\multicolumn{{{n}}}{{c}}{{{escaped(name)}}}" for name, n in groups]
     rules, start = [], 2

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from a2inet_jax.report import plots
-from a2inet_jax.report.cases import Clip
+from a2inet_jax.report.examples import Example
 
 THUMBNAIL = 320  # pixels of the longer side
 
@@ -92,7 +92,7 @@ def figure(svg: str, caption: str, wide: bool = False) -> str:
     return f'<figure class="{kind}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
-def clip(shown: Clip, limits: tuple[float, float], label: str, name: str) -> str:
+def clip(shown: Example, limits: tuple[float, float], label: str, name: str) -> str:
     """A clip's frames, its numbers, and its frame scores over time; the name is of the drawing."""
     frames = "".join(
         f'<div><img src="{_jpeg(frame)}" alt="{escape(shown.video_id)} at {seconds:.2f} s">'

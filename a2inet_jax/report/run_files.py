@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from a2inet_jax.checksum import sha256
-from a2inet_jax.datasets import index
+from a2inet_jax.datasets import registry
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.verify import fingerprint
+from a2inet_jax.errors import A2INetError
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import Results
@@ -122,8 +123,8 @@ def _outdated(results: Results, data: Mapping[str, Any], model: str) -> str:
         return "the run has another model now"
     try:
         folder = Path(data["folder"]).expanduser()
-        videos = index.load(results["dataset"], folder, data["allow_missing"])
-    except (OSError, ValueError):
+        videos = registry.load(results["dataset"], folder, data["allow_missing"])
+    except (A2INetError, OSError, ValueError):
         return ""  # the data set is not here to be asked
     return "" if inputs["labels"] == fingerprint(videos) else "the data set has other labels now"
 

@@ -5,15 +5,23 @@ from pathlib import Path
 
 from a2inet_jax.evaluation import protocol
 from a2inet_jax.evaluation.protocol import METRICS, Results, shown, title
-from a2inet_jax.report import beside_paper, markup, plots, run_files, sections, sheets, side_by_side
-from a2inet_jax.report.columns import Sheet, columns, notes
+from a2inet_jax.report import (
+    beside_paper,
+    markup,
+    plots,
+    results_table,
+    run_files,
+    sections,
+    side_by_side,
+)
+from a2inet_jax.report.columns import ResultsTable, columns, notes
+from a2inet_jax.report.results_table import PaperRow, RunResults
 from a2inet_jax.report.run_files import Run
-from a2inet_jax.report.sections import Cases
-from a2inet_jax.report.sheets import Outcome, PaperRow
+from a2inet_jax.report.sections import Examples
 
 
 def write(
-    path: Path, cases: Cases, paper: Sequence[PaperRow] = (), folder: Path | None = None
+    path: Path, cases: Examples, paper: Sequence[PaperRow] = (), folder: Path | None = None
 ) -> Path:
     """Writes `report.html`, and its numbers as `results.csv`, `results.json` and `results.tex`.
 
@@ -35,12 +43,12 @@ def write(
     """
     run = run_files.read(path)
     folder = folder or path
-    outcome = Outcome(run.path, run.results)
-    models = sheets.of_models(outcome)
+    outcome = RunResults(run.path, run.results)
+    models = results_table.of_models(outcome)
     beside = [beside_paper.Row(run, row) for row in paper]
-    elsewhere = sheets.of_crossed(run)
+    elsewhere = results_table.of_crossed(run)
     said = [note for note in (run.results["data"]["note"], *protocol.remarks(run.results)) if note]
-    small = [note for note in notes(sheets.told_apart(models, said)) if note not in said]
+    small = [note for note in notes(results_table.told_apart(models, said)) if note not in said]
     body = "".join(
         (
             f'<div class="tiles">{_tiles(run.results)}</div>',
@@ -104,7 +112,7 @@ def _card(table: str) -> str:
     return f'<div class="card">{markup.scroll(table)}</div>'
 
 
-def _elsewhere(run: Run, sheet: Sheet | None) -> str:
+def _elsewhere(run: Run, sheet: ResultsTable | None) -> str:
     """The run on other data sets, one a line, and their average if there are several."""
     if not sheet:
         return f"<h2>On other data sets</h2>{markup.listed(run.left_out)}" if run.left_out else ""

@@ -5,18 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from a2inet_jax.evaluation import protocol
-from a2inet_jax.report import beside_paper, markup, plots, sections, sheets, side_by_side
-from a2inet_jax.report.columns import Sheet, notes
+from a2inet_jax.report import beside_paper, markup, plots, results_table, sections, side_by_side
+from a2inet_jax.report.columns import ResultsTable, notes
+from a2inet_jax.report.results_table import PaperRow, RunResults
 from a2inet_jax.report.run_files import Run
-from a2inet_jax.report.sections import Cases
-from a2inet_jax.report.sheets import Outcome, PaperRow
+from a2inet_jax.report.sections import Examples
 
 MANY_LINES = 6  # more of them are folded away
 
 
 def write_runs(
     folder: Path,
-    runs: Sequence[tuple[Run, Cases]],
+    runs: Sequence[tuple[Run, Examples]],
     comparisons: Sequence[str] = (),
     paper: Sequence[Sequence[PaperRow]] = (),
 ) -> Path:
@@ -32,8 +32,8 @@ def write_runs(
         The page's path. The same runs give the same bytes.
     """
     read = [run for run, _ in runs]
-    sheet = sheets.of_runs(read, comparisons)
-    called = sheets.names([(run.path, run.name) for run in read])
+    sheet = results_table.of_runs(read, comparisons)
+    called = results_table.names([(run.path, run.name) for run in read])
     beside = [
         beside_paper.Row(run, row, name)
         for run, name, rows in zip(read, called, paper)
@@ -45,7 +45,7 @@ def write_runs(
     return _write(folder / "report.html", title, sheet, runs, called, "results", html)
 
 
-def write_table(folder: Path, sheet: Sheet, runs: Sequence[tuple[Run, Cases]]) -> Path:
+def write_table(folder: Path, sheet: ResultsTable, runs: Sequence[tuple[Run, Examples]]) -> Path:
     """Writes `report.html` of a table of the paper, beside the files of `side_by_side.write`.
 
     Args:
@@ -72,8 +72,8 @@ def varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 def _write(
     path: Path,
     title: str,
-    sheet: Sheet,
-    runs: Sequence[tuple[Run, Cases]],
+    sheet: ResultsTable,
+    runs: Sequence[tuple[Run, Examples]],
     called: Sequence[str],
     files: str,
     paper: str = "",
@@ -81,7 +81,7 @@ def _write(
     read = [run for run, _ in runs]
     said = [dataset["note"] for dataset in sheet["datasets"] if dataset["label"] != "MOS"]
     said = list(dict.fromkeys(filter(None, said)))
-    small = notes(sheets.told_apart(sheet, said))
+    small = notes(results_table.told_apart(sheet, said))
     said += [note for note in small if "optimistic" in note]
     small = [note for note in small if note not in said]
     body = "".join(
@@ -110,7 +110,7 @@ def _comparisons(lines: Sequence[str]) -> str:
     return markup.details("Against each other", found) if len(lines) > MANY_LINES else found
 
 
-def _row(sheet: Sheet, run: Run) -> str:
+def _row(sheet: ResultsTable, run: Run) -> str:
     """What a table calls a run: its row, and the data set if there are several to train on."""
     rows, datasets = [], set()
     for row in sheet["rows"]:
@@ -123,7 +123,7 @@ def _row(sheet: Sheet, run: Run) -> str:
     return f"{', '.join(rows) or run.name}{where}"
 
 
-def _lead(sheet: Sheet) -> str:
+def _lead(sheet: ResultsTable) -> str:
     datasets = ", ".join(dataset["title"] for dataset in sheet["datasets"])
     rows = len(sheet["rows"])
     what = "rows of the paper's table" if sheet["table"] else "runs"
@@ -156,12 +156,14 @@ def _what_varied(runs: Sequence[Run], called: Sequence[str]) -> str:
     return f'<h2>What varied</h2><div class="card">{markup.scroll(table)}</div>'
 
 
-def _section(run: Run, cases: Cases, name: str, key: str) -> str:
+def _section(run: Run, cases: Examples, name: str, key: str) -> str:
     srcc = run.results["models"][run.results["model"]]["summary"]["srcc"]["median"]
     inside = [f'<div class="grid">{sections.figures(run, key)}</div>']
     if len(run.results["models"]) > 1:
         ours = protocol.title(run.results["model"])
-        table = side_by_side.to_html(sheets.of_models(Outcome(run.path, run.results)), ours)
+        table = side_by_side.to_html(
+            results_table.of_models(RunResults(run.path, run.results)), ours
+        )
         inside.append(f"<h3>Beside the baselines</h3>{markup.scroll(table)}")
         inside.append(markup.listed(protocol.comparisons(run.results)))
     inside.append(sections.cases(cases, run.label, key, "h3"))

@@ -11,14 +11,14 @@ import numpy as np
 from a2inet_jax import atomic
 from a2inet_jax.evaluation.metrics import fit_logistic
 from a2inet_jax.report import markup, plots
-from a2inet_jax.report.cases import Clip
+from a2inet_jax.report.examples import Example
 from a2inet_jax.report.run_files import Run
 
 FILES = ("csv", "json", "tex")
 
 
 @dataclass(frozen=True)
-class Cases:
+class Examples:
     """The clips of a run that a page shows.
 
     Attributes:
@@ -27,8 +27,8 @@ class Cases:
         missing: why there are none; empty if there are.
     """
 
-    best: Sequence[Clip] = field(default_factory=tuple)
-    worst: Sequence[Clip] = field(default_factory=tuple)
+    best: Sequence[Example] = field(default_factory=tuple)
+    worst: Sequence[Example] = field(default_factory=tuple)
     missing: str = ""
 
 
@@ -67,7 +67,7 @@ def figures(run: Run, key: str) -> str:
     )
 
 
-def cases(shown: Cases, label: str, key: str, heading: str) -> str:
+def cases(shown: Examples, label: str, key: str, heading: str) -> str:
     """Best and worst clips under headings of this level, or why there are none."""
     if shown.missing:
         return markup.note(f"No best and worst cases: {shown.missing}")

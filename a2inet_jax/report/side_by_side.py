@@ -19,7 +19,7 @@ from a2inet_jax import atomic
 from a2inet_jax.console import printable
 from a2inet_jax.evaluation.protocol import METRICS
 from a2inet_jax.report import markup
-from a2inet_jax.report.columns import Column, Sheet, columns, notes, other_columns
+from a2inet_jax.report.columns import Column, ResultsTable, columns, notes, other_columns
 from a2inet_jax.report.latex import to_latex
 
 OTHER_DATA = "The paper, on other data: compare the order, not the values"
@@ -43,7 +43,7 @@ class _Printed(NamedTuple):
         return max(cell_len(self.heading), *(text.cell_len for text in self.cells))
 
 
-def terminal(sheet: Sheet, width: int) -> Group:
+def terminal(sheet: ResultsTable, width: int) -> Group:
     """A table for each data set, the best in bold, and the notes below.
 
     What there is no room for beside each other comes below each other: no number is cut.
@@ -67,7 +67,7 @@ def terminal(sheet: Sheet, width: int) -> Group:
     return Group(*parts, *small, *(Text(printable(line)) for line in sheet["comparisons"]))
 
 
-def to_html(sheet: Sheet, ours: str = "") -> str:
+def to_html(sheet: ResultsTable, ours: str = "") -> str:
     """The numbers as a table for a page, without the notes; the row of this name is marked."""
     return "".join(
         (
@@ -77,7 +77,7 @@ def to_html(sheet: Sheet, ours: str = "") -> str:
     )
 
 
-def to_csv(sheets: Iterable[Sheet]) -> str:
+def to_csv(sheets: Iterable[ResultsTable]) -> str:
     """The numbers in long form, one a line, in the columns `FIELDS`; empty where there is none."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
@@ -106,7 +106,9 @@ def to_csv(sheets: Iterable[Sheet]) -> str:
     return text.getvalue()
 
 
-def write(folder: Path, sheet: Sheet, more: Sequence[Sheet] = (), name: str = "table") -> None:
+def write(
+    folder: Path, sheet: ResultsTable, more: Sequence[ResultsTable] = (), name: str = "table"
+) -> None:
     """Writes `table.json`, `table.csv` and `table.tex`, each whole or not at all.
 
     Args:
@@ -159,7 +161,7 @@ def _marked(printed: Sequence[str], best: Sequence[bool]) -> list[Text]:
 
 
 def _tables(
-    sheet: Sheet, groups: Sequence[Sequence[_Printed]], width: int
+    sheet: ResultsTable, groups: Sequence[Sequence[_Printed]], width: int
 ) -> Iterator[Table | Text]:
     """Groups of columns beside each other, in as few tables as there is room for."""
     names = [printable(row["row"]) for row in sheet["rows"]]
@@ -184,7 +186,7 @@ def _tables(
         yield Text()  # a line between tables
 
 
-def _html(sheet: Sheet, found: Sequence[Column], ours: str, title: str = "") -> str:
+def _html(sheet: ResultsTable, found: Sequence[Column], ours: str, title: str = "") -> str:
     if not found:
         return ""
     groups = [(name, len(list(group))) for name, group in groupby(found, lambda c: c.dataset)]

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from a2inet_jax.training.features import Features
+from a2inet_jax.training.data import TrainingData
 
 Array = jax.Array | np.ndarray
 
@@ -50,7 +50,7 @@ class Frames(NamedTuple):
     length: Array
 
 
-def frames_of(features: Features, longest: int) -> Frames:
+def frames_of(features: TrainingData, longest: int) -> Frames:
     """Reads all videos; `longest` is the largest T that will be gathered."""
     ends = np.cumsum(features.lengths, dtype=np.int64)
     streams = tuple(np.zeros((ends[-1] + longest, d), np.float16) for d in features.widths)
@@ -79,7 +79,7 @@ def gather(frames: Frames, batch: Rows, length: int) -> Batch:
 
 
 def collate(
-    features: Features, rows: np.ndarray, needed: np.ndarray, length: int
+    features: TrainingData, rows: np.ndarray, needed: np.ndarray, length: int
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Reads videos and pads them to T frames.
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import jax
 
-from a2inet_jax.training import programs
+from a2inet_jax.training import jitted_steps
 
 _EVENT = "/jax/core/compile/backend_compile_duration"
 # `pmap` calls every program of its own "_fun", those that copy included.
-_NAMES = (programs.train_steps.__name__, programs.score_steps.__name__, "_fun")
+_NAMES = (jitted_steps.train_steps.__name__, jitted_steps.score_steps.__name__, "_fun")
 
 
 @dataclass

@@ -11,7 +11,7 @@ from scipy import stats
 from tensorboardX import SummaryWriter
 
 from a2inet_jax import atomic
-from a2inet_jax.training.settings import EpochRule
+from a2inet_jax.config import EpochRule
 
 Record = Mapping[str, float | None]
 COLUMNS = (
@@ -24,7 +24,7 @@ COLUMNS = (
     "test_srcc",
     "test_plcc",
 )
-Replica = tuple[str, int, int]  # group, split's number, seed
+MemberName = tuple[str, int, int]  # group, split's number, seed
 
 
 def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, float | None]:
@@ -39,14 +39,14 @@ def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, fl
     return float(np.corrcoef(*ranks)[0, 1]), float(np.corrcoef(score, label)[0, 1])
 
 
-def write(folder: Path, histories: Mapping[Replica, Sequence[Record]]) -> None:
-    """Puts replicas' epochs in place of those that `metrics.csv` has of them; other replicas' rows stay.
+def write(folder: Path, histories: Mapping[MemberName, Sequence[Record]]) -> None:
+    """Puts members' epochs in place of those that `metrics.csv` has of them; other members' rows stay.
 
     At no moment is the table half-written. Empty cells are undefined values.
 
     Args:
         folder: Where the table is, or the groups' folders with one each; made if it is not there.
-        histories: For each replica one record an epoch, with a value for each of `COLUMNS`.
+        histories: For each member one record an epoch, with a value for each of `COLUMNS`.
     """
     for group in sorted({group for group, _, _ in histories}):
         chosen = {key[1:]: history for key, history in histories.items() if key[0] == group}
@@ -72,18 +72,18 @@ def _write(path: Path, histories: Mapping[tuple[int, int], Sequence[Record]]) ->
 
 @contextmanager
 def curves(
-    folder: Path, replicas: Sequence[Replica], done: int, writes: bool = True
-) -> Iterator[Callable[[Replica, Record], None]]:
-    """Opens each replica's TensorBoard folder; gives a function that adds an epoch to its curves.
+    folder: Path, members: Sequence[MemberName], done: int, writes: bool = True
+) -> Iterator[Callable[[MemberName, Record], None]]:
+    """Opens each member's TensorBoard folder; gives a function that adds an epoch to its curves.
 
     Args:
         folder: Where the folder `tensorboard` lies, or the groups' folders with one each.
-        replicas: Those that are trained.
+        members: Those that are trained.
         done: Epochs that count; what stands there of later ones is purged.
         writes: False for a process that leaves it to another.
     """
     if not writes:
-        yield lambda replica, record: None
+        yield lambda member, record: None
         return
     with ExitStack() as stack:
         writers = {
@@ -93,13 +93,13 @@ def curves(
                     purge_step=done + 1,
                 )
             )
-            for group, split, seed in replicas
+            for group, split, seed in members
         }
 
-        def draw(replica: Replica, record: Record) -> None:
+        def draw(member: MemberName, record: Record) -> None:
             for name in COLUMNS[1:]:
                 if (value := record[name]) is not None:
-                    writers[replica].add_scalar(name, value, record["epoch"])
+                    writers[member].add_scalar(name, value, record["epoch"])
 
         yield draw
 

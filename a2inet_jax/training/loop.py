@@ -1,7 +1,7 @@
-"""Training of replicas, all as one program, from the first epoch or the latest checkpoint to the last.
+"""Training of members, all as one program, from the first epoch or the latest checkpoint to the last.
 
-In `folder`, which all replicas of a model share, are `metrics.csv`, `checkpoints/` and `tensorboard/`;
-replicas of several runs have a folder each in it for the first and the last.
+In `folder`, which all members of a model share, are `metrics.csv`, `checkpoints/` and `tensorboard/`;
+members of several runs have a folder each in it for the first and the last.
 
 The loop keeps the device busy: results are read when the work that follows them has been handed over.
 """
@@ -19,25 +19,22 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from a2inet_jax.training import feed as feeds
-from a2inet_jax.training import history, identity, order, parallel, programs
+from a2inet_jax.config import Train
+from a2inet_jax.errors import DivergedError
+from a2inet_jax.training import batch_plan, fingerprint, history, jitted_steps, parallel
+from a2inet_jax.training import loader as feeds
 from a2inet_jax.training.checkpoint import Checkpoints, open_folder
 from a2inet_jax.training.compilations import counted
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.held_out import HeldOut
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.eval_set import EvalSet
 from a2inet_jax.training.losses import Losses
-from a2inet_jax.training.position import Position
-from a2inet_jax.training.replica import Parts, Replica, Trained, parts_of
-from a2inet_jax.training.settings import Settings
+from a2inet_jax.training.members import Member, MemberIndices, TrainedMember, member_indices
+from a2inet_jax.training.progress import Progress
 from a2inet_jax.training.termination import TerminatedError, termination
 
 
-class DivergedError(ArithmeticError):
-    """A loss or a parameter became NaN or infinite."""
-
-
 @dataclass(frozen=True)
-class Watch:
+class Callbacks:
     """How a training tells what it does.
 
     Attributes:
@@ -51,28 +48,28 @@ class Watch:
 
 def train(
     model: nn.Module,
-    features: Features,
-    replicas: Sequence[Replica],
-    settings: Settings,
+    features: TrainingData,
+    members: Sequence[Member],
+    settings: Train,
     folder: Path,
-    watch: Watch = Watch(),
-) -> list[Trained]:
-    """Trains a model on each replica's split, or goes on from the latest checkpoint.
+    watch: Callbacks = Callbacks(),
+) -> list[TrainedMember]:
+    """Trains a model on each member's split, or goes on from the latest checkpoint.
 
-    Model, features, replicas and settings decide every number: a training that was killed and called
-    again ends like one that was not, bit for bit on a CPU. One that is complete is read back. A replica
+    Model, features, members and settings decide every number: a training that was killed and called
+    again ends like one that was not, bit for bit on a CPU. One that is complete is read back. A member
     trained along with others ends where it ends alone, but for rounding.
 
     Args:
         model: `model.apply({"params": p}, streams, mask, keys)` gives `Outputs`.
         features: Of all videos of the splits, at least.
-        replicas: What to train; no two of one group, split and seed.
+        members: What to train; no two of one group, split and seed.
         settings: How to train.
-        folder: The model's folder, shared by trainings of other replicas.
+        folder: The model's folder, shared by trainings of other members.
         watch: Is told how it goes.
 
     Returns:
-        For each replica the parameters that the epoch rule picked, and how it went.
+        For each member the parameters that the epoch rule picked, and how it went.
 
     Raises:
         ValueError: The folder holds a training of other settings, model, features or splits; videos
@@ -81,38 +78,38 @@ def train(
         DivergedError: A loss or a parameter is not finite. The checkpoint before is kept.
         TerminatedError: SIGTERM came, and a checkpoint was written.
     """
-    parts = [parts_of(replica, features, settings) for replica in replicas]
-    checkpoint_folder = folder / "checkpoints" / _name(replicas)
-    identity.claim(checkpoint_folder, identity.describe(model, features, replicas, settings))
-    steps_S = [order.steps_of(len(part.train), settings.batch_size) for part in parts]
+    parts = [member_indices(member, features, settings) for member in members]
+    checkpoint_folder = folder / "checkpoints" / _name(members)
+    fingerprint.claim(checkpoint_folder, fingerprint.describe(model, features, members, settings))
+    steps_S = [batch_plan.steps_of(len(part.train), settings.batch_size) for part in parts]
     start = (
-        np.array([replica.seed for replica in replicas], np.uint32),
-        np.array([replica.number for replica in replicas], np.int32),
+        np.array([member.seed for member in members], np.uint32),
+        np.array([member.split_index for member in members], np.int32),
         np.array(steps_S, np.int32),
     )
-    create = functools.partial(programs.create, model, settings, features.widths)
+    create = functools.partial(jitted_steps.create, model, settings, features.widths)
     like = jax.eval_shape(create, *start)
     with open_folder(checkpoint_folder) as checkpoints:
         found = checkpoints.load({"state": like, "best": like.evaluated})
         tree: Any = None
-        position = Position(histories=[[] for _ in replicas])
+        position = Progress(histories=[[] for _ in members])
         best: Any = None
         if found:
-            tree, position = found[0], Position(**found[1])
+            tree, position = found[0], Progress(**found[1])
             best = tree["best"]
         if position.epochs < settings.epochs:
             session = _Session(
-                model, features, replicas, parts, settings, folder, watch, checkpoints
+                model, features, members, parts, settings, folder, watch, checkpoints
             )
             best = session.run(tree, start, position)
     return [
-        Trained(
+        TrainedMember(
             jax.tree.map(lambda x, s=s: x[s], best),
             parts[s].label_range,
             history.chosen_epoch(position.histories[s], settings.epoch_rule),
             position.histories[s],
         )
-        for s in range(len(replicas))
+        for s in range(len(members))
     ]
 
 
@@ -122,31 +119,33 @@ class _Session:
     def __init__(
         self,
         model: nn.Module,
-        features: Features,
-        replicas: Sequence[Replica],
-        parts: Sequence[Parts],
-        settings: Settings,
+        features: TrainingData,
+        members: Sequence[Member],
+        parts: Sequence[MemberIndices],
+        settings: Train,
         folder: Path,
-        watch: Watch,
+        watch: Callbacks,
         checkpoints: Checkpoints,
     ) -> None:
-        self.model, self.features, self.replicas, self.parts = model, features, replicas, parts
+        self.model, self.features, self.members, self.parts = model, features, members, parts
         self.settings, self.folder, self.watch = settings, folder, watch
         self.checkpoints = checkpoints
-        self.runner = parallel.runner(settings.parallel, len(replicas))
-        self.held_out = HeldOut(features, [p.held_out for p in parts], self.runner, settings)
+        self.runner = parallel.runner(settings.parallel, len(members))
+        self.held_out = EvalSet(features, [p.held_out for p in parts], self.runner, settings)
         self.label_SxN = np.stack([part.label(features.mos) for part in parts])
-        self.steps = max(order.steps_of(len(part.train), settings.batch_size) for part in parts)
+        self.steps = max(
+            batch_plan.steps_of(len(part.train), settings.batch_size) for part in parts
+        )
         self.writes = jax.process_index() == 0
         self.unread: Callable[[], None] = _nothing
         self.videos = 0
         self.clock: float | None = None
 
-    def run(self, tree: Any, start: Any, position: Position) -> Any:
+    def run(self, tree: Any, start: Any, position: Progress) -> Any:
         """Trains to the end, moving `position` along; gives the best parameters."""
         settings, runner = self.settings, self.runner
         self.position = position
-        names = [replica.name for replica in self.replicas]
+        names = [member.name for member in self.members]
         self._write_history()
         self.watch.advance("", self._done(), settings.epochs * self.steps)
         feed, line = feeds.choose(self.features, runner, settings)
@@ -161,17 +160,17 @@ class _Session:
             for epoch in range(position.epochs + 1, settings.epochs + 1):
                 self._epoch(epoch, feed, asked)
                 stop = asked()
-                if stop or epoch % settings.checkpoint_every == 0 or epoch == settings.epochs:
+                if stop or epoch % settings.checkpoint_epochs == 0 or epoch == settings.epochs:
                     self._save(stop)
         self.watch.say(str(compiled))
         return runner.get(self.best)
 
-    def _epoch(self, epoch: int, feed: feeds.Feed, asked: Callable[[], bool]) -> None:
+    def _epoch(self, epoch: int, feed: feeds.Loader, asked: Callable[[], bool]) -> None:
         """Hands an epoch's work over, and reads what came before it."""
         settings, runner = self.settings, self.runner
         batch = settings.batch_size
-        steps = order.shuffled(
-            [(replica.seed, replica.number, epoch) for replica in self.replicas],
+        steps = batch_plan.shuffled(
+            [(member.seed, member.split_index, epoch) for member in self.members],
             [part.train for part in self.parts],
             batch,
             runner.width(batch),
@@ -205,7 +204,7 @@ class _Session:
         if bad.any():
             k, s = np.argwhere(bad.T)[0]
             raise DivergedError(
-                f"split {self.replicas[s].number}, epoch {epoch}, step {self.position.steps + k + 1}: "
+                f"split {self.members[s].split_index}, epoch {epoch}, step {self.position.steps + k + 1}: "
                 f"the loss is {values[s, k, 0]}. Lower the learning rate, or look for features that "
                 "are not finite"
             )
@@ -227,22 +226,22 @@ class _Session:
     def _read_epoch(
         self, epoch: int, where: np.ndarray, candidate: Any, finite: Any, started: Any
     ) -> None:
-        """Waits for an epoch's scores; keeps the parameters of the replicas for which it is the best."""
+        """Waits for an epoch's scores; keeps the parameters of the members for which it is the best."""
         position = self.position
         scores = self.held_out.read(started)
         finite_S = self.runner.get(finite)
         losses = np.array(position.losses)  # [K, S, 3]
         chosen = []
-        for s, (replica, part) in enumerate(zip(self.replicas, self.parts)):
+        for s, (member, part) in enumerate(zip(self.members, self.parts)):
             if not finite_S[s]:
                 raise DivergedError(
-                    f"split {replica.number}, epoch {epoch}: a parameter is not finite behind step "
+                    f"split {member.split_index}, epoch {epoch}: a parameter is not finite behind step "
                     f"{self.steps}, the last. Lower the learning rate"
                 )
             if not np.isfinite(scores[s]).all():
                 bad = self.features.ids[part.held_out[np.flatnonzero(~np.isfinite(scores[s]))[0]]]
                 raise DivergedError(
-                    f"split {replica.number}, epoch {epoch}: the score of video {bad} is not finite; "
+                    f"split {member.split_index}, epoch {epoch}: the score of video {bad} is not finite; "
                     "look at its features"
                 )
             total, mae, rank = np.average(losses[:, s], axis=0, weights=where[s].sum(axis=1))
@@ -255,7 +254,7 @@ class _Session:
             position.histories[s].append(record)
             rule = self.settings.epoch_rule
             chosen.append(history.chosen_epoch(position.histories[s], rule) == epoch)
-            self.draw(replica.name, record)
+            self.draw(member.name, record)
         self.best = self.runner.keep(self.best, candidate, np.array(chosen))
         position.epochs, position.steps, position.losses = epoch, 0, []
         self._write_history()
@@ -270,7 +269,7 @@ class _Session:
 
     def _write_history(self) -> None:
         if self.writes:
-            names = [replica.name for replica in self.replicas]
+            names = [member.name for member in self.members]
             history.write(self.folder, dict(zip(names, self.position.histories)))
 
     def _done(self) -> int:
@@ -290,9 +289,9 @@ def _nothing() -> None:
     """Nothing is unread."""
 
 
-def _name(replicas: Sequence[Replica]) -> str:
-    numbers = [replica.number for replica in replicas]
-    seeds = [replica.seed for replica in replicas]
-    groups = "\n".join(sorted({replica.group for replica in replicas}))
+def _name(members: Sequence[Member]) -> str:
+    numbers = [member.split_index for member in members]
+    seeds = [member.seed for member in members]
+    groups = "\n".join(sorted({member.group for member in members}))
     several = f"_{hashlib.sha256(groups.encode()).hexdigest()[:8]}" if groups else ""
     return f"splits_{min(numbers):02d}-{max(numbers):02d}_seeds_{min(seeds)}-{max(seeds)}{several}"

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from a2inet_jax.training import programs
-from a2inet_jax.training.programs import Inputs, Lift
-from a2inet_jax.training.settings import Parallel
+from a2inet_jax.config import Parallel
+from a2inet_jax.training import jitted_steps
+from a2inet_jax.training.jitted_steps import Inputs, MemberMap
 
 AXIS = "data"
 
@@ -23,7 +23,7 @@ AXIS = "data"
 class Jitted:
     """`jit` over a mesh `split` × `data` of some devices, one or many.
 
-    As many devices as divide the number of replicas share these; the others split the batches.
+    As many devices as divide the number of members share these; the others split the batches.
 
     Attributes:
         create: `programs.create`, like the next four with `lift` and `axis` filled in.
@@ -33,30 +33,30 @@ class Jitted:
         keep: `programs.keep`; uses the best parameters given up.
     """
 
-    def __init__(self, devices: Sequence[jax.Device], replicas: int) -> None:
-        splits = math.gcd(replicas, len(devices))
+    def __init__(self, devices: Sequence[jax.Device], members: int) -> None:
+        splits = math.gcd(members, len(devices))
         grid = np.array(devices).reshape(splits, -1)
         self.mesh = Mesh(grid, ("split", AXIS), axis_types=(AxisType.Auto,) * 2)
-        lift: Lift = programs.over_replicas() if len(devices) == 1 else _over_mesh
+        lift: MemberMap = jitted_steps.vmap_or_map() if len(devices) == 1 else _over_mesh
         every, by_split = self._sharding(), self._sharding("split")
         self.create = jax.jit(
-            functools.partial(programs.create, lift=lift),
+            functools.partial(jitted_steps.create, lift=lift),
             static_argnums=(0, 1, 2),
             out_shardings=by_split,
         )
         self.train = jax.jit(
-            functools.partial(programs.train_steps, lift=lift),
+            functools.partial(jitted_steps.train_steps, lift=lift),
             static_argnums=(0, 1, 2),
             donate_argnums=4,
             out_shardings=(by_split, every),
         )
         self.score = jax.jit(
-            functools.partial(programs.score_steps, lift=lift),
+            functools.partial(jitted_steps.score_steps, lift=lift),
             static_argnums=(0, 1),
             out_shardings=every,
         )
-        self.snapshot = jax.jit(programs.snapshot, out_shardings=(by_split, every))
-        self.keep = jax.jit(programs.keep, donate_argnums=0, out_shardings=by_split)
+        self.snapshot = jax.jit(jitted_steps.snapshot, out_shardings=(by_split, every))
+        self.keep = jax.jit(jitted_steps.keep, donate_argnums=0, out_shardings=by_split)
         self._everywhere = jax.jit(lambda tree: tree, out_shardings=every)
 
     def width(self, batch_size: int) -> int:
@@ -64,9 +64,9 @@ class Jitted:
         devices = self.mesh.shape[AXIS]
         return -(-batch_size // devices) * devices
 
-    def needed(self, replicas: int, width: int) -> np.ndarray:
+    def needed(self, members: int, width: int) -> np.ndarray:
         """`[S, B]` bool: the places of a batch that this process's devices work on."""
-        found = np.zeros((replicas, width), bool)
+        found = np.zeros((members, width), bool)
         sharding = self._sharding("split", AXIS)
         for index in sharding.addressable_devices_indices_map(found.shape).values():
             found[index] = True
@@ -116,29 +116,32 @@ class LocalDevices:
         if jax.process_count() > 1:
             raise ValueError("parallel='pmap' uses one process's devices; take 'mesh' with several")
         self.devices = jax.local_device_count()
-        lift = programs.over_replicas()
-        create = jax.jit(functools.partial(programs.create, lift=lift), static_argnums=(0, 1, 2))
+        lift = jitted_steps.vmap_or_map()
+        create = jax.jit(
+            functools.partial(jitted_steps.create, lift=lift), static_argnums=(0, 1, 2)
+        )
         self.create: Callable[..., Any] = lambda *arguments: self.put(create(*arguments))
         self.train = jax.pmap(
-            functools.partial(programs.train_steps, lift=lift, axis=AXIS),
+            functools.partial(jitted_steps.train_steps, lift=lift, axis=AXIS),
             AXIS,
             static_broadcasted_argnums=(0, 1, 2),
             donate_argnums=4,
         )
         self.score = jax.pmap(
-            functools.partial(programs.score_steps, lift=lift), static_broadcasted_argnums=(0, 1)
+            functools.partial(jitted_steps.score_steps, lift=lift),
+            static_broadcasted_argnums=(0, 1),
         )
-        self.snapshot = jax.pmap(programs.snapshot)
-        self.keep = jax.pmap(programs.keep, in_axes=(0, 0, None), donate_argnums=0)
+        self.snapshot = jax.pmap(jitted_steps.snapshot)
+        self.keep = jax.pmap(jitted_steps.keep, in_axes=(0, 0, None), donate_argnums=0)
         self._copy = jax.pmap(lambda _, tree: tree, in_axes=(0, None))
 
     def width(self, batch_size: int) -> int:
         """As `Jitted.width`."""
         return -(-batch_size // self.devices) * self.devices
 
-    def needed(self, replicas: int, width: int) -> np.ndarray:
+    def needed(self, members: int, width: int) -> np.ndarray:
         """As `Jitted.needed`: all."""
-        return np.ones((replicas, width), bool)
+        return np.ones((members, width), bool)
 
     def put_frames(self, frames: Any) -> Any:
         """As `Jitted.put_frames`."""
@@ -178,19 +181,19 @@ Runner = Jitted | LocalDevices
 
 
 @functools.cache
-def runner(parallel: Parallel, replicas: int) -> Runner:
-    """The one that `Settings.parallel` names, for this many replicas; made once, with its programs."""
+def runner(parallel: Parallel, members: int) -> Runner:
+    """The one that `Train.parallel` names, for this many members; made once, with its programs."""
     if parallel == "pmap":
         return LocalDevices()
     if parallel == "mesh":
-        return Jitted(jax.devices(), replicas)
+        return Jitted(jax.devices(), members)
     if jax.process_count() > 1:
         raise ValueError("parallel='jit' uses one device; take 'mesh' with several processes")
-    return Jitted(jax.devices()[:1], replicas)
+    return Jitted(jax.devices()[:1], members)
 
 
 def _over_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`programs.side_by_side`, which tells XLA that replicas lie along the mesh's `split` axis."""
+    """`programs.side_by_side`, which tells XLA that members lie along the mesh's `split` axis."""
     return lambda shared, *each: jax.vmap(
         lambda *one: function(shared, *one), spmd_axis_name="split"
     )(*each)

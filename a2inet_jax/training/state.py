@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from a2inet_jax.training.settings import Settings
+from a2inet_jax.config import Train
 
 
 class TrainState(NamedTuple):
@@ -36,14 +36,14 @@ class TrainState(NamedTuple):
         return self.params if self.average is None else self.average
 
 
-def schedule(settings: Settings) -> optax.Schedule:
+def schedule(settings: Train) -> optax.Schedule:
     """The learning rate as a function of epochs done, a float."""
-    rate, warm = settings.learning_rate, settings.warmup * settings.epochs
+    rate, warm = settings.learning_rate, settings.warmup_fraction * settings.epochs
     after = {
         "constant": lambda: optax.constant_schedule(rate),
         "cosine": lambda: optax.cosine_decay_schedule(rate, settings.epochs - warm),
         "step": lambda: optax.exponential_decay(
-            rate, settings.step_every, settings.step_factor, staircase=True
+            rate, settings.step_epochs, settings.step_factor, staircase=True
         ),
     }[settings.schedule]()
     if not warm:
@@ -51,7 +51,7 @@ def schedule(settings: Settings) -> optax.Schedule:
     return optax.join_schedules([optax.linear_schedule(0.0, rate, warm), after], [warm])
 
 
-def optimizer(settings: Settings, steps_per_epoch: jax.Array | int) -> optax.GradientTransformation:
+def optimizer(settings: Train, steps_per_epoch: jax.Array | int) -> optax.GradientTransformation:
     """Gradient clipping, Adam, decoupled weight decay, schedule; each but Adam only if asked for."""
     rate = schedule(settings)
     parts = [
@@ -68,7 +68,7 @@ def optimizer(settings: Settings, steps_per_epoch: jax.Array | int) -> optax.Gra
 
 def create(
     model: nn.Module,
-    settings: Settings,
+    settings: Train,
     widths: tuple[int, ...],
     seed: jax.Array,
     split_index: jax.Array,
@@ -90,7 +90,7 @@ def create(
     return TrainState(
         params=params,
         opt_state=optimizer(settings, 1).init(params),
-        average=params if settings.ema else None,
+        average=params if settings.ema_decay else None,
         step=jnp.int32(0),
         steps_per_epoch=steps_per_epoch,
         key=jax.random.key_data(jax.random.fold_in(key, 1)),

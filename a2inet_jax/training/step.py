@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from a2inet_jax.config import Train
 from a2inet_jax.training import losses
 from a2inet_jax.training.batches import Batch
 from a2inet_jax.training.losses import Losses
-from a2inet_jax.training.settings import Settings
 from a2inet_jax.training.state import TrainState, optimizer
 
 
@@ -47,7 +47,7 @@ def gradients(
 
 
 def train_step(
-    model: nn.Module, settings: Settings, state: TrainState, batch: Batch, axis: str | None = None
+    model: nn.Module, settings: Train, state: TrainState, batch: Batch, axis: str | None = None
 ) -> tuple[TrainState, Losses]:
     """One update from one batch, and the losses before it; a batch of nothing but filling changes nothing."""
     keys_B = _keys(state, len(batch.where), axis)
@@ -56,8 +56,8 @@ def train_step(
     updates, opt_state = transform.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     average = None
-    if settings.ema:
-        average = optax.incremental_update(params, state.average, 1 - settings.ema)
+    if settings.ema_decay:
+        average = optax.incremental_update(params, state.average, 1 - settings.ema_decay)
     new = state._replace(params=params, opt_state=opt_state, average=average, step=state.step + 1)
     real = batch.where.any()
     if axis is not None:

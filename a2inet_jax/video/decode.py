@@ -37,16 +37,11 @@ from typing import Any
 
 import numpy as np
 
+from a2inet_jax.errors import VideoError
 from a2inet_jax.video import container, packets, seek
 from a2inet_jax.video.expression import any_of
 from a2inet_jax.video.frame_pipe import FramePipe, command, last_line, open_file_path
-from a2inet_jax.video.info import (
-    VideoError,
-    VideoInfo,
-    check_indices,
-    check_side,
-    readable_bytes,
-)
+from a2inet_jax.video.info import VideoInfo, check_indices, check_side, readable_bytes
 from a2inet_jax.video.raw import HEADERLESS
 from a2inet_jax.video.remux import remuxed
 

@@ -6,19 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from a2inet_jax.errors import VideoError
+
 MIN_SIDE = 32
-
-
-class VideoError(Exception):
-    """A video can't be used. `path` and `reason` say which and why, and what to do."""
-
-    def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path = Path(path)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,9 @@ from typing import IO
 
 import numpy as np
 
+from a2inet_jax.errors import VideoError
 from a2inet_jax.video.frame_pipe import FramePipe
-from a2inet_jax.video.info import (
-    VideoError,
-    VideoInfo,
-    check_indices,
-    check_side,
-    readable_bytes,
-)
+from a2inet_jax.video.info import VideoInfo, check_indices, check_side, readable_bytes
 from a2inet_jax.video.raw_format import RawFormat
 
 # Suffixes of files that can't be read without a `RawFormat`.

@@ -15,15 +15,12 @@ from typing import Any, Self
 import numpy as np
 
 import a2inet_jax
+from a2inet_jax.errors import DecoderDiedError, VideoError
 from a2inet_jax.video import channel
-from a2inet_jax.video.info import VideoError, VideoInfo
+from a2inet_jax.video.info import VideoInfo
 from a2inet_jax.video.raw_format import RawFormat
 
 _BUFFER_BYTES = 1 << 20
-
-
-class DecoderDiedError(VideoError):
-    """The decoding process crashed, took too long or was killed: another try may go well."""
 
 
 class Reader:

@@ -5,8 +5,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from a2inet_jax.errors import VideoError
 from a2inet_jax.video.frame_pipe import command, last_line, open_file_path
-from a2inet_jax.video.info import VideoError
 
 
 def remuxed(path: Path, output_format: str) -> int:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from a2inet_jax.config import Features
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -27,7 +29,7 @@ class Sampling:
     frames: int | None = None
     short_side: int | None = None
     patches: int = 0
-    patch_size: int = 768
+    patch_size: int = Features.patch_size_px
     seed: int = 0
     clip_spacing: int = 1
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from a2inet_jax.errors import VideoError
 from a2inet_jax.video import channel
 from a2inet_jax.video.decode import Decoder
-from a2inet_jax.video.info import VideoError
 from a2inet_jax.video.raw import RawDecoder
 from a2inet_jax.video.raw_format import RawFormat
 

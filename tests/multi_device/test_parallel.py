@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from a2inet_jax.config import Parallel, Train
 from a2inet_jax.model.a2inet import A2INet
-from a2inet_jax.training import loop, losses, order, parallel, state, step
+from a2inet_jax.training import batch_plan, loop, losses, parallel, state, step
 from a2inet_jax.training.batches import Batch, collate
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.loop import Watch
-from a2inet_jax.training.replica import Trained
-from a2inet_jax.training.settings import Parallel, Settings
-from tests.training_inputs import MeanPooling, make_features, make_replicas
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.loop import Callbacks
+from a2inet_jax.training.members import TrainedMember
+from tests.training_inputs import MeanPooling, make_features, make_members
 
 DEVICES = 8
 MODELS = {
@@ -27,7 +27,7 @@ MODELS = {
 
 
 @pytest.fixture(scope="module")
-def features() -> Features:
+def features() -> TrainingData:
     return make_features(videos=61)
 
 
@@ -35,18 +35,18 @@ def test_there_are_eight_devices() -> None:
     assert jax.local_device_count() == DEVICES
 
 
-def batch_of(features: Features, rows: int, width: int | None = None) -> Batch:
+def batch_of(features: TrainingData, rows: int, width: int | None = None) -> Batch:
     """The first videos, in a batch of `width` places."""
-    arranged = order.arrange([np.arange(rows)], rows, width)
+    arranged = batch_plan.arrange([np.arange(rows)], rows, width)
     numbers, where = arranged.rows[0, 0], arranged.where[0, 0]
     streams, mask = collate(features, numbers, where, 8)
     label = (features.mos - features.mos.min()) / np.ptp(features.mos)
     return Batch(streams, mask, label[numbers].astype(np.float32), where)
 
 
-def params_of(model: nn.Module, features: Features) -> Any:
+def params_of(model: nn.Module, features: TrainingData) -> Any:
     start = (jax.numpy.uint32(0), jax.numpy.int32(0), jax.numpy.int32(1))
-    return state.create(model, Settings(), features.widths, *start).params
+    return state.create(model, Train(), features.widths, *start).params
 
 
 def gradients(model: nn.Module, axis: str | None = None) -> Any:
@@ -78,7 +78,9 @@ def assert_close(found: Any, expected: Any, tolerance: float) -> None:
     ("name", "rows"),
     [("mean_pooling", 16), ("mean_pooling", 13), ("mean_pooling", 5), ("a2inet", 13)],
 )
-def test_loss_and_gradients_are_the_global_batchs(features: Features, name: str, rows: int) -> None:
+def test_loss_and_gradients_are_the_global_batchs(
+    features: TrainingData, name: str, rows: int
+) -> None:
     model = MODELS[name]
     params = params_of(model, features)
     expected = jax.jit(gradients(model))(params, batch_of(features, rows))
@@ -87,7 +89,7 @@ def test_loss_and_gradients_are_the_global_batchs(features: Features, name: str,
     assert_close(found[0], expected[0], 1e-5)
 
 
-def test_pairs_inside_each_device_alone_would_be_wrong(features: Features) -> None:
+def test_pairs_inside_each_device_alone_would_be_wrong(features: TrainingData) -> None:
     model = MODELS["mean_pooling"]
     params, batch = params_of(model, features), batch_of(features, 16)
 
@@ -104,7 +106,7 @@ def test_pairs_inside_each_device_alone_would_be_wrong(features: Features) -> No
         assert_close(found[0], expected[0], 0.05)
 
 
-def test_summed_gradients_would_be_eight_times_too_large(features: Features) -> None:
+def test_summed_gradients_would_be_eight_times_too_large(features: TrainingData) -> None:
     model = MODELS["mean_pooling"]
     params, batch = params_of(model, features), batch_of(features, 16)
 
@@ -122,15 +124,15 @@ def test_summed_gradients_would_be_eight_times_too_large(features: Features) -> 
 
 
 def train(
-    model: nn.Module, features: Features, settings: Settings, folder: Path, **changes: Any
-) -> list[Trained]:
+    model: nn.Module, features: TrainingData, settings: Train, folder: Path, **changes: Any
+) -> list[TrainedMember]:
     """Four splits of 5, 4, 3 and 4 steps an epoch."""
-    replicas = make_replicas(features, (49, 45, 33, 40), 8)
+    members = make_members(features, (49, 45, 33, 40), 8)
     settings = dataclasses.replace(settings, **changes)
-    return loop.train(model, features, replicas, settings, folder, Watch())
+    return loop.train(model, features, members, settings, folder, Callbacks())
 
 
-def assert_same_training(found: list[Trained], expected: list[Trained]) -> None:
+def assert_same_training(found: list[TrainedMember], expected: list[TrainedMember]) -> None:
     for a, b in zip(found, expected, strict=True):
         jax.tree.map(
             lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1e-5), a.params, b.params
@@ -142,8 +144,8 @@ def assert_same_training(found: list[Trained], expected: list[Trained]) -> None:
 
 # At this rate fifty steps move parameters by up to 0.05; 1e-5 of that is what rounding may become when Adam
 # divides a gradient that is all but zero by its own size.
-FIFTY = Settings(learning_rate=1e-3, batch_size=12, epochs=10, epoch_rule="last")
-_one_device: dict[str, list[Trained]] = {}
+FIFTY = Train(learning_rate=1e-3, batch_size=12, epochs=10, epoch_rule="last")
+_one_device: dict[str, list[TrainedMember]] = {}
 
 
 @pytest.mark.parametrize("parallel", ["pmap", "mesh"])
@@ -158,7 +160,7 @@ _one_device: dict[str, list[Trained]] = {}
     ],
 )
 def test_fifty_steps_end_where_one_device_ends(
-    features: Features, tmp_path: Path, name: str, parallel: str, placement: str
+    features: TrainingData, tmp_path: Path, name: str, parallel: str, placement: str
 ) -> None:
     model = MODELS[name]
     if name not in _one_device:
@@ -169,24 +171,22 @@ def test_fifty_steps_end_where_one_device_ends(
 
 
 @pytest.mark.parametrize("how", ["pmap", "mesh"])
-def test_it_resumes_where_it_was(features: Features, tmp_path: Path, how: Parallel) -> None:
-    settings = Settings(
-        learning_rate=1e-2, batch_size=12, epochs=4, checkpoint_every=2, parallel=how
-    )
-    model, replicas = MODELS["mean_pooling"], make_replicas(features, (49, 45, 33, 40), 8)
+def test_it_resumes_where_it_was(features: TrainingData, tmp_path: Path, how: Parallel) -> None:
+    settings = Train(learning_rate=1e-2, batch_size=12, epochs=4, checkpoint_epochs=2, parallel=how)
+    model, members = MODELS["mean_pooling"], make_members(features, (49, 45, 33, 40), 8)
 
     def kill(text: str, done: int, total: int) -> None:
         if done == 15:
             raise KeyboardInterrupt
 
-    def run(folder: Path, watch: Watch) -> list[Trained]:
-        return loop.train(model, features, replicas, settings, folder, watch)
+    def run(folder: Path, watch: Callbacks) -> list[TrainedMember]:
+        return loop.train(model, features, members, settings, folder, watch)
 
-    whole = run(tmp_path / "whole", Watch())
+    whole = run(tmp_path / "whole", Callbacks())
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "again", Watch(kill))
+        run(tmp_path / "again", Callbacks(kill))
     told: list[int] = []
-    again = run(tmp_path / "again", Watch(lambda text, done, total: told.append(done)))
+    again = run(tmp_path / "again", Callbacks(lambda text, done, total: told.append(done)))
     assert told[0] == 10
     for a, b in zip(again, whole, strict=True):
         jax.tree.map(np.testing.assert_array_equal, a.params, b.params)
@@ -202,12 +202,12 @@ def test_every_place_is_one_devices() -> None:
     assert pmap.width(13) == 16
 
 
-@pytest.mark.parametrize(("replicas", "shape"), [(10, (2, 4)), (8, (8, 1)), (3, (1, 8))])
-def test_the_mesh_has_room_for_every_replica(replicas: int, shape: tuple[int, int]) -> None:
-    mesh = parallel.runner("mesh", replicas)
+@pytest.mark.parametrize(("members", "shape"), [(10, (2, 4)), (8, (8, 1)), (3, (1, 8))])
+def test_the_mesh_has_room_for_every_member(members: int, shape: tuple[int, int]) -> None:
+    mesh = parallel.runner("mesh", members)
     assert isinstance(mesh, parallel.Jitted)
     assert tuple(mesh.mesh.shape.values()) == shape
     assert mesh.width(13) == -(-13 // shape[1]) * shape[1]
-    assert mesh.needed(replicas, mesh.width(13)).all()
-    placed: Any = mesh.put_inputs((np.zeros((replicas, 2, 16)),))  # type: ignore[arg-type]
+    assert mesh.needed(members, mesh.width(13)).all()
+    placed: Any = mesh.put_inputs((np.zeros((members, 2, 16)),))  # type: ignore[arg-type]
     assert len({str(shard.index) for shard in placed[0].addressable_shards}) == DEVICES

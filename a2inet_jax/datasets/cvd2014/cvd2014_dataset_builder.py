@@ -3,8 +3,8 @@
 import re
 from pathlib import PurePosixPath
 
+from a2inet_jax.datasets.builder import LabelledBuilder
 from a2inet_jax.datasets.folder import stem
-from a2inet_jax.datasets.labelled_builder import LabelledBuilder
 
 
 class Builder(LabelledBuilder):

@@ -2,8 +2,8 @@
 
 import re
 
+from a2inet_jax.datasets.builder import LabelledBuilder
 from a2inet_jax.datasets.folder import stem
-from a2inet_jax.datasets.labelled_builder import LabelledBuilder
 
 
 class Builder(LabelledBuilder):

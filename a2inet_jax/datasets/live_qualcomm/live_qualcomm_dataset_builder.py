@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 from a2inet_jax.datasets import label_file
+from a2inet_jax.datasets.builder import LabelledBuilder
 from a2inet_jax.datasets.folder import stem
 from a2inet_jax.datasets.label_file import Row
-from a2inet_jax.datasets.labelled_builder import LabelledBuilder
-from a2inet_jax.datasets.survey import Label
+from a2inet_jax.datasets.scan import Label
 from a2inet_jax.video.raw_format import RawFormat
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from a2inet_jax.datasets import label_file
+from a2inet_jax.datasets.builder import MOS, NAMES, LabelledBuilder
 from a2inet_jax.datasets.folder import Folder
 from a2inet_jax.datasets.label_file import Row
-from a2inet_jax.datasets.labelled_builder import MOS, NAMES, LabelledBuilder
-from a2inet_jax.datasets.survey import Label
+from a2inet_jax.datasets.scan import Label
 
 _BOTH = ("labels_train_test.csv",)
 _ONE_PART = {

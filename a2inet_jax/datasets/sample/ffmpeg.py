@@ -9,12 +9,10 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
+from a2inet_jax.errors import ClipError
+
 FPS = 25
 SWS = "flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
-
-
-class ClipError(RuntimeError):
-    """A clip of the sample data set could not be made or measured; the message names it."""
 
 
 def h264(crf: int) -> tuple[str, ...]:

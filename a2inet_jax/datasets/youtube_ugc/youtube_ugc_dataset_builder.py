@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 from a2inet_jax.datasets import label_file
+from a2inet_jax.datasets.builder import NAMES, LabelledBuilder
 from a2inet_jax.datasets.folder import stem
-from a2inet_jax.datasets.labelled_builder import NAMES, LabelledBuilder
-from a2inet_jax.datasets.survey import Label
+from a2inet_jax.datasets.scan import Label
 
 # The sheet has labels of ten-second parts beside those of whole videos.
 _MOS = ("mos full", "mosfull", "mos")

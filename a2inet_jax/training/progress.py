@@ -7,14 +7,14 @@ from a2inet_jax.training.history import Record
 
 
 @dataclass
-class Position:
+class Progress:
     """Where a training stands. The order of its input is a function of this and the seeds.
 
     Attributes:
         epochs: Epochs done.
         steps: Steps done of the one that follows.
         losses: `[steps, S, 3]` of these: total, mae, rank.
-        histories: For each replica a record for each epoch done.
+        histories: For each member a record for each epoch done.
     """
 
     epochs: int = 0

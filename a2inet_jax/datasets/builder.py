@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from a2inet_jax.datasets import label_file, survey
-from a2inet_jax.datasets.facts import FACTS
-from a2inet_jax.datasets.files import SUFFIXES
+from a2inet_jax.datasets import label_file, scan
+from a2inet_jax.datasets.catalog import DATASETS
 from a2inet_jax.datasets.folder import Folder, stem
+from a2inet_jax.datasets.lists import SUFFIXES
 from a2inet_jax.datasets.probe import Probe
-from a2inet_jax.datasets.survey import Found, Label, Progress, Survey
+from a2inet_jax.datasets.scan import Found, Label, Progress, Scan
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.video.raw_format import RawFormat
 
@@ -50,7 +50,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
     LISTS: tuple[str, ...] = ()
     SUFFIXES: frozenset[str] = SUFFIXES
     RAW: RawFormat | None = None
-    found: Survey | None = None
+    found: Scan | None = None
 
     def identify(self, name: str) -> str:
         """Video id for a name of a file or in a list; ValueError where the data set has no such names."""
@@ -76,7 +76,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
 
     def no_list(self, folder: Folder) -> FileNotFoundError:
         """An error that says what is needed and where it can be had."""
-        facts, lists = FACTS[self.name], ", ".join(self.LISTS)
+        facts, lists = DATASETS[self.name], ", ".join(self.LISTS)
         return FileNotFoundError(
             f"{folder.path} has no list of labels of {facts.title}, which would be one of {lists}. "
             f"It comes with the data set: {facts.homepage}"
@@ -87,8 +87,8 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
         # Numbers of other encodings are kept with 32 bits.
         exact = partial(tfds.features.Tensor, shape=(), dtype=np.float64, encoding="bytes")
         return self.dataset_info_from_configs(
-            homepage=FACTS[self.name].homepage,
-            license=FACTS[self.name].licence,
+            homepage=DATASETS[self.name].homepage,
+            license=DATASETS[self.name].licence,
             metadata=tfds.core.MetadataDict(),
             features=tfds.features.FeaturesDict(
                 {
@@ -113,8 +113,8 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         found = self.found
         if found is None:
-            found = survey.survey(self, Path(dl_manager.manual_dir))
-            found = survey.looked_at(found, self.RAW, {}, lambda *_: None)
+            found = scan.scan(self, Path(dl_manager.manual_dir))
+            found = scan.looked_at(found, self.RAW, {}, lambda *_: None)
         self.info.metadata.update(
             manual_dir=str(found.folder), state=found.state(), without_mos=found.without_mos
         )
@@ -175,18 +175,18 @@ def prepare(
     if manual_dir is None:
         if not last.info.splits:
             raise ValueError(
-                f"say in which folder {FACTS[name].title} is: {_WHERE}. It can be had from "
-                f"{FACTS[name].homepage}"
+                f"say in which folder {DATASETS[name].title} is: {_WHERE}. It can be had from "
+                f"{DATASETS[name].homepage}"
             )
         manual_dir = Path(last.info.metadata["manual_dir"])
     if not manual_dir.is_dir():
         raise FileNotFoundError(
-            f"there is no folder {manual_dir}: put {FACTS[name].title} into it, or say where it is: "
-            f"{_WHERE}. It can be had from {FACTS[name].homepage}"
+            f"there is no folder {manual_dir}: put {DATASETS[name].title} into it, or say where it is: "
+            f"{_WHERE}. It can be had from {DATASETS[name].homepage}"
         )
-    found = survey.survey(last, manual_dir)
+    found = scan.scan(last, manual_dir)
     if not last.info.splits or last.info.metadata["state"] != found.state():
-        found = survey.looked_at(found, last.RAW, _known(last), on_progress)
+        found = scan.looked_at(found, last.RAW, _known(last), on_progress)
         _write(builder_name, data_dir, found)
     return [
         found.folder / video.path
@@ -207,7 +207,7 @@ def read(name: str, data_dir: Path) -> list[Video]:
     for split in _parts(name)[1]:
         if split not in builder.info.splits:
             raise FileNotFoundError(
-                f"{folder} had no list of the {split} part of {FACTS[name].title} when it was prepared: "
+                f"{folder} had no list of the {split} part of {DATASETS[name].title} when it was prepared: "
                 f"see docs/datasets.md, and `a2inet data prepare {name}` again"
             )
         videos += [_video(folder, record) for record in builder.as_data_source(split=split)]
@@ -237,7 +237,7 @@ def _prepared(name: str, data_dir: Path) -> LabelledBuilder:
     builder = _builder(_parts(name)[0], data_dir)
     if not builder.info.splits:
         raise FileNotFoundError(
-            f"there is no index of {FACTS[name].title} in {data_dir}: make it with "
+            f"there is no index of {DATASETS[name].title} in {data_dir}: make it with "
             f"`a2inet data prepare {name}`"
         )
     return builder
@@ -268,7 +268,7 @@ def _known(builder: LabelledBuilder) -> dict[tuple[str, int], Probe]:
     return known
 
 
-def _write(name: str, data_dir: Path, found: Survey) -> None:
+def _write(name: str, data_dir: Path, found: Scan) -> None:
     """Write the index aside, then put it in the place of the last one."""
     tfds.disable_progress_bar()
     data_dir.mkdir(parents=True, exist_ok=True)

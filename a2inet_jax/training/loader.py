@@ -12,13 +12,13 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from a2inet_jax.training import order as orders
+from a2inet_jax.config import Train
+from a2inet_jax.training import batch_plan as orders
+from a2inet_jax.training.batch_plan import BatchPlan
 from a2inet_jax.training.batches import Batch, Frames, Rows, collate, frames_of
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.order import Order
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.jitted_steps import Inputs
 from a2inet_jax.training.parallel import Runner
-from a2inet_jax.training.programs import Inputs
-from a2inet_jax.training.settings import Settings
 
 GIB = 2**30
 _CALL = 2**28  # bytes of features that a call brings to the device, if it has more than one step
@@ -46,13 +46,13 @@ class Resident:
         frames: The features, on every device.
     """
 
-    def __init__(self, features: Features, runner: Runner, settings: Settings) -> None:
+    def __init__(self, features: TrainingData, runner: Runner, settings: Train) -> None:
         self._features, self._runner = features, runner
-        self._buckets = orders.buckets(features.lengths, settings.buckets)
+        self._buckets = orders.buckets(features.lengths, settings.num_buckets)
         self._longest_call = settings.steps_per_call
         self.frames: Frames | None = runner.put_frames(frames_of(features, self._buckets[-1]))
 
-    def calls(self, order: Order, label_SxN: np.ndarray, done: int = 0) -> Iterator[Call]:
+    def calls(self, order: BatchPlan, label_SxN: np.ndarray, done: int = 0) -> Iterator[Call]:
         """The order's steps behind the first `done`, in calls of at most `steps_per_call`."""
         for part in _parts(order, self._longest_call, done, self._features, self._buckets):
             rows, where = part.order
@@ -67,19 +67,19 @@ class Streamed:
         frames: None: the inputs of a call hold the features.
     """
 
-    def __init__(self, features: Features, runner: Runner, settings: Settings) -> None:
+    def __init__(self, features: TrainingData, runner: Runner, settings: Train) -> None:
         self._features, self._runner = features, runner
-        self._buckets = orders.buckets(features.lengths, settings.buckets)
+        self._buckets = orders.buckets(features.lengths, settings.num_buckets)
         self._longest_call = settings.steps_per_call
         self.frames: Frames | None = None
 
-    def calls(self, order: Order, label_SxN: np.ndarray, done: int = 0) -> Iterator[Call]:
+    def calls(self, order: BatchPlan, label_SxN: np.ndarray, done: int = 0) -> Iterator[Call]:
         """As `Resident.calls`, and at most a quarter GiB of features a call."""
-        replicas, _, width = order.rows.shape
-        step = 2 * replicas * width * self._buckets[-1] * sum(self._features.widths)
+        members, _, width = order.rows.shape
+        step = 2 * members * width * self._buckets[-1] * sum(self._features.widths)
         longest = min(self._longest_call, max(1, _CALL // step))
         parts = list(_parts(order, longest, done, self._features, self._buckets))
-        source = _Batches(self._features, parts, self._runner.needed(replicas, width)[:, None])
+        source = _Batches(self._features, parts, self._runner.needed(members, width)[:, None])
         options = grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD)
         batches = grain.MapDataset.source(source).to_iter_dataset(options)
         for part, (streams, mask) in zip(parts, batches):
@@ -90,13 +90,13 @@ class Streamed:
 class _Part(NamedTuple):
     """An order's steps for one call; `length` and `steps` as in `Call`."""
 
-    order: Order
+    order: BatchPlan
     length: int
     steps: slice
 
 
 def _parts(
-    order: Order, longest: int, done: int, features: Features, buckets: tuple[int, ...]
+    order: BatchPlan, longest: int, done: int, features: TrainingData, buckets: tuple[int, ...]
 ) -> Iterator[_Part]:
     """Cuts an order into calls of equal length, which are one compilation.
 
@@ -115,13 +115,15 @@ def _parts(
         rows, where = (np.pad(x, ((0, 0), (0, size - real), (0, 0))) for x in part)
         first = max(done - start, 0)
         where[:, :first] = False
-        yield _Part(Order(rows, where), length, slice(first, real))
+        yield _Part(BatchPlan(rows, where), length, slice(first, real))
 
 
 class _Batches(Sequence[Any]):
     """Features of calls by number, as grain wants them: streams `[S, K, B, T, D_i]`, mask `[S, K, B, T]`."""
 
-    def __init__(self, features: Features, parts: list[_Part], needed_Sx1xB: np.ndarray) -> None:
+    def __init__(
+        self, features: TrainingData, parts: list[_Part], needed_Sx1xB: np.ndarray
+    ) -> None:
         self._features, self._parts, self._needed_Sx1xB = features, parts, needed_Sx1xB
 
     def __len__(self) -> int:
@@ -133,16 +135,16 @@ class _Batches(Sequence[Any]):
         return collate(self._features, rows, where & self._needed_Sx1xB, length)
 
 
-Feed = Resident | Streamed
+Loader = Resident | Streamed
 
 
-def choose(features: Features, runner: Runner, settings: Settings) -> tuple[Feed, str]:
+def choose(features: TrainingData, runner: Runner, settings: Train) -> tuple[Loader, str]:
     """The feed that `settings.placement` names, and a line that says which and why.
 
     "auto" takes `Resident` if the features, and the zeros behind them, take no more than
-    `settings.memory_share` of a device's memory.
+    `settings.memory_fraction` of a device's memory.
     """
-    room = settings.memory_share * device_memory()
+    room = settings.memory_fraction * device_memory()
     size = features.nbytes
     # Several processes must choose the same.
     fits = bool(multihost_utils.process_allgather(np.array(size <= room)).all())
@@ -164,7 +166,7 @@ def device_memory() -> int:
     return machine // jax.local_device_count()
 
 
-def _labels(order: Order, label_SxN: np.ndarray) -> np.ndarray:
+def _labels(order: BatchPlan, label_SxN: np.ndarray) -> np.ndarray:
     """`[S, K, B]` float32."""
-    replicas = np.arange(len(label_SxN))[:, None, None]
-    return label_SxN.astype(np.float32)[replicas, order.rows]
+    members = np.arange(len(label_SxN))[:, None, None]
+    return label_SxN.astype(np.float32)[members, order.rows]

@@ -11,15 +11,15 @@ import jax
 from jax.experimental import multihost_utils
 
 from a2inet_jax import atomic
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.replica import Replica
-from a2inet_jax.training.settings import Settings
+from a2inet_jax.config import Train
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.members import Member
 
 NAME = "settings.json"
 
 
 def describe(
-    model: nn.Module, features: Features, replicas: Sequence[Replica], settings: Settings
+    model: nn.Module, features: TrainingData, members: Sequence[Member], settings: Train
 ) -> dict[str, Any]:
     """Everything that decides a training's numbers, as flat JSON values."""
     fields = {
@@ -32,11 +32,11 @@ def describe(
         "model": type(model).__name__,
         **{f"model.{k}": v if isinstance(v, plain) else repr(v) for k, v in fields.items()},
         **{f"settings.{k}": v for k, v in dataclasses.asdict(settings).items()},
-        "replicas": [list(replica.name) for replica in replicas],
+        "members": [list(member.name) for member in members],
         **{
-            f"split {f'{replica.group} {replica.number}'.strip()}.{part}": list(ids)
-            for replica in replicas
-            for part, ids in dataclasses.asdict(replica.split).items()
+            f"split {f'{member.group} {member.split_index}'.strip()}.{part}": list(ids)
+            for member in members
+            for part, ids in dataclasses.asdict(member.split).items()
         },
         "features": features.digest,
     }

@@ -10,18 +10,18 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from a2inet_jax.datasets import own
-from a2inet_jax.datasets.facts import FACTS, About
+from a2inet_jax.datasets import custom
+from a2inet_jax.datasets.catalog import DATASETS, DatasetInfo
 from a2inet_jax.datasets.video import Video, absent
 
 TEST_ONLY = "lsvq_1080p"  # a test part of LSVQ, not a set to train on
-NAMES: tuple[str, ...] = tuple(FACTS)
+NAMES: tuple[str, ...] = tuple(DATASETS)
 
 # Of the ids of the built-in data sets. Whether the file behind an id is the same is for the store to see.
 _VERSION = "1"
 
 
-def about(name: str) -> About:
+def info(name: str) -> DatasetInfo:
     """Title, labels and caveats of a data set, prepared or not.
 
     One's own goes by its path, as it is given: it has a slash or ends in .csv, and so is not the title of
@@ -30,10 +30,12 @@ def about(name: str) -> About:
     Raises:
       ValueError: the name is that of no data set, and no path.
     """
-    if name in FACTS:
-        return FACTS[name]
+    if name in DATASETS:
+        return DATASETS[name]
     if "/" in name or name.lower().endswith(".csv") or (name and Path(name).exists()):
-        return About(name, name if "/" in name or name.lower().endswith(".csv") else f"{name}/")
+        return DatasetInfo(
+            name, name if "/" in name or name.lower().endswith(".csv") else f"{name}/"
+        )
     raise ValueError(
         f"no data set {name!r}: known are {', '.join(NAMES)}, and any CSV file, or folder with one, that "
         "is named by its path"
@@ -42,7 +44,7 @@ def about(name: str) -> About:
 
 def label(name: str) -> str:
     """What a data set's labels are called; it need not be there any more."""
-    return FACTS[name].label if name in FACTS else "MOS"
+    return DATASETS[name].label if name in DATASETS else "MOS"
 
 
 def slug(name: str) -> str:
@@ -56,7 +58,7 @@ def slug(name: str) -> str:
     path = _own(name)
     stem = path.stem if path.suffix.lower() == ".csv" else path.name
     plain = re.sub(r"[^\w.-]+", "_", stem).lstrip(".") or "own"
-    return f"{plain}-own" if plain in FACTS else plain
+    return f"{plain}-own" if plain in DATASETS else plain
 
 
 def file_name(name: str) -> str:
@@ -100,12 +102,12 @@ def prepare(
         sample.prepare(data_dir, None, on_progress)
         return []
     if _is_built_in(name):
-        from a2inet_jax.datasets import labelled_builder
+        from a2inet_jax.datasets import builder
 
         usual = data_dir / "manual" / ("lsvq" if name == "lsvq_1080p" else name)
         folder = manual_dir or (usual if usual.is_dir() else None)
-        return sorted(labelled_builder.prepare(name, data_dir, folder, on_progress))
-    return sorted(video.path for video in absent(own.read(Path(name).expanduser())))
+        return sorted(builder.prepare(name, data_dir, folder, on_progress))
+    return sorted(video.path for video in absent(custom.read(Path(name).expanduser())))
 
 
 def labelled(name: str, data_dir: Path) -> list[Video]:
@@ -125,11 +127,11 @@ def labelled(name: str, data_dir: Path) -> list[Video]:
 
         return sample_dataset_builder.read(sample.folder(data_dir, Recipe()))
     if _is_built_in(name):
-        from a2inet_jax.datasets import labelled_builder
+        from a2inet_jax.datasets import builder
 
-        videos = labelled_builder.read(name, data_dir)
+        videos = builder.read(name, data_dir)
     else:
-        videos = own.read(Path(name).expanduser())
+        videos = custom.read(Path(name).expanduser())
     return sorted(videos, key=lambda video: video.video_id)
 
 
@@ -170,9 +172,9 @@ def unlabelled(name: str, data_dir: Path) -> list[str]:
     """
     if name == "sample" or not _is_built_in(name):
         return []
-    from a2inet_jax.datasets import labelled_builder
+    from a2inet_jax.datasets import builder
 
-    return sorted(labelled_builder.without_mos(name, data_dir))
+    return sorted(builder.without_mos(name, data_dir))
 
 
 def version(name: str) -> str:
@@ -191,10 +193,10 @@ def version(name: str) -> str:
 
 
 def _is_built_in(name: str) -> bool:
-    return about(name).name in FACTS
+    return info(name).name in DATASETS
 
 
 def _own(name: str) -> Path:
     """What tells one's own data set from others: all folders have a list of the usual name."""
     path = Path(name).expanduser().resolve()
-    return path.parent if path.name == own.LISTING else path
+    return path.parent if path.name == custom.LISTING else path

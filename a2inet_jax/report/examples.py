@@ -11,7 +11,7 @@ from a2inet_jax.evaluation.predictions import Prediction
 
 
 @dataclass(frozen=True)
-class Clip:
+class Example:
     """A clip with what the model of one split, which had it in its test part, said of it.
 
     Attributes:

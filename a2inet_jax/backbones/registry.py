@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from a2inet_jax.backbones import efficientnet_lite, i3d, maniqa, resnet, slowfast, swin3d, vit
-from a2inet_jax.backbones.conversion import Params, Published
+from a2inet_jax.backbones.convert import Params, PublishedLayout
 
 _COUNTERS = "*.num_batches_tracked"
 
@@ -43,7 +43,7 @@ class Backbone:
     network: nn.Module
     width: int
     normalization: str
-    layouts: tuple[Published, ...]
+    layouts: tuple[PublishedLayout, ...]
     min_side: int = 32
     clip: int = 1
     stride: int = 1
@@ -67,9 +67,9 @@ class Backbone:
         )
 
 
-def _resnet(prefix: str = "", *ignored: str) -> tuple[Published]:
+def _resnet(prefix: str = "", *ignored: str) -> tuple[PublishedLayout]:
     patterns = (_COUNTERS, *ignored)
-    return (Published(resnet.published, resnet.EPSILON, prefix, patterns),)
+    return (PublishedLayout(resnet.published, resnet.EPSILON, prefix, patterns),)
 
 
 _ENTRIES = (
@@ -88,7 +88,7 @@ _ENTRIES = (
         width=992,
         normalization="tensorflow",
         layouts=(
-            Published(
+            PublishedLayout(
                 efficientnet_lite.published,
                 efficientnet_lite.EPSILON,
                 ignored=(_COUNTERS, "_conv_head.*", "_bn1.*", "_fc.*"),

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from a2inet_jax.errors import StoreError
 from a2inet_jax.features.recipe import STREAMS, Recipe
-from a2inet_jax.features.record import StoreError, VideoFeatures, content_sha256
+from a2inet_jax.features.record import VideoFeatures, content_sha256
 from a2inet_jax.features.store import Store
 
 

@@ -15,7 +15,7 @@ Video = tuple[np.ndarray, ...]  # a video's streams, each [T, D_i] float16
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class TrainingData:
     """N videos.
 
     Attributes:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.convolution import convolve, window_pads
+from a2inet_jax.backbones.conv2d import convolve, window_pads
 
 
 class ClipConv(nn.Module):

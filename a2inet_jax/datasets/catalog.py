@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class About:
+class DatasetInfo:
     """Title, labels and caveats of a data set, prepared or not.
 
     Attributes:
@@ -32,7 +32,7 @@ _AUSTIN_2020 = (
 )
 
 _ALL = (
-    About(
+    DatasetInfo(
         "cvd2014",
         "CVD2014",
         note="18 scenes, each shot by 9 to 16 cameras: splits by content test on scenes never seen, "
@@ -40,7 +40,7 @@ _ALL = (
         homepage="https://zenodo.org/records/2646315",
         licence="The terms of its page hold; cite the paper.",
     ),
-    About(
+    DatasetInfo(
         "live_qualcomm",
         "LIVE-Qualcomm",
         note="54 scenes, each shot by two to four phones: splits by content test on scenes never seen, "
@@ -48,41 +48,41 @@ _ALL = (
         homepage="https://live.ece.utexas.edu/research/incaptureDatabase/index.html",
         licence=_AUSTIN,
     ),
-    About(
+    DatasetInfo(
         "live_vqc",
         "LIVE-VQC",
         homepage="https://live.ece.utexas.edu/research/LIVEVQC/index.html",
         licence=_AUSTIN,
     ),
-    About(
+    DatasetInfo(
         "youtube_ugc",
         "YouTube-UGC",
         note="Publications use 1,142 or 1,147 of its videos, and not the same ones.",
         homepage="https://media.withyoutube.com",
         licence="CC BY 4.0, authors in the file ATTRIBUTION that comes with it.",
     ),
-    About(
+    DatasetInfo(
         "konvid_1k",
         "KoNViD-1k",
         homepage="https://database.mmsp-kn.de/konvid-1k-database.html",
         licence="The videos are Creative Commons videos of Flickr; its page names no licence for the whole. "
         "Cite the paper.",
     ),
-    About(
+    DatasetInfo(
         "lsvq",
         "LSVQ",
         note="Its own training part and test part.",
         homepage=_LSVQ,
         licence=_AUSTIN_2020,
     ),
-    About(
+    DatasetInfo(
         "lsvq_1080p",
         "LSVQ-1080p",
         note="A test part of LSVQ: nothing is trained on it.",
         homepage=_LSVQ,
         licence=_AUSTIN_2020,
     ),
-    About(
+    DatasetInfo(
         "sample",
         "sample",
         label="VMAF",
@@ -90,4 +90,4 @@ _ALL = (
         licence="Each clip has that of its source: see the README of the data set.",
     ),
 )
-FACTS = {about.name: about for about in _ALL}
+DATASETS = {about.name: about for about in _ALL}

@@ -8,13 +8,13 @@ import numpy as np
 from jax import lax
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.conversion import Params
+from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.pooling import pool_stages
-from a2inet_jax.backbones.table import NORMALIZATIONS, Backbone
+from a2inet_jax.backbones.registry import NORMALIZATIONS, Backbone
 from a2inet_jax.video.resize import resize_short_side, short_side_size
 
 
-def describe(
+def extract_features(
     backbone: Backbone,
     params: Params,
     frames_BxHxWx3: jax.Array,

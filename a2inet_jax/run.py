@@ -13,12 +13,9 @@ from typing import Any
 import jax
 
 from a2inet_jax import atomic
+from a2inet_jax.errors import RunError
 
 _PACKAGES = ("a2inet-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
-
-
-class RunError(RuntimeError):
-    """A run folder belongs to another experiment; the message shows the difference."""
 
 
 @dataclass(frozen=True)

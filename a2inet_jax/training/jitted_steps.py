@@ -1,6 +1,6 @@
-"""The compiled programs: many steps, for all replicas at once.
+"""The compiled programs: many steps, for all members at once.
 
-A replica is one split's training. All carry a leading axis S; `over_replicas` lifts a function of one to
+A member is one split's training. All carry a leading axis S; `vmap_or_map` lifts a function of one to
 all of them. On an accelerator they run side by side (`vmap`), which fills it and shares the GRU's loop; a CPU
 is full with one, and runs them one after the other.
 """
@@ -13,40 +13,40 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from a2inet_jax.config import Train
 from a2inet_jax.training import state as states
 from a2inet_jax.training import step
 from a2inet_jax.training.batches import Batch, Frames, Rows, gather
 from a2inet_jax.training.losses import Losses
-from a2inet_jax.training.settings import Settings
 from a2inet_jax.training.state import TrainState
 
 Inputs = Rows | Batch
-Lift = Callable[[Callable[..., Any]], Callable[..., Any]]
+MemberMap = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
+def vmap_members(function: Callable[..., Any]) -> Callable[..., Any]:
     """f(shared, *each) over the leading axis of `each`, as one batched computation."""
     return lambda shared, *each: jax.vmap(lambda *one: function(shared, *one))(*each)
 
 
-def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+def map_members(function: Callable[..., Any]) -> Callable[..., Any]:
     """f(shared, *each) over the leading axis of `each`, as a loop."""
     return lambda shared, *each: jax.lax.map(lambda one: function(shared, *one), each)
 
 
-def over_replicas() -> Lift:
+def vmap_or_map() -> MemberMap:
     """What suits the default device."""
-    return one_by_one if jax.default_backend() == "cpu" else side_by_side
+    return map_members if jax.default_backend() == "cpu" else vmap_members
 
 
 def create(
     model: nn.Module,
-    settings: Settings,
+    settings: Train,
     widths: tuple[int, ...],
     seed_S: jax.Array,
     split_index_S: jax.Array,
     steps_per_epoch_S: jax.Array,
-    lift: Lift = side_by_side,
+    lift: MemberMap = vmap_members,
 ) -> TrainState:
     """The states that training starts from, leaves `[S, ...]`; see `state.create`."""
 
@@ -58,12 +58,12 @@ def create(
 
 def train_steps(
     model: nn.Module,
-    settings: Settings,
+    settings: Train,
     length: int,
     frames: Frames | None,
     state: TrainState,
     inputs: Inputs,
-    lift: Lift = side_by_side,
+    lift: MemberMap = vmap_members,
     axis: str | None = None,
 ) -> tuple[TrainState, Losses]:
     """K steps, one after the other.
@@ -75,7 +75,7 @@ def train_steps(
         frames: Where `inputs` are `Rows`, the features that they are gathered from; otherwise None.
         state: Leaves `[S, ...]`.
         inputs: Leaves `[S, K, B, ...]`.
-        lift: What takes a function of one replica to all.
+        lift: What takes a function of one member to all.
         axis: Name of the device axis under `pmap`.
 
     Returns:
@@ -98,7 +98,7 @@ def score_steps(
     frames: Frames | None,
     params: Any,
     inputs: Inputs,
-    lift: Lift = side_by_side,
+    lift: MemberMap = vmap_members,
 ) -> jax.Array:
     """Scores `[S, K, B]`; arguments as for `train_steps`."""
 
@@ -111,13 +111,13 @@ def score_steps(
 
 
 def snapshot(params: Any) -> tuple[Any, jax.Array]:
-    """A copy of parameters `[S, ...]`, and if all of a replica's are finite, `[S]`."""
+    """A copy of parameters `[S, ...]`, and if all of a member's are finite, `[S]`."""
     finite = [jnp.isfinite(x).all(axis=range(1, x.ndim)) for x in jax.tree.leaves(params)]
     return jax.tree.map(jnp.copy, params), functools.reduce(jnp.logical_and, finite)
 
 
 def keep(best: Any, candidate: Any, chosen_S: jax.Array) -> Any:
-    """The candidate's parameters in the replicas chosen, the best ones in the others."""
+    """The candidate's parameters in the members chosen, the best ones in the others."""
 
     def choose(old: jax.Array, new: jax.Array) -> jax.Array:
         return jnp.where(chosen_S.reshape(-1, *(1,) * (old.ndim - 1)), new, old)

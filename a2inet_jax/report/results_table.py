@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from a2inet_jax.evaluation import protocol
 from a2inet_jax.evaluation.protocol import METRICS, Data, Results
-from a2inet_jax.report.columns import Sheet
+from a2inet_jax.report.columns import ResultsTable
 from a2inet_jax.report.run_files import Run
 
 _Groups = defaultdict[str, defaultdict[str, list[str]]]  # by data set: runs that are alike
@@ -15,7 +15,7 @@ PaperRow = tuple[int, str]  # the paper's table, and its name of the row
 _PAPER = ["plcc", "srcc"]  # the metrics of the paper
 
 
-class Outcome(NamedTuple):
+class RunResults(NamedTuple):
     """What a run has shown on a data set.
 
     Attributes:
@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
     results: Results
 
 
-def of_models(outcome: Outcome) -> Sheet:
+def of_models(outcome: RunResults) -> ResultsTable:
     """The run's model beside its baselines."""
     results = outcome.results
     data = Data(**results["data"])
@@ -42,7 +42,7 @@ def of_models(outcome: Outcome) -> Sheet:
     return _sheet(title, list(METRICS), described, rows, notes=notes, comparisons=comparisons)
 
 
-def of_paper(outcome: Outcome, row: PaperRow) -> Sheet:
+def of_paper(outcome: RunResults, row: PaperRow) -> ResultsTable:
     """The run's model beside the row of the paper whose settings it has, which may be of other data."""
     table, name = row
     data = Data(**outcome.results["data"])
@@ -50,11 +50,11 @@ def of_paper(outcome: Outcome, row: PaperRow) -> Sheet:
     return of_rows(f"Table {table}: {name}", rows, {data.name: data}, table)
 
 
-def of_runs(runs: Sequence[Run], comparisons: Sequence[str] = ()) -> Sheet:
+def of_runs(runs: Sequence[Run], comparisons: Sequence[str] = ()) -> ResultsTable:
     """Runs beside each other on the data sets that they were tested on, with what a paired test says."""
     rows = {
         name: {
-            results["data"]["name"]: Outcome(run.path, results)
+            results["data"]["name"]: RunResults(run.path, results)
             for results in (run.results, *run.crossed)
         }
         for run, name in zip(runs, _names(runs), strict=True)
@@ -73,23 +73,23 @@ def of_runs(runs: Sequence[Run], comparisons: Sequence[str] = ()) -> Sheet:
     return of_rows(f"{len(runs)} runs", rows, datasets, notes=notes, comparisons=comparisons)
 
 
-def of_crossed(run: Run) -> Sheet | None:
+def of_crossed(run: Run) -> ResultsTable | None:
     """A run on the data sets that it was not trained on; None if it was tested on none."""
     if not run.crossed:
         return None
-    found = {each["data"]["name"]: Outcome(run.path, each) for each in run.crossed}
+    found = {each["data"]["name"]: RunResults(run.path, each) for each in run.crossed}
     datasets = {name: Data(**outcome.results["data"]) for name, outcome in found.items()}
     return of_rows(f"{run.name} on other data sets", {run.name: found}, datasets)
 
 
 def of_rows(
     title: str,
-    rows: Mapping[str, Mapping[str, Outcome | str]],
+    rows: Mapping[str, Mapping[str, RunResults | str]],
     datasets: Mapping[str, Data],
     table: int | None = None,
     notes: Sequence[str] = (),
     comparisons: Sequence[str] = (),
-) -> Sheet:
+) -> ResultsTable:
     """Rows below each other on data sets, with the weighted average of those that have all data sets.
 
     Args:
@@ -111,14 +111,14 @@ def of_rows(
     described = []
     for name, data in datasets.items():
         here = [row[name] for row in rows.values() if name in row]
-        outcomes = [each for each in here if isinstance(each, Outcome)]
+        outcomes = [each for each in here if isinstance(each, RunResults)]
         described.append(_described(name, data, outcomes))
     metrics = list(METRICS) if len(datasets) == 1 else ["srcc", "plcc"]
     shown = _PAPER if table else metrics
     return _sheet(title, shown, described, cells, table, notes, comparisons)
 
 
-def told_apart(sheet: Sheet, told: Sequence[str]) -> Sheet:
+def told_apart(sheet: ResultsTable, told: Sequence[str]) -> ResultsTable:
     """The sheet without the data sets' notes that a page tells in a place of their own."""
     datasets = [
         {**dataset, "note": "" if dataset["note"] in told else dataset["note"]}
@@ -145,7 +145,7 @@ def _sheet(
     table: int | None = None,
     notes: Sequence[str] = (),
     comparisons: Sequence[str] = (),
-) -> Sheet:
+) -> ResultsTable:
     # The paper has no average in Table 3.
     averages = {} if table == 3 else _averages(rows, datasets, metrics)
     return {
@@ -160,7 +160,7 @@ def _sheet(
     }
 
 
-def _cell(outcome: Outcome, model: str) -> dict[str, Any]:
+def _cell(outcome: RunResults, model: str) -> dict[str, Any]:
     """The run's own model, or one of its baselines, on a data set."""
     results = outcome.results
     found = results["models"][model]
@@ -178,12 +178,12 @@ def _cell(outcome: Outcome, model: str) -> dict[str, Any]:
     return cell
 
 
-def _run_cell(outcome: Outcome) -> dict[str, Any]:
+def _run_cell(outcome: RunResults) -> dict[str, Any]:
     model = outcome.results["model"]
     return {"model": protocol.title(model), **_cell(outcome, model)}
 
 
-def _described(name: str, data: Data, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _described(name: str, data: Data, outcomes: Sequence[RunResults]) -> dict[str, Any]:
     """A data set as the runs have it; without videos if none of them has it."""
     here = [each.results["data"] for each in outcomes]
     notes = dict.fromkeys(each["note"] for each in here) if here else [data.note]

@@ -1,29 +1,29 @@
-"""A replica: the training of one split with one seed; those of a run, or several, train as one program."""
+"""A member: the training of one split with one seed; those of a run, or several, train as one program."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from a2inet_jax.config import Train
 from a2inet_jax.datasets.splits import Split
-from a2inet_jax.training.features import Features
+from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.history import Record
-from a2inet_jax.training.settings import Settings
 
 
 @dataclass(frozen=True)
-class Replica:
-    """What tells a replica from the others.
+class Member:
+    """What tells a member from the others.
 
     Attributes:
-        number: The split's number.
+        split_index: The split's index.
         seed: Of its initial parameters, batches and dropout, together with the split's number.
         split: Ids of its training, validation and test parts.
-        group: Folder of its history, within that of the training; parts replicas of several runs that
+        group: Folder of its history, within that of the training; parts members of several runs that
             train together. It decides no number.
     """
 
-    number: int
+    split_index: int
     seed: int
     split: Split
     group: str = ""
@@ -31,12 +31,12 @@ class Replica:
     @property
     def name(self) -> tuple[str, int, int]:
         """Group, split's number and seed."""
-        return self.group, self.number, self.seed
+        return self.group, self.split_index, self.seed
 
 
 @dataclass(frozen=True)
-class Parts:
-    """A replica's videos in the features, and the scale of its labels.
+class MemberIndices:
+    """A member's videos in the features, and the scale of its labels.
 
     Attributes:
         train: `[n]` int32 numbers of videos, like `validation` and `test`.
@@ -66,30 +66,32 @@ class Parts:
         return low + (high - low) * score
 
 
-def parts_of(replica: Replica, features: Features, settings: Settings) -> Parts:
-    """Looks a replica's videos up.
+def member_indices(member: Member, features: TrainingData, settings: Train) -> MemberIndices:
+    """Looks a member's videos up.
 
     Raises:
         ValueError: Videos lack features, the labels of the training part are all alike, or the epoch
             rule has too few videos to choose by.
     """
-    split = replica.split
+    split = member.split
     watched = {"best_val": split.validation, "best_test": split.test}.get(settings.epoch_rule)
     if watched is not None and len(watched) < 2:
         raise ValueError(
-            f"split {replica.number}: epoch_rule {settings.epoch_rule!r} chooses by a part that has "
+            f"split {member.split_index}: epoch_rule {settings.epoch_rule!r} chooses by a part that has "
             f"{len(watched)} videos. Make splits with a larger one, or take 'last'"
         )
     train = features.rows(split.train)
     low, high = float(features.mos[train].min()), float(features.mos[train].max())
     if not low < high:
-        raise ValueError(f"split {replica.number}: all labels of the training part are {low}")
-    return Parts(train, features.rows(split.validation), features.rows(split.test), (low, high))
+        raise ValueError(f"split {member.split_index}: all labels of the training part are {low}")
+    return MemberIndices(
+        train, features.rows(split.validation), features.rows(split.test), (low, high)
+    )
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A replica's model.
+class TrainedMember:
+    """A member's model.
 
     Attributes:
         params: NumPy parameters of the epoch that the epoch rule picked.

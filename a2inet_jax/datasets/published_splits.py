@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from a2inet_jax.datasets import label_file
-from a2inet_jax.datasets.files import SUFFIXES
+from a2inet_jax.datasets.lists import SUFFIXES
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.video.raw import HEADERLESS
@@ -26,7 +26,7 @@ _MOST = 10
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedSplits:
     """Splits that were read, by the ids of our videos.
 
     Attributes:
@@ -45,7 +45,7 @@ def read(
     listing: Path | None,
     videos: Sequence[Video],
     allow_missing: bool = False,
-) -> Published:
+) -> PublishedSplits:
     """Read published splits, the first ten where there are more.
 
     Args:
@@ -90,7 +90,7 @@ def read(
     if not all(split.train and split.validation and split.test for split in splits):
         raise ValueError(f"{listing or file}: too few of its videos are in the data set")
     unused = sorted({video.video_id for video in videos} - set(ids.values()))
-    return Published(splits, unknown, unused)
+    return PublishedSplits(splits, unknown, unused)
 
 
 def _split(permutation: Sequence[int], ids: Mapping[int, str]) -> Split:

@@ -1,4 +1,4 @@
-"""The scores of the videos that a replica does not train on."""
+"""The scores of the videos that a member does not train on."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,21 +7,21 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from a2inet_jax.training import order as orders
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.feed import Feed
-from a2inet_jax.training.order import Order
+from a2inet_jax.config import Train
+from a2inet_jax.training import batch_plan as orders
+from a2inet_jax.training.batch_plan import BatchPlan
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.loader import Loader
 from a2inet_jax.training.parallel import Runner
-from a2inet_jax.training.settings import Settings
 
 _AHEAD = 2  # calls under way
 
 
 class _Group(NamedTuple):
-    """Videos of like length: where they stand in each replica's part, and their order."""
+    """Videos of like length: where they stand in each member's part, and their order."""
 
     places: list[np.ndarray]
-    order: Order
+    order: BatchPlan
 
 
 class Scored(NamedTuple):
@@ -31,20 +31,20 @@ class Scored(NamedTuple):
     steps: slice
 
 
-class HeldOut:
-    """Videos to score, `[n_s]` for each replica, sorted by length: short ones are padded little."""
+class EvalSet:
+    """Videos to score, `[n_s]` for each member, sorted by length: short ones are padded little."""
 
     def __init__(
         self,
-        features: Features,
+        features: TrainingData,
         parts: Sequence[np.ndarray],
         runner: Runner,
-        settings: Settings,
+        settings: Train,
     ) -> None:
         self._parts = parts
         self._runner = runner
         size = settings.batch_size
-        among = orders.buckets(features.lengths, settings.buckets)
+        among = orders.buckets(features.lengths, settings.num_buckets)
         self._groups = [
             _Group(
                 places,
@@ -54,7 +54,7 @@ class HeldOut:
         ]
         self._no_label = np.zeros((len(parts), len(features.ids)), np.float32)
 
-    def start(self, model: nn.Module, params: Any, feed: Feed) -> list[list[Scored]]:
+    def start(self, model: nn.Module, params: Any, feed: Loader) -> list[list[Scored]]:
         """Sets off the scoring by parameters `[S, ...]`; `read` waits for the result."""
         started = []
         for group in self._groups:
@@ -70,7 +70,7 @@ class HeldOut:
         return started
 
     def read(self, started: list[list[Scored]]) -> list[np.ndarray]:
-        """The scores, `[n_s]` float64 for each replica, in the scale trained on."""
+        """The scores, `[n_s]` float64 for each member, in the scale trained on."""
         found = [np.zeros(len(part)) for part in self._parts]
         for group, scored in zip(self._groups, started, strict=True):
             score = np.concatenate(

@@ -1,4 +1,4 @@
-"""Which videos each step takes, for all replicas side by side; and the lengths that they are padded to.
+"""Which videos each step takes, for all members side by side; and the lengths that they are padded to.
 
 Orders are functions of (seed, split, epoch): where a training stands is all there is to know of its input.
 """
@@ -9,21 +9,21 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Order(NamedTuple):
-    """K steps of S replicas, B places each.
+class BatchPlan(NamedTuple):
+    """K steps of S members, B places each.
 
     Attributes:
         rows: `[S, K, B]` int32, numbers of videos; 0 where `where` is False.
         where: `[S, K, B]` bool, False for places that fill a batch, and in all places of steps that
-            fill up a replica with fewer steps than others.
+            fill up a member with fewer steps than others.
     """
 
     rows: np.ndarray
     where: np.ndarray
 
-    def steps(self, start: int, stop: int) -> "Order":
+    def steps(self, start: int, stop: int) -> "BatchPlan":
         """The steps from `start` to before `stop`."""
-        return Order(self.rows[:, start:stop], self.where[:, start:stop])
+        return BatchPlan(self.rows[:, start:stop], self.where[:, start:stop])
 
 
 def steps_of(videos: int, batch_size: int) -> int:
@@ -31,11 +31,11 @@ def steps_of(videos: int, batch_size: int) -> int:
     return -(-videos // batch_size)
 
 
-def arrange(parts: Sequence[np.ndarray], batch_size: int, width: int | None = None) -> Order:
-    """Puts each replica's videos into batches, in the order given.
+def arrange(parts: Sequence[np.ndarray], batch_size: int, width: int | None = None) -> BatchPlan:
+    """Puts each member's videos into batches, in the order given.
 
     Args:
-        parts: For each replica, numbers of its videos, `[n_s]` int.
+        parts: For each member, numbers of its videos, `[n_s]` int.
         batch_size: Videos of a batch.
         width: Places of a batch, ≥ `batch_size`, those beyond it masked: every device must get as many
             as every other. None: as many as videos.
@@ -48,7 +48,7 @@ def arrange(parts: Sequence[np.ndarray], batch_size: int, width: int | None = No
         places = np.arange(len(part)) // batch_size, np.arange(len(part)) % batch_size
         rows[s][places] = part
         where[s][places] = True
-    return Order(rows, where)
+    return BatchPlan(rows, where)
 
 
 def shuffled(
@@ -56,11 +56,11 @@ def shuffled(
     parts: Sequence[np.ndarray],
     batch_size: int,
     width: int | None = None,
-) -> Order:
-    """As `arrange`, each replica's videos shuffled first by a key of its own.
+) -> BatchPlan:
+    """As `arrange`, each member's videos shuffled first by a key of its own.
 
     Args:
-        keys: For each replica, numbers that its order is a function of, such as (seed, split, epoch).
+        keys: For each member, numbers that its order is a function of, such as (seed, split, epoch).
         parts: As for `arrange`, like the other arguments.
         batch_size: As for `arrange`.
         width: As for `arrange`.
@@ -89,15 +89,15 @@ def bucket(length: int, lengths: Sequence[int]) -> int:
 def by_length(
     parts: Sequence[np.ndarray], lengths: np.ndarray, among: Sequence[int]
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Sorts each replica's videos into the buckets; yields each bucket that is used, with its videos.
+    """Sorts each member's videos into the buckets; yields each bucket that is used, with its videos.
 
     Args:
-        parts: For each replica, numbers of its videos, `[n_s]` int.
+        parts: For each member, numbers of its videos, `[n_s]` int.
         lengths: `[N]` int, frames of every video.
         among: The buckets, ascending.
 
     Yields:
-        The bucket's length, and for each replica the positions in its part, `[m_s]`.
+        The bucket's length, and for each member the positions in its part, `[m_s]`.
     """
     below = 0
     for upper in among:

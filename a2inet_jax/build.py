@@ -10,10 +10,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from a2inet_jax.backbones.sources import SOURCES
-from a2inet_jax.backbones.table import BACKBONES, NORMALIZATIONS, Backbone
+from a2inet_jax.backbones.pretrained import PRETRAINED
+from a2inet_jax.backbones.registry import BACKBONES, NORMALIZATIONS, Backbone
 from a2inet_jax.backbones.weights import load_params
-from a2inet_jax.datasets import index, splits
+from a2inet_jax.datasets import registry, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.features.extractor import Extractor, Pretrained
@@ -21,8 +21,8 @@ from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.features.store import Store
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.vsfa import VSFA
-from a2inet_jax.training.features import Features
-from a2inet_jax.training.replica import Replica
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.members import Member
 from a2inet_jax.video.sampling import Sampling
 
 Config = Mapping[str, Any]  # an ml_collections.ConfigDict, or the config.json of a run
@@ -98,11 +98,11 @@ def seeds(config: Config) -> range:
     return range(config["seed"], config["seed"] + config["splits"]["seeds"])
 
 
-def replicas(config: Config, parts: Sequence[Split]) -> list[Replica]:
+def members(config: Config, parts: Sequence[Split]) -> list[Member]:
     """The trainings of each split, one a seed."""
     if config["splits"]["seeds"] < 1 or config["splits"]["at_once"] < 0:
         raise ValueError("splits.seeds must be at least 1, and splits.at_once not negative")
-    return [Replica(n, seed, part) for n, part in enumerate(parts) for seed in seeds(config)]
+    return [Member(n, seed, part) for n, part in enumerate(parts) for seed in seeds(config)]
 
 
 def draw_splits(config: Config, videos: Sequence[Video], listed: Sequence[Video]) -> list[Split]:
@@ -134,8 +134,8 @@ def draw_splits(config: Config, videos: Sequence[Video], listed: Sequence[Video]
 
 def _draw_splits(config: Config, videos: Sequence[Video]) -> list[Split]:
     fields = config["splits"]
-    if config["data"]["name"] == index.TEST_ONLY:
-        raise ValueError(f"{index.TEST_ONLY} is for testing only: train on lsvq")
+    if config["data"]["name"] == registry.TEST_ONLY:
+        raise ValueError(f"{registry.TEST_ONLY} is for testing only: train on lsvq")
     if fields["kind"] not in ("content", "own", "file"):
         raise ValueError(f"splits.kind is {fields['kind']!r}: take content, own or file")
     if fields["kind"] == "own":
@@ -171,7 +171,7 @@ def needed_weights(config: Config) -> list[str]:
     """Names of the weights that a config's networks need; a file of the user's is none."""
     fields = config["features"]
     names = [fields[f"{stream}_weights"] or fields[stream] for stream in STREAMS]
-    return [name for name in names if name in SOURCES]
+    return [name for name in names if name in PRETRAINED]
 
 
 def data_folder(config: Config) -> Path:
@@ -182,13 +182,13 @@ def data_folder(config: Config) -> Path:
 def labelled_videos(config: Config) -> list[Video]:
     """The videos of the data set, which must have been prepared; all of them, unless some may be missing."""
     data = config["data"]
-    return index.load(data["name"], data_folder(config), data["allow_missing"])
+    return registry.load(data["name"], data_folder(config), data["allow_missing"])
 
 
 def listed_videos(config: Config) -> list[Video]:
     """All videos of the data set, those whose files are missing too; it must have been prepared."""
     data = config["data"]
-    return index.labelled(data["name"], data_folder(config))
+    return registry.labelled(data["name"], data_folder(config))
 
 
 def open_store(config: Config, extractor: Extractor) -> Store:
@@ -206,7 +206,7 @@ def feature_folders(config: Config) -> list[Path]:
 def _features(config: Config) -> tuple[Path, str]:
     """The folder of all features, and how the data set's folders in it begin."""
     name = config["data"]["name"]
-    return data_folder(config) / "features", f"{index.slug(name)}-{index.version(name)}-"
+    return data_folder(config) / "features", f"{registry.slug(name)}-{registry.version(name)}-"
 
 
 def stored_features(
@@ -214,7 +214,7 @@ def stored_features(
     videos: Sequence[Video],
     extractor: Extractor,
     remedy: str = "run `a2inet extract`",
-) -> Features:
+) -> TrainingData:
     """The features of all videos that an extractor of theirs has stored.
 
     Raises:
@@ -227,4 +227,4 @@ def stored_features(
             f"{store.folder} lacks the features of {len(missing)} of {len(ids)} videos, "
             f"{missing[0]} the first: {remedy}"
         )
-    return Features.of_store(store, ids, labels, config["model"]["streams"])
+    return TrainingData.of_store(store, ids, labels, config["model"]["streams"])

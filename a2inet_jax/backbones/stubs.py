@@ -11,12 +11,10 @@ from typing import Any, NamedTuple, TypeVar
 import ml_dtypes
 import numpy as np
 
+from a2inet_jax.errors import CheckpointError
+
 MOST_AXES = 32
 _Kind = TypeVar("_Kind")
-
-
-class CheckpointError(ValueError):
-    """A file that can't be read as a checkpoint; the message names it and says why."""
 
 
 class Storage(NamedTuple):
