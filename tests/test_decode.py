@@ -46,12 +46,12 @@ GOOD = [
 ]
 BAD = [
     ("empty.mp4", "is empty"),
-    ("text.mp4", "no video stream that can be read. Is it a video"),
-    ("random.mp4", "no video stream that can be read. Is it a video"),
+    ("text.mp4", "no video stream can be read from it. Is it a video"),
+    ("random.mp4", "no video stream can be read from it. Is it a video"),
     ("jpeg.mp4", "is a picture"),
     ("still.jpg", "is a picture"),
-    ("audio_only.mp4", "no video stream that can be read. Is it a video"),
-    ("damaged_index.mp4", "cannot be decoded|no video stream that can be read"),
+    ("audio_only.mp4", "no video stream can be read from it. Is it a video"),
+    ("damaged_index.mp4", "cannot be decoded|no video stream can be read"),
     ("damaged_frames.mp4", "cannot be decoded .[0-9]+ of 25 frames"),
     ("tiny.mp4", "16×16 pixels: at least 32"),
     ("cut_faststart.mp4", "bytes .* are missing"),

@@ -10,6 +10,7 @@ from a2inet_jax.errors import VideoError
 from a2inet_jax.video.decode import Decoder
 from tests.clips import Clips, ffmpeg_frames
 
+NO_VIDEO_STREAM = "cannot be decoded: no video stream can be read from it. Is it a video"
 # Reported name, our clip, number of frames, (width, height).
 READ = [
     ("all_black.mp4", "black.mp4", 10, (128, 80)),
@@ -45,15 +46,15 @@ READ = [
     ("yuv444.mp4", "yuv444.mp4", 25, (128, 80)),
 ]
 REFUSED = [
-    ("audio_only.mp4", "audio_only.mp4", "no video stream that can be read. Is it a video"),
+    ("audio_only.mp4", "audio_only.mp4", NO_VIDEO_STREAM),
     ("corrupt_moov.mp4", "damaged_index.mp4", "cannot be decoded|no video"),
     ("corrupt_payload.mp4", "damaged_frames.mp4", "cannot be decoded .[0-9]+ of 25 frames"),
     ("jpeg_renamed.mp4", "jpeg.mp4", "is a picture"),
-    ("random_bytes.mp4", "random.mp4", "no video stream that can be read. Is it a video"),
+    ("random_bytes.mp4", "random.mp4", NO_VIDEO_STREAM),
     ("still.jpg", "still.jpg", "is a picture"),
     ("strip_1280x16.mp4", "strip_1280x16.mp4", "1280×16 pixels: at least 32"),
-    ("text_long_renamed.mp4", "text_long.mp4", "no video stream that can be read. Is it a video"),
-    ("text_renamed.mp4", "text.mp4", "no video stream that can be read. Is it a video"),
+    ("text_long_renamed.mp4", "text_long.mp4", NO_VIDEO_STREAM),
+    ("text_renamed.mp4", "text.mp4", NO_VIDEO_STREAM),
     ("tiny_16x16.mp4", "tiny.mp4", "16×16 pixels: at least 32"),
     ("tiny_2x2.mkv", "tiny_2x2.mkv", "2×2 pixels: at least 32"),
     ("truncated_faststart.mp4", "cut_faststart.mp4", "bytes .* are missing"),
@@ -103,16 +104,16 @@ def test_refused(clips: Clips, name: str, reason: str, max_decord_bytes: int) ->
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("text.mp4", "holds no video stream that can be read. Is it a video?"),
+        ("text.mp4", NO_VIDEO_STREAM),
         ("empty.mp4", "is empty"),
-        ("truncated_header.mp4", "is truncated: [0-9]+ bytes .* are missing. Get a complete copy"),
-        ("header_only.mp4", "holds no video stream that can be read. Is it a video?"),
-        ("no_tracks.mp4", "holds no video stream that can be read. Is it a video?"),
-        ("damaged_index.mp4", "holds no video stream that can be read. Is it a video?"),
-        ("audio_only.mp4", "holds no video stream that can be read. Is it a video?"),
-        ("audio_only.ogg", "holds no video stream that can be read. Is it a video?"),
-        ("broken_png.mp4", "holds no video that can be decoded. Is it damaged?"),
-        ("still.png", "its frames cannot be counted. Is it a picture?"),
+        ("truncated_header.mp4", "is cut short: [0-9]+ bytes .* are missing. Get a complete copy"),
+        ("header_only.mp4", NO_VIDEO_STREAM),
+        ("no_tracks.mp4", NO_VIDEO_STREAM),
+        ("damaged_index.mp4", NO_VIDEO_STREAM),
+        ("audio_only.mp4", NO_VIDEO_STREAM),
+        ("audio_only.ogg", NO_VIDEO_STREAM),
+        ("broken_png.mp4", "cannot be decoded: the decoder cannot open it. Is it damaged"),
+        ("still.png", "cannot be decoded: its frames cannot be counted. Is it a picture"),
         ("damaged_frames.mp4", "cannot be decoded .[0-9]+ of 25 frames"),
     ],
 )
@@ -123,7 +124,7 @@ def test_errors_are_plain_english(
         decoder = Decoder(clips[name], max_decord_bytes)
         list(decoder.read(range(decoder.info.frames)))
 
-    with pytest.raises(VideoError, match=reason.replace("?", r"\?")) as caught:
+    with pytest.raises(VideoError, match=reason) as caught:
         read_all()
     message = str(caught.value)
     assert message.startswith(f"{clips[name]}: ")

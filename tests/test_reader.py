@@ -65,9 +65,7 @@ def test_process_survives_bad_files(
     check_still_reads(reader, clips["large.mp4"])
     pid = process_id(reader)
     for name in ("text.mp4", "damaged_index.mp4", "jpeg.mp4"):
-        with pytest.raises(
-            VideoError, match=r"cannot be decoded|can be read|is a picture"
-        ) as caught:
+        with pytest.raises(VideoError, match=r"cannot be decoded|is a picture") as caught:
             reader.open(clips[name])
         assert not isinstance(caught.value, DecoderDiedError)
     with pytest.raises(VideoError, match=r"cannot be decoded .[0-9]+ of 25 frames"):

@@ -1,26 +1,26 @@
 """Guarded decoding: either correct RGB frames, or an error that names the file.
 
-Frames come from decord, or through a pipe from the bundled ffmpeg where decord cannot be trusted with them.
+Frames come from decord, or out of a pipe from the bundled ffmpeg where decord cannot be trusted with them.
 What decord gets wrong without raising, and what is done about it:
 
-- It decodes ahead without bound when frames are consumed slowly (5 GB after 50 frames of 4K at 4 per second):
-  it is used only if all frames of a video together take less than `_MAX_DECORD_BYTES`.
-- It ignores mirrored and oblique display matrices: it is not used for videos that have a matrix.
+- It decodes ahead without bound where frames are read slowly (5 GB after 50 frames of 4K at 4 per second): it
+  is used only where all frames of a video together take less than `_MAX_DECORD_BYTES`.
+- Mirrored and oblique display matrices are not honoured: it is not used where there is a matrix.
 - A few narrow widths (32, 48, 96) come out with a wrong number of channels: it is not used for these.
-- Seeking reaches wrong frames in several codecs (MPEG-2, MPEG-4 part 2 with B-frames, WMV), and in streams
-  without an index. Skipping frames is a race between two of its threads, which ends on a different frame each
-  time, in ordinary H.264 too. Frames are therefore decoded one after the other from the first, which also
-  finds damage anywhere in the file. Only if few frames of a long video are wanted, ffmpeg decodes the groups
-  of frames that they are in (`seek` explains when, and why the frames are the same): damage elsewhere is not
-  found then. In any doubt all frames are decoded after all, and that result counts.
+- Seeking lands on wrong frames in several codecs (MPEG-2, MPEG-4 part 2 with B-frames, WMV), and where the
+  stream has no index. Skipping frames is a race between two of its threads: it ends on any frame, a different
+  one each time, in ordinary H.264 too. Frames are therefore decoded one after the other from the first, which
+  also finds damage anywhere in the file. Only where few frames of a long video are wanted, ffmpeg decodes
+  some groups of frames (`seek` says when, and why the frames are the same): damage elsewhere is not found
+  then. Where anything is in doubt, all frames are decoded after all, and that result counts.
 - Streams without an index (MPEG transport, program and elementary streams, Ogg) are first copied, not
   re-encoded, into a container that has one.
-- It replaces a frame that cannot be decoded by its neighbour: it is told to raise at the first of them.
-- A truncated file ends without an error: the file is compared with what its container declares, and refused.
-- It counts frames that an edit list hides: ffmpeg's list of packets shows which these are.
+- A frame that cannot be decoded is replaced by its neighbour: decord is set to raise at the first of them.
+- A file that was cut short ends where it was cut: compared with what its container declares, and refused.
+- Frames that an edit list hides are counted: ffmpeg's list of packets shows which these are.
 
 As in ffmpeg, frames are rotated and mirrored as the metadata say, untagged colour is taken as BT.601, and
-if the frame size changes in mid-stream, frames are scaled to the first size. RGB is ffmpeg's own, bit for
+where the frame size changes in mid-stream, frames are scaled to the first size. RGB is ffmpeg's own, bit for
 bit, in all formats, depths, tags and odd sizes that the tests cover.
 """
 
@@ -169,7 +169,7 @@ class Decoder:
             yield from itertools.islice(self._from_pipe(indices), num_read, None)
 
     def _seek_plan(self, indices: Sequence[int]) -> seek.SeekPlan | None:
-        """Return the groups to decode instead of all frames, or None if all have to be decoded."""
+        """Return the groups to decode, or None if all frames have to be decoded."""
         if not seek.may_pay_off(self.info.frames, len(indices)):
             return None
         if len(self._packets.pts) != self.info.frames:
@@ -280,7 +280,7 @@ def _check_file(path: Path) -> None:
     if missing := container.missing_bytes(path):
         raise VideoError(
             path,
-            f"is truncated: {missing} bytes that its container declares are missing. Get a complete copy, or "
+            f"is cut short: {missing} bytes that its container declares are missing. Get a complete copy, or "
             "keep what is there: ffmpeg -i FILE -c copy COPY.mkv",
         )
 
@@ -316,16 +316,16 @@ def _all_timestamps(reader: Any) -> np.ndarray:
 
 
 def _open_failure(error: Exception) -> str:
-    """Return the reason why decord cannot open a file, without the C++ text of its message."""
+    """Return in plain English why decord, whose messages are those of C++ code, cannot open a file."""
     message = str(error)
     if "Error reading" in message or "cannot find video stream" in message:
         return NO_VIDEO_STREAM
     if "broken metadata" in message:
         return (
-            "holds no video that can be decoded: its frames cannot be counted. Is it a picture? If not, "
+            "cannot be decoded: its frames cannot be counted. Is it a picture? If not, "
             "copy it into a new container: ffmpeg -i FILE -c copy COPY.mkv"
         )
     return (
-        "holds no video that can be decoded. Is it damaged? If ffmpeg plays it, convert it: "
+        "cannot be decoded: the decoder cannot open it. Is it damaged? If ffmpeg can read it, convert it: "
         "ffmpeg -i FILE -crf 0 COPY.mkv"
     )

@@ -9,7 +9,7 @@ import numpy as np
 from a2inet_jax.errors import VideoError
 
 MIN_SIDE_PX = 32
-NO_VIDEO_STREAM = "holds no video stream that can be read. Is it a video?"
+NO_VIDEO_STREAM = "cannot be decoded: no video stream can be read from it. Is it a video?"
 
 
 @dataclass(frozen=True)

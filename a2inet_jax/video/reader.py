@@ -47,7 +47,7 @@ class Reader:
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._requests = 0
+        self._num_requests = 0
         self._unfinished = False
         self._killed = False
         # Held while the process and its socket are started, stopped or killed.
@@ -132,9 +132,9 @@ class Reader:
         self, path: Path, raw: RawFormat | None, indices: list[int], chunk: int
     ) -> Iterator[np.ndarray]:
         self._request(path, raw, {"indices": indices, "chunk": chunk})
-        request = self._requests
+        request = self._num_requests
         for start in range(0, len(indices), chunk):
-            if request != self._requests:
+            if request != self._num_requests:
                 raise RuntimeError("the reader was given another request before this one ended")
             _, frames = self._receive(path)
             self._unfinished = start + chunk < len(indices)
@@ -148,7 +148,7 @@ class Reader:
         if self._socket is None:
             self._start()
         assert self._socket is not None
-        self._requests += 1
+        self._num_requests += 1
         self._unfinished = True
         self._socket.settimeout(self._timeout_s)
         # If the process has died or hangs, `_receive` finds out next and raises.

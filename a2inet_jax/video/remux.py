@@ -44,7 +44,5 @@ def remux(path: Path, output_format: str) -> int:
         if b"matches no streams" in process.stderr:
             raise VideoError(path, NO_VIDEO_STREAM)
         if process.returncode != 0 or not copy.seek(0, os.SEEK_END):
-            raise VideoError(
-                path, f"holds no video that can be decoded ({last_line(process.stderr)})"
-            )
+            raise VideoError(path, f"cannot be decoded ({last_line(process.stderr)})")
         return os.dup(copy.fileno())
