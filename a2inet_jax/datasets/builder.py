@@ -194,13 +194,13 @@ def prepare(
     if manual_dir is None:
         if not builder.info.splits:
             raise ConfigError(
-                f"the folder of {title} is not known: name it by {_MANUAL_DIR}. The data set is available "
+                f"the folder of {title} is not known: name it with {_MANUAL_DIR}. The data set is available "
                 f"from {homepage}"
             )
         manual_dir = Path(builder.info.metadata["manual_dir"])
     if not manual_dir.is_dir():
         raise FileNotFoundError(
-            f"there is no folder {manual_dir}: put {title} into it, or name another one by {_MANUAL_DIR}. "
+            f"there is no folder {manual_dir}: put {title} into it, or name another one with {_MANUAL_DIR}. "
             f"The data set is available from {homepage}"
         )
     # Write the index again only if its content would change.

@@ -48,7 +48,7 @@ class DatasetLayout(Protocol):
         ...
 
     def video_id(self, name: str) -> str:
-        """Return the video id for a name; ValueError if no video of the data set has such a name."""
+        """Return the video id for a name; DataError if no video of the data set has such a name."""
         ...
 
     def content_id(self, video_id: str) -> str:
@@ -123,10 +123,10 @@ def scan(layout: DatasetLayout, path: Path) -> ScanResult:
     rows_by_id: dict[str, LabelRow] = {}
     videos, without_mos = [], []
     for listed in listed_videos:
-        # Name the video, once.
+        # Identify the video; each may be listed once.
         try:
             video_id = layout.video_id(listed.name)
-        except ValueError as error:
+        except DataError as error:
             raise listed.row.error(str(error)) from None
         # File systems may ignore case, and lists of one data set differ in it.
         key = video_id.lower()
@@ -193,13 +193,13 @@ def _files_by_id(layout: DatasetLayout, folder: Folder) -> dict[str, Sequence[st
         if Path(file).suffix.lower() in layout.SUFFIXES:
             try:
                 files[layout.video_id(file).lower()].append(file)
-            except ValueError:
+            except DataError:
                 continue  # not a video of this data set
     return dict(files)
 
 
 def _hashed_fields(video: ScannedVideo) -> dict[str, Any]:
-    # The key "look" is part of the hash, which existing indices contain.
+    # The key "look" must stay: it is part of the hash that existing indices contain.
     fields = asdict(video)
     del fields["probed"]
     return {**fields, "look": asdict(UNKNOWN)}

@@ -62,8 +62,8 @@ class Recipe:
     def fingerprint(self) -> str:
         """Return twelve hex digits that change with everything that may change a clip or a label.
 
-        Names of classes and fields are hashed too: to rename one in `sources` or `distortions` would start
-        a new folder of clips, and the names in this text are those of the existing folders.
+        The hashed text contains the names of the classes and fields in `sources` and `distortions`. Renaming
+        one would change the fingerprint, so that all clips would be made again.
         """
         recipe = (
             f"Recipe(sources={self.sources!r}, distortions={self.distortions!r}, "
