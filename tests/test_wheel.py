@@ -11,6 +11,7 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,8 @@ from tests.table_inputs import SMALL
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "a2inet_jax"
 
-# Runs before `a2inet` if its folder is on PYTHONPATH: six short contents instead of the sample's, each with one
-# distorted version, and networks that cost nothing. Decoding processes, which are not called a2inet, go without.
+# Runs before `a2inet` if its folder is on PYTHONPATH: six short contents instead of the sample's, each with
+# one distorted version, and networks that cost nothing. Processes that decode are not changed.
 SITECUSTOMIZE = """\
 import sys
 from pathlib import Path
@@ -50,15 +51,17 @@ if Path(sys.orig_argv[1]).name == "a2inet":
 STUB_MODULES = ("__init__.py", "clips.py", "extraction_inputs.py", "table_inputs.py")
 
 
-def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)  # type: ignore[call-overload, no-any-return]
+def run(
+    *command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=cwd, env=env)
 
 
 def build(target: str, folder: Path) -> Path:
     """Build the checkout's wheel or sdist."""
     folder.mkdir()
-    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", folder]
-    done = run(*command, cwd=ROOT)
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target]
+    done = run(*command, "--directory", folder, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     (built,) = folder.iterdir()
     return built
@@ -85,14 +88,14 @@ class Installation:
         variables = ("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "VIRTUAL_ENV")
         self.environment = {k: v for k, v in os.environ.items() if k not in variables}
         self.environment |= {"A2INET_HOME": str(home / "cache"), "COLUMNS": "200"}
+        # Most of the time is spent on compiling programs that run for a moment.
+        self.environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
         venv.create(home / "venv", with_pip=False)
-        self.packages = Path(
-            sysconfig.get_path("purelib", "venv", {"base": str(home / "venv")}),
-        )
-        # Of a folder that a .pth file names no .pth files are read, so an editable checkout stays off the path.
+        self.packages = Path(sysconfig.get_path("purelib", "venv", {"base": str(home / "venv")}))
+        # No .pth files are read in a folder that a .pth file names: an editable checkout stays off the path.
         (self.packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        pip = [sys.executable, "-m", "pip", "--python", self.bin / "python"]
-        done = run(*pip, "install", "--no-deps", "--no-index", wheel, env=self.environment)
+        pip = [sys.executable, "-m", "pip", "--python", str(self.bin / "python"), "install"]
+        done = run(*pip, "--no-deps", "--no-index", wheel, env=self.environment)
         assert done.returncode == 0, done.stderr
 
     def run(self, program: str, *arguments: str, stubs: bool = False) -> str:
@@ -134,7 +137,9 @@ def test_the_wheel_built_from_the_source_archive_is_the_same(wheel: Path, tmp_pa
     with tarfile.open(sdist) as archive:
         members = [member.name.partition("/")[2] for member in archive.getmembers()]
     assert len(members) == len(set(members))
-    assert {"configs/sample.py", "a2inet_jax/configs/sample.py", "tests/test_wheel.py"} <= set(members)
+    assert {"configs/sample.py", "a2inet_jax/configs/sample.py", "tests/test_wheel.py"} <= set(
+        members
+    )
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation"]
     done = run(*pip, "--wheel-dir", tmp_path / "wheel", sdist, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
