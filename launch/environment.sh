@@ -13,7 +13,7 @@ environment() {
   [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return 0
   echo "Installing into .venv (about a minute) ..."
   # Dependency groups need pip 25.1; a new environment may have an older one.
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check pip==26.3
   .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     --constraint requirements.txt --editable . ${group:+--group "$group"}
