@@ -258,7 +258,7 @@ def test_what_can_t_be_measured_is_refused_before_it_is_trained(tmp_path: Path) 
     with pytest.raises(ValueError, match=r"1 of 10 videos.*splits\.kind=content"):
         draw(load("dataset:lsvq"), videos(*["train"] * 9, "test"))
     alike = [replace(video, mos=3.0) for video in videos(*[""] * 6)]
-    with pytest.raises(ValueError, match="all of one label"):
+    with pytest.raises(ValueError, match="all with the same label"):
         draw(config, alike)
 
 

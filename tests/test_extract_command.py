@@ -66,7 +66,7 @@ def test_what_failed_is_listed_until_it_is_mended(
     bad.write_text("not a video")
     assert extract.extract(config(), [folder], out) == 1
     shown = capsys.readouterr().out
-    assert f"failed: {bad}: holds no video" in shown
+    assert f"failed: {bad}: cannot be decoded: no video stream" in shown
     assert f"1 of 6 videos have no features; listed in {out / 'failures.csv'}" in shown
     assert "Repair or replace these files, and run the same command again." in shown
     assert "allow_missing" not in shown  # they are of no data set
@@ -74,7 +74,7 @@ def test_what_failed_is_listed_until_it_is_mended(
     with (out / "failures.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["video"], row["path"]) for row in rows] == [("bad, worse.mp4", str(bad))]
-    assert rows[0]["reason"].startswith("holds no video")
+    assert rows[0]["reason"].startswith("cannot be decoded: no video stream")
     # A part has a list of its own.
     codes = [extract.extract(config(), [folder], out, (shard, 6)) for shard in range(6)]
     assert sum(codes) == 1

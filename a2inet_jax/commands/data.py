@@ -177,7 +177,7 @@ def _say_findings(
     say_unlabelled(unlabelled)
     say(
         f"{name}: {summary(videos)}; {len(found.present)} good, {len(found.missing)} missing, "
-        f"{len(found.undecodable)} can't be decoded"
+        f"{len(found.undecodable)} cannot be decoded"
         + ("" if full else " (first frames; --full tries all)")
     )
     say(f"Fingerprint of ids, labels and contents: {found.fingerprint}")
