@@ -1,8 +1,8 @@
 """Files that are either complete or absent: written under a temporary name, then renamed.
 
-A writer holds a lock on its temporary file, so that `sweep` can tell the files of dead writers from those of
-living ones. The temporary name contains the machine's, because a lock may be invisible to other machines, and
-because some file systems have no locks.
+A writer holds a lock on its temporary file, by which `sweep` distinguishes living writers from dead ones. The
+temporary name contains the machine's name, because other machines may not see the lock, and because some file
+systems have no locks.
 """
 
 import errno

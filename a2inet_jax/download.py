@@ -69,21 +69,21 @@ def download(url: str, destination: Path, progress: Callable[[int, int], None]) 
     if destination.exists():
         return
     destination.parent.mkdir(parents=True, exist_ok=True)
-    part = _PartialFile(destination)
+    partial = _PartialFile(destination)
     failures = 0
     while True:
-        before = part.size()
+        before = partial.size()
         try:
-            _attempt(url, part, progress)
+            _attempt(url, partial, progress)
             break
         except _RetryError as error:
-            failures = 0 if part.size() > before else failures + 1
+            failures = 0 if partial.size() > before else failures + 1
             if failures > len(_PAUSES):
-                kept = f"; {part.size()} bytes are kept, the same command resumes from there"
-                raise DownloadError(f"{url}: {error}{kept if part.tag() else ''}") from None
+                kept = f"; {partial.size()} bytes are kept, the same command resumes from there"
+                raise DownloadError(f"{url}: {error}{kept if partial.tag() else ''}") from None
             time.sleep(_PAUSES[max(failures - 1, 0)])
-    part.path.replace(destination)
-    part.remove()
+    partial.path.replace(destination)
+    partial.remove()
 
 
 def from_hub(repository: str, commit: str, file: str) -> Path:
@@ -143,7 +143,7 @@ class _PartialFile:
 
     def __init__(self, destination: Path) -> None:
         self.path = destination.with_name(f"{destination.name}.part")
-        self._tag = destination.with_name(f"{destination.name}.part.tag")
+        self._tag = destination.with_name(f"{destination.name}.partial.tag")
 
     def size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
@@ -160,48 +160,48 @@ class _PartialFile:
         self._tag.unlink(missing_ok=True)
 
 
-def _attempt(url: str, part: _PartialFile, progress: Callable[[int, int], None]) -> None:
+def _attempt(url: str, partial: _PartialFile, progress: Callable[[int, int], None]) -> None:
     """Receive the missing bytes over one connection.
 
     Raises:
         _RetryError: The file is not complete yet; another attempt may complete it.
         DownloadError: Another attempt would be no better.
     """
-    received, tag = part.size(), part.tag()
+    received, tag = partial.size(), partial.tag()
     range_headers = {"Range": f"bytes={received}-", "If-Range": tag} if received and tag else {}
     with _open(url, range_headers) as response:
         # The requested range is empty: the file is complete, or it is a different one by now.
         if response.status == 416:
             if response.headers.get("Content-Range") == f"bytes */{received}":
                 return
-            part.remove()
-            raise _RetryError("the server has another file than the one that was begun")
+            partial.remove()
+            raise _RetryError("the file on the server has changed since the download began")
 
         # Find out whether the server resumes (206) or sends the whole file.
         offered_tag = _tag(response)
         if response.status == 206:
             span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
             if span is None or int(span[1]) != received or offered_tag not in (tag, ""):
-                part.remove()
+                partial.remove()
                 raise _RetryError("the server resumed with another file or at another byte")
             total = int(span[2])
         else:
-            part.remove()
+            partial.remove()
             total = int(response.headers.get("Content-Length", 0))
 
         # Append what arrives.
-        with space_for(part.path, total and total - part.size()):
-            if not part.size():
-                part.set_tag(offered_tag)
-            with part.path.open("ab") as file:
+        with space_for(partial.path, total and total - partial.size()):
+            if not partial.size():
+                partial.set_tag(offered_tag)
+            with partial.path.open("ab") as file:
                 progress(file.tell(), total)
                 for block in _blocks(response):
                     file.write(block)
                     progress(file.tell(), total)
                 file.flush()
                 os.fsync(file.fileno())
-    if total and part.size() != total:
-        raise _RetryError(f"the connection broke after {part.size()} of {total} bytes")
+    if total and partial.size() != total:
+        raise _RetryError(f"the connection broke after {partial.size()} of {total} bytes")
 
 
 def _open(url: str, headers: dict[str, str]) -> addinfourl:

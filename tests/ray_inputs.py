@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.errors import A2INetError
 from a2inet_jax.features import ray_engine
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.ray_worker import Worker
@@ -115,7 +116,7 @@ def extract(clips: str, store: str, make: str, address: str = "", actors: str = 
             actors=int(actors),
             decoders=2,
         )
-    except (ValueError, OSError, RuntimeError) as error:
+    except (A2INetError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     failures = [(each.video_id, each.reason) for each in work.failures]

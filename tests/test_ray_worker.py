@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.errors import WeightsError
 from a2inet_jax.features import extract as extract_module
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.in_flight import InFlightMarkers
@@ -19,7 +20,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def no_weights() -> Extractor:
-    raise ValueError("no such weights: run `a2inet weights get default`")
+    raise WeightsError("no such weights: run `a2inet weights get default`")
 
 
 def test_a_worker_extracts_a_batch_and_leaves_no_marker(clips: Path, tmp_path: Path) -> None:
@@ -62,6 +63,15 @@ def test_a_video_in_flight_is_tried_alone_and_not_a_third_time(
     assert len(content(tmp_path / "store")) == 3
     assert markers.deaths(twice.video_id) == 2
     assert markers.deaths(once.video_id) == markers.deaths(stored.video_id) == 0
+
+
+def test_the_class_of_a_bug_is_named(clips: Path, tmp_path: Path) -> None:
+    def fail() -> Extractor:
+        raise ValueError("3 != 4")
+
+    markers = InFlightMarkers.create(tmp_path)
+    rows = worker(tmp_path / "store", markers.folder, fail)(batch(videos(clips)[1:3]))
+    assert rows["error"][0].startswith("ValueError: 3 != 4 (worker on")
 
 
 def test_an_error_of_no_video_is_one_row(

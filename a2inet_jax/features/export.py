@@ -31,7 +31,7 @@ seconds. The videos are in alphabetical order of their ids over the splits, whic
 
 
 class _FeaturesBuilder(tfds.core.GeneratorBasedBuilder):
-    """Writes the records of a store into several splits."""
+    """A TFDS builder that writes the records of a store into several splits."""
 
     # The name of the data set and of its files.
     name = "features"

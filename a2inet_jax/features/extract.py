@@ -1,4 +1,4 @@
-"""Extraction of a data set: extracts the features that a store lacks, and lists the videos that fail."""
+"""Extraction of the features that a data set's store lacks, with a list of the videos that fail."""
 
 import os
 import time

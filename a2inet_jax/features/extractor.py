@@ -51,7 +51,7 @@ class _DeviceState:
 
 
 class Extractor:
-    """Extracts the features of one video after another, on one or several devices, from any thread.
+    """An extractor of video features that uses one or several devices, and may be called from any thread.
 
     Both streams see the same frames: row t of `quality` and of `semantic` belongs to frame `frame_index[t]`.
     A network of clips sees clips of these frames, see `passes.plan`.

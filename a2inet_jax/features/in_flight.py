@@ -2,8 +2,8 @@
 
 They keep a video that kills its worker from taking down all workers. A worker creates a marker before it
 starts a video, and removes it when it is done, whatever the result. A marker that another worker finds is
-therefore that of a dead worker. The markers of a job are in a folder of their own, on the disk that the workers
-share.
+therefore that of a dead worker. The markers of a job are in a folder of their own, on the disk that the
+workers share.
 """
 
 import hashlib

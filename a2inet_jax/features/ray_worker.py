@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.errors import A2INetError
 from a2inet_jax.features import extract
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.in_flight import MAX_DEATHS, InFlightMarkers
@@ -18,7 +19,7 @@ from a2inet_jax.features.store import Store
 
 
 class Worker:
-    """Extracts batches of videos, and returns one row of results for each video.
+    """An actor that extracts batches of videos, and returns one row of results for each video.
 
     Errors are returned in a row too, because an exception would end the job with pages of Ray's output.
     """
@@ -53,7 +54,8 @@ class Worker:
             rows = self._extract_batch(videos)
         except Exception as error:
             text = str(error) or type(error).__name__
-            if not isinstance(error, OSError | ValueError | RuntimeError):
+            # Any other error is a bug, whose text alone would say little.
+            if not isinstance(error, A2INetError | OSError):
                 text = f"{type(error).__name__}: {text}"
             message = f"{text} (worker on {socket.gethostname()})"
             rows = [_row(videos[0].video_id, error=message, trace=traceback.format_exc())]
