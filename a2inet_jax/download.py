@@ -143,7 +143,7 @@ class _PartialFile:
 
     def __init__(self, destination: Path) -> None:
         self.path = destination.with_name(f"{destination.name}.part")
-        self._tag = destination.with_name(f"{destination.name}.partial.tag")
+        self._tag = destination.with_name(f"{destination.name}.part.tag")
 
     def size(self) -> int:
         return self.path.stat().st_size if self.path.exists() else 0
