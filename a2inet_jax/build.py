@@ -245,7 +245,7 @@ def stored_features(
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
     if missing := store.missing(ids):
         raise FileNotFoundError(
-            f"{store.folder} lacks the features of {len(missing)} of {len(ids)} videos, "
-            f"{missing[0]} the first: {remedy}"
+            f"{config.data.name} has no features by {store.recipe.networks()} for {len(missing)} of "
+            f"{len(ids)} videos, {missing[0]} the first: {remedy}"
         )
     return TrainingData.of_store(store, ids, labels, config.model.streams)

@@ -3,6 +3,7 @@
 Each of a run's split models scores the video. The score is their mean, `spread` their standard deviation.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -96,12 +97,18 @@ class Scorer:
         """End the decoding process."""
         self._reader.close()
 
-    def score(self, path: Path | str, raw: RawFormat | None = None) -> Score:
+    def score(
+        self,
+        path: Path | str,
+        raw: RawFormat | None = None,
+        on_frames: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Score:
         """Score one video file. The same content gets the same score, whatever its name.
 
         Args:
             path: The video.
             raw: The layout of frames in a file without a header.
+            on_frames: Called with the number of frames decoded so far and of all.
 
         Raises:
             VideoError: It cannot be decoded; names the file and the reason.
@@ -110,7 +117,8 @@ class Scorer:
         if not is_there(path):
             raise VideoError(path, "there is no such file")
         # Positions of patches depend on the content, so that a renamed file keeps its score.
-        features = self._extractor.extract(VideoFile(sha256(path), path, raw=raw), self._reader)
+        video = VideoFile(sha256(path), path, raw=raw)
+        features = self._extractor.extract(video, self._reader, on_frames=on_frames)
         streams = tuple(getattr(features, name) for name in self._streams)
         split_scores, frames_SxT = self._models.scores(self._model, streams)
         return Score(

@@ -14,9 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -27,7 +26,6 @@ from a2inet_jax.features import ray_engine
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.ray_worker import Worker
 from a2inet_jax.features.store import Store, VideoFeatures
-from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.sampling import FR
 from tests.clips import Clips
 from tests.extraction_inputs import QUALITY, SEMANTIC, extractor
@@ -44,19 +42,13 @@ class RecordingExtractor(Extractor):
         self._log = log
         self._seconds = seconds
 
-    def extract(
-        self,
-        video: VideoFile,
-        reader: Reader,
-        device_index: int = 0,
-        known: Mapping[str, np.ndarray] = MappingProxyType({}),
-    ) -> VideoFeatures:
+    def extract(self, video: VideoFile, *args: Any, **kwargs: Any) -> VideoFeatures:
         with self._log.open("a") as file:
             file.write(f"{os.getpid()} {video.video_id}\n")
         if video.video_id == POISON:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(self._seconds)
-        return super().extract(video, reader, device_index, known)
+        return super().extract(video, *args, **kwargs)
 
 
 def full_disk() -> Extractor:

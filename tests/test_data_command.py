@@ -77,7 +77,7 @@ def test_a_whole_data_set_is_good(
     assert run(data, "prepare", str(mine)) == 0
     assert run(data, "verify", str(mine)) == 0
     told = capsys.readouterr().out
-    assert "20 videos of 10 contents, labels 0 to 6; 20 good, 0 missing, 0 can't" in told
+    assert "20 videos of 10 contents, labels 0 to 6; 20 good, 0 missing, 0 cannot" in told
     assert fingerprint(registry.labelled(str(mine), data)) in told
     assert "first frames" in told
     assert run(data, "verify", str(mine), full=True) == 0
@@ -112,7 +112,7 @@ def test_what_is_wrong_is_listed(
     assert run(data, "verify", str(mine)) == 1
     told = capsys.readouterr().out
     assert f"{bad}: " in told  # though many are missing
-    assert "12 good, 7 missing, 1 can't be decoded" in told
+    assert "12 good, 7 missing, 1 cannot be decoded" in told
     listing = data / f"{registry.file_name(str(mine))}-problems.csv"
     assert f"All of them, by id: {listing}" in told
     with listing.open(newline="") as file:

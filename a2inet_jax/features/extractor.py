@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -164,6 +164,7 @@ class Extractor:
         reader: Reader,
         device_index: int = 0,
         known: Mapping[str, np.ndarray] = MappingProxyType({}),
+        on_frames: Callable[[int, int], None] = lambda done, total: None,
     ) -> VideoFeatures:
         """Extract the features of one video.
 
@@ -175,6 +176,7 @@ class Extractor:
             reader: A reader that no other thread uses.
             device_index: Index of the device that computes.
             known: Features of a stream, `[T, D]` float16, that need not be computed.
+            on_frames: Called with the number of frames decoded so far and of all, T.
 
         Raises:
             VideoError: The video cannot be decoded, its frames are too small for a backbone, or its
@@ -213,7 +215,8 @@ class Extractor:
         # Decode and compute, within the memory that all threads share.
         frame_bytes = info.height * info.width * 3
         with self._memory.reserve((longest(work) + _CHUNKS_IN_FLIGHT * chunk) * frame_bytes):
-            rows = run_passes(reader.read(video.path, indices_T, chunk, video.raw), work, run)
+            chunks = reader.read(video.path, indices_T, chunk, video.raw)
+            rows = run_passes(_counted(chunks, len(indices_T), on_frames), work, run)
         computed = {name: np.concatenate(pieces) for name, pieces in rows.items()}
         return VideoFeatures(
             **known, **computed, frame_index=indices_T, timestamps=info.timestamps[indices_T]
@@ -275,6 +278,17 @@ class Extractor:
                 compiled = self._run.lower(state.params, *shapes, names=names).compile()
             self._compiled[key] = compiled
             return compiled
+
+
+def _counted(
+    chunks: Iterator[np.ndarray], total: int, on_frames: Callable[[int, int], None]
+) -> Iterator[np.ndarray]:
+    """The chunks; after each, `on_frames` is called."""
+    done = 0
+    for frames_NxHxWx3 in chunks:
+        yield frames_NxHxWx3
+        done += len(frames_NxHxWx3)
+        on_frames(done, total)
 
 
 def _as_float16(features_NxD: np.ndarray, path: Path, backbone: str) -> np.ndarray:
