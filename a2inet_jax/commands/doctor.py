@@ -78,10 +78,10 @@ def _devices() -> Finding:
 
     try:
         devices = jax.local_devices()
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError):  # JAX asserts that the platforms it was asked for exist
         chosen = os.environ.get("JAX_PLATFORMS", "")
         remedy = f"JAX_PLATFORMS is {chosen!r}: unset it, or install 'a2inet-jax[cuda]'"
-        return Finding(str(error).splitlines()[0], remedy)
+        return Finding("JAX finds no device", remedy)
     text = f"{len(devices)} × {devices[0].device_kind}, {device_memory() / 2**30:.1f} GiB each"
     if devices[0].platform == "cpu" and _has_nvidia_driver():
         return Finding(
