@@ -16,8 +16,8 @@ def make_problem(videos: int = 120, width: int = 60, seed: int = 0) -> dict[str,
     groups = np.array([f"c{i // 6}" for i in range(videos)])
     factors = rng.normal(size=(videos, 4))
     content = rng.normal(size=(videos // 6, width)).repeat(6, axis=0)
-    noise = 0.3 * rng.normal(size=(videos, width))
-    features = factors @ rng.normal(size=(4, width)) + content + noise
+    signal = factors @ rng.normal(size=(4, width))
+    features = signal + content + 0.3 * rng.normal(size=(videos, width))
     mos = 60 + 25 * np.tanh(factors[:, 0] + 0.5 * factors[:, 1])
     return {"features": features, "mos": mos, "groups": groups}
 

@@ -134,7 +134,7 @@ def test_interval_covers_the_true_value(clustered: bool) -> None:
 
 
 def test_few_contents_do_not_bias_the_interval_upwards() -> None:
-    """With five contents in each of ten test parts, about as many intervals are too high as too low."""
+    """With five contents in each of ten test sets, about as many intervals are too high as too low."""
     rng = np.random.default_rng(3)
 
     def make_sets() -> list[ScoredSet]:

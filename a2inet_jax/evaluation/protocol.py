@@ -177,10 +177,9 @@ def format_value(value: float | None, metric: str, like: float | None = None) ->
     """Return a metric's value as text; a dash if it is undefined.
 
     Args:
-        value: The value.
-        metric: Name of the metric.
-        like: A value with whose number of decimals it is printed, such as the median that it is the
-            deviation of.
+        value: In the metric's unit.
+        metric: One of `METRIC_TITLES`.
+        like: Another value that sets the number of decimals, such as the median for its deviation.
     """
     if value is None or math.isnan(value):
         return "–"

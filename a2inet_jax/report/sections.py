@@ -79,7 +79,7 @@ def examples(shown: Examples, label: str, key: str, heading: str) -> str:
     margin = 0.06 * max(float(np.ptp(values)), 1e-6)
     limits = float(values.min()) - margin, float(values.max()) + margin
     notes = {
-        "Best predictions": f"The smallest errors, one from each equal chunk of the range of {label}.",
+        "Best predictions": f"The smallest errors, one from each group of videos with similar {label}.",
         "Worst predictions": "The largest errors in all test sets.",
     }
     html = []
