@@ -1,11 +1,11 @@
-"""What the two streams see of a video, as in the paper's Fig. 1: `a2inet analyze`.
+"""Maps, frame entropy and frame scores of both streams of a video, as in the paper's Fig. 1.
 
-The map of a stream is the mean over the channels of |activation| in its network. The frame entropy of the
-semantic map tells how much there is to see, the frame score of the quality stream how good it looks.
+A stream's map is the mean over the channels of |activation| in its network. The entropy of the semantic map
+measures how much there is to see in a frame, the frame score of the quality stream how good it looks.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -21,14 +21,13 @@ from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.frame_features import feature_maps, join_tiles
 from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.checksum import sha256
-from a2inet_jax.console import say
+from a2inet_jax.config import Experiment
 from a2inet_jax.datasets import registry
 from a2inet_jax.datasets.video import VideoFile, is_there
 from a2inet_jax.errors import VideoError
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.passes import frames_at_once, run_passes, schedule
 from a2inet_jax.features.recipe import STREAMS
-from a2inet_jax.report import stream_maps
 from a2inet_jax.report.stream_maps import SHOWN, Analysis, frame_entropies
 from a2inet_jax.run import RunFolder
 from a2inet_jax.training.data import TrainingData
@@ -36,9 +35,8 @@ from a2inet_jax.video.raw_format import RawFormat
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.resize import resize_short_side
 
-SHOWN_STAGE = (
-    2  # of networks with four: stride 16, where things are recognised and places still are fine
-)
+# Of networks with four stages: stride 16, where objects are recognised and positions are still fine.
+SHOWN_STAGE = 2
 PENALTIES = 10.0 ** np.arange(8)  # of the ridge regression
 
 
@@ -46,25 +44,25 @@ class Analyst:
     """The networks of a run, and a regression from its quality features to its labels. Close it.
 
     Attributes:
-      label: kind of label that the frame scores are in.
+        label: Kind of label, which is the unit of the frame scores.
     """
 
     def __init__(self, run: Path) -> None:
-        """Read what the run was trained on.
+        """Open a run's networks and fit the regression to its data set.
 
         Raises:
-          FileNotFoundError: it is not a run, or its weights, data set or features are not here.
-          RunError: it is of an earlier version.
+            FileNotFoundError: It is not a run, or its weights, data set or features are not here.
+            RunError: An earlier version made it.
         """
         config = RunFolder(run).config()
-        fields = config["features"]
-        self._chunk, self._spacing = fields["chunk"], fields["clip_spacing"]
-        self._reader = Reader(fields["timeout"])
-        self._extractor = build.open_extractor(fields)
+        features = config.features
+        self._chunk, self._spacing = features.chunk_frames, features.clip_spacing
+        self._reader = Reader(features.timeout_s)
+        self._extractor = build.open_extractor(features)
         self._streams = self._extractor.streams
         self._probe = _probe(config, self._extractor)
-        self.label = registry.label(config["data"]["name"])
-        short_side, dtype = fields["short_side"], jnp.dtype(fields["dtype"])
+        self.label = registry.label(config.data.name)
+        short_side, dtype = features.short_side_px, jnp.dtype(features.dtype)
 
         @functools.partial(jax.jit, static_argnames="names")
         def look(
@@ -92,17 +90,17 @@ class Analyst:
         self._reader.close()
 
     def analyze(self, path: Path, raw: RawFormat | None = None) -> Analysis:
-        """Look at the frames of one video that the run would use.
+        """Analyze the frames of one video that the run would use.
 
         Scores are of the features that the run would extract; maps are of whole frames, also where its
         quality stream sees patches.
 
         Args:
-          path: the video.
-          raw: how frames lie in a file without a header.
+            path: The video.
+            raw: The layout of frames in a file without a header.
 
         Raises:
-          VideoError: it can't be decoded, or its frames are too small; names the file and the reason.
+            VideoError: It cannot be decoded, or its frames are too small; names the file and the reason.
         """
         if not is_there(path):
             raise VideoError(path, "there is no such file")
@@ -129,31 +127,6 @@ class Analyst:
         )
 
 
-def analyze_all(videos: Sequence[VideoFile], run: Path, out: Path) -> int:
-    """Draw videos together; one that can't be decoded gets a line, and the others are drawn.
-
-    Args:
-      videos: those to draw.
-      run: folder of a trained run.
-      out: of the picture.
-
-    Returns:
-      The exit code: 1 if a video failed, else 0.
-    """
-    analyses = []
-    with Analyst(run) as analyst:
-        for video in videos:
-            path = video.path
-            try:
-                analyses.append(analyst.analyze(path, video.raw))
-            except VideoError as error:
-                say(f"failed: {path}: {error.reason}", "red")
-    if analyses:
-        stream_maps.write(analyses, analyst.label, out)
-        say(out.resolve())
-    return 0 if len(analyses) == len(videos) else 1
-
-
 def _maps(
     backbone: Backbone, params: Params, frames_NxHxWx3: jax.Array, dtype: jnp.dtype
 ) -> jax.Array:
@@ -170,11 +143,11 @@ def _maps(
     return jax.lax.map(lambda frame: together(frame[None])[0], frames_NxHxWx3)
 
 
-def _probe(config: build.Config, extractor: Extractor) -> Pipeline:
+def _probe(config: Experiment, extractor: Extractor) -> Pipeline:
     """Ridge regression from the mean over time of the quality features to the labels of a data set.
 
     The penalty is the one with the smallest leave-one-out error. A linear function of the mean is the mean
-    of that function of the frames, so what it says of one frame is a frame score.
+    of that function of the frames, so its value for one frame is a frame score.
     """
     videos = build.labelled_videos(config)
     store = build.open_store(config, extractor)

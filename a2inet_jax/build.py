@@ -1,7 +1,7 @@
-"""What the parts of a config describe: data set, backbones, extractor, store, networks, trainings."""
+"""An experiment's parts, made from its configuration: data set, networks, store, heads, ensemble members."""
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from a2inet_jax.backbones.pretrained import PRETRAINED
-from a2inet_jax.backbones.registry import BACKBONES, NORMALIZATIONS, Backbone
+from a2inet_jax.backbones.registry import BACKBONES, Backbone
 from a2inet_jax.backbones.weights import load_params
+from a2inet_jax.config import Experiment, Features, Model, Splits
 from a2inet_jax.datasets import registry, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.errors import ConfigError, DataError
 from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.features.store import Store
@@ -25,200 +27,219 @@ from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.members import Member
 from a2inet_jax.video.sampling import Sampling
 
-Config = Mapping[str, Any]  # an ml_collections.ConfigDict, or the config.json of a run
-
 
 def backbone(name: str) -> Backbone:
-    """The backbone of this name; ValueError lists those there are."""
+    """Return the backbone of this name; `ConfigError` lists all names."""
     if name not in BACKBONES:
-        raise ValueError(f"no backbone {name!r}: known are {', '.join(BACKBONES)}")
+        raise ConfigError(f"no backbone {name!r}: known are {', '.join(BACKBONES)}")
     return BACKBONES[name]
 
 
-def open_extractor(
-    fields: Config, devices: Sequence[jax.Device] | None = None, memory: int = 2 << 30
-) -> Extractor:
-    """The extractor that the `features` part of a config describes, on these devices, in so many bytes."""
-    if fields["clip_spacing"] < 1:
-        raise ValueError(f"features.clip_spacing is {fields['clip_spacing']}: it starts at 1")
+def open_extractor(features: Features, devices: Sequence[jax.Device] | None = None) -> Extractor:
+    """Make the extractor of both streams, on these devices or the default one."""
     sampling = Sampling(
-        frames=fields["frames"] or None,
-        short_side=fields["short_side"] or None,
-        patches=fields["patches"],
-        patch_size=fields["patch_size"],
-        clip_spacing=fields["clip_spacing"],
+        frames=features.num_frames or None,
+        short_side=features.short_side_px or None,
+        patches=features.num_patches,
+        patch_size=features.patch_size_px,
+        clip_spacing=features.clip_spacing,
     )
-    quality, semantic = (pretrained(fields, stream) for stream in STREAMS)
-    return Extractor(quality, semantic, sampling, fields["dtype"], fields["chunk"], memory, devices)
+    quality, semantic = (pretrained(features, stream) for stream in STREAMS)
+    memory = int(features.memory_gib * 2**30)
+    return Extractor(
+        quality, semantic, sampling, features.dtype, features.chunk_frames, memory, devices
+    )
 
 
-def pretrained(fields: Config, stream: str) -> Pretrained:
-    """The backbone of a stream and its parameters, as the `features` part of a config says."""
-    chosen = backbone(fields[stream])
-    if normalization := fields[f"{stream}_normalization"]:
-        if normalization not in NORMALIZATIONS:
-            raise ValueError(
-                f"no normalization {normalization!r}: known are {', '.join(NORMALIZATIONS)}"
-            )
+def pretrained(features: Features, stream: str) -> Pretrained:
+    """Return a stream's backbone and its parameters."""
+    chosen = backbone(getattr(features, stream))
+    if normalization := getattr(features, f"{stream}_normalization"):
         chosen = replace(chosen, normalization=normalization)
-    return Pretrained(chosen, *load_params(chosen, fields[f"{stream}_weights"]))
+    return Pretrained(chosen, *load_params(chosen, getattr(features, f"{stream}_weights")))
 
 
-def build_model(name: str, fields: Config) -> nn.Module:
-    """The network `a2inet`, `concat` (that with fusion "concat") or `vsfa` from a config's `model` part."""
-    streams = tuple(fields["streams"])
-    common = {key: fields[key] for key in ("neck", "hidden", "pooling", "tau", "beta")}
-    common["dtype"] = jnp.dtype(fields["dtype"])
+def build_model(name: str, fields: Model) -> nn.Module:
+    """Make a head: `a2inet`, `concat` (a2inet with fusion "concat") or `vsfa`."""
+    shared = ("neck", "hidden", "pooling", "tau", "beta")
+    common: dict[str, Any] = {key: getattr(fields, key) for key in shared}
+    common["dtype"] = jnp.dtype(fields.dtype)
     if name == "vsfa":
-        if streams not in (STREAMS, STREAMS[:1], STREAMS[1:]):
-            raise ValueError(
-                f"model.streams is {streams}: take one or both of {STREAMS}, in this order"
+        if fields.streams not in (STREAMS, STREAMS[:1], STREAMS[1:]):
+            raise ConfigError(
+                f"model.streams is {fields.streams}: take one or both of {STREAMS}, in this order"
             )
-        return VSFA(**common, tail=fields["tail"])
+        return VSFA(**common, tail=fields.tail)
     if name not in ("a2inet", "concat"):
-        raise ValueError(f"no model {name!r}: known are a2inet, concat and vsfa")
-    if streams != STREAMS:
-        raise ValueError(
-            f"model.streams is {streams}: {name} takes {STREAMS}; model.name=vsfa takes one as well"
+        raise ConfigError(f"no model {name!r}: known are a2inet, concat and vsfa")
+    if fields.streams != STREAMS:
+        raise ConfigError(
+            f"model.streams is {fields.streams}: {name} takes {STREAMS}; "
+            "model.name=vsfa also takes one"
         )
-    own = ("width", "fusion", "dropout", "normalization", "norm_axis", "attention", "catm")
-    switches = {key: fields[key] for key in (*own, "reduction", "kernel")}
-    if name == "concat":
-        switches["fusion"] = "concat"
-    return A2INet(**common, **switches)
+    own = (
+        "width",
+        "dropout",
+        "normalization",
+        "norm_axis",
+        "attention",
+        "catm",
+        "reduction",
+        "kernel",
+    )
+    switches: dict[str, Any] = {key: getattr(fields, key) for key in own}
+    return A2INet(**common, **switches, fusion="concat" if name == "concat" else fields.fusion)
 
 
-def networks(config: Config) -> list[str]:
-    """Names of what is trained: the model, and those baselines that are networks."""
-    return [config["model"]["name"], *(name for name in config["baselines"] if name != "svr")]
+# Fields of the model by the fusion that uses them.
+_FUSIONS = {"cagi": ("normalization", "norm_axis", "attention"), "concat_mlp": ("dropout",)}
 
 
-def seeds(config: Config) -> range:
-    """Seeds of the trainings of each split."""
-    return range(config["seed"], config["seed"] + config["splits"]["seeds"])
+def essence(config: Experiment) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the model's computation and its features, without the fields that have no effect on them."""
+    features, model = config.features, config.model
+    idle = [name for key in _FUSIONS.keys() - {model.fusion} for name in _FUSIONS[key]]
+    idle += [] if model.catm else ["reduction", "kernel"]
+    used = replace(model, **{name: getattr(Model, name) for name in idle})
+    seen: dict[str, Any] = {"num_frames": features.num_frames, "dtype": features.dtype}
+    for stream in model.streams:
+        name = getattr(features, stream)
+        normalization = getattr(features, f"{stream}_normalization")
+        weights = getattr(features, f"{stream}_weights") or name
+        seen[stream] = (name, weights, normalization or backbone(name).normalization)
+        if backbone(name).clip > 1:
+            seen["clip_spacing"] = features.clip_spacing
+    if "semantic" in seen:
+        seen["short_side_px"] = features.short_side_px
+    if "quality" in seen and features.num_patches:
+        seen["patches"] = (features.num_patches, features.patch_size_px)
+    return build_model(model.name, used), seen
 
 
-def members(config: Config, parts: Sequence[Split]) -> list[Member]:
-    """The trainings of each split, one a seed."""
-    if config["splits"]["seeds"] < 1 or config["splits"]["at_once"] < 0:
-        raise ValueError("splits.seeds must be at least 1, and splits.at_once not negative")
-    return [Member(n, seed, part) for n, part in enumerate(parts) for seed in seeds(config)]
+def networks(config: Experiment) -> list[str]:
+    """Return the names of the heads that are trained: the model, and the baselines that are networks."""
+    return [config.model.name, *(name for name in config.baselines if name != "svr")]
 
 
-def draw_splits(config: Config, videos: Sequence[Video], listed: Sequence[Video]) -> list[Split]:
-    """The splits of a data set that the `splits` part of a config describes.
+def seeds(config: Experiment) -> range:
+    """Return the seeds of each split's ensemble members."""
+    return range(config.seed, config.seed + config.splits.num_seeds)
+
+
+def members(config: Experiment, drawn: Sequence[Split]) -> list[Member]:
+    """Return the ensemble members: each split with each seed."""
+    return [Member(n, seed, split) for n, split in enumerate(drawn) for seed in seeds(config)]
+
+
+def draw_splits(
+    config: Experiment, videos: Sequence[Video], listed: Sequence[Video]
+) -> list[Split]:
+    """Draw the splits of a data set, or read them.
 
     Args:
-      config: of the run.
-      videos: that are there.
-      listed: all that the data set has; the splits are drawn of these, so that a video that is missing is
-        missing from its part, and moves no other.
+        config: The experiment.
+        videos: Those whose files are here.
+        listed: All of the data set. Splits are drawn from these, so that a missing video is missing from
+            its subset and moves no other.
 
     Raises:
-      FileNotFoundError: there is no such file of splits.
-      ValueError: a field can't be used, the data set doesn't allow such splits, or a test part would hold
-        nothing that a correlation could be taken of.
+        FileNotFoundError: There is no such file of splits.
+        ConfigError: The data set does not allow such splits.
+        DataError: A test subset would be too small for a correlation, or the file does not fit.
     """
     drawn = _draw_splits(config, listed)
-    if config["data"]["allow_missing"]:
+    if config.data.allow_missing:
         drawn = splits.restrict(drawn, videos)
     try:
         splits.check_tested(drawn, videos)
     except ValueError as error:
         remedy = "take other splits, such as by splits.kind=content"
-        if config["splits"]["kind"] == "content":
-            remedy = f"raise splits.test, which is {config['splits']['test']:g}"
-        raise ValueError(f"{error}. Bring more videos, or {remedy}") from None
+        if config.splits.kind == "content":
+            remedy = f"raise splits.test_fraction, which is {config.splits.test_fraction:g}"
+        raise DataError(f"{error}. Bring more videos, or {remedy}") from None
     return drawn
 
 
-def _draw_splits(config: Config, videos: Sequence[Video]) -> list[Split]:
-    fields = config["splits"]
-    if config["data"]["name"] == registry.TEST_ONLY:
-        raise ValueError(f"{registry.TEST_ONLY} is for testing only: train on lsvq")
-    if fields["kind"] not in ("content", "own", "file"):
-        raise ValueError(f"splits.kind is {fields['kind']!r}: take content, own or file")
-    if fields["kind"] == "own":
-        return [splits.own_split(videos, config["seed"], fields["validation"])]
-    if fields["kind"] == "file":
-        if not fields["file"]:
-            raise ValueError("splits.kind is file: name it by splits.file")
-        found = splits.read(Path(fields["file"]))
-        if not config["data"]["allow_missing"]:
+def _draw_splits(config: Experiment, videos: Sequence[Video]) -> list[Split]:
+    fields: Splits = config.splits
+    if config.data.name == registry.TEST_ONLY:
+        raise ConfigError(f"{registry.TEST_ONLY} is for testing only: train on lsvq")
+    if fields.kind == "own":
+        return [splits.own_split(videos, config.seed, fields.validation_fraction)]
+    if fields.kind == "file":
+        if not fields.file:
+            raise ConfigError("splits.kind is file: name it by splits.file")
+        found = splits.read(Path(fields.file))
+        if not config.data.allow_missing:
             splits.check(found, videos)
         return found
     return splits.make_splits(
         videos,
-        number=fields["number"],
-        seed=config["seed"],
-        test_fraction=fields["test"],
-        validation_fraction=fields["validation"],
+        number=fields.num_splits,
+        seed=config.seed,
+        test_fraction=fields.test_fraction,
+        validation_fraction=fields.validation_fraction,
     )
 
 
-def plain(config: Config) -> dict[str, Any]:
-    """A config as plain values."""
-    return config.to_dict() if hasattr(config, "to_dict") else dict(config)
+def on(config: Experiment, dataset: str) -> Experiment:
+    """Return the experiment with another data set."""
+    return replace(config, data=replace(config.data, name=dataset, manual_dir=""))
 
 
-def on(config: Config, dataset: str) -> Config:
-    """The config with another data set."""
-    other = plain(config)
-    return {**other, "data": {**other["data"], "name": dataset, "manual_dir": ""}}
+def needed_weights(config: Experiment) -> list[str]:
+    """Return the names of the networks' weights; a checkpoint of the user's is none of them."""
+    features = config.features
+    pairs = (
+        (features.quality_weights, features.quality),
+        (features.semantic_weights, features.semantic),
+    )
+    return [name for given, own in pairs if (name := given or own) in PRETRAINED]
 
 
-def needed_weights(config: Config) -> list[str]:
-    """Names of the weights that a config's networks need; a file of the user's is none."""
-    fields = config["features"]
-    names = [fields[f"{stream}_weights"] or fields[stream] for stream in STREAMS]
-    return [name for name in names if name in PRETRAINED]
+def data_folder(config: Experiment) -> Path:
+    """Return the folder of data sets, indices and features."""
+    return Path(config.data.folder).expanduser()
 
 
-def data_folder(config: Config) -> Path:
-    """Where data sets, indices and features are."""
-    return Path(config["data"]["folder"]).expanduser()
+def labelled_videos(config: Experiment) -> list[Video]:
+    """Return the videos of the prepared data set: all, unless some may be missing."""
+    return registry.load(config.data.name, data_folder(config), config.data.allow_missing)
 
 
-def labelled_videos(config: Config) -> list[Video]:
-    """The videos of the data set, which must have been prepared; all of them, unless some may be missing."""
-    data = config["data"]
-    return registry.load(data["name"], data_folder(config), data["allow_missing"])
+def listed_videos(config: Experiment) -> list[Video]:
+    """Return all videos of the prepared data set, also those whose files are missing."""
+    return registry.labelled(config.data.name, data_folder(config))
 
 
-def listed_videos(config: Config) -> list[Video]:
-    """All videos of the data set, those whose files are missing too; it must have been prepared."""
-    data = config["data"]
-    return registry.labelled(data["name"], data_folder(config))
-
-
-def open_store(config: Config, extractor: Extractor) -> Store:
-    """Where an extractor's features of the data set are kept."""
+def open_store(config: Experiment, extractor: Extractor) -> Store:
+    """Return the store of an extractor's features of the data set."""
     folder, prefix = _features(config)
     return Store(folder / f"{prefix}{extractor.recipe.fingerprint()}", extractor.recipe)
 
 
-def feature_folders(config: Config) -> list[Path]:
-    """The folders of features that there are of the data set, by whatever recipe."""
+def feature_folders(config: Experiment) -> list[Path]:
+    """Return the folders of the data set's features, whatever their recipe."""
     folder, prefix = _features(config)
     return sorted(path for path in folder.glob(f"{glob.escape(prefix)}*") if path.is_dir())
 
 
-def _features(config: Config) -> tuple[Path, str]:
-    """The folder of all features, and how the data set's folders in it begin."""
-    name = config["data"]["name"]
+def _features(config: Experiment) -> tuple[Path, str]:
+    """The folder of all features, and the prefix of the data set's folders in it."""
+    name = config.data.name
     return data_folder(config) / "features", f"{registry.slug(name)}-{registry.version(name)}-"
 
 
 def stored_features(
-    config: Config,
+    config: Experiment,
     videos: Sequence[Video],
     extractor: Extractor,
     remedy: str = "run `a2inet extract`",
 ) -> TrainingData:
-    """The features of all videos that an extractor of theirs has stored.
+    """Open the stored features of all these videos.
 
     Raises:
-      FileNotFoundError: some are not there; the message ends with the remedy.
+        FileNotFoundError: Some are missing; the message ends with the remedy.
     """
     store = open_store(config, extractor)
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
@@ -227,4 +248,4 @@ def stored_features(
             f"{store.folder} lacks the features of {len(missing)} of {len(ids)} videos, "
             f"{missing[0]} the first: {remedy}"
         )
-    return TrainingData.of_store(store, ids, labels, config["model"]["streams"])
+    return TrainingData.of_store(store, ids, labels, config.model.streams)

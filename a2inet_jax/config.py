@@ -8,11 +8,12 @@ classes and reports all bad fields in one error.
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, Self, get_args, get_origin
-
-from ml_collections import ConfigDict
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args, get_origin
 
 from a2inet_jax.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 Stream = Literal["quality", "semantic"]
 InputNormalization = Literal["", "none", "half", "imagenet", "kinetics", "tensorflow"]
@@ -306,19 +307,12 @@ class Experiment(_Checked):
         Raises:
             ConfigError: Fields are unknown, missing or not what they may be; lists all of them.
         """
-        problems: list[str] = []
-        groups: dict[str, Any] = {}
-        for name, value in values.items():
-            if name in _GROUPS and isinstance(value, Mapping):
-                found = {key: _tuple(each) for key, each in value.items()}
-                problems += _problems(_GROUPS[name], found, f"{name}.", whole=True)
-                groups[name] = found
-            else:
-                groups[name] = _tuple(value)
-        problems += _problems(cls, groups, whole=True)
-        if problems:
+        if problems := problems_in(values):
             raise ConfigError("\n  ".join(["these fields cannot be used:", *problems]))
-        return cls(**{n: _GROUPS[n](**v) if n in _GROUPS else v for n, v in groups.items()})
+        found = {name: _tuple(value) for name, value in values.items()}
+        for name, group in _GROUPS.items():
+            found[name] = group(**{key: _tuple(value) for key, value in values[name].items()})
+        return cls(**found)
 
 
 _GROUPS: dict[str, Any] = {
@@ -328,36 +322,58 @@ _GROUPS: dict[str, Any] = {
 }
 
 
-def config_dict() -> ConfigDict:
+def config_dict() -> "ConfigDict":
     """Return the defaults of all fields, for a config file to change."""
+    from ml_collections import ConfigDict  # not wanted where only the defaults are
+
     return ConfigDict(Experiment().to_dict())
 
 
 def describe() -> Iterator[tuple[str, Any, str, str]]:
     """Yield each field's path, default, allowed values and doc, in the order of this file."""
-    for each in fields(Experiment):
-        group = _GROUPS.get(each.name)
-        for one in fields(group) if group else (each,):
-            path = f"{each.name}.{one.name}" if group else one.name
-            yield path, one.default, _allowed(one), one.metadata["doc"]
+    for path, one in _all_fields():
+        yield path, one.default, _allowed(one), one.metadata["doc"]
+
+
+def allowed(path: str) -> str:
+    """Return what a field takes, in words; `KeyError` if there is no such field."""
+    return _allowed(dict(_all_fields())[path])
 
 
 def suggestion(path: str) -> str:
-    """Return what to say of a field that does not exist: its new name, or the nearest ones."""
-    known, renamed = [], {}
-    for each in fields(Experiment):
-        for one in fields(_GROUPS[each.name]) if each.name in _GROUPS else (each,):
-            prefix = f"{each.name}." if each.name in _GROUPS else ""
-            known.append(prefix + one.name)
-            if was := one.metadata["was"]:
-                renamed[prefix + was] = prefix + one.name
+    """Return what to say of a field that does not exist: its new name, or the nearest one."""
+    known = dict(_all_fields())
+    renamed = {
+        f"{prefix}{dot}{one.metadata['was']}": current
+        for current, one in known.items()
+        for prefix, dot, _ in [current.rpartition(".")]
+        if one.metadata["was"]
+    }
     if path in renamed:
         return f"{path} is now called {renamed[path]}"
-    by_name = [each for each in known if each.rpartition(".")[2] == path.rpartition(".")[2]]
-    near = by_name or difflib.get_close_matches(path, [*known, *renamed], n=1)
-    near = [renamed.get(each, each) for each in near]
-    remedy = f"did you mean {near[0]}?" if near else "`a2inet config fields` lists all"
-    return f"there is no field {path}: {remedy}"
+    alike = [each for each in known if each.rpartition(".")[2] == path.rpartition(".")[2]]
+    alike = alike or difflib.get_close_matches(path, [*known, *renamed], n=1)
+    if not alike:
+        return f"there is no field {path}: `a2inet config fields` lists all"
+    return f"there is no field {path}: did you mean {renamed.get(alike[0], alike[0])}?"
+
+
+def problems_in(values: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with all fields of an experiment, given as nested plain values."""
+    problems = _problems(Experiment, {k: _tuple(v) for k, v in values.items()}, whole=True)
+    for name, group in _GROUPS.items():
+        if isinstance(fields_of := values.get(name), Mapping):
+            found = {key: _tuple(value) for key, value in fields_of.items()}
+            problems += _problems(group, found, f"{name}.", whole=True)
+    return problems
+
+
+def _all_fields() -> Iterator[tuple[str, Field[Any]]]:
+    for each in fields(Experiment):
+        if each.name in _GROUPS:
+            yield from ((f"{each.name}.{one.name}", one) for one in fields(_GROUPS[each.name]))
+        else:
+            yield each.name, each
 
 
 def _problems(
@@ -370,7 +386,7 @@ def _problems(
         problems += [f"{prefix}{name} is missing" for name in known if name not in values]
     for name in known.keys() & values.keys():
         if not _fits(values[name], known[name]):
-            problems.append(f"{prefix}{name} is {values[name]!r}: {_allowed(known[name])}")
+            problems.append(f"{prefix}{name} is {values[name]!r}; it takes {_allowed(known[name])}")
     return sorted(problems)
 
 

@@ -1,4 +1,4 @@
-"""What a user sees while a job runs: one console and one kind of progress bar."""
+"""The terminal: results on stdout, progress on stderr."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -14,10 +14,13 @@ from rich.progress import (
 )
 
 console = Console()
+_progress_console = Console(stderr=True)
+# Whether progress is shown where stderr is no terminal, too: a line for each tenth of the way.
+verbose = False
 
 
 def printable(text: object) -> str:
-    """Text as a terminal takes it: bytes of a file's name that are no UTF-8 are spelled out."""
+    """Return text as a terminal takes it: bytes of a file name that are not UTF-8 are escaped."""
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
@@ -30,12 +33,12 @@ def say(text: object, style: str = "") -> None:
 
 @contextlib.contextmanager
 def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar; yields `advance(what, done, total)`.
+    """Show a bar on a terminal; yield `advance(what, done, total)`.
 
-    On a terminal the bar moves; in a log each tenth of the way is one line.
+    Where stderr is no terminal nothing is shown, unless `verbose`.
     """
-    if not console.is_terminal:
-        yield _log_lines(title)
+    if not _progress_console.is_terminal or console.quiet:
+        yield _log_lines(title) if verbose and not console.quiet else lambda *_: None
         return
     columns = (
         TextColumn("[bold]{task.description:<9}"),
@@ -45,7 +48,10 @@ def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[what]}"),
     )
-    with Progress(*columns, console=console) as bar:
+    # Lines on stdout go above the bar if both are the terminal, else to where stdout goes.
+    with Progress(
+        *columns, console=_progress_console, redirect_stdout=console.is_terminal, transient=True
+    ) as bar:
         task = bar.add_task(title, total=None, what="")
 
         def advance(what: str, done: int, total: int) -> None:
@@ -55,6 +61,7 @@ def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _log_lines(title: str) -> Callable[[str, int, int], None]:
+    """Progress as lines on stderr, one for each tenth of the way."""
     shown = -1
 
     def advance(what: str, done: int, total: int) -> None:
@@ -62,6 +69,12 @@ def _log_lines(title: str) -> Callable[[str, int, int], None]:
         tenth = 10 * done // max(total, 1)
         if tenth > shown:
             shown = tenth
-            say(f"{title:<9} {done}/{total} {what}")
+            _progress_console.print(
+                f"{title:<9} {done}/{total} {printable(what)}",
+                markup=False,
+                emoji=False,
+                highlight=False,
+                soft_wrap=True,
+            )
 
     return advance

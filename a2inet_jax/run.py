@@ -1,4 +1,4 @@
-"""The folder of a run: what it was started with, and a guard against mixing two runs in one folder."""
+"""A run's folder: config and environment, and a guard against mixing two experiments in it."""
 
 import hashlib
 import json
@@ -13,29 +13,30 @@ from typing import Any
 import jax
 
 from a2inet_jax import atomic
-from a2inet_jax.errors import RunError
+from a2inet_jax.config import Experiment
+from a2inet_jax.errors import ConfigError, RunError
 
 _PACKAGES = ("a2inet-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`runs/<name>`: config.json, environment.json, and what the steps of the experiment add."""
+    """`runs/<name>`: config.json, environment.json, and the files of the experiment's steps."""
 
     path: Path
 
-    def open(self, config: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
-        """Begin a run, or go on with the one that is there.
+    def open(self, config: Experiment, inputs: Mapping[str, Any]) -> None:
+        """Begin a run, or resume the one that is there.
 
         Args:
-          config: all of it, as plain values; becomes config.json.
-          inputs: what the config does not tell: hashes of features, weights and labels.
+            config: The experiment; becomes config.json.
+            inputs: Hashes of features, weights and labels, which the config does not hold.
 
         Raises:
-          RunError: the folder holds a run with another config or other inputs.
+            RunError: The folder holds a run with another config or other inputs.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(config, sort_keys=True)
+        text = json.dumps(config.to_dict(), sort_keys=True)
         environment = {
             "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "inputs": inputs,
@@ -52,55 +53,57 @@ class RunFolder:
             _write(self.path / "config.json", json.loads(text))
             _write(self.path / "environment.json", environment)
 
-    def check(self, config: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> None:
-        """Make sure that the folder holds the run of this config and, if they are given, these inputs.
+    def check(self, config: Experiment, inputs: Mapping[str, Any] | None = None) -> None:
+        """Check that the folder holds the run of this experiment and, if they are given, these inputs.
 
         Raises:
-          RunError: it holds another run.
-          FileNotFoundError: there is no run here.
+            RunError: It holds another experiment's run.
+            FileNotFoundError: There is no run here.
         """
-        self._compare("config.json", json.loads(json.dumps(config)))
+        self._compare("config.json", json.loads(json.dumps(config.to_dict())))
         if inputs is not None:
             self._compare("environment.json", json.loads(json.dumps({"inputs": inputs})))
 
     def check_recipe(self, here: Mapping[str, Any]) -> None:
-        """Make sure that features of this recipe are like those that the run was trained with.
+        """Check that features of this recipe are like those that the run was trained with.
 
         Args:
-          here: `Recipe.as_dict()` of the networks that there are now.
+            here: `Recipe.as_dict()` of the networks as they are now.
 
         Raises:
-          RunError: they are not; names each difference.
-          FileNotFoundError: there is no run here.
+            RunError: They are not; lists the differences.
+            FileNotFoundError: There is no run here.
         """
         trained = self.inputs()["recipe"]
         if differing := _differences(trained, here, whole=True):
             raise RunError(
-                f"{self.path} was trained on features that were made in another way:\n"
-                + "\n".join(differing)
+                f"{self.path} was trained on features of another recipe:\n" + "\n".join(differing)
             )
 
-    def config(self) -> dict[str, Any]:
-        """The config that the run was started with.
+    def config(self) -> Experiment:
+        """Return the run's experiment.
 
         Raises:
-          FileNotFoundError: there is no run here.
-          RunError: an earlier version made it, or it can't be read.
+            FileNotFoundError: There is no run here.
+            RunError: An earlier version made it, or it cannot be read.
         """
-        config = self._read("config.json")
-        parts = {"data", "features", "model", "name", "splits", "train"}
-        if not parts <= config.keys() or "allow_missing" not in config["data"]:
-            raise RunError(f"{self.path} is a run of an earlier version, or broken: train it again")
-        return config
+        try:
+            return Experiment.from_dict(self._read("config.json"))
+        except ConfigError as error:
+            raise RunError(
+                f"{self.path} is a run of an earlier version, or broken: train it again ({error})"
+            ) from None
 
     def inputs(self) -> dict[str, Any]:
-        """The inputs that the run was started with; FileNotFoundError if there is no run here."""
+        """Return the inputs that the run was started with; `FileNotFoundError` if there is no run here."""
         return self._read("environment.json")["inputs"]
 
     def _read(self, name: str) -> dict[str, Any]:
         path = self.path / name
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: train a run first, as by `a2inet demo`")
+            raise FileNotFoundError(
+                f"{path} is missing: train a run first, such as by `a2inet demo`"
+            )
         try:
             found = json.loads(path.read_text("utf-8"))
         except ValueError as error:
@@ -108,21 +111,21 @@ class RunFolder:
                 f"{path} is not JSON ({error}): remove the folder and train again"
             ) from None
         if not isinstance(found, dict):
-            raise RunError(f"{path} is not of a run: remove the folder and train again")
+            raise RunError(f"{path} does not describe a run: remove the folder and train again")
         return found
 
     def _compare(self, name: str, wanted: Mapping[str, Any]) -> None:
-        # environment.json also tells what has no part in the numbers.
+        # environment.json also holds facts that do not affect the numbers.
         whole = name == "config.json"
         if differing := _differences(self._read(name), wanted, whole):
             raise RunError(
-                f"{self.path} holds a run of something else; remove the folder to train anew, or give "
-                "the run another name:\n" + "\n".join(differing)
+                f"{self.path} holds another experiment's run; remove the folder to train again, or give "
+                "this run another name (--config.name=NAME):\n" + "\n".join(differing)
             )
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any], whole: bool) -> list[str]:
-    """A line for each value that differs: of all, or of those that `after` has."""
+    """A line for each value that differs: of all, or only of those in `after`."""
     there, now = _flat(before), _flat(after)
     return [
         f"  {key}: {_short(there.get(key))} there, {_short(now.get(key))} now"
@@ -132,7 +135,7 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any], whole: boo
 
 
 def _short(value: Any) -> Any:
-    """A value as a message shows it: that two hashes differ shows in their first digits."""
+    """A value as a message shows it; of a hash the first digits."""
     is_hash = isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value)
     return f"{value[:12]}…" if is_hash else value
 

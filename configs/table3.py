@@ -1,13 +1,13 @@
-"""Table 3: trained on LSVQ's training part, tested on its two test parts and on other data sets.
+"""Table 3: trained on LSVQ's training subset, tested on its two test subsets and on other data sets.
 
-a2inet train --config=configs/table3.py:PR,S+M@lsvq
+a2inet train --config=table3:PR,S+M@lsvq
 
-The rows are those of Table 2. `a2inet table 3` trains on the first data set that it is given, tests on all.
+The rows are those of Table 2. `a2inet table 3` trains on the first data set given, and tests on all.
 """
 
 from ml_collections import ConfigDict
 
-from configs import rows, table2
+from a2inet_jax.configs import rows, table2
 
 TITLE = "Trained on one data set, tested on it and on others"
 DATASETS = ("lsvq", "lsvq_1080p", "konvid_1k", "live_vqc")

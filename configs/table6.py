@@ -1,6 +1,6 @@
-"""Table 6: CGIN against the normalizations it comes from, in the full model.
+"""Table 6: CGIN against the normalizations that it extends, in the full model.
 
-a2inet train --config=configs/table6.py:adain_s_to_q,S+S
+a2inet train --config=table6:adain_s_to_q,S+S
 
 A row is a normalization, a comma, and the streams: S+S has a spatial semantic stream, S+M that of motion.
 """
@@ -9,7 +9,7 @@ from itertools import product
 
 from ml_collections import ConfigDict
 
-from configs import rows
+from a2inet_jax.configs import rows
 
 TITLE = "Normalizations"
 DATASETS = ("live_qualcomm", "live_vqc", "konvid_1k")
@@ -26,7 +26,7 @@ ROWS = {f"{n},{s}": f"{NORMALIZATIONS[n]} ({s})" for n, s in product(NORMALIZATI
 
 def build(row: str, dataset: str, networks: str = "") -> ConfigDict:
     normalization, streams = row.split(",")
-    config, parts = rows.start(f"table6_{normalization}_{streams}", dataset, networks)
+    config, parts = rows.start(6, row, dataset, networks)
     rows.use(config, parts["SQ"], parts[SEMANTIC[streams]])
     config.model.normalization = normalization
     return config

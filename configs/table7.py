@@ -1,6 +1,6 @@
-"""Table 7: what each part of the model adds to VSFA.
+"""Table 7: the gain of each part of the model over VSFA.
 
-a2inet train --config=configs/table7.py:FE+GC,S+M
+a2inet train --config=table7:FE+GC,S+M
 
 FE is feature extraction, its streams straight into the temporal network; GC adds CAGI, TM adds CATM. S+S has
 a spatial semantic stream, S+M that of motion. VSFA is the baseline: the last stage of the ResNet-50, alone.
@@ -10,7 +10,7 @@ from itertools import product
 
 from ml_collections import ConfigDict
 
-from configs import rows
+from a2inet_jax.configs import rows
 
 TITLE = "Parts of the model"
 DATASETS = ("live_qualcomm", "live_vqc", "konvid_1k")
@@ -21,7 +21,7 @@ LAST_STAGE = {"resnet50_imagenet": 4096, "efficientnet_lite0": 640}  # features
 
 
 def build(row: str, dataset: str, networks: str = "") -> ConfigDict:
-    config, network = rows.start(f"table7_{row.replace(',', '_')}", dataset, networks)
+    config, network = rows.start(7, row, dataset, networks)
     if row == "VSFA":
         rows.use(config, network["SQ"], network["SS"])
         config.model.name = "vsfa"

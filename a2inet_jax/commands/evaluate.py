@@ -1,121 +1,44 @@
-"""`a2inet evaluate`: metrics of a run's model and its baselines, and of runs on the data sets of others."""
+"""`a2inet evaluate`: the metrics of an experiment, or of several runs side by side."""
 
-import functools
-from collections.abc import Callable, Sequence
+import argparse
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
-from a2inet_jax.build import Config, on, plain
-from a2inet_jax.commands import run_comparison
-from a2inet_jax.commands.extract import extract
-from a2inet_jax.commands.run_results import check_trained, described, measure, same
-from a2inet_jax.console import console, progress, say
-from a2inet_jax.datasets import registry
-from a2inet_jax.errors import A2INetError
-from a2inet_jax.evaluation.protocol import Data
-from a2inet_jax.report import results_table, side_by_side
-from a2inet_jax.report.columns import ResultsTable
-from a2inet_jax.report.results_table import RunResults
-from a2inet_jax.run import RunFolder
+from a2inet_jax.commands.options import Parser, add_config, experiment, names
 
-T = TypeVar("T")
+SUMMARY = "measure SRCC, PLCC, KRCC and RMSE, with intervals"
+EXAMPLES = (
+    "a2inet evaluate --config=sample",
+    "a2inet evaluate runs/demo runs/motion --datasets=sample,clips/labels.csv",
+)
 
 
-class Cell(NamedTuple):
-    """A run and the name of a data set that it is tested on."""
-
-    run: RunFolder
-    dataset: str
-
-    def __str__(self) -> str:
-        return f"{self.run.path} on {self.dataset}"
-
-    def is_own(self) -> bool:
-        """Whether the run was trained on the data set."""
-        return same(self.dataset, self.run.config()["data"]["name"])
-
-    def extract(self) -> int:
-        """Features that the data set lacks for the run; 1 if videos fail."""
-        return 0 if self.is_own() else extract(on(self.run.config(), self.dataset))
-
-    def measure(self) -> RunResults:
-        """What the run shows on the data set."""
-        return RunResults(self.run.path, measure(self.run, self.dataset))
+def add_arguments(parser: Parser) -> None:
+    """Declare the verb's arguments."""
+    parser.variadic = "runs"
+    parser.add_argument(
+        "runs", nargs="*", type=Path, metavar="RUN", help="folders of trained runs, side by side"
+    )
+    add_config(parser)
+    parser.add_argument(
+        "--datasets",
+        type=names,
+        default=[],
+        metavar="NAME,…",
+        help="test the runs on these data sets (default: each on its own)",
+    )
+    parser.set_defaults(handler=lambda options: _run(parser, options))
 
 
-def evaluate(config: Config) -> int:
-    """Metrics of the model and the baselines on the test parts: metrics.json, and a table on the screen."""
-    run = RunFolder(Path("runs") / config["name"])
-    run.check(plain(config))
-    results = measure(run)
-    _show(results_table.of_models(RunResults(run.path, results)))
-    return 0
+def _run(parser: Parser, options: argparse.Namespace) -> int:
+    if options.runs and (options.config or options.overrides):
+        parser.error("RUN … takes no --config")
+    if options.datasets and not options.runs:
+        parser.error("--datasets goes with RUN …: a2inet evaluate RUN … --datasets=NAME")
+    if not options.runs:
+        config = experiment(parser, options)
+        from a2inet_jax.pipeline.evaluate import evaluate
 
+        return evaluate(config)
+    from a2inet_jax.pipeline.evaluate import evaluate_runs
 
-def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
-    """Runs beside each other on the screen; features that a data set lacks for a run are extracted first.
-
-    Args:
-        runs: their folders.
-        datasets: names of the data sets that each is tested on; each on its own if there are none.
-
-    Returns:
-        The exit code: 1 if something can't be extracted or measured; it is told, and the rest is shown.
-
-    Raises:
-        ValueError: there is no data set of such a name.
-    """
-    for name in datasets:
-        registry.info(name)
-    folders = [RunFolder(path) for path in {path.resolve(): path for path in runs}.values()]
-    cells = [_told(run.path, functools.partial(_cells, run, datasets)) for run in folders]
-    wanted = [cell for some in cells for cell in some or ()]
-    extracted = {cell: _told(cell, cell.extract) for cell in wanted}
-    ready = [cell for cell, code in extracted.items() if code is not None]
-    found: dict[Cell, RunResults] = {}
-    with progress("evaluate") as advance:
-        for done, cell in enumerate(ready):
-            advance(str(cell), done, len(ready))
-            if outcome := _told(cell, cell.measure):
-                found[cell] = outcome
-        advance("", len(ready), len(ready))
-    if found:
-        _show(_beside(found))
-    return int(None in cells or len(found) < len(wanted) or any(extracted.values()))
-
-
-def _cells(run: RunFolder, datasets: Sequence[str]) -> list[Cell]:
-    """The run on each data set, or on its own; one that is named in two ways is one."""
-    check_trained(run)  # before features are extracted for it
-    names = datasets or [run.config()["data"]["name"]]
-    return [Cell(run, name) for name in {registry.file_name(name): name for name in names}.values()]
-
-
-def _told(what: object, step: Callable[[], T]) -> T | None:
-    """What a step gives; None if it fails, which is told and does not stop the others."""
-    try:
-        return step()
-    except (A2INetError, OSError, ValueError, RuntimeError) as error:
-        say(f"{what}: {error}", "red")
-        return None
-
-
-def _beside(found: dict[Cell, RunResults]) -> ResultsTable:
-    """The runs beside each other, and the comparisons of those that are measured on their own data sets."""
-    runs = list(dict.fromkeys(cell.run for cell in found))
-    called = results_table.names([(run.path, run.config()["name"]) for run in runs])
-    names = dict(zip(runs, called, strict=True))
-    rows: dict[str, dict[str, RunResults | str]] = {name: {} for name in called}
-    datasets: dict[str, Data] = {}
-    for cell, outcome in found.items():
-        column = registry.file_name(cell.dataset)
-        rows[names[cell.run]][column] = outcome
-        datasets.setdefault(column, described(cell.dataset))
-    title = f"{len(rows)} runs" if len(rows) > 1 else called[0]
-    own = {cell.run: names[cell.run] for cell in found if cell.is_own()}
-    comparisons = run_comparison.compare(own)
-    return results_table.of_rows(title, rows, datasets, comparisons=comparisons)
-
-
-def _show(sheet: ResultsTable) -> None:
-    console.print(side_by_side.terminal(sheet, console.width))
+    return evaluate_runs([Path(run) for run in options.runs], options.datasets)

@@ -1,157 +1,40 @@
-"""`a2inet report`: a run as a page, several runs as one, or the page of a table."""
+"""`a2inet report`: a page of a run, or of several together."""
 
-from collections.abc import Sequence
+import argparse
 from pathlib import Path
 
-import numpy as np
+from a2inet_jax.commands.options import Parser, add_config, experiment
 
-from a2inet_jax.build import (
-    Config,
-    build_model,
-    labelled_videos,
-    open_extractor,
-    open_store,
-    plain,
-    seeds,
-)
-from a2inet_jax.commands import run_comparison
-from a2inet_jax.commands.table_plan import rows_of
-from a2inet_jax.console import progress, say
-from a2inet_jax.errors import A2INetError
-from a2inet_jax.evaluation import predictions
-from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.model import ensemble
-from a2inet_jax.report import examples, results_table, run_files, runs_page
-from a2inet_jax.report import run_page as page
-from a2inet_jax.report.columns import ResultsTable
-from a2inet_jax.report.examples import Example
-from a2inet_jax.report.run_files import Run
-from a2inet_jax.report.sections import Examples
-from a2inet_jax.run import RunFolder
-from a2inet_jax.video.reader import Reader
-
-CLIPS, THUMBNAILS = 4, 4  # best and worst clips of a run, and frames of each, on its own page
-FEW_CLIPS, FEW_THUMBNAILS = 2, 3  # beside others
-MANY_RUNS = 8  # above, one best and one worst clip of each: a table has up to 48 runs
+SUMMARY = "write a page of one run or of several"
+EXAMPLES = ("a2inet report --config=sample", "a2inet report runs/demo runs/motion --out=both")
 
 
-def report(config: Config) -> int:
-    """Write report.html of a config's run, with the best and the worst clips."""
-    run = RunFolder(Path("runs") / config["name"])
-    run.check(plain(config))
-    return _one(run.path, None)
-
-
-def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
-    """Write report.html of a run, or one page of several.
-
-    Args:
-      runs: folders of runs that have been evaluated; one named twice counts once.
-      out: folder of the page; of one run its own if None, of several runs/report.
-
-    Returns:
-      The exit code: 1 if the clips of a run could not be shown.
-
-    Raises:
-      FileNotFoundError: a run has not been evaluated.
-    """
-    paths = list({path.resolve(): path for path in runs}.values())
-    if len(paths) == 1:
-        return _one(paths[0], out)
-    found = _read(paths)
-    called = results_table.names([(run.path, run.name) for run, _ in found])
-    names = {RunFolder(run.path): name for (run, _), name in zip(found, called, strict=True)}
-    page_path = runs_page.write_runs(
-        out or Path("runs") / "report",
-        found,
-        run_comparison.compare(names),
-        [rows_of(run.config) for run, _ in found],
+def add_arguments(parser: Parser) -> None:
+    """Declare the verb's arguments."""
+    parser.variadic = "runs"
+    parser.add_argument(
+        "runs", nargs="*", type=Path, metavar="RUN", help="folders of evaluated runs"
     )
-    return _finish(page_path, [shown for _, shown in found])
+    add_config(parser)
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of the page (default: the run's own, or runs/report for several)",
+    )
+    parser.set_defaults(handler=lambda options: _run(parser, options))
 
 
-def report_table(sheet: ResultsTable, folder: Path) -> Path:
-    """Write report.html of a table of the paper, with a section for each run in it.
+def _run(parser: Parser, options: argparse.Namespace) -> int:
+    if options.runs and (options.config or options.overrides):
+        parser.error("RUN … takes no --config")
+    if options.out and not options.runs:
+        parser.error("--out goes with RUN …: a2inet report RUN … --out=FOLDER")
+    if not options.runs:
+        config = experiment(parser, options)
+        from a2inet_jax.pipeline.report import report
 
-    Args:
-      sheet: of the table.
-      folder: where to.
+        return report(config)
+    from a2inet_jax.pipeline.report import report_runs
 
-    Returns:
-      The page's path.
-    """
-    cells = [cell for row in sheet["rows"] for cell in row["cells"].values()]
-    paths = list(dict.fromkeys(Path(cell["run"]) for cell in cells if "run" in cell))
-    found = _read(paths)
-    _tell_missing([shown for _, shown in found])
-    return runs_page.write_table(folder, sheet, found)
-
-
-def _one(path: Path, folder: Path | None) -> int:
-    config = run_files.read(path).config
-    shown = _cases(path, CLIPS, THUMBNAILS)
-    return _finish(page.write(path, shown, rows_of(config), folder), [shown])
-
-
-def _read(paths: Sequence[Path]) -> list[tuple[Run, Examples]]:
-    """Runs with a few clips of each."""
-    runs = [run_files.read(path) for path in paths]
-    number = FEW_CLIPS if len(paths) <= MANY_RUNS else 1
-    with progress("clips") as advance:
-        found = []
-        for done, run in enumerate(runs):
-            advance(run.name, done, len(runs))
-            found.append((run, _cases(run.path, number, FEW_THUMBNAILS)))
-        advance("", len(runs), len(runs))
-    return found
-
-
-def _finish(path: Path, shown: Sequence[Examples]) -> int:
-    """Say where the page is; the exit code."""
-    missing = _tell_missing(shown)
-    say(f"Report: {path.resolve()}")
-    return int(missing)
-
-
-def _tell_missing(shown: Sequence[Examples]) -> bool:
-    """Say why clips are not shown; whether there are such."""
-    reasons = list(dict.fromkeys(each.missing for each in shown if each.missing))
-    for reason in reasons:
-        say(f"No clips: {reason}")
-    return bool(reasons)
-
-
-def _cases(path: Path, number: int, thumbnails: int) -> Examples:
-    """The best and the worst clips of a run; why not, if its videos or features are not there."""
-    best, worst = examples.choose(predictions.read(path / "predictions.csv"), number)
-    try:
-        config = RunFolder(path).config()
-        videos = {video.video_id: video for video in labelled_videos(config)}
-        models = ensemble.load(path / "model.safetensors")
-        model = build_model(config["model"]["name"], config["model"])
-        store = open_store(config, open_extractor(config["features"]))
-        with Reader() as reader:
-
-            def clip(row: Prediction) -> Example:
-                video, stored = videos[row.video], store.read(row.video)
-                streams = store.streams(row.video, config["model"]["streams"])
-                _, frames_SxT = models.scores(model, streams)
-                training = row.split * len(seeds(config)) + seeds(config).index(row.seed)
-                last = len(stored.timestamps) - 1
-                where = np.unique(np.linspace(0, last, thumbnails).round().astype(int))
-                frames = reader.read(video.path, stored.frame_index[where], raw=video.raw)
-                pictures = np.concatenate(list(frames))
-                return Example(
-                    video_id=row.video,
-                    path=video.path,
-                    split=row.split,
-                    mos=row.mos,
-                    score=row.score,
-                    timestamps=stored.timestamps,
-                    frame_scores=frames_SxT[training],
-                    thumbnails=list(zip(stored.timestamps[where].tolist(), pictures)),
-                )
-
-            return Examples([clip(row) for row in best], [clip(row) for row in worst])
-    except (A2INetError, OSError, ValueError, RuntimeError, KeyError) as error:
-        return Examples(missing=str(error) or type(error).__name__)
+    return report_runs([Path(run) for run in options.runs], options.out)

@@ -1,66 +1,73 @@
-"""`a2inet store`: see, check, mend and hand on stored features."""
+"""`a2inet store`: stored features; listing, verifying, repairing and exporting them."""
 
+import argparse
 import json
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from absl import app
-from rich.table import Table
-
-from a2inet_jax import atomic
-from a2inet_jax.console import console, progress, say
+from a2inet_jax.commands.options import Parser
 from a2inet_jax.errors import StoreError
-from a2inet_jax.features import store_check
-from a2inet_jax.features.recipe import STREAMS
-from a2inet_jax.features.store import Store, feature_files, recipes, several
 
-_USAGE = "a2inet store verify|list|repair FOLDER ... [--json] | export FOLDER --out=FOLDER"
+if TYPE_CHECKING:
+    from a2inet_jax.features.store_check import Finding
+
+SUMMARY = "list, verify, repair and export stored features"
+EXAMPLES = ("a2inet store verify features", "a2inet store export features --out=tfds")
 
 
-def store_command(arguments: Sequence[str], as_json: bool, out: Path | None) -> int:
-    """Run `a2inet store`.
+def add_arguments(parser: Parser) -> None:
+    """Declare the verb's actions and their arguments."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    Args:
-      arguments: what to do, then folders.
-      as_json: list: print a JSON object for each record.
-      out: export: folder of the data set.
+    def add(name: str, summary: str, nargs: str | None = "+") -> Parser:
+        action: Parser = actions.add_parser(name, help=summary, description=summary.capitalize())
+        action.add_argument(
+            "folders", nargs=nargs, type=Path, metavar="FOLDER", help="a store of `a2inet extract`"
+        )
+        return action
 
-    Returns:
-      The exit code: 1 if verify found something bad, or repair could not mend it.
+    action = add("list", "list a store's videos and its recipe")
+    action.add_argument("--json", action="store_true", help="print a JSON object a video")
+    action.set_defaults(handler=_list_all)
 
-    Raises:
-      app.UsageError: there is no such command.
-      StoreError: a folder is not a store.
-      OSError: a folder can't be read or written.
-    """
-    match list(arguments):
-        case ["verify", *names] if names:
-            return max([_verify(_folder(name)) for name in names])
-        case ["repair", *names] if names:
-            return max([_repair(_folder(name)) for name in names])
-        case ["list", *names] if names:
-            for name in names:
-                _list(_folder(name), as_json)
-        case ["export", name] if out:
-            _export(_folder(name), out)
-        case _:
-            raise app.UsageError(_USAGE)
+    action = add("verify", "check every array against its checksum")
+    action.set_defaults(handler=lambda options: max(map(_verify, map(_folder, options.folders))))
+
+    action = add("repair", "remove damaged files, so that `a2inet extract` makes them again")
+    action.set_defaults(handler=lambda options: max(map(_repair, map(_folder, options.folders))))
+
+    action = add("export", "write a TFDS data set of array_record files", nargs=None)
+    action.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the data set")
+    action.set_defaults(handler=_export_one)
+
+
+def _list_all(options: argparse.Namespace) -> int:
+    for folder in options.folders:
+        _list(_folder(folder), options.json)
     return 0
 
 
-def _folder(name: str) -> Path:
-    folder = Path(name)
+def _export_one(options: argparse.Namespace) -> int:
+    _export(_folder(options.folders), options.out.expanduser())
+    return 0
+
+
+def _folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise StoreError(f"{folder} is not a folder: name one that `a2inet extract` wrote")
     return folder
 
 
 def _verify(folder: Path) -> int:
+    from a2inet_jax import atomic
+    from a2inet_jax.console import say
+    from a2inet_jax.features.store import recipes, several
+
     bad, good = _check(folder)
     for finding in bad:
         say(f"{finding.path}: {finding.problem}")
     for path in atomic.parts(folder):
-        say(f"{path}: left behind, or being written")
+        say(f"{path}: left over, or being written")
     found = recipes(folder)
     if len(found) > 1:
         say(several(folder, found))
@@ -74,6 +81,11 @@ def _verify(folder: Path) -> int:
 
 
 def _repair(folder: Path) -> int:
+    from a2inet_jax import atomic
+    from a2inet_jax.console import say
+    from a2inet_jax.features import store_check
+    from a2inet_jax.features.store import recipes, several
+
     bad, good = _check(folder)
     left = 0
     removed = False
@@ -85,18 +97,22 @@ def _repair(folder: Path) -> int:
             left += 1
             say(f"{finding.path}: {problem}; left as it is")
     for path in atomic.sweep(folder):
-        say(f"{path}: left behind; removed")
+        say(f"{path}: left over; removed")
     say(f"{folder}: {good} good files left alone")
     if removed:
-        say("`a2inet extract`, given as before, makes the removed ones again")
+        say("`a2inet extract`, with the same arguments, makes the removed ones again")
     found = recipes(folder)
     if len(found) > 1:
         say(several(folder, found))
     return int(left > 0 or len(found) > 1)
 
 
-def _check(folder: Path) -> tuple[list[store_check.Finding], int]:
-    """What is bad, and how many are good."""
+def _check(folder: Path) -> "tuple[list[Finding], int]":
+    """The bad files, and the number of good ones."""
+    from a2inet_jax.console import progress
+    from a2inet_jax.features import store_check
+    from a2inet_jax.features.store import feature_files
+
     paths = feature_files(folder)
     bad, done = [], 0
     with progress("verify") as advance:
@@ -108,6 +124,12 @@ def _check(folder: Path) -> tuple[list[store_check.Finding], int]:
 
 
 def _list(folder: Path, as_json: bool) -> None:
+    from rich.table import Table
+
+    from a2inet_jax.console import console, say
+    from a2inet_jax.features.recipe import STREAMS
+    from a2inet_jax.features.store import Store
+
     store = Store.existing(folder)
     records = store.manifest()
     if as_json:
@@ -130,7 +152,9 @@ def _list(folder: Path, as_json: bool) -> None:
 
 
 def _export(folder: Path, out: Path) -> None:
-    from a2inet_jax.features import export  # TFDS takes seconds to import
+    from a2inet_jax.console import progress, say
+    from a2inet_jax.features import export
+    from a2inet_jax.features.store import Store
 
     store = Store.existing(folder)
     with progress("export") as advance:

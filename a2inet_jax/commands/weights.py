@@ -1,55 +1,93 @@
-"""`a2inet weights`: which pretrained backbones there are, and to bring, add and check them."""
+"""`a2inet weights`: the pretrained networks; fetching, adding and verifying them."""
 
-from collections.abc import Sequence
+import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from absl import app
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
+from a2inet_jax.commands.options import Parser
 
-from a2inet_jax.backbones import weights
-from a2inet_jax.backbones.pretrained import PRETRAINED
-from a2inet_jax.console import console, say
+if TYPE_CHECKING:
+    from rich.console import Group
 
-_USAGE = "a2inet weights list | get NAME ... | add FILE --as=NAME | verify [NAME]"
+SUMMARY = "list, fetch, add and verify pretrained networks"
+EXAMPLES = (
+    "a2inet weights get default i3d_kinetics400",
+    "a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique",
+)
 
 
-def weights_command(arguments: Sequence[str], name: str | None) -> int:
-    """Run `a2inet weights`.
+def add_arguments(parser: Parser) -> None:
+    """Declare the verb's actions and their arguments."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    Args:
-      arguments: what to do, then names; for add, the file.
-      name: add: of the weights that the file holds.
+    def add(name: str, summary: str) -> Parser:
+        action: Parser = actions.add_parser(name, help=summary, description=summary.capitalize())
+        return action
 
-    Returns:
-      The exit code: 1 if verify found something bad.
+    action = add("list", "list all networks with licences, sizes and origins")
+    action.set_defaults(handler=_list)
 
-    Raises:
-      app.UsageError: there is no such command.
-      WeightsError, DownloadError, PackageFileError, CheckpointError, ConversionError, FileNotFoundError: as
-        `backbones.weights` has them.
-    """
-    match list(arguments):
-        case ["list"]:
-            console.print(table(), crop=False)
-        case ["get", *names] if names:
-            for path in [path for each in names for path in weights.get(each)]:
-                say(path)
-        case ["add", file] if name:
-            say(weights.add(Path(file), name))
-        case ["verify", *one] if len(one) <= 1:
-            problems = weights.verify(*one)
-            for each, problem in problems.items():
-                say(f"{each}: {problem or 'good'}")
-            return int(any(problems.values()))
-        case _:
-            raise app.UsageError(_USAGE)
+    action = add("get", "fetch weights; `default` is the sample's pair")
+    action.add_argument("names", nargs="+", metavar="NAME", help="names of `a2inet weights list`")
+    action.set_defaults(handler=_get)
+
+    action = add("add", "add a file that you have downloaded")
+    action.add_argument("file", type=Path, metavar="FILE", help="a published checkpoint")
+    action.add_argument(
+        "--as", dest="name", required=True, metavar="NAME", help="name of the weights in it"
+    )
+    action.set_defaults(handler=_add)
+
+    action = add("verify", "check weights against their checksums")
+    action.add_argument("names", nargs="*", metavar="NAME", help="(default: all that are here)")
+    action.set_defaults(handler=_verify)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from a2inet_jax.console import console
+
+    console.print(table(), crop=False)
     return 0
 
 
-def table() -> Group:
-    """All weights, whether they are here, what restricts their use, and where from; for the terminal."""
+def _get(options: argparse.Namespace) -> int:
+    from a2inet_jax.backbones import weights
+    from a2inet_jax.console import say
+
+    for path in [path for each in options.names for path in weights.get(each)]:
+        say(path)
+    return 0
+
+
+def _add(options: argparse.Namespace) -> int:
+    from a2inet_jax.backbones import weights
+    from a2inet_jax.console import say
+
+    say(weights.add(options.file.expanduser(), options.name))
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from a2inet_jax.backbones import weights
+    from a2inet_jax.console import say
+
+    problems: dict[str, str] = {}
+    for name in options.names or [""]:
+        problems |= weights.verify(name) if name else weights.verify()
+    for each, problem in problems.items():
+        say(f"{each}: {problem or 'good'}")
+    return int(any(problems.values()))
+
+
+def table() -> "Group":
+    """Return all weights, whether they are here, what restricts their use, and their origins."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from a2inet_jax.backbones import weights
+    from a2inet_jax.backbones.pretrained import PRETRAINED
+
     rows = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for title in ("name", "network", "trained on", "licence", "size", "here"):
         rows.add_column(title, no_wrap=title in ("name", "network"), overflow="fold")
@@ -60,6 +98,6 @@ def table() -> Group:
         here = "yes" if weights.weights_path(name).exists() else "no"
         rows.add_row(name, entry.backbone, entry.trained_on, licence, size, here)
         notes += [f"* {name}: {entry.restriction}"] if entry.restriction else []
-        # Not broken, so that an address can be copied whole.
+        # On one line, so that an address can be copied whole.
         origins.append(Text(f"{name:<24} {entry.origin}", no_wrap=True, overflow="ignore"))
     return Group(rows, "", *notes, "", *origins)

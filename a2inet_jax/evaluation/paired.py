@@ -92,7 +92,7 @@ def comparison_line(ours: str, theirs: str, found: Mapping[str, Any]) -> str:
     return f"{ours} − {theirs}: {', '.join(items).replace('-', '−')}: {verdict}"
 
 
-in_words = comparison_line  # the commands still use this name
+in_words = comparison_line  # `pipeline` still uses this name
 
 
 def _srcc_by_split(rows: Sequence[Prediction]) -> dict[int, list[float]]:

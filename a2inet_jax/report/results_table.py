@@ -129,7 +129,7 @@ def from_rows(
     return _table(title, metrics, dataset_dicts, cells, paper_table, notes, comparisons)
 
 
-of_rows = from_rows  # the commands still use this name
+of_rows = from_rows  # `pipeline` still uses this name
 
 
 def without_notes(table: ResultsTable, shown: Sequence[str]) -> ResultsTable:

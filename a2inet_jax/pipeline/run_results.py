@@ -1,4 +1,4 @@
-"""A run's results on a data set: measured, or as an earlier measurement left them in the run's folder."""
+"""A run's results on a data set: measured, or read from the run's folder if nothing has changed since."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from a2inet_jax.build import (
-    Config,
     build_model,
     labelled_videos,
     listed_videos,
@@ -14,12 +13,11 @@ from a2inet_jax.build import (
     networks,
     on,
     open_extractor,
-    plain,
     seeds,
     stored_features,
 )
 from a2inet_jax.checksum import sha256
-from a2inet_jax.config import Train
+from a2inet_jax.config import Experiment
 from a2inet_jax.console import progress
 from a2inet_jax.datasets import registry, splits
 from a2inet_jax.datasets.splits import Split
@@ -34,79 +32,79 @@ from a2inet_jax.run import RunFolder
 
 
 def measure(run: RunFolder, dataset: str = "") -> Results:
-    """A run's results on a data set, in the form of metrics.json.
+    """Return a run's results on a data set, in the form of metrics.json.
 
-    On its own data set they are those of its test parts. On another, every split's model scores all
-    videos, or those of the test part where the data set has one of its own; `cross/<data set>` in the
-    run's folder keeps that, and nothing is done again while all that it hangs on is the same.
+    On its own data set they are those of its test subsets. On another, every split's model scores all
+    videos, or those of the data set's own test subset if it has one; `cross/<data set>` in the run's folder
+    keeps that, and nothing is computed again while all that it depends on is the same.
 
     Args:
-        run: a trained one.
-        dataset: name of the data set; its own if empty.
+        run: A trained run.
+        dataset: Name of the data set; the run's own if empty.
 
     Raises:
-        FileNotFoundError: the run is not trained, or the data set is not prepared or lacks features.
-        FolderError: the run's folder can't be written.
-        RunError: labels, splits or networks here are not those that the run was trained with.
-        ValueError: a file of the run can't be read.
+        FileNotFoundError: The run is not trained, or the data set is not prepared or lacks features.
+        FolderError: The run's folder cannot be written.
+        RunError: Labels, splits or networks here are not those that the run was trained with.
+        DataError: A file of the run cannot be read.
     """
     check_trained(run)
     config = run.config()
-    if not dataset or same(dataset, config["data"]["name"]):
+    if not dataset or same(dataset, config.data.name):
         return _measure_own(run, config)
     return _measure_other(run, config, dataset)
 
 
 def check_trained(run: RunFolder) -> None:
-    """Make sure that all networks of a run are trained; FileNotFoundError names the first that is not."""
+    """Check that all heads of a run are trained; `FileNotFoundError` names the first that is not."""
     for name in networks(run.config()):
         if not (run.path / name / "predictions.csv").is_file():
             raise FileNotFoundError(
-                f"{run.path}: `a2inet train` has not finished with {name}; the same command goes on there"
+                f"{run.path}: `a2inet train` has not finished with {name}; the same command resumes there"
             )
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two names are of one data set: a path may be written in several ways."""
+    """Return whether two names are of one data set: a path may be written in several ways."""
     return one == other or registry.file_name(one) == registry.file_name(other)
 
 
 def described(dataset: str) -> Data:
-    """A data set as sheets tell of it; its videos are counted where it is tested."""
+    """Return a data set as tables show it; its videos are counted where it is tested."""
     about = registry.info(dataset)
     return Data(about.title, 0, about.label, about.note)
 
 
-def _measure_own(run: RunFolder, config: Config) -> Results:
-    main, rule = config["model"]["name"], config["train"]["epoch_rule"]
+def _measure_own(run: RunFolder, config: Experiment) -> Results:
+    main, rule = config.model.name, config.train.epoch_rule
     videos = labelled_videos(config)
-    parts = splits.read(run.path / "splits.json")
-    run.check(plain(config), {"labels": fingerprint(videos), "splits": splits.digest(parts)})
-    if "svr" in config["baselines"] and not (run.path / "svr" / "predictions.csv").is_file():
-        _support_vectors(config, videos, parts, run)
-    tested = {
-        name: _tested(run.path / name / "predictions.csv", parts, config)
-        for name in (main, *config["baselines"])
+    drawn = splits.read(run.path / "splits.json")
+    run.check(config, {"labels": fingerprint(videos), "splits": splits.digest(drawn)})
+    if "svr" in config.baselines and not (run.path / "svr" / "predictions.csv").is_file():
+        _support_vectors(config, videos, drawn, run)
+    tested: dict[str, list[Prediction]] = {
+        name: _tested(run.path / name / "predictions.csv", drawn, config)
+        for name in (main, *config.baselines)
     }
     predictions.write(run.path / "predictions.csv", tested[main])
-    # Of a data set that parts itself, its test part is what counts, here as on other runs.
-    own = config["splits"]["kind"] == "own"
-    data = _data(config, videos, len(parts[0].test) if own else len(videos))
+    # Of a data set with its own split, the test subset is what counts, here as on other runs.
+    own = config.splits.kind == "own"
+    data = _data(config, videos, len(drawn[0].test) if own else len(videos))
     contents = {video.video_id: video.reference_id for video in videos}
-    results = protocol.results(main, tested, data, rule, contents, parts, config["splits"]["seeds"])
-    results |= {"contents": len(set(contents.values())), "parted": splits.leaks(parts, videos)}
+    results = protocol.results(main, tested, data, rule, contents, drawn, config.splits.num_seeds)
+    results |= {"contents": len(set(contents.values())), "parted": splits.leaks(drawn, videos)}
     protocol.write(run.path / "metrics.json", results)
     return results
 
 
-def _measure_other(run: RunFolder, config: Config, dataset: str) -> Results:
+def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
     model_file = run.path / "model.safetensors"
     models = ensemble.load(model_file)
     target = on(config, dataset)
     labelled = labelled_videos(target)
     videos = cross.tested(labelled)
     data = _data(target, labelled, len(videos))
-    extractor = open_extractor(config["features"])
+    extractor = open_extractor(config.features)
     run.check_recipe(extractor.recipe.as_dict())
     remedy = f"`a2inet evaluate {run.path} --datasets={dataset}` extracts them, and lists those that fail"
     features = stored_features(target, videos, extractor, remedy)
@@ -122,19 +120,19 @@ def _measure_other(run: RunFolder, config: Config, dataset: str) -> Results:
         return kept
     rows = cross.predictions(
         models,
-        build_model(config["model"]["name"], config["model"]),
+        build_model(config.model.name, config.model),
         features,
         members(config, splits.read(run.path / "splits.json")),
-        Train(**config["train"]),
+        config.train,
     )
     results = cross.results(
-        config["model"]["name"],
+        config.model.name,
         rows,
         data,
-        config["train"]["epoch_rule"],
+        config.train.epoch_rule,
         {video.video_id: video.reference_id for video in videos},
-        config["splits"]["seeds"],
-        registry.info(config["data"]["name"]).title,
+        config.splits.num_seeds,
+        registry.info(config.data.name).title,
         models.label_ranges,
         inputs["known"],
     )
@@ -144,33 +142,33 @@ def _measure_other(run: RunFolder, config: Config, dataset: str) -> Results:
     return results
 
 
-def _tested(path: Path, parts: Sequence[Split], config: Config) -> list[Prediction]:
+def _tested(path: Path, drawn: Sequence[Split], config: Experiment) -> list[Prediction]:
     rows = predictions.read(path)
-    predictions.check(path, rows, parts, seeds(config))
+    predictions.check(path, rows, drawn, seeds(config))
     return rows
 
 
-def _data(config: Config, videos: Sequence[Video], number: int) -> Data:
-    """The config's data set, of whose labelled videos these are here, and so many of them are tested."""
-    fields, about = config["data"], registry.info(config["data"]["name"])
+def _data(config: Experiment, videos: Sequence[Video], number: int) -> Data:
+    """The config's data set: these of its labelled videos are here, and `number` of them are tested."""
+    about = registry.info(config.data.name)
     notes = [about.note]
-    if fields["allow_missing"]:
+    if config.data.allow_missing:
         listed = len(listed_videos(config))
         if missing := listed - len(videos):
             notes.append(f"{missing} of the {listed} labelled videos were missing.")
     return Data(about.title, number, about.label, " ".join(filter(None, notes)))
 
 
-def _trained_on(config: Config) -> list[Video]:
-    """The videos of a run's own data set; none where it is not here any more."""
+def _trained_on(config: Experiment) -> list[Video]:
+    """The videos of a run's own data set; none if it is not here any more."""
     try:
         return listed_videos(config)
-    except (A2INetError, OSError, ValueError):
+    except (A2INetError, OSError):
         return []
 
 
 def _kept(path: Path) -> Results:
-    """What an earlier evaluation wrote; nothing if it is not there or not whole."""
+    """The results of an earlier evaluation; {} if they are not there or not whole."""
     try:
         return json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, ValueError):
@@ -178,23 +176,23 @@ def _kept(path: Path) -> Results:
 
 
 def _support_vectors(
-    config: Config, videos: Sequence[Video], parts: Sequence[Split], run: RunFolder
+    config: Experiment, videos: Sequence[Video], drawn: Sequence[Split], run: RunFolder
 ) -> None:
-    extractor = open_extractor(config["features"])
+    extractor = open_extractor(config.features)
     run.check_recipe(extractor.recipe.as_dict())
     features = stored_features(config, videos, extractor)
-    run.check(plain(config), {"features": features.digest})
+    run.check(config, {"features": features.digest})
     pooled = baselines.pool(features.read(n) for n in range(len(videos)))
     contents = [video.reference_id for video in videos]
     rows: list[Prediction] = []
-    trainings = members(config, parts)
+    ensemble_members = members(config, drawn)
     with progress("svr") as advance:
-        for done, member in enumerate(trainings):
-            advance(f"split {member.split_index}", done, len(trainings))
-            # It has no epochs to choose among, so it may learn from the validation part as well.
+        for done, member in enumerate(ensemble_members):
+            advance(f"split {member.split_index}", done, len(ensemble_members))
+            # It has no epochs to choose among, so it may learn from the validation subset as well.
             known = features.rows((*member.split.train, *member.split.validation))
             scores = baselines.svr_scores(pooled, features.mos, contents, known, member.seed)
             tested = features.rows(member.split.test)
             rows += predictions.tested(member, features, scores[tested])
-        advance("", len(trainings), len(trainings))
+        advance("", len(ensemble_members), len(ensemble_members))
     predictions.write(run.path / "svr" / "predictions.csv", rows)

@@ -1,4 +1,4 @@
-"""Runs against each other, in words: what a paired test says of those that were trained on one data set."""
+"""Paired tests of runs that were trained on one data set, in words."""
 
 from collections.abc import Mapping
 
@@ -10,15 +10,18 @@ from a2inet_jax.run import RunFolder
 
 
 def compare(names: Mapping[RunFolder, str]) -> list[str]:
-    """The first run on a data set and its splits against the others on them.
+    """Compare the first run on a data set and its splits with the others on them.
 
     Args:
-      names: what runs are called that were just measured on their own data sets.
+        names: The names of runs that were just measured on their own data sets.
+
+    Returns:
+        A sentence for each comparison, and for each that cannot be made.
     """
     groups: dict[str, dict[str, list[RunFolder]]] = {}  # by data set and splits
     titles: dict[str, str] = {}
     for run in names:
-        dataset = run.config()["data"]["name"]
+        dataset = run.config().data.name
         place = registry.file_name(dataset)
         titles.setdefault(place, registry.info(dataset).title)
         digest = splits.digest(splits.read(run.path / "splits.json"))
@@ -47,6 +50,6 @@ def _comparison(
         contents = {video.video_id: video.reference_id for video in labelled_videos(config)}
         parts = splits.read(first.path / "splits.json")
         found = paired.compare(ours, theirs, contents, parts)
-    except (A2INetError, OSError, ValueError, KeyError) as error:
+    except (A2INetError, OSError, KeyError) as error:
         return f"{names[first]} and {names[other]} are not compared: {error}"
     return paired.in_words(names[first], f"{names[other]} on {title}", found)

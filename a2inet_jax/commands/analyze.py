@@ -1,0 +1,61 @@
+"""`a2inet analyze`: activation maps of both streams, frame entropy and frame scores, as a picture."""
+
+import argparse
+from pathlib import Path
+
+from a2inet_jax.commands.options import Parser
+
+SUMMARY = "draw the activation maps of both networks, and curves over time"
+EXAMPLES = (
+    "a2inet analyze video.mp4",
+    "a2inet analyze pristine.mp4 damaged.mp4 --run=runs/demo --out=analysis.png",
+)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declare the verb's arguments."""
+    parser.variadic = "videos"
+    parser.add_argument(
+        "videos", nargs="+", type=Path, metavar="VIDEO", help="videos, folders or CSV files"
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        default=Path("runs/demo"),
+        metavar="RUN",
+        help="folder of a trained run (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("analysis.png"),
+        metavar="PICTURE",
+        help="the picture (default: %(default)s)",
+    )
+    parser.set_defaults(handler=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from a2inet_jax.analysis import Analyst
+    from a2inet_jax.console import progress, say
+    from a2inet_jax.datasets import lists
+    from a2inet_jax.errors import VideoError
+    from a2inet_jax.report import stream_maps
+
+    videos = lists.videos([Path(path) for path in options.videos])
+    analyses, failures = [], []
+    with Analyst(options.run) as analyst, progress("analyze") as advance:
+        for done, video in enumerate(videos):
+            advance(video.path.name, done, len(videos))
+            try:
+                analyses.append(analyst.analyze(video.path, video.raw))
+            except VideoError as error:
+                failures.append(error)
+        advance("", len(videos), len(videos))
+    for failure in failures:
+        say(f"failed: {failure}", "red")
+    if analyses:
+        out = options.out.expanduser()
+        stream_maps.write(analyses, analyst.label, out)
+        say(out.resolve())
+    return int(bool(failures))

@@ -1,0 +1,112 @@
+"""`a2inet score`: how good videos look, by a trained run."""
+
+import argparse
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from a2inet_jax.commands.options import Parser
+
+if TYPE_CHECKING:
+    from a2inet_jax.datasets.video import VideoFile
+
+SUMMARY = "score videos with a trained run"
+EXAMPLES = (
+    "a2inet score video.mp4",
+    "a2inet score clips/ list.csv --run=runs/demo --csv=scores.csv",
+)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Declare the verb's arguments."""
+    parser.variadic = "videos"
+    parser.add_argument(
+        "videos",
+        nargs="+",
+        type=Path,
+        metavar="VIDEO|FOLDER|CSV",
+        help="videos, folders of them, or CSV files with a column `path`",
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        default=Path("runs/demo"),
+        metavar="RUN",
+        help="folder of a trained run (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print a JSON object a video, with frame scores"
+    )
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write a table to this file")
+    parser.set_defaults(handler=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from a2inet_jax.datasets import lists
+
+    videos = lists.videos([Path(path) for path in options.videos])
+    table = options.csv.expanduser() if options.csv else None
+    return score_all(videos, options.run, options.json, table)
+
+
+def score_all(
+    videos: Sequence["VideoFile"], run: Path, as_json: bool, csv_path: Path | None
+) -> int:
+    """Score videos and print a line for each; a video that fails has its own line and stops no other.
+
+    Args:
+        videos: From `datasets.lists.videos`.
+        run: Folder of a trained run.
+        as_json: Print a JSON object a line instead: `Score.as_json`, or `path` and `error`.
+        csv_path: Also write `path,score,spread,frames,error` there, whole or not at all.
+
+    Returns:
+        The exit code: 1 if a video failed, else 0.
+    """
+    from a2inet_jax.console import progress, say
+    from a2inet_jax.errors import VideoError
+    from a2inet_jax.scoring import Scorer
+
+    rows: list[dict[str, Any]] = []
+    with Scorer(run) as scorer, progress("score") as advance:
+        if not as_json:
+            low, high = scorer.scale
+            say(f"   score ± spread   in {scorer.calibrated_to}: {low:.1f} to {high:.1f}")
+        for done, video in enumerate(videos):
+            path = video.path
+            advance(path.name, done, len(videos))
+            try:
+                scored = scorer.score(path, video.raw)
+            except (VideoError, OSError) as error:
+                reason = error.reason if isinstance(error, VideoError) else str(error)
+                rows.append({"path": str(path), "error": reason})
+                line = f"{'failed':>8}           {path}: {reason}"
+                shown: dict[str, Any] = rows[-1]
+            else:
+                digits = {"score": f"{scored.score:.4f}", "spread": f"{scored.spread:.4f}"}
+                rows.append({"path": str(path), **digits, "frames": len(scored.timestamps)})
+                line = f"{scored.score:8.2f} ± {scored.spread:5.2f}   {path}"
+                shown = scored.as_json()
+            if as_json:
+                print(json.dumps(shown), flush=True)
+            else:
+                say(line)
+        advance("", len(videos), len(videos))
+    if csv_path:
+        _write_csv(csv_path, rows)
+    return 1 if any("error" in row for row in rows) else 0
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    from a2inet_jax import atomic
+
+    text = io.StringIO()
+    table = csv.DictWriter(
+        text, ["path", "score", "spread", "frames", "error"], lineterminator="\n"
+    )
+    table.writeheader()
+    table.writerows(rows)
+    atomic.write(path, text.getvalue().encode("utf-8", "surrogateescape"))

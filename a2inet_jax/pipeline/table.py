@@ -1,0 +1,251 @@
+"""`a2inet table N`: the rows of a table of the paper, trained and tested on the data sets here.
+
+What rows share is made once: equal experiments are one run, a network describes a data set once, and runs
+whose networks and features have equal shapes train as one program. Rows that cannot be made are skipped,
+with the reason; the same command continues where it stopped.
+"""
+
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from a2inet_jax.backbones import weights
+from a2inet_jax.build import needed_weights, on
+from a2inet_jax.config import Experiment
+from a2inet_jax.console import console, say
+from a2inet_jax.datasets import registry
+from a2inet_jax.errors import A2INetError
+from a2inet_jax.pipeline import demo, extract, report, run_comparison, run_results, train
+from a2inet_jax.pipeline.prepare import prepare
+from a2inet_jax.pipeline.table_plan import Plan, make
+from a2inet_jax.report import results_table, side_by_side
+from a2inet_jax.report.columns import ResultsTable
+from a2inet_jax.report.results_table import RunResults
+from a2inet_jax.run import RunFolder
+from a2inet_jax.training.termination import TerminatedError
+
+# Errors of one run that need not stop the others: those for the user, and a device without enough memory.
+ERRORS = (A2INetError, OSError, jax.errors.JaxRuntimeError)
+
+
+@dataclass
+class Attempts:
+    """The outcome of each run so far.
+
+    Attributes:
+        configs: All runs by name.
+        titles: What a user reads of each run, its rows and data set.
+        skipped: Name of a run → why it could not be made.
+    """
+
+    configs: Mapping[str, Experiment]
+    titles: Mapping[str, str]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def remaining(self) -> dict[str, Experiment]:
+        """Return the runs that have not been skipped."""
+        return {name: each for name, each in self.configs.items() if name not in self.skipped}
+
+    def attempt(self, names: Sequence[str], step: Callable[[], object], failure: str = "") -> None:
+        """Do a step that these runs need; they are skipped if it fails.
+
+        Args:
+            names: The runs.
+            step: Fails by an error or, if there is a `failure`, by an exit code.
+            failure: What an exit code means.
+        """
+        try:
+            reason = failure if step() else ""
+        except ERRORS as error:
+            reason = str(error) or type(error).__name__
+        if reason:
+            for name in names:
+                said = self.skipped.get(name, "")
+                if reason not in said:
+                    self.skipped[name] = f"{said}; {reason}" if said else reason
+            say(f"skipped {', '.join(self.titles[name] for name in names)}: {reason}")
+
+
+def table(number: int, datasets: Sequence[str], networks: str, overrides: Sequence[str]) -> int:
+    """Make a table of the paper, and print it beside the paper's numbers.
+
+    Args:
+        number: The table's number, 2 to 7.
+        datasets: Names of data sets, or CSV files; those of the paper's table if empty.
+        networks: "paper", "index" (those of the package index), or "": as the data set has it.
+        overrides: Changes of every row's config, "train.epochs=20" and the like.
+
+    Returns:
+        The exit code: 1 if a cell of the table is empty; 143 after SIGTERM.
+    """
+    plan = make(number, datasets, networks, overrides)
+    runs = Attempts(plan.runs(), _titles(plan))
+    elsewhere = Attempts(*_elsewhere(plan, runs.titles))
+    todo = {name: config for name, config in runs.configs.items() if not _is_trained(config)}
+    work = Attempts({**todo, **elsewhere.configs}, {**runs.titles, **elsewhere.titles})
+    _prepare(work)
+    _try_splits(work, list(todo))
+    _fetch(work)
+    _extract(work)
+    for each in (runs, elsewhere):
+        each.skipped |= {k: v for k, v in work.skipped.items() if k in each.configs}
+    try:
+        _train(runs, list(todo))
+    except TerminatedError as stopped:
+        return train.say_stopped(stopped)
+    sheet = _results(plan, runs, elsewhere)
+    folder = Path("runs") / "tables" / plan.name
+    side_by_side.write(folder, sheet)
+    console.print(side_by_side.terminal(sheet, console.width))
+    say(f"Report: {report.report_table(sheet, folder).resolve()}")
+    cells = [cell for row in sheet["rows"] for cell in row["cells"].values()]
+    return int(any("skipped" in cell for cell in cells))
+
+
+def _titles(plan: Plan) -> dict[str, str]:
+    """What a user reads of each run: its rows and data set, by name."""
+    rows: dict[str, list[str]] = defaultdict(list)
+    datasets: dict[str, str] = {}
+    for (row, dataset), config in plan.configs.items():
+        rows[config.name].append(plan.rows[row])
+        datasets[config.name] = registry.info(dataset).title
+    return {name: f"{', '.join(rows[name])} on {datasets[name]}" for name in rows}
+
+
+def _elsewhere(
+    plan: Plan, titles: Mapping[str, str]
+) -> tuple[dict[str, Experiment], dict[str, str]]:
+    """The runs on data sets that they are not trained on, whose features are needed; and their titles."""
+    found: dict[str, Experiment] = {}
+    named: dict[str, str] = {}
+    for name, config in plan.runs().items():
+        for dataset in plan.tested:
+            if dataset not in plan.trained:
+                found[_on(name, dataset)] = on(config, dataset)
+                tested = registry.info(dataset).title
+                named[_on(name, dataset)] = f"{titles[name]}, tested on {tested}"
+    return found, named
+
+
+def _on(name: str, dataset: str) -> str:
+    return f"{name} on {dataset}"
+
+
+def _is_trained(config: Experiment) -> bool:
+    run = RunFolder(Path("runs") / config.name)
+    try:
+        run.check(config)
+    except FileNotFoundError:
+        return False
+    return (run.path / config.model.name / "predictions.csv").is_file()
+
+
+def _prepare(work: Attempts) -> None:
+    for names, config in _grouped(work, lambda config: config.data.name):
+        failure = (
+            f"videos are missing: `a2inet data verify {config.data.name}` lists them, "
+            "--config.data.allow_missing=True continues without them"
+        )
+        work.attempt(names, functools.partial(prepare, config.data), failure)
+
+
+def _try_splits(work: Attempts, names: Sequence[str]) -> None:
+    alone = {name: work.configs[name] for name in names if name not in work.skipped}
+    for group, config in _grouped(
+        Attempts(alone, work.titles), lambda config: (config.data, config.splits, config.seed)
+    ):
+        work.attempt(group, functools.partial(demo.try_splits, config))
+
+
+def _fetch(work: Attempts) -> None:
+    """Get the networks' weights, each once."""
+    users = defaultdict(list)
+    for name, config in work.remaining().items():
+        for weight in needed_weights(config):
+            users[weight].append(name)
+    for weight, names in users.items():
+        work.attempt(names, functools.partial(weights.get, weight))
+
+
+def _extract(work: Attempts) -> None:
+    for names, config in _grouped(work, lambda config: (config.data.name, config.features)):
+        pair = f"{config.features.quality} and {config.features.semantic}"
+        say(f"{registry.info(config.data.name).title}: {pair}")
+        failure = f"the extraction of {pair} failed on some videos: see its failures.csv"
+        work.attempt(names, functools.partial(extract.extract, config), failure)
+
+
+def _train(work: Attempts, names: Sequence[str]) -> None:
+    prepared: dict[str, train.PreparedRun] = {}
+
+    def prepare_run(name: str) -> None:
+        prepared[name] = train.prepare_run(work.configs[name])
+
+    for name in names:
+        if name not in work.skipped:
+            work.attempt([name], functools.partial(prepare_run, name))
+    groups = defaultdict(list)
+    for name, run in prepared.items():
+        groups[_shape(name, run)].append(name)
+    for names in groups.values():
+        say(f"train {', '.join(work.titles[name] for name in names)}")
+        try:
+            train.train_jointly([prepared[name] for name in names])
+        except ERRORS:  # of one of them, or together they are too large: the others need not suffer
+            for name in names:
+                step = functools.partial(train.train_jointly, [prepared[name]])
+                work.attempt([name], step)
+
+
+def _shape(name: str, run: train.PreparedRun) -> Any:
+    """What runs must have in common to be one program."""
+    config = run.config
+    alone = name if config.splits.concurrent_members else ""
+    model = next(iter(run.models.values()))
+    return config.data.name, model, run.features.widths, config.train, alone
+
+
+def _grouped(
+    work: Attempts, key: Callable[[Experiment], Any]
+) -> list[tuple[list[str], Experiment]]:
+    """The remaining runs, those of one key together, with the config of the first."""
+    groups = defaultdict(list)
+    for name, config in work.remaining().items():
+        groups[key(config)].append(name)
+    return [(names, work.configs[names[0]]) for names in groups.values()]
+
+
+def _results(plan: Plan, runs: Attempts, elsewhere: Attempts) -> ResultsTable:
+    """The plan's rows with their results on its data sets."""
+    rows: dict[str, dict[str, RunResults | str]] = {
+        name: {each: _cell(plan, runs, elsewhere, row, each) for each in plan.tested}
+        for row, name in plan.rows.items()
+    }
+    datasets = {name: run_results.described(name) for name in plan.tested}
+    measured = {
+        RunFolder(found.run): row
+        for row, cells in rows.items()
+        for name, found in cells.items()
+        if isinstance(found, RunResults) and name in plan.trained
+    }
+    comparisons = run_comparison.compare(measured)
+    return results_table.of_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
+
+
+def _cell(
+    plan: Plan, runs: Attempts, elsewhere: Attempts, row: str, dataset: str
+) -> RunResults | str:
+    """A row's results on a data set, its own test subsets or another set; or why there are none."""
+    name = plan.run(row, dataset).name
+    if problem := runs.skipped.get(name) or elsewhere.skipped.get(_on(name, dataset)):
+        return problem
+    run = Path("runs") / name
+    try:
+        return RunResults(run, run_results.measure(RunFolder(run), dataset))
+    except ERRORS as error:
+        return str(error) or type(error).__name__
