@@ -38,8 +38,10 @@ def test_several_runs_have_one_page(several: tuple[Path, list[tuple[Run, Example
     assert text.count("<svg") == 1 + 2 * (2 + 4)
     assert len(page.images) == 2 * 3 * 4
     at = page.texts.index("Differences in configuration")
-    assert [text for text in page.texts[at + 1 :] if text][:6] == [
-        "Run", "model.width", "demo", "256", "wide", "512",
+    assert [text for text in page.texts[at + 1 :] if text][:9] == [
+        "Run", "paper_row", "model.width",
+        "demo", "table2:FR,S+S", "256",
+        "wide", "–", "512",
     ]  # fmt: skip
     lines = list(csv.DictReader((path.parent / "results.csv").read_text().splitlines()))
     assert [(line["row"], line["metric"]) for line in lines[:3]] == [
