@@ -1,4 +1,4 @@
-"""Results beside each other and beside the paper's: in the terminal, and as CSV, LaTeX and HTML."""
+"""A results table in the terminal, as HTML, and as JSON, CSV and LaTeX files."""
 
 import csv
 import io
@@ -17,22 +17,28 @@ from rich.text import Text
 
 from a2inet_jax import atomic
 from a2inet_jax.console import printable
-from a2inet_jax.evaluation.protocol import METRICS
+from a2inet_jax.evaluation.protocol import METRIC_TITLES
 from a2inet_jax.report import markup
-from a2inet_jax.report.columns import Column, ResultsTable, columns, notes, other_columns
+from a2inet_jax.report.columns import (
+    OTHER_DATA,
+    Column,
+    ResultsTable,
+    columns,
+    notes,
+    other_columns,
+)
 from a2inet_jax.report.latex import to_latex
 
-OTHER_DATA = "The paper, on other data: compare the order, not the values"
-MANY = 8  # columns, above which a page is wider
-NAMES = 20  # characters of a row's name that there is always room for on a terminal
-_GAP = 2  # between columns there
+MAX_COLUMNS = 8  # a table with more makes its page wider
+MIN_NAME_WIDTH = 20  # characters of a row's name for which a terminal always has room
+_GAP = 2  # characters between the columns of a terminal
 FIELDS = (
     "table", "dataset", "row", "metric", "ours", "low", "high", "std", "paper", "difference", "run",
     "epoch_rule", "splits", "trained_on", "skipped",
 )  # fmt: skip
 
 
-class _Printed(NamedTuple):
+class _TextColumn(NamedTuple):
     """A column on a terminal."""
 
     heading: str
@@ -43,59 +49,61 @@ class _Printed(NamedTuple):
         return max(cell_len(self.heading), *(text.cell_len for text in self.cells))
 
 
-def terminal(sheet: ResultsTable, width: int) -> Group:
-    """A table for each data set, the best in bold, and the notes below.
+def terminal(table: ResultsTable, width: int) -> Group:
+    """Return a terminal table for each data set, with the best numbers in bold, and the notes below.
 
-    What there is no room for beside each other comes below each other: no number is cut.
+    Columns that do not fit side by side are put into further tables below: no number is cut.
 
     Args:
-        sheet: what is shown.
-        width: characters of a line.
+        table: The results.
+        width: Characters of a line.
     """
-    parts: list[Table | Text] = []
+    blocks: list[Table | Text] = []
     by_dataset: dict[str, list[Column]] = {}
-    for column in columns(sheet):
+    for column in columns(table):
         by_dataset.setdefault(column.dataset, []).append(column)
     for dataset, group in by_dataset.items():
-        parts.append(_title(f"{sheet['title']} · {dataset}"))
-        parts += _tables(sheet, [_of_metric(column) for column in group], width)
-    # The order of the rows is all that they show: one metric is enough on a terminal.
-    if others := [column for column in other_columns(sheet) if column.metric == "srcc"]:
-        parts.append(_title(f"{OTHER_DATA} (SRCC)"))
-        parts += _tables(sheet, [[_of_paper(column, column.dataset)] for column in others], width)
-    small = [Text(printable(note), style="dim") for note in notes(sheet)]
-    return Group(*parts, *small, *(Text(printable(line)) for line in sheet["comparisons"]))
+        blocks.append(_title(f"{table['title']} · {dataset}"))
+        blocks += _tables(table, [_metric_columns(column) for column in group], width)
+    # They only show the ranking of the rows, for which one metric is enough on a terminal.
+    if others := [column for column in other_columns(table) if column.metric == "srcc"]:
+        blocks.append(_title(f"{OTHER_DATA} (SRCC)"))
+        groups = [[_paper_column(column, column.dataset)] for column in others]
+        blocks += _tables(table, groups, width)
+    small = [Text(printable(note), style="dim") for note in notes(table)]
+    return Group(*blocks, *small, *(Text(printable(line)) for line in table["comparisons"]))
 
 
-def to_html(sheet: ResultsTable, ours: str = "") -> str:
-    """The numbers as a table for a page, without the notes; the row of this name is marked."""
+def to_html(table: ResultsTable, ours: str = "") -> str:
+    """Return the numbers as HTML tables, without the notes; the row with the name `ours` is marked."""
     return "".join(
         (
-            _html(sheet, columns(sheet), ours),
-            _html(sheet, other_columns(sheet), ours, OTHER_DATA),
+            _html(table, columns(table), ours),
+            _html(table, other_columns(table), ours, OTHER_DATA),
         )
     )
 
 
-def to_csv(sheets: Iterable[ResultsTable]) -> str:
-    """The numbers in long form, one a line, in the columns `FIELDS`; empty where there is none."""
+def to_csv(tables: Iterable[ResultsTable]) -> str:
+    """Return the numbers in long form, one a line, in the columns `FIELDS`; missing ones are empty."""
     text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(FIELDS)
-    for sheet in sheets:
-        for column in [*columns(sheet), *other_columns(sheet)]:
-            for row, cell in zip(sheet["rows"], column.cells, strict=True):
-                known = cell.ours is not None and cell.paper is not None
-                difference = f"{cell.ours - cell.paper:.6g}" if known else ""  # type: ignore[operator]
-                values = (cell.ours, *(cell.bounds or (None, None)), cell.std, cell.paper)
-                lines.writerow(
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(FIELDS)
+    for table in tables:
+        for column in [*columns(table), *other_columns(table)]:
+            for row, cell in zip(table["rows"], column.cells, strict=True):
+                difference = (
+                    None if cell.ours is None or cell.paper is None else cell.ours - cell.paper
+                )
+                low, high = cell.bounds or (None, None)
+                numbers = (cell.ours, low, high, cell.std, cell.paper, difference)
+                writer.writerow(
                     [
-                        sheet["table"] or "",
+                        table["table"] or "",
                         column.dataset,
                         row["row"],
                         column.metric,
-                        *("" if value is None else f"{value:.6g}" for value in values),
-                        difference,
+                        *("" if number is None else f"{number:.6g}" for number in numbers),
                         cell.run,
                         cell.epoch_rule,
                         cell.splits,
@@ -107,25 +115,25 @@ def to_csv(sheets: Iterable[ResultsTable]) -> str:
 
 
 def write(
-    folder: Path, sheet: ResultsTable, more: Sequence[ResultsTable] = (), name: str = "table"
+    folder: Path, table: ResultsTable, more: Sequence[ResultsTable] = (), name: str = "table"
 ) -> None:
-    """Writes `table.json`, `table.csv` and `table.tex`, each whole or not at all.
+    """Write `table.json`, `table.csv` and `table.tex`, each whole or not at all.
 
     Args:
-        folder: where to; it is made.
-        sheet: what they show.
-        more: sheets that follow in the CSV and LaTeX files, and in the JSON as "more".
-        name: of the files.
+        folder: Folder for the files; it is created.
+        table: The results.
+        more: Tables that follow in the CSV and LaTeX files, and in the JSON as "more".
+        name: Name of the files, without suffix.
 
     Raises:
-        FolderError: a file can't be written.
+        FolderError: A file cannot be written.
     """
-    whole = {**sheet, "more": list(more)} if more else sheet
+    content = {**table, "more": list(more)} if more else table
     texts = {
-        "json": json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        "json": json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         + "\n",
-        "csv": to_csv([sheet, *more]),
-        "tex": "\n".join(to_latex(each) for each in [sheet, *more]),
+        "csv": to_csv([table, *more]),
+        "tex": "\n".join(to_latex(each) for each in [table, *more]),
     }
     for suffix, text in texts.items():
         atomic.write(folder / f"{name}.{suffix}", text.encode())
@@ -135,89 +143,92 @@ def _title(text: str) -> Text:
     return Text(printable(text), style="bold italic")
 
 
-def _of_metric(column: Column) -> list[_Printed]:
-    """Our numbers, their intervals, and the paper's numbers or else the standard deviations."""
-    heading, ours = METRICS[column.metric], _marked(column.ours, column.best)
-    if any(column.spread) and not column.beside_paper:
+def _metric_columns(column: Column) -> list[_TextColumn]:
+    """Return our numbers, their intervals, and the paper's numbers or else the standard deviations."""
+    heading, ours = METRIC_TITLES[column.metric], _with_bold(column.ours, column.best)
+    if any(column.std) and not column.has_paper:
         heading += " (std)"
-        for text, spread in zip(ours, column.spread, strict=True):
-            text.append(f" ({spread})" if spread else "")
-    found = [_Printed(heading, ours)]
+        for text, std in zip(ours, column.std, strict=True):
+            text.append(f" ({std})" if std else "")
+    found = [_TextColumn(heading, ours)]
     if any(column.interval):
-        found.append(_Printed("95 %", [Text(interval, "dim") for interval in column.interval]))
-    if column.beside_paper:
-        found.append(_of_paper(column, "paper"))
+        found.append(_TextColumn("95 %", [Text(interval, "dim") for interval in column.interval]))
+    if column.has_paper:
+        found.append(_paper_column(column, "paper"))
     return found
 
 
-def _of_paper(column: Column, heading: str) -> _Printed:
-    return _Printed(heading, _marked(column.paper, column.best_paper))
+def _paper_column(column: Column, heading: str) -> _TextColumn:
+    return _TextColumn(heading, _with_bold(column.paper, column.best_paper))
 
 
-def _marked(printed: Sequence[str], best: Sequence[bool]) -> list[Text]:
+def _with_bold(printed: Sequence[str], best: Sequence[bool]) -> list[Text]:
     return [
-        Text().append(text, "bold" if top else "") for text, top in zip(printed, best, strict=True)
+        Text().append(text, "bold" if bold else "")
+        for text, bold in zip(printed, best, strict=True)
     ]
 
 
 def _tables(
-    sheet: ResultsTable, groups: Sequence[Sequence[_Printed]], width: int
+    table: ResultsTable, groups: Sequence[Sequence[_TextColumn]], width: int
 ) -> Iterator[Table | Text]:
-    """Groups of columns beside each other, in as few tables as there is room for."""
-    names = [printable(row["row"]) for row in sheet["rows"]]
-    room = width - min(NAMES, max(map(cell_len, names)))
-    needed = [sum(_GAP + column.width for column in group) for group in groups]
-    for number in range(1, len(groups) + 1):
-        size = math.ceil(len(groups) / number)
+    """Yield groups of columns side by side, in as few terminal tables as fit the width."""
+    names = [printable(row["row"]) for row in table["rows"]]
+    room = width - min(MIN_NAME_WIDTH, max(map(cell_len, names)))
+    group_widths = [sum(_GAP + column.width for column in group) for group in groups]
+    for num_tables in range(1, len(groups) + 1):
+        size = math.ceil(len(groups) / num_tables)
         starts = range(0, len(groups), size)
-        if all(sum(needed[start : start + size]) <= room for start in starts):
+        if all(sum(group_widths[start : start + size]) <= room for start in starts):
             break
     for start in starts:
-        table = Table(
+        rich_table = Table(
             box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0)
         )
-        table.add_column("", overflow="fold")
-        beside = [column for group in groups[start : start + size] for column in group]
-        for column in beside:
-            table.add_column(Text(column.heading), justify="right", no_wrap=True)
-        for name, *cells in zip(names, *(column.cells for column in beside), strict=True):
-            table.add_row(Text(name), *cells)
-        yield table
-        yield Text()  # a line between tables
+        rich_table.add_column("", overflow="fold")
+        text_columns = [column for group in groups[start : start + size] for column in group]
+        for column in text_columns:
+            rich_table.add_column(Text(column.heading), justify="right", no_wrap=True)
+        for name, *cells in zip(names, *(column.cells for column in text_columns), strict=True):
+            rich_table.add_row(Text(name), *cells)
+        yield rich_table
+        yield Text()  # an empty line between tables
 
 
-def _html(sheet: ResultsTable, found: Sequence[Column], ours: str, title: str = "") -> str:
-    if not found:
+def _html(table: ResultsTable, shown: Sequence[Column], ours: str, caption: str = "") -> str:
+    if not shown:
         return ""
-    groups = [(name, len(list(group))) for name, group in groupby(found, lambda c: c.dataset)]
-    first = "".join(
+    groups = [(name, len(list(group))) for name, group in groupby(shown, lambda c: c.dataset)]
+    datasets = "".join(
         f'<th scope="colgroup" colspan="{n}">{markup.text(name)}</th>' for name, n in groups
     )
-    second = "".join(f'<th scope="col">{METRICS[column.metric]}</th>' for column in found)
+    metrics = "".join(f'<th scope="col">{METRIC_TITLES[column.metric]}</th>' for column in shown)
     body = []
-    for place, row in enumerate(sheet["rows"]):
-        cells = "".join(_html_cell(column, place) for column in found)
-        kind = ' class="ours"' if row["row"] == ours else ""
-        body.append(f'<tr{kind}><th scope="row">{markup.text(row["row"])}</th>{cells}</tr>')
-    caption = f"<caption>{title}</caption>" if title else ""
-    kind = "beside many" if len(found) > MANY else "beside"
+    for i, row in enumerate(table["rows"]):
+        cells = "".join(_html_cell(column, i) for column in shown)
+        attribute = ' class="ours"' if row["row"] == ours else ""
+        body.append(f'<tr{attribute}><th scope="row">{markup.text(row["row"])}</th>{cells}</tr>')
+    caption_html = f"<caption>{markup.text(caption)}</caption>" if caption else ""
+    css_class = "results many" if len(shown) > MAX_COLUMNS else "results"
     return (
-        f'<table class="{kind}">{caption}<thead><tr><td></td>{first}</tr><tr><td></td>{second}</tr>'
-        f"</thead><tbody>{''.join(body)}</tbody></table>"
+        f'<table class="{css_class}">{caption_html}'
+        f"<thead><tr><td></td>{datasets}</tr><tr><td></td>{metrics}</tr></thead>"
+        f"<tbody>{''.join(body)}</tbody></table>"
     )
 
 
-def _html_cell(column: Column, place: int) -> str:
+def _html_cell(column: Column, i: int) -> str:
+    """Return the cell of row i: our number, its interval and the paper's number, or the latter alone."""
     if column.only_paper:
         printed, best = column.paper, column.best_paper
     else:
         printed, best = column.ours, column.best
-    kind = ' class="best"' if best[place] else ""
-    lines = [printed[place]]
-    if column.interval[place]:
-        lines.append(f"<small>{column.interval[place]}</small>")
-    if column.cells[place].paper is not None and not column.only_paper:
-        number = column.paper[place]
-        marked = f"<b>{number}</b>" if column.best_paper[place] else number
-        lines.append(f"<small>paper {marked}</small>")
-    return f"<td{kind}>{''.join(lines)}</td>"
+    attribute = ' class="best"' if best[i] else ""
+    lines = [printed[i]]
+    if column.interval[i]:
+        lines.append(f"<small>{column.interval[i]}</small>")
+    if column.cells[i].paper is not None and not column.only_paper:
+        number = column.paper[i]
+        number = f"<b>{number}</b>" if column.best_paper[i] else number
+        lines.append(f"<small>paper {number}</small>")
+    return f"<td{attribute}>{''.join(lines)}</td>"
