@@ -117,7 +117,7 @@ def test_two_folders_with_the_same_names_are_refused(folder: Path, tmp_path: Pat
 def test_names_of_every_kind(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a file system takes, a store takes; what a file system doesn't, is listed."""
+    """A store takes every name that a file system takes; others are listed as failures."""
     video = (folder / "one_frame.mp4").read_bytes()
     odd = tmp_path / "odd [red]"
     odd.mkdir()

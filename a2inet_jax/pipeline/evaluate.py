@@ -81,7 +81,7 @@ def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
                 found[cell] = outcome
         advance("", len(ready), len(ready))
     if found:
-        _show(_beside(found))
+        _show(_side_by_side(found))
     return int(None in cells or len(found) < len(wanted) or any(extracted.values()))
 
 
@@ -101,22 +101,22 @@ def _attempt(what: object, step: Callable[[], T]) -> T | None:
         return None
 
 
-def _beside(found: dict[Cell, RunResults]) -> ResultsTable:
+def _side_by_side(found: dict[Cell, RunResults]) -> ResultsTable:
     """The runs beside each other, and comparisons of those that are measured on their own data sets."""
     runs = list(dict.fromkeys(cell.run for cell in found))
-    called = results_table.names([(run.path, run.config().name) for run in runs])
-    names = dict(zip(runs, called, strict=True))
-    rows: dict[str, dict[str, RunResults | str]] = {name: {} for name in called}
+    unique = results_table.names([(run.path, run.config().name) for run in runs])
+    names = dict(zip(runs, unique, strict=True))
+    rows: dict[str, dict[str, RunResults | str]] = {name: {} for name in unique}
     datasets: dict[str, Data] = {}
     for cell, outcome in found.items():
         column = registry.file_name(cell.dataset)
         rows[names[cell.run]][column] = outcome
         datasets.setdefault(column, described(cell.dataset))
-    title = f"{len(rows)} runs" if len(rows) > 1 else called[0]
+    title = f"{len(rows)} runs" if len(rows) > 1 else unique[0]
     own = {cell.run: names[cell.run] for cell in found if cell.is_own()}
     comparisons = run_comparison.compare(own)
     return results_table.of_rows(title, rows, datasets, comparisons=comparisons)
 
 
-def _show(sheet: ResultsTable) -> None:
-    console.print(side_by_side.terminal(sheet, console.width))
+def _show(results: ResultsTable) -> None:
+    console.print(side_by_side.terminal(results, console.width))
