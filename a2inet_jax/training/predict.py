@@ -22,7 +22,7 @@ def predict(
     trained: Sequence[TrainedMember],
     config: Train,
 ) -> list[np.ndarray]:
-    """Return the scores of each member's test set, `[n]` float64, in the labels' scale and the set's order."""
+    """Return the scores of each member's test set, `[n]` float64, in the labels' scale and set's order."""
     indices = [member_indices(member, data, config) for member in members]
     runner = parallel.runner(config.parallel, len(members))
     loader, _ = loaders.choose(data, runner, config)
