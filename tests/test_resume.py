@@ -50,9 +50,8 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
     assert_same(train(tmp_path, on_step=reported.append), uninterrupted[1])
     assert reported[0] % (2 * STEPS_PER_EPOCH) == 0
     assert reported[0] <= step
-    assert (tmp_path / "metrics.csv").read_bytes() == (
-        uninterrupted[0] / "metrics.csv"
-    ).read_bytes()
+    tables = [folder / "metrics.csv" for folder in (tmp_path, uninterrupted[0])]
+    assert tables[0].read_bytes() == tables[1].read_bytes()
 
 
 def test_finished_training_is_read_back(
