@@ -1,4 +1,4 @@
-"""Trainings that are killed or terminated, and resume when they are started again."""
+"""Runs that are killed or terminated, and resume when they are started again."""
 
 import dataclasses
 import os
@@ -61,7 +61,7 @@ def stop_at(
     stop_signal: signal.Signals,
     delay_s: float = 0.0,
 ) -> int:
-    """Start a training and signal it some time after a step; return the step that it started from."""
+    """Start a run and signal it some time after a step; return the step that it started from."""
     with start(folder, placement) as child:
         assert child.stdout is not None
         try:
@@ -126,7 +126,7 @@ def test_sigterm_saves_a_checkpoint_in_the_middle_of_an_epoch(
         return trained, reported
 
     whole, _ = run(tmp_path / "whole")
-    # Step 14 is reported while steps 15 to 18 run; the training stops after them.
+    # Step 14 is reported while steps 15 to 18 run; the run stops after them.
     with pytest.raises(TerminatedError):
         run(tmp_path / "stopped", stop=14)
     resumed, reported = run(tmp_path / "stopped")
@@ -134,7 +134,7 @@ def test_sigterm_saves_a_checkpoint_in_the_middle_of_an_epoch(
     assert_same(resumed, whole)
     tables = [(tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "stopped")]
     assert tables[0] == tables[1]
-    # The process is as it was: another training in it is not stopped.
+    # The process is as it was: another run in it is not stopped.
     assert_same(run(tmp_path / "another")[0], whole)
 
 

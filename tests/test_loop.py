@@ -70,7 +70,7 @@ def test_parameters_of_the_best_epoch_are_kept(
     uninterrupted: Uninterrupted, tmp_path: Path
 ) -> None:
     _, trained, _ = uninterrupted
-    # A training that ends with the best epoch has the same parameters.
+    # A run that ends with the best epoch has the same parameters.
     for split_index, member in enumerate(trained):
         shorter = dataclasses.replace(CONFIG, epochs=member.epoch, epoch_rule="last")
         stopped = train(tmp_path / str(split_index), shorter)[split_index]

@@ -1,4 +1,4 @@
-"""Interrupted trainings, and folders that already hold a training."""
+"""Interrupted runs, and folders that already hold a run."""
 
 import dataclasses
 import json
@@ -41,7 +41,7 @@ def kill_at(step: int) -> Callable[[int], None]:
 
 
 @pytest.mark.parametrize("step", [4, 8, 20, 28])
-def test_interrupted_training_ends_like_an_uninterrupted_one(
+def test_interrupted_run_ends_like_an_uninterrupted_one(
     uninterrupted: Uninterrupted, tmp_path: Path, step: int
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -54,7 +54,7 @@ def test_interrupted_training_ends_like_an_uninterrupted_one(
     assert tables[0].read_bytes() == tables[1].read_bytes()
 
 
-def test_finished_training_is_read_back(
+def test_finished_run_is_read_back(
     uninterrupted: Uninterrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("a2inet_jax.training.parallel.runner", None)
@@ -121,7 +121,7 @@ def test_training_starts_over_if_all_checkpoints_are_damaged(
     assert_same(train(tmp_path), uninterrupted[1])  # reads the new checkpoints
 
 
-def test_folder_of_another_training_is_refused(uninterrupted: Uninterrupted) -> None:
+def test_folder_of_another_run_is_refused(uninterrupted: Uninterrupted) -> None:
     folder, _, _ = uninterrupted
 
     def refused(expected: str, **changes: object) -> None:

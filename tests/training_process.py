@@ -83,7 +83,7 @@ def examples(folder: Path) -> dict[Any, Any]:
 
 
 def uninterrupted(folder: Path) -> dict[str, Any]:
-    """Train, or resume the training in the folder; also return the reported steps."""
+    """Train, or resume the run in the folder; also return the reported steps."""
     reported: list[int] = []
     result = train(
         "two", ONE_STEP_CALLS, folder, advance=lambda _, done, total: reported.append(done)
@@ -92,7 +92,7 @@ def uninterrupted(folder: Path) -> dict[str, Any]:
 
 
 def damaged(folder: Path) -> dict[str, Any]:
-    """Damage the last checkpoint of the training in the folder, and resume it."""
+    """Damage the last checkpoint of the run in the folder, and resume it."""
     if jax.process_index() == 0:
         for path in folder.glob(f"checkpoints/*/{STEPS}/state/**/d/*"):
             path.write_bytes(b"damaged")

@@ -1,6 +1,6 @@
 """Batch plans: the videos of every step, for all ensemble members side by side, and their padded lengths.
 
-The order of an epoch is a function of (seed, split, epoch), so that a training resumes without stored
+The order of an epoch is a function of (seed, split, epoch), so that a run resumes without stored
 iterator state.
 """
 

@@ -1,4 +1,4 @@
-"""Checkpoints of an unfinished training; the only module that knows Orbax (its v1 API).
+"""Checkpoints of an unfinished run; the only module that knows Orbax (its v1 API).
 
 Orbax writes a checkpoint under a temporary name and renames it, so a killed process leaves none half-written.
 Each checkpoint also carries a checksum of its arrays: one that is damaged later is noticed, and the one

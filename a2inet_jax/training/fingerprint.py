@@ -1,4 +1,4 @@
-"""The fingerprint of a training, which keeps its folder from being resumed with anything else."""
+"""The fingerprint of a training run, which keeps its folder from being resumed with anything else."""
 
 import dataclasses
 import json
@@ -22,7 +22,7 @@ NAME = "settings.json"
 def compute(
     model: nn.Module, data: TrainingData, members: Sequence[Member], config: Train
 ) -> dict[str, Any]:
-    """Return everything that determines the numbers of a training, as flat JSON values."""
+    """Return everything that determines the numbers of a run, as flat JSON values."""
     fields = {
         field.name: getattr(model, field.name)
         for field in dataclasses.fields(model)
@@ -49,7 +49,7 @@ def claim(folder: Path, fingerprint: dict[str, Any]) -> None:
     With several processes, all of them make this call together.
 
     Raises:
-        RunError: The folder belongs to another training, whose differing fields the message names; or its
+        RunError: The folder belongs to another run, and the message names the fields that differ; or its
             fingerprint cannot be read.
         FileNotFoundError: The folder is on a disk that this process does not share with process 0.
     """
@@ -72,7 +72,7 @@ def claim(folder: Path, fingerprint: dict[str, Any]) -> None:
         if found.get(name) != fingerprint.get(name)
     ]:
         raise RunError(
-            f"{folder} holds another training, which differs in {'; '.join(different)}: "
+            f"{folder} holds another run, which differs in {'; '.join(different)}: "
             "delete the folder, or give the run another name"
         )
 

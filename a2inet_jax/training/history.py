@@ -1,4 +1,4 @@
-"""The history of a training, one record per epoch: a CSV table and TensorBoard curves."""
+"""Training history, one record per epoch: a CSV table and TensorBoard curves."""
 
 import csv
 import io

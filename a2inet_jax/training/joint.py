@@ -55,7 +55,7 @@ def train_together(
         model: The network of every run.
         runs: The runs by the folder of their history, relative to `folder`.
         config: The same for all runs.
-        folder: Folder of the checkpoints; other joint trainings may share it.
+        folder: Folder of the checkpoints; other joint runs may share it.
         callbacks: Receive progress and log lines.
 
     Returns:

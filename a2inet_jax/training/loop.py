@@ -35,7 +35,7 @@ from a2inet_jax.training.termination import ShouldStop, TerminatedError, catch_s
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Functions that a training calls to report on itself.
+    """Functions that the training loop calls to report on itself.
 
     Attributes:
         advance: Called with a text, the steps done and the steps in all.
@@ -56,23 +56,23 @@ def train(
 ) -> list[TrainedMember]:
     """Train a model on each member's split, or resume from the latest checkpoint.
 
-    The numbers depend on model, data, members and config alone: a training that was killed and resumed ends
-    like an uninterrupted one, bit for bit on a CPU. A finished one is read back from its checkpoint. Trained
-    with others, a member ends where it would alone, but for rounding.
+    The numbers depend on model, data, members and config alone: a run that was killed and resumed ends like
+    an uninterrupted one, bit for bit on a CPU. A finished run is read back from its checkpoint. Trained with
+    others, a member ends where it would alone, but for rounding.
 
     Args:
         model: `model.apply({"params": p}, streams, mask, keys)` returns `Outputs`.
         data: At least all videos of the splits.
         members: Members that differ in group, split or seed.
         config: How to train.
-        folder: Folder of the model; trainings of other members may share it.
+        folder: Folder of the model; runs of other members may share it.
         callbacks: Receive progress and log lines.
 
     Returns:
         For each member, the parameters of the epoch that the epoch rule selects, and the history.
 
     Raises:
-        RunError: The folder holds a training with another config, model, data or splits.
+        RunError: The folder holds a run with another config, model, data or splits.
         DataError: Videos have no features, or all labels of a training set are equal.
         TrainingError: The epoch rule has too few videos to choose by.
         DivergedError: A loss, a parameter or a score is not finite. The checkpoint before it is kept.
@@ -80,7 +80,7 @@ def train(
     """
     indices = [member_indices(member, data, config) for member in members]
 
-    # Refuse a folder of another training before anything is computed.
+    # Refuse a folder of another run before anything is computed.
     checkpoint_folder = folder / "checkpoints" / _folder_name(members)
     fingerprint.claim(checkpoint_folder, fingerprint.compute(model, data, members, config))
 
@@ -119,7 +119,7 @@ def train(
 
 
 class _TrainingLoop:
-    """The loop over epochs, with the state of the training on the devices.
+    """The loop over epochs, and the training state on the devices.
 
     The device always has work: `pending` reads the result of the latest dispatched work, and is only called
     after the next work has been dispatched.
@@ -157,6 +157,8 @@ class _TrainingLoop:
         keys = [member.key for member in self.members]
         self._write_history()
         self.callbacks.advance("", self._steps_done(), config.epochs * self.steps_per_epoch)
+
+        # Bring the features and the state to the devices.
         loader, line = loaders.choose(self.data, runner, config)
         self.callbacks.say(line)
         if tree is None:
@@ -164,6 +166,8 @@ class _TrainingLoop:
             self.best, _ = runner.snapshot(self.state.evaluated)
         else:
             self.state, self.best = runner.put(tree["state"]), runner.put(tree["best"])
+
+        # Train, with a checkpoint every few epochs, after the last one and at a request to stop.
         curves = history.curves(self.folder, keys, progress.epochs, self.writes)
         with (
             curves as self.add_to_curves,
@@ -302,7 +306,7 @@ class _TrainingLoop:
             )
 
     def _save(self, stop: bool) -> None:
-        """Start to write a checkpoint of all dispatched work; if `stop`, end the training."""
+        """Start to write a checkpoint of all dispatched work; if `stop`, end the loop."""
         self._read_pending()
         tree = self.runner.get({"state": self.state, "best": self.best})
         self.checkpoints.save(self._steps_done(), tree, dataclasses.asdict(self.progress))

@@ -1,4 +1,4 @@
-"""The progress of a training, which a checkpoint holds beside its arrays."""
+"""Training progress, which a checkpoint holds beside its arrays."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +8,7 @@ from a2inet_jax.training.history import Record
 
 @dataclass
 class Progress:
-    """The progress of a training; together with the seeds it determines all batches to come.
+    """Training progress; together with the seeds it determines all batches to come.
 
     Attributes:
         epochs: Finished epochs.

@@ -11,7 +11,7 @@ from a2inet_jax.config import Train
 
 
 class TrainState(NamedTuple):
-    """The state of a training.
+    """Parameters and optimizer state.
 
     Attributes:
         params: The model's parameters, float32.
