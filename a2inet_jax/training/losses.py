@@ -32,7 +32,7 @@ def mae(score: jax.Array, label: jax.Array, where: jax.Array) -> jax.Array:
 
 
 def rank_loss(score: jax.Array, label: jax.Array, where: jax.Array) -> jax.Array:
-    """How far pairs of predictions are from the order and distance of their labels (Eq. 7–8).
+    """Return how far pairs of predictions are from the order and distance of their labels (Eq. 7–8).
 
     The mean over all ordered pairs (i, j) of valid rows, a row with itself included, of
     max(0, |l_i − l_j| − φ(l_i, l_j)·(s_i − s_j)), where φ is 1 if l_i ≥ l_j and −1 otherwise.
