@@ -30,11 +30,11 @@ def assert_maps_close(
     """Means and deviations of each map, within a share of their largest expected value.
 
     Args:
-      found: [rows, 2 Σ channels].
-      file: in tests/expected.
-      key: of the expected array in it.
-      channels: of the maps.
-      tolerance: the share.
+        found: [rows, 2 Σ channels].
+        file: In tests/expected.
+        key: Of the expected array in it.
+        channels: Of the maps.
+        tolerance: The share.
     """
     with np.load(EXPECTED / file) as arrays:
         expected = arrays[key]

@@ -24,8 +24,8 @@ class Ensemble:
     """One set of parameters a split, each with the label range that its scores are mapped back to.
 
     Attributes:
-      params: parameters of the model with a leading split axis, [S, ...].
-      label_ranges: float64 [S, 2], lowest and highest label of each split's training part.
+        params: Parameters of the model with a leading split axis, [S, ...].
+        label_ranges: float64 [S, 2], lowest and highest label of each split's training part.
     """
 
     params: Mapping[str, Any]
@@ -37,11 +37,11 @@ class Ensemble:
         """Score one video with every split's model.
 
         Args:
-          model: the network that the parameters belong to.
-          streams: features of the video, each [T, D].
+            model: The network that the parameters belong to.
+            streams: Features of the video, each [T, D].
 
         Returns:
-          scores [S] and frame scores [S, T], float64, in the labels' scale.
+            scores [S] and frame scores [S, T], float64, in the labels' scale.
         """
         score_S, frames_SxT = _apply(model, self.params, tuple(jnp.asarray(x) for x in streams))
         low, high = self.label_ranges[:, :1], self.label_ranges[:, 1:]
