@@ -111,8 +111,7 @@ PRETRAINED = {
         size_mb=47,
     ),
     # torchvision's IMAGENET1K_V1. On the hub, unlike on download.pytorch.org, it is not a pickle, is pinned by
-    # its commit, and is available from mirrors too (HF_ENDPOINT). Several projects that use the file record
-    # this SHA-256.
+    # a commit, and is available from mirrors too (HF_ENDPOINT). Several projects record this SHA-256.
     "resnet50_imagenet": PretrainedConfig(
         backbone="resnet50_imagenet",
         origin=Hub(

@@ -27,16 +27,16 @@ class Backbone:
 
     Attributes:
         name: Name in the registry, and of its default weights.
-        network: Linen module that takes normalised input. A network of single frames maps [B, H, W, 3] to maps
-            [B, h, w, C], one of clips [N, clip, H, W, 3] to maps [N, clip / stride, h, w, C].
+        network: Linen module that takes normalised input. A network of single frames maps [B, H, W, 3] to
+            arrays [B, h, w, C], one of clips [N, clip, H, W, 3] to arrays [N, clip / stride, h, w, C].
         width: Width of a frame's feature vector, twice the channels of all maps.
         normalization: Normalization of its input, a name in `NORMALIZATIONS`.
         layouts: Known layouts of its checkpoints.
         min_side: Smallest side of a frame, pixels.
         clip: Frames of a clip; 1 for a network of single frames.
         stride: Consecutive frames that one row of the output covers.
-        tile: Side of the square tiles that it takes, pixels; tiles cover a frame, which is enlarged first if it
-            is smaller. 0: any size.
+        tile: Side of the square tiles that it takes, pixels; tiles cover a frame, which is enlarged first
+            if it is smaller. 0: any size.
         short_side: Short side to which frames are resized first, pixels. 0: none.
     """
 

@@ -1,4 +1,4 @@
-"""Block of shifted-window transformers (Liu et al., ICCV 2021; for video CVPR 2022), for Video Swin and MANIQA.
+"""Shifted-window transformer block of Video Swin and MANIQA (Liu et al., ICCV 2021; for video CVPR 2022).
 
 A grid over time, height and width divides the map into windows, and tokens attend within their window; a
 frame is a clip of length one. In every second block the grid is shifted by half a window: the map is rolled,
@@ -130,7 +130,7 @@ def _relative_positions(window: Size) -> np.ndarray:
 
 
 def _seam_mask(size: Sequence[int], window: Size, shift: Size) -> jax.Array:
-    """Return [1, windows, 1, tokens, tokens]: `MASKED` for pairs separated by a seam of the rolled map, else 0."""
+    """Return [1, windows, 1, tokens, tokens]: `MASKED` for pairs that a seam separates, else 0."""
     padded = _padded(size, window)
     # Number the regions between seams. From iota, so that large maps put no large constant into the program.
     regions = jnp.zeros(padded, jnp.int32)
