@@ -110,8 +110,8 @@ PRETRAINED = {
         sha256="af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
         size_mb=47,
     ),
-    # torchvision's IMAGENET1K_V1. On the hub, unlike on download.pytorch.org, it is not a pickle, is pinned by
-    # a commit, and is available from mirrors too (HF_ENDPOINT). Several projects record this SHA-256.
+    # torchvision's IMAGENET1K_V1. On the hub, unlike on download.pytorch.org, it is not a pickle, is pinned
+    # by a commit, and is available from mirrors too (HF_ENDPOINT). Several projects record this SHA-256.
     "resnet50_imagenet": PretrainedConfig(
         backbone="resnet50_imagenet",
         origin=Hub(

@@ -22,11 +22,11 @@ _RANGES = "label_ranges"
 
 @dataclass(frozen=True)
 class Ensemble:
-    """One set of parameters a split, each with the label range that its scores are mapped back to.
+    """One set of parameters per split, with the label range to which its scores are mapped back.
 
     Attributes:
         params: Parameters of the model with a leading split axis, [S, ...].
-        label_ranges: float64 [S, 2], lowest and highest label of each split's training part.
+        label_ranges: [S, 2] float64, the lowest and the highest label of each split's training subset.
     """
 
     params: Mapping[str, Any]
