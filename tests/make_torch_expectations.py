@@ -1,4 +1,4 @@
-"""Writes tests/expected/: outputs of PyTorch's networks and file writers, for tests that run without it.
+"""Script that makes tests/expected/: outputs of PyTorch's networks and file writers.
 
 Run it as `python -m tests.make_torch_expectations` with the `bench` extra installed. Weights are random but
 reproducible from their names, so that only outputs need to be kept; two more outputs are of the real

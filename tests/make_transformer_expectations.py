@@ -1,4 +1,4 @@
-"""Writes tests/expected/transformer_features.npz: features from PyTorch's transformers.
+"""Script that makes tests/expected/transformer_features.npz: features from PyTorch's transformers.
 
 Run it as `python -m tests.make_transformer_expectations --maniqa=FOLDER` with the `bench` extra and einops
 installed. FOLDER is a checkout of https://github.com/IIGROUP/MANIQA at commit

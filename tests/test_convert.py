@@ -81,13 +81,15 @@ def test_published_and_converted_files_load_the_same_parameters(tmp_path: Path) 
     tensors = {f"module.{name}": array for name, array in published(LITE0).items()}
     file = tmp_path / "published.safetensors"
     safetensors.numpy.save_file(tensors, file)
-    params, identity = weights.load_params(LITE0, str(file))
-    assert identity == sha256(file)
+    params, source_sha256 = weights.load_params(LITE0, str(file))
+    assert source_sha256 == sha256(file)
 
     converted_file = tmp_path / "kept" / "converted.safetensors"
-    convert.save(converted_file, converted(LITE0, published(LITE0)), {"source_sha256": identity})
-    again, same = weights.load_params(LITE0, str(converted_file))
-    assert same == identity
+    convert.save(
+        converted_file, converted(LITE0, published(LITE0)), {"source_sha256": source_sha256}
+    )
+    again, same_sha256 = weights.load_params(LITE0, str(converted_file))
+    assert same_sha256 == source_sha256
     assert [path.name for path in converted_file.parent.iterdir()] == [converted_file.name]
     (tmp_path / "ordinary").touch()
     # Other users may read it too.

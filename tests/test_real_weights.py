@@ -97,7 +97,7 @@ def test_the_quality_network_orders_jpeg_ladders() -> None:
 )
 def test_features_equal_those_of_pytorch(name: str, channels: tuple[int, ...]) -> None:
     weights.get(name)
-    params, identity = weights.load_params(BACKBONES[name])
-    assert identity == PRETRAINED[name].sha256
+    params, source_sha256 = weights.load_params(BACKBONES[name])
+    assert source_sha256 == PRETRAINED[name].sha256
     found = features(name, params, noise(*REAL_SIZE))
     assert_maps_close(found, "backbone_features.npz", f"{name}_real", channels, 1e-5)

