@@ -16,8 +16,8 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("name", registry.BACKBONES)
-def test_an_entry_describes_the_output_of_its_network(name: str) -> None:
-    """Width and clip length are those of the network, at an odd frame size."""
+def test_an_entry_states_the_shape_of_its_networks_features(name: str) -> None:
+    """Width, clip and stride, for frames with odd sides."""
     backbone = registry.BACKBONES[name]
     shapes = registry.parameter_shapes(backbone)
     side = max(backbone.min_side, 33)
@@ -31,8 +31,8 @@ def test_an_entry_describes_the_output_of_its_network(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "layout"), PAIRS)
-def test_layouts_are_recognised(name: str, layout: int) -> None:
-    """A checkpoint of each layout converts, and a missing tensor has its name in that layout."""
+def test_the_layout_of_a_checkpoint_is_recognised(name: str, layout: int) -> None:
+    """Each layout's checkpoint converts, and an error gives a missing tensor's name in that layout."""
     backbone = registry.BACKBONES[name]
     shapes = registry.parameter_shapes(backbone)
     names = convert.tensor_shapes(shapes, backbone.layouts[layout])
