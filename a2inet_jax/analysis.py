@@ -23,7 +23,7 @@ from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.checksum import sha256
 from a2inet_jax.config import Experiment
 from a2inet_jax.datasets import registry
-from a2inet_jax.datasets.video import VideoFile, is_there
+from a2inet_jax.datasets.video import VideoFile, file_exists
 from a2inet_jax.errors import VideoError
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.passes import frames_at_once, run_passes, schedule
@@ -61,7 +61,7 @@ class Analyst:
         self._extractor = build.open_extractor(features)
         self._streams = self._extractor.streams
         self._probe = _probe(config, self._extractor)
-        self.label = registry.label(config.data.name)
+        self.label = registry.label_name(config.data.name)
         short_side, dtype = features.short_side_px, jnp.dtype(features.dtype)
 
         @functools.partial(jax.jit, static_argnames="names")
@@ -108,7 +108,7 @@ class Analyst:
         Raises:
             VideoError: It cannot be decoded, or its frames are too small; names the file and the reason.
         """
-        if not is_there(path):
+        if not file_exists(path):
             raise VideoError(path, "there is no such file")
         video = VideoFile(sha256(path), path, raw=raw)
         features = self._extractor.extract(video, self._reader, on_frames=on_frames)

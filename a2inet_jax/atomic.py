@@ -64,7 +64,7 @@ def write(path: Path, content: bytes) -> None:
         raise FolderError(folder, error) from error
 
 
-def parts(folder: Path) -> list[Path]:
+def unfinished_files(folder: Path) -> list[Path]:
     """Return the temporary files in a folder, sorted: those being written and those of dead writers."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(".")]
@@ -81,7 +81,7 @@ def sweep(folder: Path) -> list[Path]:
         The files that were removed.
     """
     try:
-        return [path for path in parts(folder) if _remove_if_dead(path)]
+        return [path for path in unfinished_files(folder) if _remove_if_dead(path)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -13,7 +13,7 @@ from a2inet_jax.errors import ConfigError
 
 
 @contextmanager
-def joined(
+def joined_processes(
     coordinator: str | None = None, processes: int | None = None, process: int | None = None
 ) -> Iterator[None]:
     """Make this process one of several; must be entered before JAX is used.

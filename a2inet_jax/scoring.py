@@ -13,7 +13,7 @@ import numpy as np
 from a2inet_jax import build
 from a2inet_jax.checksum import sha256
 from a2inet_jax.datasets import registry
-from a2inet_jax.datasets.video import VideoFile, is_there
+from a2inet_jax.datasets.video import VideoFile, file_exists
 from a2inet_jax.errors import VideoError
 from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
@@ -82,7 +82,7 @@ class Scorer:
         self._extractor = build.open_extractor(config.features)
         folder.check_recipe(self._extractor.recipe.as_dict())
         self._reader = Reader(config.features.timeout_s)
-        label = registry.label(config.data.name)
+        label = registry.label_name(config.data.name)
         self.calibrated_to = f"{label} of the {config.data.name} data set"
         ranges = self._models.label_ranges
         self.scale = float(ranges[:, 0].min()), float(ranges[:, 1].max())
@@ -114,7 +114,7 @@ class Scorer:
             VideoError: It cannot be decoded; names the file and the reason.
         """
         path = Path(path)
-        if not is_there(path):
+        if not file_exists(path):
             raise VideoError(path, "there is no such file")
         # Positions of patches depend on the content, so that a renamed file keeps its score.
         video = VideoFile(sha256(path), path, raw=raw)

@@ -33,13 +33,13 @@ from a2inet_jax.backbones import convert
 from a2inet_jax.backbones.frame_features import extract_features
 from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.features.extract import Work, default_decoders, extract_all
+from a2inet_jax.features.extract import ExtractionSummary, default_num_decoders, extract_all
 from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.features.passes import frames_at_once
 from a2inet_jax.features.store import Store
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.resize import short_side_size
-from a2inet_jax.video.sampling import FR, PR, Sampling, patch_places
+from a2inet_jax.video.sampling import FR, PR, Sampling, patch_positions
 from benchmarks import torch_extract
 from benchmarks.torch_backbones import FeatureExtractor, build
 from benchmarks.train import table
@@ -63,9 +63,9 @@ _HEIGHTS = flags.DEFINE_list(
 _MEGAPIXELS = flags.DEFINE_integer(
     "megapixels", 20000 if GPU else 24, "Megapixels of all clips together."
 )
-_CLIPS = flags.DEFINE_integer("clips", 2 * default_decoders() if GPU else 4, "Number of clips.")
+_CLIPS = flags.DEFINE_integer("clips", 2 * default_num_decoders() if GPU else 4, "Number of clips.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Runs of each side; medians are reported.")
-_DECODERS = flags.DEFINE_integer("decoders", default_decoders(), "Decoding processes.")
+_DECODERS = flags.DEFINE_integer("decoders", default_num_decoders(), "Decoding processes.")
 _PICTURE = flags.DEFINE_string("picture", None, "File of the picture; none if not given.")
 
 
@@ -134,12 +134,12 @@ class Job:
         with Reader() as reader:
             info = reader.open(clips[0])
         self.size = info.height, info.width
-        self.frames = info.frames * len(clips)
+        self.frames = info.num_frames * len(clips)
         self.extractor = self._open(FR)
         # The chunk that is fastest for PyTorch: on a CPU a single frame.
         self._chunk = frames_at_once(CHUNK, *self.size) if GPU else 1
 
-    def ours(self) -> Work:
+    def ours(self) -> ExtractionSummary:
         """Run the whole extraction into a new store; compiled programs are reused."""
         store = Store(self._new_folder(), self.extractor.recipe)
         work = extract_all(
@@ -178,7 +178,7 @@ class Job:
         """Decode all frames in one decoding process."""
         with Reader(600) as reader:
             for video in self._videos:
-                frames = reader.open(video.path).frames
+                frames = reader.open(video.path).num_frames
                 chunk = frames_at_once(CHUNK, *self.size)
                 for _ in reader.read(video.path, np.arange(frames), chunk):
                     pass
@@ -188,7 +188,7 @@ class Job:
         extractor = self._open(sampling)
         chunk = frames_at_once(CHUNK, *self.size)
         frames = np.random.default_rng(0).integers(0, 256, (chunk, *self.size, 3), dtype=np.uint8)
-        corners = patch_places("", *self.size, sampling)
+        corners = patch_positions("", *self.size, sampling)
         extractor.compute(frames, corners)
         times = [seconds(lambda: extractor.compute(frames, corners)) for _ in range(_ROUNDS.value)]
         return statistics.median(times) / chunk
@@ -217,7 +217,7 @@ class Job:
 def measure(job: Job) -> tuple[list[str], float]:
     """Return a row of the first table, and the seconds of decoding a frame."""
     job.check()
-    works: list[Work] = []
+    works: list[ExtractionSummary] = []
     pytorch_s: list[float] = []
     decode_s: list[float] = []
     for _ in range(_ROUNDS.value):

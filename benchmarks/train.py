@@ -102,9 +102,9 @@ def ours(
     config = Train(
         learning_rate=1e-4, batch_size=shape.batch, placement=placement, steps_per_call=shape.steps
     )
-    runner = parallel.runner("jit", splits)
+    runner = parallel.make_runner("jit", splits)
     data = shape.data()
-    loader, _ = loaders.choose(data, runner, config)
+    loader, _ = loaders.make_loader(data, runner, config)
     index_S = np.arange(splits, dtype=np.int32)
     state = runner.create(
         model, config, shape.widths, index_S.astype(np.uint32), index_S, np.full_like(index_S, 100)

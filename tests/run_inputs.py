@@ -50,7 +50,9 @@ def make_run(run: Path, name: str = "demo", seed: int = 3, width: int = 256) -> 
     (run / "a2inet" / "metrics.csv").write_text("\n".join(history) + "\n")
     predictions.write(run / "predictions.csv", rows["a2inet"])
     split_files.save(splits, run / "splits.json")
-    save_results(run, rows, protocol.Data("sample", len(IDS), "VMAF", NOTE), "best_val", splits)
+    save_results(
+        run, rows, protocol.EvaluatedDataset("sample", len(IDS), "VMAF", NOTE), "best_val", splits
+    )
     fields = (f"name={name}", f"model.width={width}", "data.folder=nowhere")
     config = config_file.load("sample", fields)
     (run / "config.json").write_text(json.dumps(config.to_dict()))
@@ -67,7 +69,7 @@ def make_run(run: Path, name: str = "demo", seed: int = 3, width: int = 256) -> 
 def save_results(
     run: Path,
     rows: dict[str, list[Prediction]],
-    data: protocol.Data,
+    data: protocol.EvaluatedDataset,
     epoch_rule: str,
     splits: list[Split],
 ) -> None:

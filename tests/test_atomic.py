@@ -73,11 +73,11 @@ def make_old(path: Path) -> Path:
 def test_files_of_dead_writers_are_swept_and_of_living_ones_are_not(tmp_path: Path) -> None:
     dead = start(tmp_path, "hang", "begun")
     kill(dead)
-    (abandoned,) = atomic.parts(tmp_path)
+    (abandoned,) = atomic.unfinished_files(tmp_path)
     alive = start(tmp_path, "hang", "begun")
     try:
         assert atomic.sweep(tmp_path) == [abandoned]
-        (in_progress,) = atomic.parts(tmp_path)
+        (in_progress,) = atomic.unfinished_files(tmp_path)
         assert atomic.sweep(tmp_path) == []
         assert in_progress.exists()
     finally:
@@ -106,7 +106,7 @@ def test_concurrent_writes_reads_sweeps_and_kills(tmp_path: Path) -> None:
             kill(writer)
     assert reads > 10
     store.sweep()
-    assert atomic.parts(tmp_path) == []
+    assert atomic.unfinished_files(tmp_path) == []
     assert len(store.manifest()) == 3 + 4
 
 

@@ -103,7 +103,7 @@ def test_pooling_is_the_mean_over_frames() -> None:
         (rng.normal(size=(n, 2)).astype(np.float16), rng.normal(size=(n, 4)).astype(np.float16))
         for n in (5, 1, 3)
     ]
-    found = baselines.pool(iter(videos))
+    found = baselines.mean_pool(iter(videos))
     assert found.shape == (3, 6)
     for row, video in zip(found, videos):
         for start, stream in ((0, video[0]), (2, video[1])):

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from a2inet_jax.training.batches import BatchIndices, collate, flatten, gather
-from tests.training_inputs import make_features
+from tests.training_inputs import make_data
 
 
 @pytest.mark.parametrize("length", [5, 8])
 def test_gathered_batches_hold_the_videos(length: int) -> None:
-    data = make_features()
+    data = make_data()
     features = flatten(data, length)
     indices = np.array([3, 22, 0, 3], np.int32)
     label, where = np.arange(4, dtype=np.float32), np.array([True, True, False, True])
@@ -27,14 +27,14 @@ def test_gathered_batches_hold_the_videos(length: int) -> None:
 
 
 def test_collated_batches_hold_the_videos_and_read_each_once() -> None:
-    data = make_features()
+    data = make_data()
     read: list[int] = []
 
     def recorded(n: int) -> tuple[np.ndarray, ...]:
         read.append(n)
         return data.read(n)
 
-    object.__setattr__(recording := make_features(), "read", recorded)
+    object.__setattr__(recording := make_data(), "read", recorded)
     indices = np.array([[[3, 1]], [[1, 7]]])
     needed = np.array([[[True, True]], [[True, False]]])
     streams, mask = collate(recording, indices, needed, 8)

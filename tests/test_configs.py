@@ -211,7 +211,7 @@ def draw(config: Experiment, found: list[Video]) -> list[splits.Split]:
 
 
 def videos(*parts: str) -> list[Video]:
-    return [Video(f"v{n}", Path("v.mp4"), 1.0 * n, f"v{n}", part=p) for n, p in enumerate(parts)]
+    return [Video(f"v{n}", Path("v.mp4"), 1.0 * n, f"v{n}", subset=p) for n, p in enumerate(parts)]
 
 
 def test_splits_are_drawn_as_the_config_says(tmp_path: Path) -> None:

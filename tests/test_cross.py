@@ -15,7 +15,7 @@ from a2inet_jax.model import ensemble
 from a2inet_jax.model.ensemble import Ensemble
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.members import Member
-from tests.training_inputs import MeanPooling, make_features
+from tests.training_inputs import MeanPooling, make_data
 
 NETWORK = MeanPooling()
 RANGES = [(0.0, 100.0), (20.0, 60.0)]
@@ -34,10 +34,10 @@ def make_models(path: Path, features: TrainingData) -> Ensemble:
 
 
 def test_every_model_scores_every_video_as_ensemble_scoring_does(tmp_path: Path) -> None:
-    features = make_features()
+    features = make_data()
     models = make_models(tmp_path, features)
     settings = Train(batch_size=4, parallel="mesh")
-    rows = cross.predictions(models, NETWORK, features, MEMBERS, settings)
+    rows = cross.predict(models, NETWORK, features, MEMBERS, settings)
     assert [(row.split, row.seed, row.video) for row in rows] == [
         (n, 3, video) for n in range(2) for video in features.ids
     ]
@@ -50,18 +50,18 @@ def test_every_model_scores_every_video_as_ensemble_scoring_does(tmp_path: Path)
 
 
 def test_numbers_of_models_and_members_must_be_equal(tmp_path: Path) -> None:
-    features = make_features()
+    features = make_data()
     models = make_models(tmp_path, features)
     with pytest.raises(RunError, match="2 models, but its config asks for 1 ensemble members"):
-        cross.predictions(models, NETWORK, features, MEMBERS[:1], Train())
+        cross.predict(models, NETWORK, features, MEMBERS[:1], Train())
 
 
 def test_the_logistic_is_fitted_on_the_tested_data_set(tmp_path: Path) -> None:
-    features = make_features()
+    features = make_data()
     models = make_models(tmp_path, features)
-    rows = cross.predictions(models, NETWORK, features, MEMBERS, Train())
+    rows = cross.predict(models, NETWORK, features, MEMBERS, Train())
     contents = {video: video for video in features.ids}
-    data = protocol.Data("KoNViD-1k", len(features.ids))
+    data = protocol.EvaluatedDataset("KoNViD-1k", len(features.ids))
     results = cross.results("vsfa", rows, data, "last", contents, 1, "LSVQ", models.label_ranges)
     assert results["mapping"] == "logistic fitted on KoNViD-1k"
     assert results["trained_on"] == "LSVQ"

@@ -33,7 +33,7 @@ def test_loss_that_is_not_finite_names_the_step_and_keeps_the_last_checkpoint(
     # Resume on bad features, as if they had been good up to here.
     (folder / "settings.json").unlink()
     videos = [tuple(x.copy() for x in DATA.read(n)) for n in range(len(DATA.ids))]
-    videos[DATA.rows(members[1].split.train)[2]][0][0, 0] = np.inf
+    videos[DATA.indices(members[1].split.train)[2]][0][0, 0] = np.inf
     data = type(DATA).of_arrays(DATA.ids, videos, DATA.mos)
     with pytest.raises(DivergedError, match=r"split [456], epoch 4, step [1-4]: the loss is"):
         loop.train(MeanPooling(), data, members, longer, tmp_path)
@@ -43,7 +43,7 @@ def test_loss_that_is_not_finite_names_the_step_and_keeps_the_last_checkpoint(
 def test_score_that_is_not_finite_names_the_video(tmp_path: Path) -> None:
     videos = [tuple(x.copy() for x in DATA.read(n)) for n in range(len(DATA.ids))]
     bad = MEMBERS[0].split.validation[1]
-    videos[DATA.rows([bad])[0]][0][0, 0] = np.nan
+    videos[DATA.indices([bad])[0]][0][0, 0] = np.nan
     data = type(DATA).of_arrays(DATA.ids, videos, DATA.mos)
     with pytest.raises(DivergedError, match=f"split 0, epoch 1: the score of video {bad}"):
         loop.train(MeanPooling(), data, MEMBERS[:1], CONFIG, tmp_path)

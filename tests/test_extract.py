@@ -20,7 +20,7 @@ from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.store import Store, VideoFeatures
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.sampling import FR, Sampling
-from tests.clips import Clips, ffmpeg
+from tests.clips import Clips, run_ffmpeg
 from tests.extraction_inputs import QUALITY, SEMANTIC, extractor
 
 
@@ -163,7 +163,7 @@ def with_wide(clips: Clips) -> list[Video]:
     """Return `CLIP_NAMES` and one video more, with more frames than fit into the socket of its process."""
     path = clips.folder / "wide.mp4"
     if not path.exists():
-        ffmpeg("-f", "lavfi", "-i", "testsrc2=s=480x360:r=25:d=2", str(path))
+        run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=480x360:r=25:d=2", str(path))
     return [*videos(clips, *CLIP_NAMES), Video("wide.mp4", path, 1.0, "wide")]
 
 

@@ -8,7 +8,7 @@ import pytest
 from a2inet_jax.config import Experiment
 from a2inet_jax.features.store import Store
 from a2inet_jax.pipeline import extract
-from tests.clips import Clips, ffmpeg
+from tests.clips import Clips, run_ffmpeg
 from tests.extraction_inputs import extractor
 
 GOOD = ("h264.mp4", "black.mp4", "gray.mp4", "one_frame.mp4", "two_frames.mp4")
@@ -86,7 +86,9 @@ def test_what_failed_is_listed_until_it_is_mended(
 
 
 def test_a_list_of_raw_videos(folder: Path, tmp_path: Path) -> None:
-    frames = ffmpeg(*("-i", str(folder / "h264.mp4"), "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"))
+    frames = run_ffmpeg(
+        *("-i", str(folder / "h264.mp4"), "-pix_fmt", "yuv420p", "-f", "rawvideo", "-")
+    )
     (folder / "frames.yuv").write_bytes(frames)
     listing = folder / "list.csv"
     listing.write_text("path,width,height,frame_rate\nh264.mp4,,,\nframes.yuv,128,80,25\n")

@@ -11,7 +11,7 @@ from a2inet_jax.features import extractor as extractor_module
 from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.features.passes import plan
 from a2inet_jax.video.resize import resize_short_side
-from a2inet_jax.video.sampling import FR, Sampling, patch_places
+from a2inet_jax.video.sampling import FR, Sampling, patch_positions
 from tests.clips import Clips, ffmpeg_frames
 from tests.extraction_inputs import (
     MOTION,
@@ -90,7 +90,7 @@ def test_preprocessed_mode(clips: Clips) -> None:
     frames = ffmpeg_frames(clips["h264.mp4"], 80, 128)[features.frame_index]
     patches = [
         expected_features(QUALITY, frames[:, top : top + 40, left : left + 40])
-        for top, left in patch_places("v", 80, 128, sampling)
+        for top, left in patch_positions("v", 80, 128, sampling)
     ]
     assert_close(features.quality, np.mean(patches, axis=0))
     small = np.asarray(resize_short_side(jnp.asarray(frames), 48))

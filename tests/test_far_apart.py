@@ -5,7 +5,7 @@ import pytest
 
 from a2inet_jax.video.decode import Decoder
 from a2inet_jax.video.sampling import frame_indices
-from tests.clips import Clips, ffmpeg
+from tests.clips import Clips, run_ffmpeg
 
 _SOURCE = ["-f", "lavfi", "-i", "testsrc2=s=96x80:r=25:d=4", "-pix_fmt", "yuv420p"]
 _X265 = ["-c:v", "libx265", "-x265-params"]
@@ -37,9 +37,9 @@ def test_distant_frames_equal_those_decoded_in_sequence(
 ) -> None:
     path = clips.folder / f"far apart, {name}"
     if not path.exists():
-        ffmpeg("-y", *_SOURCE, *STREAMS[name], str(path))
+        run_ffmpeg("-y", *_SOURCE, *STREAMS[name], str(path))
     sequential = Decoder(path, 1 << 30)
-    assert sequential.info.frames == 100
+    assert sequential.info.num_frames == 100
     frames = np.stack(list(sequential.read(range(100))))
     assert len(np.unique(frames, axis=0)) == 100
     decoder = Decoder(path, ahead_bytes)
@@ -52,7 +52,7 @@ def test_distant_frames_equal_those_decoded_in_sequence(
 def test_both_decoders_give_the_same_frames_of_a_long_video(clips: Clips, kept: int) -> None:
     path = clips.folder / "26000_frames.mp4"
     if not path.exists():
-        ffmpeg(
+        run_ffmpeg(
             *("-y", "-f", "lavfi", "-i", "testsrc2=s=32x32:r=100:d=260", "-c:v", "libx264"),
             *("-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path)),
         )

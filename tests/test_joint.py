@@ -13,7 +13,7 @@ from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.joint import RunInputs, train_together
 from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.predict import predict
-from tests.training_inputs import MeanPooling, make_features, make_members
+from tests.training_inputs import MeanPooling, make_data, make_members
 
 CONFIG = Train(learning_rate=3e-2, batch_size=4, epochs=4, num_buckets=2)
 
@@ -21,7 +21,7 @@ CONFIG = Train(learning_rate=3e-2, batch_size=4, epochs=4, num_buckets=2)
 @pytest.fixture
 def runs() -> dict[str, RunInputs]:
     # Two runs with the same ids and splits, and features of different lengths.
-    short, long = make_features(seed=1, longest=4), make_features(seed=2, longest=19)
+    short, long = make_data(seed=1, longest=4), make_data(seed=2, longest=19)
     return {
         "short/a2inet": RunInputs(short, tuple(make_members(short))),
         "long/a2inet": RunInputs(long, tuple(make_members(long))),

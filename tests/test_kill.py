@@ -16,9 +16,9 @@ from a2inet_jax.training import history, loop
 from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.members import TrainedMember
 from a2inet_jax.training.termination import TerminatedError
-from tests.training_inputs import MeanPooling, assert_same, make_features, make_members
+from tests.training_inputs import MeanPooling, assert_same, make_data, make_members
 
-DATA = make_features()
+DATA = make_data()
 STEPS_PER_EPOCH = 4
 SILENT = Callbacks()
 # One call per step, so that a stop can come in the middle of an epoch.
@@ -108,7 +108,7 @@ def test_sigterm_saves_a_checkpoint_in_the_middle_of_an_epoch(
     tmp_path: Path, placement: Placement
 ) -> None:
     # Epochs of ten steps, in chunks of four, four and two, and videos of several lengths.
-    data = make_features(videos=40, longest=30)
+    data = make_data(videos=40, longest=30)
     members = make_members(data, (30, 22), 4)
     config = Train(
         learning_rate=3e-2, batch_size=3, epochs=4, steps_per_call=4, placement=placement

@@ -12,10 +12,10 @@ from a2inet_jax.training import batch_plan, parallel
 from a2inet_jax.training import loader as loaders
 from a2inet_jax.training.batches import gather
 from a2inet_jax.training.loader import ResidentLoader, StreamedLoader
-from tests.training_inputs import make_features
+from tests.training_inputs import make_data
 
-DATA = make_features(longest=20)
-RUNNER = parallel.runner("jit", 2)
+DATA = make_data(longest=20)
+RUNNER = parallel.make_runner("jit", 2)
 LABELS = np.random.default_rng(0).random((2, len(DATA.ids)))
 
 
@@ -31,18 +31,18 @@ def test_auto_is_resident_if_the_features_fit(monkeypatch: pytest.MonkeyPatch) -
         ),
     ]:
         monkeypatch.setattr(loaders, "device_memory", lambda memory=memory: memory)
-        loader, reported = loaders.choose(DATA, RUNNER, Train(memory_fraction=0.5))
+        loader, reported = loaders.make_loader(DATA, RUNNER, Train(memory_fraction=0.5))
         assert type(loader) is kind
         assert reported == f"features: {line}"
 
 
 def test_placement_of_the_config_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaders, "device_memory", lambda: 1)
-    loader, reported = loaders.choose(DATA, RUNNER, Train(placement="resident"))
+    loader, reported = loaders.make_loader(DATA, RUNNER, Train(placement="resident"))
     assert type(loader) is ResidentLoader
     assert "as the config says" in reported
     monkeypatch.undo()
-    assert type(loaders.choose(DATA, RUNNER, Train(placement="streamed"))[0]) is StreamedLoader
+    assert type(loaders.make_loader(DATA, RUNNER, Train(placement="streamed"))[0]) is StreamedLoader
 
 
 def test_device_memory_is_plausible() -> None:

@@ -25,7 +25,7 @@ from tests.training_inputs import (
     Uninterrupted,
     assert_close,
     assert_same,
-    make_features,
+    make_data,
     make_members,
     make_split,
     train,
@@ -84,7 +84,7 @@ def test_parameters_of_the_best_epoch_are_kept(
     for member, inputs, score in zip(trained, swapped, scores):
         values = [record["val_srcc"] for record in member.history]
         assert member.epoch == values.index(max(values)) + 1  # type: ignore[type-var]
-        found, _ = history.correlations(score, DATA.mos[DATA.rows(inputs.split.test)])
+        found, _ = history.correlations(score, DATA.mos[DATA.indices(inputs.split.test)])
         assert found == pytest.approx(values[member.epoch - 1])
     # Otherwise members that share one choice would pass.
     assert len({member.epoch for member in trained}) > 1
@@ -135,7 +135,7 @@ def test_training_is_deterministic(uninterrupted: Uninterrupted, tmp_path: Path)
 def test_execution_options_do_not_change_the_numbers(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    data = make_features(longest=20)
+    data = make_data(longest=20)
     members = make_members(data)
 
     def run(folder: Path, config: Train) -> list[TrainedMember]:
@@ -172,7 +172,7 @@ def test_a2inet_trains_without_a_validation_set(tmp_path: Path) -> None:
 
 
 def test_few_programs_are_compiled_and_logged(tmp_path: Path) -> None:
-    data = make_features(longest=40)
+    data = make_data(longest=40)
     lines: list[str] = []
     config = dataclasses.replace(CONFIG, steps_per_call=1, num_buckets=2)
     members = make_members(data, validation=4)
@@ -186,7 +186,7 @@ def test_few_programs_are_compiled_and_logged(tmp_path: Path) -> None:
 def test_results_are_read_after_the_next_work_is_dispatched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner = parallel.runner("jit", len(MEMBERS))
+    runner = parallel.make_runner("jit", len(MEMBERS))
     events: list[str] = []
 
     def record(name: str) -> None:

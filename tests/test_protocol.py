@@ -33,7 +33,7 @@ SPLITS = [Split(tuple(f"t{i}" for i in range(36)), (), tuple(CONTENTS))] * 3
 
 
 def make_results(tested: dict[str, list[Prediction]], epoch_rule: str = "last") -> dict[str, Any]:
-    data = protocol.Data("sample", 45, "VMAF")
+    data = protocol.EvaluatedDataset("sample", 45, "VMAF")
     return protocol.results("a2inet", tested, data, epoch_rule, CONTENTS, SPLITS)
 
 

@@ -21,7 +21,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         examples = make_run(folder / name, name, seed=len(name), width=len(name))
         runs.append((run_files.read(folder / name), examples))
     # The second run has no examples, for a reason that is a long word.
-    runs[1] = runs[1][0], Examples(missing="data/features/" + 80 * "x")
+    runs[1] = runs[1][0], Examples(reason_missing="data/features/" + 80 * "x")
     return {
         "one": run_page.write(folder / "demo", runs[0][1], [(2, "A2INet FR(S+S)")]),
         "several": runs_page.write_runs(folder / "report", runs),

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from a2inet_jax.evaluation.protocol import Data
+from a2inet_jax.evaluation.protocol import EvaluatedDataset
 from a2inet_jax.report import results_table
 from a2inet_jax.report.columns import ResultsTable, columns, notes
 from a2inet_jax.report.results_table import RunResults
-from a2inet_jax.report.side_by_side import terminal
+from a2inet_jax.report.writers import terminal
 
 NUMBER = re.compile(r"−?\d+\.\d+")
 
@@ -61,7 +61,7 @@ def make_table(rows: dict[str, dict[str, dict[str, Any]]]) -> ResultsTable:
         run: {name: RunResults(Path("runs") / run, each) for name, each in row.items()}
         for run, row in rows.items()
     }
-    datasets = {name: Data(name, 0, "VMAF", "Not [people].") for name in titles}
+    datasets = {name: EvaluatedDataset(name, 0, "VMAF", "Not [people].") for name in titles}
     return results_table.from_rows("some runs", tested, datasets)
 
 
@@ -158,7 +158,10 @@ def test_data_sets_are_described_as_the_runs_have_them() -> None:
         "a": {"x": RunResults(Path("a"), make_results()), "y": "no [weights]"},
         "b": {"x": RunResults(Path("b"), fewer), "y": ""},
     }
-    datasets = {"x": Data("X", 0), "y": Data("Y", 0, "DMOS", "Lower is better.")}
+    datasets = {
+        "x": EvaluatedDataset("X", 0),
+        "y": EvaluatedDataset("Y", 0, "DMOS", "Lower is better."),
+    }
     table = results_table.from_rows("two", rows, datasets, notes=["so much"])
     x, y = table["datasets"]
     assert (x["title"], x["videos"], x["note"]) == ("X", 100, "Not [people]. Ten were missing.")
@@ -171,7 +174,7 @@ def test_data_sets_are_described_as_the_runs_have_them() -> None:
 
 def test_a_table_without_numbers_gives_the_reason() -> None:
     rows: dict[str, dict[str, RunResults | str]] = {"SQ": {"x": "no weights"}}
-    table = results_table.from_rows("Table 4", rows, {"x": Data("X", 0)}, 4)
+    table = results_table.from_rows("Table 4", rows, {"x": EvaluatedDataset("X", 0)}, 4)
     found = notes(table)
     assert not any("Medians" in note for note in found)
     assert found[-1] == "– SQ on X: no weights"

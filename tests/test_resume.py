@@ -20,7 +20,7 @@ from tests.training_inputs import (
     MeanPooling,
     Uninterrupted,
     assert_same,
-    make_features,
+    make_data,
     make_members,
     train,
     train_uninterrupted,
@@ -137,7 +137,7 @@ def test_folder_of_another_run_is_refused(uninterrupted: Uninterrupted) -> None:
     )
     refused(r"model.width \(8 there, 9 now\)", model=MeanPooling(width=9))
     refused("model .*'MeanPooling' there, 'A2INet' now", model=A2INet())
-    refused("features", data=make_features(seed=1))
+    refused("features", data=make_data(seed=1))
     refused(
         r"split 0.train \(13 videos there, 12 videos now\)",
         members=make_members(DATA, (12, 9, 11)),

@@ -136,11 +136,11 @@ def test_an_unreadable_file_is_named(run: Path) -> None:
 def test_unusual_results_are_reported(run: Path) -> None:
     rows = predictions.read(run / "predictions.csv")
     rows = [row._replace(score=50.0) if row.split == 4 else row for row in rows]
-    data = protocol.Data("<mine>", 120, "MOS $x$")
+    data = protocol.EvaluatedDataset("<mine>", 120, "MOS $x$")
     splits = split_files.read(run / "splits.json")
     save_results(run, {"a2inet": rows, "<b>&": rows}, data, "best_test", splits)
     (run / "a2inet" / "metrics.csv").write_text("split,epoch,train_loss,val_srcc\n0,0,0.5,\n")
-    missing = Examples(missing="<there> are no videos")
+    missing = Examples(reason_missing="<there> are no videos")
     text = run_page.write(run, missing).read_text("utf-8")
     page = Page(text)
     shown = " ".join(page.texts)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from a2inet_jax.evaluation.protocol import Data
+from a2inet_jax.evaluation.protocol import EvaluatedDataset
 from a2inet_jax.report import results_table, run_files, runs_page
 from a2inet_jax.report.columns import columns, notes
 from a2inet_jax.report.results_table import RunResults
@@ -99,7 +99,7 @@ def test_table_page_has_a_section_for_each_run(
         "SQ": {"sample": RunResults(run.path, run.results)},
         "MS": {"sample": "no weights"},
     }
-    datasets = {"sample": Data("sample", 0, "VMAF")}
+    datasets = {"sample": EvaluatedDataset("sample", 0, "VMAF")}
     table = results_table.from_rows("Table 4: Features", rows, datasets, 4)
     path = runs_page.write_table(tmp_path / "table4", table, runs[:1])
     page = read_page(path.read_text("utf-8"), "table")

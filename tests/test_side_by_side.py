@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from a2inet_jax.report import paper, side_by_side
+from a2inet_jax.report import paper, writers
 from a2inet_jax.report.columns import columns, notes, other_columns
 from a2inet_jax.report.latex import escaped, to_latex
-from a2inet_jax.report.side_by_side import FIELDS, terminal, to_csv, to_html
+from a2inet_jax.report.writers import FIELDS, terminal, to_csv, to_html
 from tests import paper_rows
 
 DATASETS = {
@@ -270,13 +270,13 @@ def test_html_is_escaped_and_marks_our_row() -> None:
 
 def test_files_are_the_same_each_time(tmp_path: Path) -> None:
     table = make_table(4, "sample")
-    side_by_side.write(tmp_path / "new", table)
+    writers.write(tmp_path / "new", table)
     files = {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()}
     assert sorted(files) == ["table.csv", "table.json", "table.tex"]
     assert json.loads(files["table.json"]) == table
-    side_by_side.write(tmp_path / "new", table)
+    writers.write(tmp_path / "new", table)
     assert {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()} == files
-    side_by_side.write(tmp_path, table, [make_table(6, "konvid_1k")], "results")
+    writers.write(tmp_path, table, [make_table(6, "konvid_1k")], "results")
     assert (tmp_path / "results.tex").read_text().count(r"\begin{table*}") == 2
     assert (tmp_path / "results.csv").read_text().count("table,dataset") == 1
     assert json.loads((tmp_path / "results.json").read_text())["more"][0]["table"] == 6

@@ -15,9 +15,9 @@ from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.training import state, step
 from a2inet_jax.training.batches import Batch, collate
 from a2inet_jax.training.state import TrainState
-from tests.training_inputs import MeanPooling, make_features
+from tests.training_inputs import MeanPooling, make_data
 
-DATA = make_features()
+DATA = make_data()
 
 
 def create(config: Train, seed: int = 0, split_index: int = 0, model: Any = None) -> TrainState:

@@ -10,7 +10,7 @@ from a2inet_jax.features.recipe import Recipe
 from a2inet_jax.features.store import Store, VideoFeatures
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.video.sampling import Sampling
-from tests.training_inputs import make_features
+from tests.training_inputs import make_data
 
 RECIPE = Recipe("q", "0" * 64, "none", "s", "1" * 64, "half", Sampling())
 
@@ -22,7 +22,7 @@ def test_arrays_are_kept_in_half_precision() -> None:
     np.testing.assert_array_equal(data.lengths, [2, 4])
     assert [x.dtype for x in data.read(1)] == [np.float16, np.float16]
     assert data.nbytes == 2 * 6 * 4
-    np.testing.assert_array_equal(data.rows(["b", "a", "b"]), [1, 0, 1])
+    np.testing.assert_array_equal(data.indices(["b", "a", "b"]), [1, 0, 1])
 
 
 def test_arrays_that_do_not_fit_together_are_refused() -> None:
@@ -38,7 +38,7 @@ def test_video_without_features_is_named() -> None:
     with pytest.raises(
         DataError, match="1 videos of the split have no features, nowhere the first"
     ):
-        make_features().rows(["v00", "nowhere"])
+        make_data().indices(["v00", "nowhere"])
 
 
 def make_store(folder: Path, videos: list[tuple[np.ndarray, ...]]) -> Store:

@@ -37,7 +37,7 @@ class MeanPooling(nn.Module):
         return Outputs(frames.sum(axis=1) / jnp.maximum(mask.sum(axis=1), 1), frames)
 
 
-def make_features(seed: int = 0, videos: int = VIDEOS, longest: int = 5) -> TrainingData:
+def make_data(seed: int = 0, videos: int = VIDEOS, longest: int = 5) -> TrainingData:
     """Make videos of at least 2 frames; the label is a linear function of the features' means."""
     random = np.random.default_rng(seed)
     streams = [
@@ -68,7 +68,7 @@ def make_members(
     return members
 
 
-DATA = make_features()
+DATA = make_data()
 MEMBERS = make_members(DATA)  # 13, 9 and 11 videos: 4, 3 and 3 steps
 STEPS_PER_EPOCH = 4
 CONFIG = Train(learning_rate=3e-2, batch_size=4, epochs=7, checkpoint_epochs=2)

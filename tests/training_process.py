@@ -19,10 +19,10 @@ from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.members import Member
 from a2inet_jax.training.predict import predict
 from a2inet_jax.training.termination import TerminatedError
-from tests.training_inputs import MeanPooling, make_features
+from tests.training_inputs import MeanPooling, make_data
 
 DEVICES = 4  # of each process
-DATA = make_features(videos=41)
+DATA = make_data(videos=41)
 # They share no video and differ in size.
 SPLITS = [
     Split(DATA.ids[:13], DATA.ids[13:17], DATA.ids[17:20]),
@@ -132,7 +132,7 @@ def main(process: int, port: int, folder: Path, *jobs: str) -> None:
     """Run jobs, given as `NAME=FOLDER`, and write their results to `<process>.pickle`."""
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", DEVICES)
-    with processes.joined(f"127.0.0.1:{port}", 2, process):
+    with processes.joined_processes(f"127.0.0.1:{port}", 2, process):
         results = {}
         for job in jobs:
             name, _, subfolder = job.partition("=")

@@ -42,7 +42,7 @@ def _run(options: argparse.Namespace) -> int:
     from a2inet_jax.errors import VideoError
     from a2inet_jax.report import stream_maps
 
-    videos = lists.videos([Path(path) for path in options.videos])
+    videos = lists.find_videos([Path(path) for path in options.videos])
     analyses, failures = [], []
     with Analyst(options.run) as analyst, progress("analyze") as advance:
         for done, video in enumerate(videos):

@@ -156,7 +156,7 @@ def _scoring(run: Path) -> Finding:
                 f"{score.score:.2f} for a test pattern of {_CLIP_S} s by {run}, in {took:.1f} s"
             )
         with Reader() as reader:
-            frames = reader.open(clip).frames
+            frames = reader.open(clip).num_frames
             if not _has_default_weights():
                 return Finding(f"{frames} frames decoded; scoring needs weights and a trained run")
             extractor = open_extractor(load("sample").features)

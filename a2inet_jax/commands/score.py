@@ -47,7 +47,7 @@ def add_arguments(parser: Parser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from a2inet_jax.datasets import lists
 
-    videos = lists.videos([Path(path) for path in options.videos])
+    videos = lists.find_videos([Path(path) for path in options.videos])
     table = options.csv.expanduser() if options.csv else None
     return score_all(videos, options.run, options.json, table)
 

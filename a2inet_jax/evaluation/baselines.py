@@ -19,7 +19,7 @@ EPSILON = 0.1  # half the width of the tube without loss, in standard deviations
 Array = NDArray[np.float64]
 
 
-def pool(videos: Iterable[Sequence[ArrayLike]]) -> Array:
+def mean_pool(videos: Iterable[Sequence[ArrayLike]]) -> Array:
     """Average each video's streams [T, D_i] over time and concatenate them: [N, ΣD_i]."""
     means = [[np.asarray(x, np.float64).mean(axis=0) for x in streams] for streams in videos]
     return np.stack([np.concatenate(each) for each in means])

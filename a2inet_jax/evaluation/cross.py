@@ -13,7 +13,7 @@ from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import protocol
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.evaluation.protocol import Data
+from a2inet_jax.evaluation.protocol import EvaluatedDataset
 from a2inet_jax.model.ensemble import Ensemble
 from a2inet_jax.training import loader as loaders
 from a2inet_jax.training import parallel
@@ -22,18 +22,18 @@ from a2inet_jax.training.eval_set import EvalSet
 from a2inet_jax.training.members import Member
 
 
-def tested(videos: Sequence[Video]) -> list[Video]:
+def test_set(videos: Sequence[Video]) -> list[Video]:
     """Return the data set's own test set, or all of its videos if it has none."""
-    return [video for video in videos if video.part == "test"] or list(videos)
+    return [video for video in videos if video.subset == "test"] or list(videos)
 
 
-def common(videos: Sequence[Video], others: Sequence[Video]) -> list[Video]:
+def shared_videos(videos: Sequence[Video], others: Sequence[Video]) -> list[Video]:
     """Return the videos whose files are among those of `others`, whatever paths and links lead there."""
     files = {os.path.realpath(video.path) for video in others}
     return [video for video in videos if os.path.realpath(video.path) in files]
 
 
-def predictions(
+def predict(
     models: Ensemble,
     model: nn.Module,
     features: TrainingData,
@@ -59,8 +59,8 @@ def predictions(
             "members: train it again"
         )
     settings = replace(settings, parallel="jit")
-    runner = parallel.runner(settings.parallel, num_models)
-    loader, _ = loaders.choose(features, runner, settings)
+    runner = parallel.make_runner(settings.parallel, num_models)
+    loader, _ = loaders.make_loader(features, runner, settings)
     all_videos = np.arange(len(features.ids), dtype=np.int32)
     eval_set = EvalSet(features, [all_videos] * num_models, runner, settings)
     scores = eval_set.read(eval_set.start(model, runner.put(models.params), loader))
@@ -80,7 +80,7 @@ def predictions(
 def results(
     model: str,
     rows: Sequence[Prediction],
-    data: Data,
+    data: EvaluatedDataset,
     epoch_rule: str,
     contents: Mapping[str, str],
     num_seeds: int,

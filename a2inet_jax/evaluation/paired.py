@@ -92,9 +92,6 @@ def comparison_line(ours: str, theirs: str, found: Mapping[str, Any]) -> str:
     return f"{ours} − {theirs}: {', '.join(items).replace('-', '−')}: {verdict}"
 
 
-in_words = comparison_line  # `pipeline` still uses this name
-
-
 def _srcc_by_split(rows: Sequence[Prediction]) -> dict[int, list[float]]:
     """Return the SRCC of each split's members; 0 where it is undefined, as in the summary."""
     found: dict[int, list[float]] = {}

@@ -40,13 +40,15 @@ class Prediction(NamedTuple):
     seed: int = 0
 
 
-def tested(member: Member, features: TrainingData, scores: np.ndarray) -> list[Prediction]:
+def member_predictions(
+    member: Member, features: TrainingData, scores: np.ndarray
+) -> list[Prediction]:
     """Return the predictions for a member's test set, whose scores `[n]` are in the order of the set."""
     return [
         Prediction(
             member.split_index, features.ids[n], float(features.mos[n]), float(score), member.seed
         )
-        for n, score in zip(features.rows(member.split.test), scores, strict=True)
+        for n, score in zip(features.indices(member.split.test), scores, strict=True)
     ]
 
 
@@ -84,7 +86,7 @@ def read(path: Path) -> list[Prediction]:
     return rows
 
 
-def check(
+def check_complete(
     path: Path, rows: Iterable[Prediction], splits: Sequence[Split], seeds: Iterable[int]
 ) -> None:
     """Check that there is one row for each test video of each split and seed, and no other.

@@ -33,7 +33,7 @@ Results = Mapping[str, Any]  # the content of a metrics.json, as `results` retur
 
 
 @dataclass(frozen=True)
-class Data:
+class EvaluatedDataset:
     """The data set whose labels the scores are compared with.
 
     Attributes:
@@ -75,7 +75,7 @@ def summarise(splits: Sequence[Metrics]) -> Summary:
 def results(
     model: str,
     tested: Mapping[str, Sequence[Prediction]],
-    data: Data,
+    data: EvaluatedDataset,
     epoch_rule: str,
     contents: Mapping[str, str],
     splits: Sequence[Split],

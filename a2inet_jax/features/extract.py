@@ -34,7 +34,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Work:
+class ExtractionSummary:
     """A summary of an extraction: results, and time by stage.
 
     Attributes:
@@ -68,7 +68,7 @@ class Work:
         )
 
 
-def default_decoders() -> int:
+def default_num_decoders() -> int:
     """Return the number of cores that this process may use: one decoding process for each."""
     return len(os.sched_getaffinity(0))
 
@@ -91,7 +91,7 @@ def extract_all(
     num_decoders: int = 1,
     timeout_s: float = Features.timeout_s,
     reuse_from: Iterable[Path] = (),
-) -> Work:
+) -> ExtractionSummary:
     """Extract the features that a store lacks; a video that fails is listed, and the others continue.
 
     Each decoding process has a thread, which works on one video at a time; the threads share the devices. A
@@ -155,7 +155,7 @@ def extract_all(
     spent = {stage: extractor.spent[stage] - spent_before[stage] for stage in _EXTRACTOR_STAGES}
     spent["decode"] = sum(reader.decoding_s for reader in pool.readers)
     blocked_s = sum(reader.blocked_s for reader in pool.readers)
-    return Work(
+    return ExtractionSummary(
         failures=[failed[index] for index in sorted(failed)],
         videos=len(todo) - len(failed),
         frames=frames,

@@ -23,7 +23,7 @@ from a2inet_jax.features.recipe import STREAMS, Recipe
 from a2inet_jax.features.sharing import Budget, DeviceQueue, Stopwatch
 from a2inet_jax.features.store import VideoFeatures
 from a2inet_jax.video.reader import Reader
-from a2inet_jax.video.sampling import Sampling, frame_indices, patch_places
+from a2inet_jax.video.sampling import Sampling, frame_indices, patch_positions
 
 # Chunks of a video in memory beside the frames of a pass: two that the pass covers only in part, one being
 # decoded, one on the way to this process, and one on the way to the device.
@@ -184,14 +184,14 @@ class Extractor:
         """
         # Choose the frames, and check that their size suits both backbones.
         info = reader.open(video.path, video.raw)
-        indices_T = frame_indices(info.frames, self._sampling.frames)
+        indices_T = frame_indices(info.num_frames, self._sampling.frames)
         sizes = [(info.height, info.width)]
         for name, stream in self.streams.items():
             seen = view.size(name, self._sampling, info.height, info.width)
             if problem := stream.backbone.too_small(*seen):
                 raise VideoError(video.path, problem)
             sizes.append(seen)
-        positions_Px2 = patch_places(video.video_id, info.height, info.width, self._sampling)
+        positions_Px2 = patch_positions(video.video_id, info.height, info.width, self._sampling)
         if len(positions_Px2) and np.all(positions_Px2 == positions_Px2[:1]):
             # Equal patches have equal features, and the mean of those is any of them.
             positions_Px2 = positions_Px2[:1]

@@ -32,7 +32,7 @@ _VISIBLE_AFTER_S = 30.0
 
 
 @dataclass(frozen=True)
-class RayWork:
+class RayExtractionSummary:
     """A summary of an extraction on Ray.
 
     Attributes:
@@ -75,7 +75,7 @@ def extract_all(
     actors: int = 0,
     decoders: int = Features.num_decoders,
     timeout_s: float = Features.timeout_s,
-) -> RayWork:
+) -> RayExtractionSummary:
     """Extract the features that a store lacks on a Ray cluster; videos that fail are listed.
 
     The features are those of `extract.extract_all`, byte for byte. This process computes nothing and uses no
@@ -110,7 +110,7 @@ def extract_all(
     done_before = len(videos) - len(todo)
     on_progress("", done_before, len(videos))
     if not todo:
-        return RayWork([], 0, 0, time.monotonic() - start_s, 0)
+        return RayExtractionSummary([], 0, 0, time.monotonic() - start_s, 0)
 
     # Hand the videos out to the actors, and collect their reports.
     rows: dict[str, Mapping[str, Any]] = {}
@@ -141,7 +141,7 @@ def extract_all(
         Failure(video.video_id, video.path, reason)
         for video, reason in _without_features(todo, rows, store)
     ]
-    return RayWork(
+    return RayExtractionSummary(
         failures=failures,
         videos=len(todo) - len(failures),
         frames=sum(row["frames"] for row in rows.values()),

@@ -78,7 +78,7 @@ class Store:
                 f"{folder} holds no good feature file: name a folder that `a2inet extract` wrote"
             )
         if len(found) > 1:
-            raise StoreError(several(folder, found))
+            raise StoreError(mixed_recipes_message(folder, found))
         return cls(folder, found[0])
 
     def path(self, video_id: str) -> Path:
@@ -209,7 +209,7 @@ def recipes(folder: Path) -> list[Recipe]:
     return list(found.values())
 
 
-def several(folder: Path, found: Sequence[Recipe]) -> str:
+def mixed_recipes_message(folder: Path, found: Sequence[Recipe]) -> str:
     """Return the message about a folder with files of several recipes."""
     first, second = found[:2]
     return (

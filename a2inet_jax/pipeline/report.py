@@ -114,7 +114,7 @@ def _finish(path: Path, shown: Sequence[Examples]) -> int:
 
 def _say_missing(shown: Sequence[Examples]) -> bool:
     """Say why clips are not shown; return whether there are any."""
-    reasons = list(dict.fromkeys(each.missing for each in shown if each.missing))
+    reasons = list(dict.fromkeys(each.reason_missing for each in shown if each.reason_missing))
     for reason in reasons:
         say(f"No clips: {reason}")
     return bool(reasons)
@@ -143,7 +143,7 @@ def _examples(path: Path, num_clips: int, thumbnails: int) -> Examples:
                 return Example(
                     video_id=row.video,
                     path=video.path,
-                    split=row.split,
+                    split_index=row.split,
                     mos=row.mos,
                     score=row.score,
                     timestamps=stored.timestamps,
@@ -153,4 +153,4 @@ def _examples(path: Path, num_clips: int, thumbnails: int) -> Examples:
 
             return Examples([clip(row) for row in best], [clip(row) for row in worst])
     except (A2INetError, OSError, KeyError) as error:
-        return Examples(missing=str(error) or type(error).__name__)
+        return Examples(reason_missing=str(error) or type(error).__name__)

@@ -23,7 +23,7 @@ from a2inet_jax.errors import A2INetError
 from a2inet_jax.pipeline import demo, extract, report, run_comparison, run_results, train
 from a2inet_jax.pipeline.prepare import prepare
 from a2inet_jax.pipeline.table_plan import Plan, make
-from a2inet_jax.report import results_table, side_by_side
+from a2inet_jax.report import results_table, writers
 from a2inet_jax.report.columns import ResultsTable
 from a2inet_jax.report.results_table import RunResults
 from a2inet_jax.run import RunFolder
@@ -100,8 +100,8 @@ def table(number: int, datasets: Sequence[str], networks: str, overrides: Sequen
         return train.say_stopped(stopped)
     results = _results(plan, runs, elsewhere)
     folder = Path("runs") / "tables" / plan.name
-    side_by_side.write(folder, results)
-    console.print(side_by_side.terminal(results, console.width))
+    writers.write(folder, results)
+    console.print(writers.terminal(results, console.width))
     say(f"Report: {report.report_table(results, folder).resolve()}")
     cells = [cell for row in results["rows"] for cell in row["cells"].values()]
     return int(any("skipped" in cell for cell in cells))
@@ -234,7 +234,7 @@ def _results(plan: Plan, runs: Attempts, elsewhere: Attempts) -> ResultsTable:
         if isinstance(found, RunResults) and name in plan.trained
     }
     comparisons = run_comparison.compare(measured)
-    return results_table.of_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
+    return results_table.from_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
 
 
 def _cell(

@@ -27,7 +27,7 @@ class Example:
 
     video_id: str
     path: Path
-    split: int
+    split_index: int
     mos: float
     score: float
     timestamps: NDArray[np.floating]

@@ -112,7 +112,7 @@ def example_card(example: Example, limits: tuple[float, float], label: str, key:
     )
     return (
         f'<article class="card example"><header><h3>{escape(example.video_id)}</h3>'
-        f'<span class="split">split {example.split}</span></header>'
+        f'<span class="split">split {example.split_index}</span></header>'
         f'<div class="frames">{frames}</div>'
         f'<div class="pair"><span>predicted <b>{example.score:.1f}</b></span>'
         f"<span>{escape(label)} <b>{example.mos:.1f}</b></span>"

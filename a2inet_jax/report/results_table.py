@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from a2inet_jax.evaluation import protocol
-from a2inet_jax.evaluation.protocol import METRIC_TITLES, Data, Results
+from a2inet_jax.evaluation.protocol import METRIC_TITLES, EvaluatedDataset, Results
 from a2inet_jax.report.columns import ResultsTable
 from a2inet_jax.report.run_files import Run
 
@@ -30,7 +30,7 @@ class RunResults(NamedTuple):
 def of_models(run_results: RunResults) -> ResultsTable:
     """Return a table of the run's model and its baselines."""
     results = run_results.results
-    data = Data(**results["data"])
+    data = EvaluatedDataset(**results["data"])
     # The remarks name the models and stand once, among the notes.
     rows = {
         protocol.model_title(model): {data.name: {**_cell(run_results, model), "remarks": []}}
@@ -49,7 +49,7 @@ def of_models(run_results: RunResults) -> ResultsTable:
 def of_paper(run_results: RunResults, row: PaperRow) -> ResultsTable:
     """Return a table of the run's model as the row of the paper that has its settings."""
     number, name = row
-    data = Data(**run_results.results["data"])
+    data = EvaluatedDataset(**run_results.results["data"])
     rows = {name: {data.name: run_results}}
     return from_rows(f"Table {number}: {name}", rows, {data.name: data}, number)
 
@@ -70,7 +70,7 @@ def of_runs(runs: Sequence[Run], comparisons: Sequence[str] = ()) -> ResultsTabl
         for run, name in zip(runs, run_names, strict=True)
     }
     datasets = {
-        name: Data(**run_results.results["data"])
+        name: EvaluatedDataset(**run_results.results["data"])
         for row in rows.values()
         for name, run_results in row.items()
     }
@@ -88,14 +88,14 @@ def of_cross_results(run: Run) -> ResultsTable | None:
     if not run.cross_results:
         return None
     row = {each["data"]["name"]: RunResults(run.path, each) for each in run.cross_results}
-    datasets = {name: Data(**each.results["data"]) for name, each in row.items()}
+    datasets = {name: EvaluatedDataset(**each.results["data"]) for name, each in row.items()}
     return from_rows(f"{run.name} on other data sets", {run.name: row}, datasets)
 
 
 def from_rows(
     title: str,
     rows: Mapping[str, Mapping[str, RunResults | str]],
-    datasets: Mapping[str, Data],
+    datasets: Mapping[str, EvaluatedDataset],
     paper_table: int | None = None,
     notes: Sequence[str] = (),
     comparisons: Sequence[str] = (),
@@ -127,9 +127,6 @@ def from_rows(
     if paper_table:
         metrics = _PAPER_METRICS
     return _table(title, metrics, dataset_dicts, cells, paper_table, notes, comparisons)
-
-
-of_rows = from_rows  # `pipeline` still uses this name
 
 
 def without_notes(table: ResultsTable, shown: Sequence[str]) -> ResultsTable:
@@ -197,7 +194,9 @@ def _run_cell(run_results: RunResults) -> dict[str, Any]:
     return {"model": protocol.model_title(model), **_cell(run_results, model)}
 
 
-def _dataset(name: str, data: Data, run_results: Sequence[RunResults]) -> dict[str, Any]:
+def _dataset(
+    name: str, data: EvaluatedDataset, run_results: Sequence[RunResults]
+) -> dict[str, Any]:
     """Return the table's entry for a data set as the runs have it; 0 videos if no run has it."""
     here = [each.results["data"] for each in run_results]
     notes = dict.fromkeys(each["note"] for each in here) if here else [data.note]

@@ -12,7 +12,7 @@ from a2inet_jax.report import (
     results_table,
     run_files,
     sections,
-    side_by_side,
+    writers,
 )
 from a2inet_jax.report.columns import ResultsTable, columns, notes
 from a2inet_jax.report.paper_comparison import PaperComparison
@@ -60,7 +60,7 @@ def write(
             "<h2>Comparison with the baselines</h2>"
             if len(models["rows"]) > 1
             else "<h2>Results</h2>",
-            _card(side_by_side.to_html(models, model_title(run.results["model"]))),
+            _card(writers.to_html(models, model_title(run.results["model"]))),
             markup.note_list([*small, *models["comparisons"]]),
             paper_comparison.to_html(comparisons),
             _other_data(run, other_data),
@@ -74,7 +74,7 @@ def write(
         )
     )
     more = [each.table for each in comparisons] + ([other_data] if other_data else [])
-    side_by_side.write(folder, models, more, "results")
+    writers.write(folder, models, more, "results")
     title = f"{model_title(run.results['model'])} on the {run.dataset} data set"
     return sections.save(folder / "report.html", title, _lead(run), top, body)
 

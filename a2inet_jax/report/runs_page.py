@@ -11,7 +11,7 @@ from a2inet_jax.report import (
     plots,
     results_table,
     sections,
-    side_by_side,
+    writers,
 )
 from a2inet_jax.report.columns import ResultsTable, notes
 from a2inet_jax.report.paper_comparison import PaperComparison
@@ -47,14 +47,14 @@ def write_runs(
         for run, name, rows in zip(only_runs, names, paper_rows)
         for row in rows
     ]
-    side_by_side.write(folder, table, [each.table for each in with_paper], "results")
+    writers.write(folder, table, [each.table for each in with_paper], "results")
     title = " and ".join(names) if len(runs) == 2 else table["title"]
     paper_html = paper_comparison.to_html(with_paper)
     return _write(folder / "report.html", title, table, runs, names, "results", paper_html)
 
 
 def write_table(folder: Path, table: ResultsTable, runs: Sequence[tuple[Run, Examples]]) -> Path:
-    """Write `report.html` of a table of the paper, beside the files of `side_by_side.write`.
+    """Write `report.html` of a table of the paper, beside the files of `writers.write`.
 
     Args:
         folder: Folder for the files; it is created.
@@ -64,7 +64,7 @@ def write_table(folder: Path, table: ResultsTable, runs: Sequence[tuple[Run, Exa
     Returns:
         The path of the page.
     """
-    side_by_side.write(folder, table)
+    writers.write(folder, table)
     names = [_row_name(table, run) for run, _ in runs]
     return _write(folder / "report.html", table["title"], table, runs, names, "table")
 
@@ -96,7 +96,7 @@ def _write(
     small = [note for note in small if note not in top]
 
     body = [
-        f'<div class="card">{markup.scrollable(side_by_side.to_html(table))}</div>',
+        f'<div class="card">{markup.scrollable(writers.to_html(table))}</div>',
         markup.note_list(small),
         _comparisons(table["comparisons"]),
         markup.file_links([f"{files}.{suffix}" for suffix in sections.SUFFIXES]),
@@ -168,7 +168,7 @@ def _run_section(run: Run, examples: Examples, name: str, key: str) -> str:
     if len(run.results["models"]) > 1:
         ours = protocol.model_title(run.results["model"])
         models = results_table.of_models(RunResults(run.path, run.results))
-        table = markup.scrollable(side_by_side.to_html(models, ours))
+        table = markup.scrollable(writers.to_html(models, ours))
         html.append(f"<h3>Comparison with the baselines</h3>{table}")
         html.append(markup.note_list(protocol.comparison_lines(run.results)))
     html.append(sections.examples(examples, run.label, key, "h3"))

@@ -29,7 +29,7 @@ class Examples:
 
     best: Sequence[Example] = field(default_factory=tuple)
     worst: Sequence[Example] = field(default_factory=tuple)
-    missing: str = ""
+    reason_missing: str = ""
 
 
 def save(path: Path, title: str, lead: str, notes: Sequence[str], body: str) -> Path:
@@ -69,8 +69,8 @@ def figures(run: Run, key: str) -> str:
 
 def examples(shown: Examples, label: str, key: str, heading: str) -> str:
     """Return the best and worst predictions under headings such as "h2", or why there are none."""
-    if shown.missing:
-        return markup.note(f"Examples of predictions cannot be shown: {shown.missing}")
+    if shown.reason_missing:
+        return markup.note(f"Examples of predictions cannot be shown: {shown.reason_missing}")
     both = [*shown.best, *shown.worst]
     if not both:
         return ""

@@ -136,7 +136,7 @@ class TrainingData:
         """Bytes of all features, without padding."""
         return 2 * int(self.lengths.sum()) * sum(self.widths)
 
-    def rows(self, ids: Sequence[str]) -> np.ndarray:
+    def indices(self, ids: Sequence[str]) -> np.ndarray:
         """Return the indices of these videos, `[n]` int32.
 
         Raises:

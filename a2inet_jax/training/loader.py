@@ -143,7 +143,7 @@ class _CollatedChunks(Sequence[Any]):
 Loader = ResidentLoader | StreamedLoader
 
 
-def choose(data: TrainingData, runner: Runner, config: Train) -> tuple[Loader, str]:
+def make_loader(data: TrainingData, runner: Runner, config: Train) -> tuple[Loader, str]:
     """Return the loader that `config.placement` names, and a line that says which one and why.
 
     "auto" means resident if the features take no more than `config.memory_fraction` of a device's memory.

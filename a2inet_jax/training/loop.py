@@ -139,7 +139,7 @@ class _TrainingLoop:
         self.model, self.data, self.members, self.indices = model, data, members, indices
         self.config, self.folder, self.callbacks = config, folder, callbacks
         self.checkpoints = checkpoints
-        self.runner = parallel.runner(config.parallel, len(members))
+        self.runner = parallel.make_runner(config.parallel, len(members))
         self.eval_set = EvalSet(data, [each.evaluated for each in indices], self.runner, config)
         self.label_SxN = np.stack([each.scale_labels(data.mos) for each in indices])
         self.steps_per_epoch = max(
@@ -159,7 +159,7 @@ class _TrainingLoop:
         self.callbacks.advance("", self._steps_done(), config.epochs * self.steps_per_epoch)
 
         # Bring the features and the state to the devices.
-        loader, line = loaders.choose(self.data, runner, config)
+        loader, line = loaders.make_loader(self.data, runner, config)
         self.callbacks.say(line)
         if tree is None:
             self.state = runner.create(self.model, config, self.data.widths, *start)

@@ -82,11 +82,13 @@ def member_indices(member: Member, data: TrainingData, config: Train) -> MemberI
             f"split {member.split_index}: epoch_rule {config.epoch_rule!r} chooses by the {subset} set, "
             f"which has {len(ids)} videos. Make splits with a larger one, or use 'last'"
         )
-    train = data.rows(split.train)
+    train = data.indices(split.train)
     low, high = float(data.mos[train].min()), float(data.mos[train].max())
     if not low < high:
         raise DataError(f"split {member.split_index}: all labels of the training set are {low}")
-    return MemberIndices(train, data.rows(split.validation), data.rows(split.test), (low, high))
+    return MemberIndices(
+        train, data.indices(split.validation), data.indices(split.test), (low, high)
+    )
 
 
 @dataclass(frozen=True)

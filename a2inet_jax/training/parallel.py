@@ -190,7 +190,7 @@ Runner = JitRunner | PmapRunner
 
 
 @functools.cache
-def runner(parallel: Parallel, members: int) -> Runner:
+def make_runner(parallel: Parallel, members: int) -> Runner:
     """Return the runner that `Train.parallel` names; cached, with its compiled programs.
 
     Raises:

@@ -24,8 +24,8 @@ def predict(
 ) -> list[np.ndarray]:
     """Return the scores of each member's test set, `[n]` float64, in the labels' scale and set's order."""
     indices = [member_indices(member, data, config) for member in members]
-    runner = parallel.runner(config.parallel, len(members))
-    loader, _ = loaders.choose(data, runner, config)
+    runner = parallel.make_runner(config.parallel, len(members))
+    loader, _ = loaders.make_loader(data, runner, config)
     eval_set = EvalSet(data, [each.test for each in indices], runner, config)
     params: Any = jax.tree.map(lambda *x: np.stack(x), *(each.params for each in trained))
     scores = eval_set.read(eval_set.start(model, runner.put(params), loader))

@@ -16,7 +16,7 @@ from a2inet_jax.training.batches import Batch, collate
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.members import TrainedMember
-from tests.training_inputs import MeanPooling, make_features, make_members
+from tests.training_inputs import MeanPooling, make_data, make_members
 
 DEVICES = 8
 MODELS = {
@@ -28,7 +28,7 @@ MODELS = {
 
 @pytest.fixture(scope="module")
 def data() -> TrainingData:
-    return make_features(videos=61)
+    return make_data(videos=61)
 
 
 def test_there_are_eight_devices() -> None:
@@ -196,7 +196,7 @@ def test_training_resumes(data: TrainingData, tmp_path: Path, how: Parallel) -> 
 
 
 def test_every_slot_is_on_one_device() -> None:
-    pmap = parallel.runner("pmap", 3)
+    pmap = parallel.make_runner("pmap", 3)
     inputs = np.arange(3 * 2 * 24).reshape(3, 2, 24)
     by_device: Any = pmap.put_inputs((inputs,))  # type: ignore[arg-type]
     assert by_device[0].shape == (DEVICES, 3, 2, 3)
@@ -206,7 +206,7 @@ def test_every_slot_is_on_one_device() -> None:
 
 @pytest.mark.parametrize(("members", "shape"), [(10, (2, 4)), (8, (8, 1)), (3, (1, 8))])
 def test_mesh_shards_every_number_of_members(members: int, shape: tuple[int, int]) -> None:
-    mesh = parallel.runner("mesh", members)
+    mesh = parallel.make_runner("mesh", members)
     assert isinstance(mesh, parallel.JitRunner)
     assert tuple(mesh.mesh.shape.values()) == shape
     assert mesh.padded_batch_size(13) == -(-13 // shape[1]) * shape[1]
