@@ -142,7 +142,7 @@ def prepared(name: str, folder: Path) -> list[Video]:
 
 def without_paths(videos: list[Video]) -> list[tuple[Any, ...]]:
     """Return everything that an index has of its videos, except their paths."""
-    return [(v.video_id, v.mos, v.reference_id, v.part, v.raw) for v in videos]
+    return [(v.video_id, v.mos, v.reference_id, v.subset, v.raw) for v in videos]
 
 
 def records(name: str, data_dir: Path, split: str = "train") -> dict[str, dict[str, Any]]:

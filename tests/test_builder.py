@@ -159,7 +159,7 @@ def test_probe_results_of_files(clip: Path, tmp_path: Path) -> None:
     put_list("live_vqc", "LIVE-VQC.csv", folder)
     under_names(clip, folder, ["A001.mp4"])
     rotate = ["-display_rotation", "90", "-i", str(clip), "-c", "copy"]
-    ffmpeg = probe.command("error")
+    ffmpeg = probe.ffmpeg_command("error")
     subprocess.run([*ffmpeg, *rotate, str(folder / "A002.mp4")], check=True)
     (folder / "A010.mp4").write_bytes(b"no video" * 100)
     videos = prepared("live_vqc", folder)
@@ -255,6 +255,6 @@ def test_complete_label_files_of_lsvq(clip: Path, tmp_path: Path) -> None:
     under_names(clip, folder, ["yfcc-batch1/725.mp4", "yfcc-batch1/747.mp4"])
     assert len(prepare("lsvq", data_dir, folder, silent)) == 28_056 + 7_186 - 2
     videos = read("lsvq", data_dir)
-    assert Counter(video.part for video in videos) == {"train": 28_056, "test": 7_186}
+    assert Counter(video.subset for video in videos) == {"train": 28_056, "test": 7_186}
     assert sum(video.path.exists() for video in videos) == 2
     assert len(read("lsvq_1080p", data_dir)) == 3_573

@@ -91,10 +91,10 @@ def test_custom_data_sets_have_different_versions() -> None:
 
 
 def test_file_names_are_unique() -> None:
-    assert [registry.file_name(name) for name in registry.NAMES] == list(registry.NAMES)
-    one, other = (registry.file_name(f"/{folder}/a") for folder in "xy")
+    assert [registry.unique_slug(name) for name in registry.NAMES] == list(registry.NAMES)
+    one, other = (registry.unique_slug(f"/{folder}/a") for folder in "xy")
     assert one != other
-    assert one == f"a-{registry.version('/x/a')}" == registry.file_name("/x/a/labels.csv")
+    assert one == f"a-{registry.version('/x/a')}" == registry.unique_slug("/x/a/labels.csv")
 
 
 def test_missing_videos_are_reported(listing: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_missing_videos_are_reported(listing: Path, tmp_path: Path) -> None:
     assert "--config.data.allow_missing=True" in str(caught.value)
     videos = registry.load(str(listing), tmp_path, allow_missing=True)
     assert [video.video_id for video in videos] == ["a.mp4", "c.mp4"]
-    assert len(registry.labelled(str(listing), tmp_path)) == 3
+    assert len(registry.list_videos(str(listing), tmp_path)) == 3
     assert registry.prepare(str(listing), tmp_path, silent) == [tmp_path / "b.mp4"]
     for name in "ac":
         (tmp_path / f"{name}.mp4").unlink()
@@ -134,7 +134,7 @@ def test_a_published_data_set_from_its_folder(tmp_path: Path) -> None:
     videos = registry.load("live_vqc", data, allow_missing=True)
     assert [(video.path.name, video.mos) for video in videos] == sorted(rows[1:])
     assert [type(video) for video in videos] == [Video] * (len(rows) - 1)
-    assert registry.unlabelled("live_vqc", data) == []
+    assert registry.list_unlabelled("live_vqc", data) == []
     dataset_inputs.under_names(clip, tmp_path / "elsewhere", names)
     dataset_inputs.live_vqc_mat(tmp_path / "elsewhere" / "data.mat", rows)
     assert registry.prepare("live_vqc", data, silent, tmp_path / "elsewhere") == []

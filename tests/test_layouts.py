@@ -167,7 +167,7 @@ def test_live_vqc_from_each_kind_of_label_file(kind: str, clip: Path, tmp_path: 
     assert [(f"{video.video_id}.mp4", video.mos) for video in videos] == excerpt("live_vqc")
     assert [video.path.exists() for video in videos] == [False, False, True, False]
     assert [video.path.parent for video in videos] == [folder / "Video"] * 4
-    assert (videos[0].part, videos[0].raw) == ("", None)
+    assert (videos[0].subset, videos[0].raw) == ("", None)
 
 
 def test_youtube_ugc_files_are_found_in_folders_and_flat(clip: Path, tmp_path: Path) -> None:
@@ -249,11 +249,11 @@ def test_lsvq_has_the_same_splits_from_both_kinds_of_label_files(
         put_list("lsvq", f"labels_{split}.txt", tmp_path / "txt")
     videos = prepared("lsvq", tmp_path / "csv")
     assert without_paths(videos) == without_paths(prepared("lsvq", tmp_path / "txt"))
-    assert Counter(video.part for video in videos) == {"train": 4, "test": 4}
-    assert [(v.video_id, v.part) for v in videos if v.path.exists()] == [(dotted, "test")]
+    assert Counter(video.subset for video in videos) == {"train": 4, "test": 4}
+    assert [(v.video_id, v.subset) for v in videos if v.path.exists()] == [(dotted, "test")]
     large = read("lsvq_1080p", tmp_path / "csv-data")
     assert without_paths(large) == without_paths(read("lsvq_1080p", tmp_path / "txt-data"))
-    assert {video.part for video in large} == {"test"}
+    assert {video.subset for video in large} == {"test"}
     assert {v.video_id: v.mos for v in large}["yfcc-batch1/722"] == 78.7741935483871
     assert large[0].video_id == "ia-batch13/cocsv-Warrior_Games_2018_PSA_-_40_sec."
     missing = prepare("lsvq_1080p", tmp_path / "csv-data", None, silent)

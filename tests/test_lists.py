@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.datasets.lists import check_ids, videos
+from a2inet_jax.datasets.lists import check_ids, find_videos
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import DataError
 from a2inet_jax.video.raw_format import RawFormat
@@ -15,7 +15,7 @@ def test_videos_of_a_folder_are_found_at_any_depth(tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     for name in ("b.MP4", "deep/a.mkv", "notes.txt", "deep/frames.yuv"):
         (tmp_path / name).touch()
-    assert videos([tmp_path]) == [
+    assert find_videos([tmp_path]) == [
         VideoFile("b.MP4", tmp_path / "b.MP4"),
         VideoFile("deep/a.mkv", tmp_path / "deep" / "a.mkv"),
     ]
@@ -23,7 +23,7 @@ def test_videos_of_a_folder_are_found_at_any_depth(tmp_path: Path) -> None:
 
 def test_a_folder_without_videos_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"has no videos .*\.mp4"):
-        videos([tmp_path])
+        find_videos([tmp_path])
 
 
 def test_a_list_gives_the_layout_of_raw_video(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_list_gives_the_layout_of_raw_video(tmp_path: Path) -> None:
         # A list may have the size of any video.
         "e.MP4,4,960,540,,29.97\n"
     )
-    assert videos([listing, Path("there/d.mp4")]) == [
+    assert find_videos([listing, Path("there/d.mp4")]) == [
         VideoFile("deep/a.yuv", tmp_path / "deep/a.yuv", raw=RawFormat(1920, 1080, "yuvj420p", 45)),
         VideoFile("b.yuv", tmp_path / "b.yuv", raw=RawFormat(64, 48)),
         VideoFile("c.mp4", tmp_path / "c.mp4"),
@@ -70,7 +70,7 @@ def test_broken_lists_are_refused(tmp_path: Path, text: str, reason: str) -> Non
     listing = tmp_path / "list.csv"
     listing.write_text(text)
     with pytest.raises(DataError, match=reason) as caught:
-        videos([listing])
+        find_videos([listing])
     assert str(listing) in str(caught.value)
 
 
@@ -80,7 +80,7 @@ def test_blanks_and_the_case_of_columns_are_ignored(tmp_path: Path) -> None:
     listing.write_text(
         ' Path , WIDTH,Height,,\n a.yuv , 64 ,48.0,,\n"b, c.mp4",,, \nd.mp4\ne.yuv,8, "8",,,\n'
     )
-    assert videos([listing]) == [
+    assert find_videos([listing]) == [
         VideoFile("a.yuv", tmp_path / "a.yuv", raw=RawFormat(64, 48)),
         VideoFile("b, c.mp4", tmp_path / "b, c.mp4"),
         VideoFile("d.mp4", tmp_path / "d.mp4"),
@@ -102,7 +102,7 @@ def test_a_list_in_another_encoding_is_refused(tmp_path: Path) -> None:
     for encoding in ("latin-1", "utf-16"):
         listing.write_text("path\nä.mp4\n", encoding=encoding)
         with pytest.raises(DataError, match="is not a CSV file in UTF-8") as caught:
-            videos([listing])
+            find_videos([listing])
         assert str(listing) in str(caught.value)
 
 
@@ -112,7 +112,7 @@ def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "a.MTS").touch()
     (tmp_path / "videos" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "videos" / "deep" / "cycle").symlink_to(tmp_path / "videos")
-    assert [video.video_id for video in videos([tmp_path / "videos"])] == ["link/a.MTS"]
+    assert [video.video_id for video in find_videos([tmp_path / "videos"])] == ["link/a.MTS"]
 
 
 def test_an_unreadable_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,4 +127,4 @@ def test_an_unreadable_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(PermissionError, match="locked"):
-        videos([tmp_path])
+        find_videos([tmp_path])

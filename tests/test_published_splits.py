@@ -261,12 +261,12 @@ def test_complete_lists(data_set: str, name: str) -> None:
             video.video_id for video in ours
         )
     num_contents = len({video.reference_id for video in ours})
-    num_leaking = splits.leaks(found.splits, ours)
+    num_leaking = splits.count_shared_contents(found.splits, ours)
     # The published splits of these two separate videos of one scene.
     expected = {"cvd2014": (18, 18), "live_qualcomm": (47, 54)}
     assert (num_leaking, num_contents) == expected.get(data_set, (0, len(ours)))
     drawn = splits.make_splits(ours, 10, 0, 0.2, 0.2)
-    assert splits.leaks(drawn, ours) == 0
+    assert splits.count_shared_contents(drawn, ours) == 0
 
 
 SCENES = {

@@ -17,7 +17,7 @@ from a2inet_jax.datasets import registry
 from a2inet_jax.datasets.sample import distortions, ffmpeg, sample_dataset_builder, sources
 from a2inet_jax.datasets.sample.distortions import DISTORTIONS, Distortion
 from a2inet_jax.datasets.sample.prepare import prepare
-from a2inet_jax.datasets.sample.recipe import Recipe, draw
+from a2inet_jax.datasets.sample.recipe import SampleRecipe, draw
 from a2inet_jax.datasets.sample.sources import SOURCES, Photo, Shot
 from a2inet_jax.errors import ClipError, ConfigError, PackageFileError
 
@@ -33,7 +33,7 @@ def small(name: str, frames: int = 6) -> Photo:
     )
 
 
-TINY = Recipe(
+TINY = SampleRecipe(
     sources=(small("china"), small("flower", frames=5)),
     distortions=(BY_LABEL["h264_5"], BY_LABEL["noise_2"], BY_LABEL["loss_4"]),
     number=2,
@@ -106,7 +106,7 @@ def test_a_complete_data_set_is_not_touched(tiny: Path, monkeypatch: pytest.Monk
 
 def test_an_error_names_the_clip_and_ends_with_the_lines_of_ffmpeg(tmp_path: Path) -> None:
     bad = Distortion("bad", 1, 50.0, filters="no_such_filter=3")
-    recipe = Recipe((small("china"),), (bad,), number=1)
+    recipe = SampleRecipe((small("china"),), (bad,), number=1)
     with pytest.raises(ClipError, match=r"(?s)china__bad_1: .*no_such_filter"):
         prepare(tmp_path, 1, silent, recipe)
     (folder,) = (tmp_path / "sample").iterdir()
@@ -167,7 +167,7 @@ def test_the_first_slice_of_every_picture_is_kept() -> None:
 
 
 def test_the_full_recipe_covers_vmaf_evenly() -> None:
-    recipe = Recipe()
+    recipe = SampleRecipe()
     clips = recipe.clips()
     assert len({clip.video_id for clip in clips}) == len(clips) == 23 * 15
     used = Counter(clip.distortion.label for clip in clips if clip.distortion)
@@ -200,7 +200,7 @@ def test_the_fingerprint_is_the_same_as_in_earlier_versions(
 ) -> None:
     """Otherwise all clips would be made again; change it only together with the clips."""
     monkeypatch.setattr(ffmpeg, "version", lambda: "7.0")
-    assert Recipe().fingerprint() == "d370be862c46"
+    assert SampleRecipe().fingerprint() == "d370be862c46"
 
 
 @pytest.mark.parametrize(

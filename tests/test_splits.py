@@ -112,18 +112,18 @@ def test_test_sets_need_two_different_labels() -> None:
     videos = [replace(video, mos=1.0 * n) for n, video in enumerate(make_videos([1] * 6))]
     good = splits.Split(("0-0", "1-0"), (), ("2-0", "3-0"))
     one = splits.Split(("0-0", "1-0"), (), ("2-0",))
-    splits.check_tested([good], videos)
+    splits.check_test_sets([good], videos)
     with pytest.raises(
         DataError, match=r"split 1 has 1 of 6 videos, which show 6 contents, to test on: "
     ):
-        splits.check_tested([good, one], videos)
+        splits.check_test_sets([good, one], videos)
     with pytest.raises(DataError, match=r"split 0 has 2 of 6 .*, all with the same label: "):
-        splits.check_tested([good], make_videos([1] * 6))
+        splits.check_test_sets([good], make_videos([1] * 6))
 
 
 def train_and_test(train: list[int], test: int) -> list[Video]:
-    tested = [Video(f"t{k}", Path("t.mp4"), 1.0, f"t{k}", part="test") for k in range(test)]
-    return tested + [replace(video, part="train") for video in make_videos(train)]
+    tested = [Video(f"t{k}", Path("t.mp4"), 1.0, f"t{k}", subset="test") for k in range(test)]
+    return tested + [replace(video, subset="train") for video in make_videos(train)]
 
 
 def test_the_split_of_the_data_set_is_kept(tmp_path: Path) -> None:
@@ -131,10 +131,10 @@ def test_the_split_of_the_data_set_is_kept(tmp_path: Path) -> None:
     split = splits.own_split(videos, 3, 0.1)
     assert split.test == tuple(f"t{k}" for k in range(7))
     assert len(split.validation) == 4
-    trained = {video.video_id for video in videos if video.part == "train"}
+    trained = {video.video_id for video in videos if video.subset == "train"}
     assert {*split.train, *split.validation} == trained
     assert len(split.train) == 36
-    assert splits.leaks([split], videos) == 0
+    assert splits.count_shared_contents([split], videos) == 0
     assert splits.own_split(videos[::-1], 3, 0.1) == split
     assert splits.own_split(videos, 4, 0.1).validation != split.validation
     assert splits.own_split(videos, 3, 0.0).validation == ()
@@ -163,20 +163,24 @@ def test_contents_in_two_subsets_are_counted() -> None:
     apart = splits.Split(("0-0", "0-1", "0-2"), ("1-0", "1-1", "1-2"), ("2-0",))
     one = splits.Split(("0-0", "0-1"), ("1-0", "1-1", "1-2"), ("2-0", "0-2"))
     two = splits.Split(("0-0", "1-0"), ("0-1", "1-1"), ("2-0", "0-2", "unknown"))
-    assert [splits.leaks(each, videos) for each in ([apart], [one], [two])] == [0, 1, 2]
-    assert splits.leaks([one, two, apart], videos) == 2
+    assert [splits.count_shared_contents(each, videos) for each in ([apart], [one], [two])] == [
+        0,
+        1,
+        2,
+    ]
+    assert splits.count_shared_contents([one, two, apart], videos) == 2
 
 
 def test_splits_with_unknown_videos_are_refused_or_restricted() -> None:
     videos = make_videos([2] * 10)
     made = splits.make_splits(videos, 3, 0, 0.2, 0.2)
-    splits.check(made, videos)
+    splits.check_known(made, videos)
     gone = videos[0]
     with pytest.raises(DataError, match=r"1 of 20 videos of the splits .*: 0-0") as caught:
-        splits.check(made, videos[1:])
+        splits.check_known(made, videos[1:])
     assert "..." not in str(caught.value)
     left = splits.restrict(made, videos[1:])
-    splits.check(left, videos[1:])
+    splits.check_known(left, videos[1:])
     for before, after in zip(made, left, strict=True):
         for name in ("train", "validation", "test"):
             kept = tuple(v for v in getattr(before, name) if v != gone.video_id)

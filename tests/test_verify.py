@@ -160,7 +160,9 @@ def test_an_interrupt_ends_its_processes(clips: Clips, monkeypatch: pytest.Monke
 def test_the_fingerprint_depends_on_ids_labels_and_contents() -> None:
     one, two = Video("b", Path("b"), 0.1, "b"), Video("a", Path("a"), 2.0, "a")
     assert fingerprint([one, two]) == hashlib.sha256(b"a,2.0,a\nb,0.1,b\n").hexdigest()
-    assert fingerprint([two, replace(one, path=Path("c"), part="test")]) == fingerprint([one, two])
+    assert fingerprint([two, replace(one, path=Path("c"), subset="test")]) == fingerprint(
+        [one, two]
+    )
     assert fingerprint([two, replace(one, mos=float(np.nextafter(0.1, 1)))]) != fingerprint(
         [one, two]
     )

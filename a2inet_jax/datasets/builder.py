@@ -274,7 +274,7 @@ def _to_video(folder: Path, record: dict[str, Any]) -> Video:
         float(record["mos"]),
         _text(record["reference_id"]),
         raw=raw,
-        part=_text(record["part"]),
+        subset=_text(record["part"]),
     )
 
 

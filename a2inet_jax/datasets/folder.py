@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from a2inet_jax.datasets.lists import SUFFIXES, walk
 from a2inet_jax.errors import DataError
-from a2inet_jax.video.raw import HEADERLESS
+from a2inet_jax.video.raw import HEADERLESS_SUFFIXES
 
 
 class Folder:
@@ -68,4 +68,4 @@ class Folder:
 def stem(name: str) -> str:
     """Return the last component of a path without a video suffix; other dots belong to the name."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return path.stem if path.suffix.lower() in {*SUFFIXES, *HEADERLESS} else path.name
+    return path.stem if path.suffix.lower() in {*SUFFIXES, *HEADERLESS_SUFFIXES} else path.name

@@ -43,7 +43,7 @@ _RAW_COLUMNS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def videos(arguments: Sequence[Path]) -> list[VideoFile]:
+def find_videos(arguments: Sequence[Path]) -> list[VideoFile]:
     """Return the videos that files, folders and CSV lists name, in the order given.
 
     A folder contributes its videos at any depth, sorted, with links followed. A CSV list contributes the

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from a2inet_jax.errors import VideoError
-from a2inet_jax.video.frame_pipe import command
+from a2inet_jax.video.ffmpeg import ffmpeg_command
 from a2inet_jax.video.raw import RawDecoder
 from a2inet_jax.video.raw_format import RawFormat
 
@@ -43,7 +43,7 @@ def probe(path: Path, raw: RawFormat | None = None) -> ProbeResult:
     options += ["-frames:v", "1", "-f", "null", "-"]
     try:
         done = subprocess.run(
-            [*command("info"), *options],
+            [*ffmpeg_command("info"), *options],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_TIMEOUT_S,

@@ -21,7 +21,7 @@ from a2inet_jax.datasets.lists import SUFFIXES
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import ConfigError, DataError
-from a2inet_jax.video.raw import HEADERLESS
+from a2inet_jax.video.raw import HEADERLESS_SUFFIXES
 
 _TEST_FRACTION = _VALIDATION_FRACTION = 0.2
 _NUM_SPLITS = 10
@@ -176,7 +176,7 @@ def _spellings(name: str) -> list[str]:
 
     Case, suffix and folders differ between them.
     """
-    suffixes = "|".join(re.escape(suffix) for suffix in sorted({*SUFFIXES, *HEADERLESS}))
+    suffixes = "|".join(re.escape(suffix) for suffix in sorted({*SUFFIXES, *HEADERLESS_SUFFIXES}))
     path = re.sub(rf"({suffixes})$", "", name.strip().replace("\\", "/").lower())
     stem = path.rsplit("/", 1)[-1]
     # Copies of YouTube-UGC have their encoding in the name; KoNViD-1k's names became plain numbers.

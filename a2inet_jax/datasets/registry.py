@@ -45,7 +45,7 @@ def info(name: str) -> DatasetInfo:
     )
 
 
-def label(name: str) -> str:
+def label_name(name: str) -> str:
     """Return the name of a data set's labels; a custom data set need not exist any more."""
     return DATASETS[name].label if name in DATASETS else "MOS"
 
@@ -64,7 +64,7 @@ def slug(name: str) -> str:
     return f"{plain}-own" if plain in DATASETS else plain
 
 
-def file_name(name: str) -> str:
+def unique_slug(name: str) -> str:
     """Return `slug` made unique: custom data sets in two folders may have one slug.
 
     Raises:
@@ -115,7 +115,7 @@ def prepare(
     return sorted(video.path for video in missing_videos(custom.read(Path(name).expanduser())))
 
 
-def labelled(name: str, data_dir: Path) -> list[Video]:
+def list_videos(name: str, data_dir: Path) -> list[Video]:
     """Return all labelled videos of a prepared data set, sorted by video id; files may be missing.
 
     Raises:
@@ -126,9 +126,9 @@ def labelled(name: str, data_dir: Path) -> list[Video]:
     if name == "sample":
         from a2inet_jax.datasets.sample import prepare as sample
         from a2inet_jax.datasets.sample import sample_dataset_builder
-        from a2inet_jax.datasets.sample.recipe import Recipe
+        from a2inet_jax.datasets.sample.recipe import SampleRecipe
 
-        return sample_dataset_builder.read(sample.folder(data_dir, Recipe()))
+        return sample_dataset_builder.read(sample.folder(data_dir, SampleRecipe()))
     if _is_built_in(name):
         from a2inet_jax.datasets import builder
 
@@ -150,7 +150,7 @@ def load(name: str, data_dir: Path, allow_missing: bool = Data.allow_missing) ->
         ConfigError, DataError: As `labelled`.
         FileNotFoundError: The data set was not prepared, or videos are missing.
     """
-    videos = labelled(name, data_dir)
+    videos = list_videos(name, data_dir)
     missing = missing_videos(videos)
     if missing and (not allow_missing or len(missing) == len(videos)):
         first = ", ".join(str(video.path) for video in missing[:3])
@@ -166,7 +166,7 @@ def load(name: str, data_dir: Path, allow_missing: bool = Data.allow_missing) ->
     return [video for video in videos if video.video_id not in left_out]
 
 
-def unlabelled(name: str, data_dir: Path) -> list[str]:
+def list_unlabelled(name: str, data_dir: Path) -> list[str]:
     """Return the ids of videos that a prepared data set lists without a label, sorted.
 
     `labelled` does not return these videos.
@@ -189,9 +189,9 @@ def version(name: str) -> str:
         ConfigError: There is no data set of this name.
     """
     if name == "sample":
-        from a2inet_jax.datasets.sample.recipe import Recipe
+        from a2inet_jax.datasets.sample.recipe import SampleRecipe
 
-        return Recipe().fingerprint()
+        return SampleRecipe().fingerprint()
     if _is_built_in(name):
         return _VERSION
     return hashlib.sha256(os.fsencode(_custom_path(name))).hexdigest()[:12]

@@ -115,14 +115,14 @@ def own_split(videos: Sequence[Video], seed: int, validation_fraction: float) ->
     if not 0 <= validation_fraction < 1:
         raise ConfigError(f"the validation fraction must be between 0 and 1: {validation_fraction}")
     _check_unique([video.video_id for video in videos])
-    counts = Counter(video.part for video in videos)
+    counts = Counter(video.subset for video in videos)
     if set(counts) != {"train", "test"}:
         found = ", ".join(f"{n} in {subset!r}" for subset, n in sorted(counts.items()))
         raise ConfigError(
             "the data set defines no split of its own, with a train and a test subset: it has "
             f"{found or 'no videos'}. Take splits.kind=content"
         )
-    train = [video for video in videos if video.part == "train"]
+    train = [video for video in videos if video.subset == "train"]
     contents = sorted({video.reference_id for video in train})
     num_validation = (
         max(1, round(validation_fraction * len(contents))) if validation_fraction else 0
@@ -133,11 +133,11 @@ def own_split(videos: Sequence[Video], seed: int, validation_fraction: float) ->
     return Split(
         _ids(train, shuffled[num_validation:]),
         _ids(train, shuffled[:num_validation]),
-        tuple(sorted(video.video_id for video in videos if video.part == "test")),
+        tuple(sorted(video.video_id for video in videos if video.subset == "test")),
     )
 
 
-def leaks(splits: Sequence[Split], videos: Sequence[Video]) -> int:
+def count_shared_contents(splits: Sequence[Split], videos: Sequence[Video]) -> int:
     """Return the number of contents with videos in two subsets of a split, for the worst split.
 
     Splits drawn by content have none; published ones may have many. Ids of other videos are ignored.
@@ -151,7 +151,7 @@ def leaks(splits: Sequence[Split], videos: Sequence[Video]) -> int:
     return worst
 
 
-def check(splits: Sequence[Split], videos: Sequence[Video]) -> None:
+def check_known(splits: Sequence[Split], videos: Sequence[Video]) -> None:
     """Check that every video of the splits is in the data set.
 
     Raises:
@@ -167,7 +167,7 @@ def check(splits: Sequence[Split], videos: Sequence[Video]) -> None:
         )
 
 
-def check_tested(splits: Sequence[Split], videos: Sequence[Video]) -> None:
+def check_test_sets(splits: Sequence[Split], videos: Sequence[Video]) -> None:
     """Check that every test set can be ranked: it has at least two different labels.
 
     Raises:

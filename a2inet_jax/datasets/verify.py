@@ -17,7 +17,7 @@ from a2inet_jax.video.reader import Reader
 
 
 @dataclass(frozen=True)
-class Findings:
+class VerifyResult:
     """State of a data set's videos, each list in the data set's order.
 
     Attributes:
@@ -46,7 +46,7 @@ def verify(
     full: bool = False,
     processes: int = Features.num_decoders,
     timeout_s: float = Features.timeout_s,
-) -> Findings:
+) -> VerifyResult:
     """Check that each video exists, its container is complete and its first frame can be decoded.
 
     Args:
@@ -96,7 +96,7 @@ def verify(
             time.sleep(0.05)
         for reader in readers:
             reader.close()
-    return Findings(
+    return VerifyResult(
         [video for index, video in enumerate(existing) if not problems[index]],
         missing,
         [(video, problems[index]) for index, video in enumerate(existing) if problems[index]],
@@ -107,5 +107,5 @@ def verify(
 def _decode(reader: Reader, video: Video, full: bool) -> None:
     info = reader.open(video.path, video.raw)
     if full:
-        for _ in reader.read(video.path, np.arange(info.frames), raw=video.raw):
+        for _ in reader.read(video.path, np.arange(info.num_frames), raw=video.raw):
             pass

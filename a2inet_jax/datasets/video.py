@@ -37,10 +37,10 @@ class Video(VideoFile):
 
     mos: float
     reference_id: str
-    part: str = field(default="", kw_only=True)
+    subset: str = field(default="", kw_only=True)
 
 
-def is_there(path: Path) -> bool:
+def file_exists(path: Path) -> bool:
     """Return whether `path` is a file; a path too long for the file system is none."""
     try:
         return path.is_file()
@@ -52,4 +52,4 @@ def is_there(path: Path) -> bool:
 
 def missing_videos(videos: Sequence[Video]) -> list[Video]:
     """Return the videos whose file does not exist."""
-    return [video for video in videos if not is_there(video.path)]
+    return [video for video in videos if not file_exists(video.path)]

@@ -18,7 +18,7 @@ from typing import Any
 from a2inet_jax import atomic
 from a2inet_jax.datasets.sample import ffmpeg
 from a2inet_jax.datasets.sample.distortions import make_distorted
-from a2inet_jax.datasets.sample.recipe import Recipe, SampleClip
+from a2inet_jax.datasets.sample.recipe import SampleClip, SampleRecipe
 from a2inet_jax.datasets.sample.sources import File, locate, make_pristine
 from a2inet_jax.errors import ClipError
 
@@ -26,13 +26,13 @@ from a2inet_jax.errors import ClipError
 Progress = Callable[[str, int, int], None]
 
 
-def folder(data_dir: Path, recipe: Recipe) -> Path:
+def folder(data_dir: Path, recipe: SampleRecipe) -> Path:
     """Return the folder of a recipe's clips and index."""
     return data_dir / "sample" / f"recipe-{recipe.fingerprint()}"
 
 
 def prepare(
-    data_dir: Path, workers: int | None, on_progress: Progress, recipe: Recipe | None = None
+    data_dir: Path, workers: int | None, on_progress: Progress, recipe: SampleRecipe | None = None
 ) -> Path:
     """Make the missing clips, labels and index of the sample data set; quick when everything is there.
 
@@ -49,7 +49,7 @@ def prepare(
         PackageFileError: A source could not be fetched.
         ClipError: A clip could not be made; finished ones are kept.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or SampleRecipe()
     home = folder(data_dir, recipe)
     clips = home / "clips"
     clips.mkdir(parents=True, exist_ok=True)

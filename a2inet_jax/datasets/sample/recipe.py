@@ -35,7 +35,7 @@ class SampleClip:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SampleRecipe:
     """Everything that decides the clips and their labels.
 
     Attributes:
