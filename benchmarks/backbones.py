@@ -4,7 +4,7 @@ Ours are timed through `frame_features.extract_features`, which extraction calls
 the features of both sides are compared on the same random weights. Calls of all sides alternate, so that
 other load on the machine slows each of them; a number is that of a side's median call. A network without a
 reference in PyTorch is timed alone. PyTorch's channels are last in memory, which is never slower on a CPU; on
-a GPU both memory formats are timed, and compiled programs and bfloat16 as well. Needs the `bench` extra.
+a GPU both memory formats are timed, and compiled programs and bfloat16 as well. Needs the `bench` group.
 """
 
 import copy

@@ -4,7 +4,7 @@ ffmpeg makes clips from 240p to 4K. For each size the whole extraction runs thro
 `a2inet extract`, and through a plain loop with PyTorch and decord. Both sides have the same weights, and
 their features are compared first. Decoding and computing are then timed alone. A second table and a picture
 (Fig. 6 of the paper) show the cost of a video of ten seconds over its height, for whole frames (FR) and for
-128 preprocessed ones (PR). Needs the `bench` extra.
+128 preprocessed ones (PR). Needs the `bench` group.
 """
 
 import functools

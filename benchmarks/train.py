@@ -3,7 +3,7 @@
 The paper's head is trained on random features. Each row is milliseconds per step and split, the median of
 several timed calls after warm-up. PyTorch gets batches that are on the device already; ours are gathered
 there by the timed program. On a GPU the shape is that of KoNViD-1k; on a CPU ten splits have the shape of the
-demo, because the paper's would take minutes per row. Needs the `bench` extra.
+demo, because the paper's would take minutes per row. Needs the `bench` group.
 """
 
 import json

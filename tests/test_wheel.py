@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax.main import VERBS
-from tests.clips import ffmpeg
+from tests.clips import run_ffmpeg
 from tests.table_inputs import SMALL
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,10 +45,10 @@ if Path(sys.orig_argv[1]).name == "a2inet":
         for photo in photos
         for n, view in enumerate(views)
     )
-    recipe.Recipe = prepare.Recipe = partial(recipe.Recipe, sources=contents, number=1)
+    small = partial(recipe.SampleRecipe, sources=contents, number=1)
+    recipe.SampleRecipe = prepare.SampleRecipe = small
     small_networks(pytest.MonkeyPatch())
 """
-STUB_MODULES = ("__init__.py", "clips.py", "extraction_inputs.py", "table_inputs.py")
 
 
 def run(
@@ -115,8 +115,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Installa
     home = tmp_path_factory.mktemp("installed")
     (home / "stubs" / "tests").mkdir(parents=True)
     (home / "stubs" / "sitecustomize.py").write_text(SITECUSTOMIZE)
-    for name in STUB_MODULES:
-        shutil.copy(ROOT / "tests" / name, home / "stubs" / "tests")
+    for module in (ROOT / "tests").glob("*.py"):
+        if not module.name.startswith("test_"):
+            shutil.copy(module, home / "stubs" / "tests")
     return Installation(home, wheel)
 
 
@@ -188,7 +189,7 @@ def test_demo_score_and_table(installed: Installation) -> None:
     assert (installed.folder / "runs" / "demo" / "report.html").is_file()
 
     clip = installed.folder / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=128x96:r=25:d=1", "-pix_fmt", "yuv420p", str(clip))
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=s=128x96:r=25:d=1", "-pix_fmt", "yuv420p", str(clip))
     scored = installed.run("a2inet", "score", "clip.mp4", stubs=True)
     assert "VMAF" in scored
     assert scored.splitlines()[-1].endswith("clip.mp4")
