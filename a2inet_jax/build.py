@@ -91,6 +91,31 @@ def build_model(name: str, fields: Model) -> nn.Module:
     return A2INet(**common, **switches, fusion="concat" if name == "concat" else fields.fusion)
 
 
+# Fields of the model by the fusion that uses them.
+_FUSIONS = {"cagi": ("normalization", "norm_axis", "attention"), "concat_mlp": ("dropout",)}
+
+
+def essence(config: Experiment) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the model's computation and its features, without the fields that have no effect on them."""
+    features, model = config.features, config.model
+    idle = [name for key in _FUSIONS.keys() - {model.fusion} for name in _FUSIONS[key]]
+    idle += [] if model.catm else ["reduction", "kernel"]
+    used = replace(model, **{name: getattr(Model, name) for name in idle})
+    seen: dict[str, Any] = {"num_frames": features.num_frames, "dtype": features.dtype}
+    for stream in model.streams:
+        name = getattr(features, stream)
+        normalization = getattr(features, f"{stream}_normalization")
+        weights = getattr(features, f"{stream}_weights") or name
+        seen[stream] = (name, weights, normalization or backbone(name).normalization)
+        if backbone(name).clip > 1:
+            seen["clip_spacing"] = features.clip_spacing
+    if "semantic" in seen:
+        seen["short_side_px"] = features.short_side_px
+    if "quality" in seen and features.num_patches:
+        seen["patches"] = (features.num_patches, features.patch_size_px)
+    return build_model(model.name, used), seen
+
+
 def networks(config: Experiment) -> list[str]:
     """Return the names of the heads that are trained: the model, and the baselines that are networks."""
     return [config.model.name, *(name for name in config.baselines if name != "svr")]

@@ -4,6 +4,7 @@ import difflib
 import importlib.util
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,17 @@ def load(spec: str, overrides: Sequence[str] = ()) -> Experiment:
 
 def resolve(config: ConfigDict, overrides: Sequence[str]) -> Experiment:
     """Return the experiment of a config with some fields changed; errors as for `load`."""
-    before = config.copy_and_resolve_references()
+    before = config.to_dict()
     problems = _override(config, overrides)
     plain = config.to_dict()
     problems += problems_in(plain)
     if problems:
         raise ConfigError("\n  ".join(["these fields cannot be used:", *problems]))
-    if plain["paper_row"] and not _is_same_row(before, plain):
-        plain["paper_row"] = ""
-    return Experiment.from_dict(plain)
+    experiment = Experiment.from_dict(plain)
+    is_changed = experiment.paper_row and plain != before
+    if is_changed and not _is_same_row(Experiment.from_dict(before), experiment):
+        return replace(experiment, paper_row="")
+    return experiment
 
 
 def packaged() -> list[str]:
@@ -134,8 +137,13 @@ def _get(config: ConfigDict, path: str) -> Any:
     return config
 
 
-def _is_same_row(before: ConfigDict, after: dict[str, Any]) -> bool:
-    """Whether the changes leave the row of the paper's tables what it is."""
-    from a2inet_jax.configs import rows
+def _is_same_row(before: Experiment, after: Experiment) -> bool:
+    """Whether changes leave the row of the paper's tables what it is.
 
-    return rows.essence(before.to_dict()) == rows.essence(after)
+    Data set, splits and training may be others, and networks of the package index stand for the paper's.
+    """
+    from a2inet_jax.build import essence
+    from a2inet_jax.configs.rows import with_paper_networks
+
+    one, other = (essence(with_paper_networks(config)) for config in (before, after))
+    return one == other

@@ -62,12 +62,13 @@ def parser() -> Parser:
             description=f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}.",
             epilog="\n  ".join(["examples:", *module.EXAMPLES]),
         )
-        verb.add_argument(
-            "--verbose",
-            action="store_true",
-            help="log more: JAX's and TFDS's messages, progress without a terminal, tracebacks of errors",
-        )
         module.add_arguments(verb)
+        for leaf in verb.verbs.choices.values() if verb.verbs else (verb,):
+            leaf.add_argument(
+                "--verbose",
+                action="store_true",
+                help="log more: messages of JAX and TFDS, progress without a terminal, tracebacks",
+            )
     return whole
 
 

@@ -5,11 +5,13 @@ A row is --config=tableN:ROW, on KoNViD-1k, or --config=tableN:ROW@DATASET with 
 """
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from a2inet_jax.config import Experiment
 from a2inet_jax.configs import dataset as any_dataset
 from a2inet_jax.configs import sample
 from a2inet_jax.datasets import registry
@@ -130,14 +132,13 @@ def preprocessed(config: ConfigDict) -> None:
         fields.num_patches, fields.patch_size_px = 4, 768
 
 
-def essence(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that make an experiment a row of the paper's tables.
-
-    Data set, splits and training may be others, and the index's networks stand for the paper's.
-    """
-    stands_for = {INDEX[role]: PAPER[role] for role in PAPER}
-    how_it_is_computed = ("chunk_frames", "timeout_s", "num_decoders", "memory_gib")
-    features = {k: v for k, v in config["features"].items() if k not in how_it_is_computed}
-    for stream in ("quality", "semantic"):
-        features[stream] = stands_for.get(features[stream], features[stream])
-    return {"features": features, "model": config["model"]}
+def with_paper_networks(config: Experiment) -> Experiment:
+    """Return the experiment with the paper's networks in the places of the index's."""
+    paper = {INDEX[role]: PAPER[role] for role in PAPER}
+    quality, semantic = config.features.quality, config.features.semantic
+    features = replace(
+        config.features,
+        quality=paper.get(quality, quality),
+        semantic=paper.get(semantic, semantic),
+    )
+    return replace(config, features=features)

@@ -1,4 +1,4 @@
-"""Small video files, good and bad, made with the bundled ffmpeg when a test first asks for them."""
+"""Small video files, good and bad, made with the bundled ffmpeg when a test first needs them."""
 
 import random
 import subprocess
@@ -17,11 +17,11 @@ _FASTSTART = [*_H264, "-movflags", "+faststart"]
 _TONE = ["-f", "lavfi", "-i", "sine=d=1"]
 
 
-def _tagged(tag: str, matrix: str) -> str:
+def _colour_filter(tag: str, matrix: str) -> str:
     return f"scale=out_color_matrix={matrix}:out_range=tv,setparams=colorspace={tag}:range=tv"
 
 
-# What follows ffmpeg's general options; {folder} holds the other clips.
+# ffmpeg's options for each clip; {folder} is the folder of the clips.
 _COMMANDS = {
     "h264.mp4": [*_TEST, *_H264],
     "faststart.mp4": [*_TEST, *_FASTSTART],
@@ -73,11 +73,13 @@ _COMMANDS = {
     ],
     "audio_first.mp4": [*_TONE, *_TEST, "-map", "0", "-map", "1", *_H264],
     "audio_only.mp4": [*_TONE],
+    "audio_only.ogg": [*_TONE],
+    "still.png": [*_TEST, "-frames:v", "1"],
     "interlaced.mp4": [*_TEST, "-vf", "interlace", "-flags", "+ildct+ilme", *_H264],
     "yuv422.mp4": [*_TEST, "-c:v", "libx264", "-pix_fmt", "yuv422p"],
     "h264_10bit.mp4": [*_TEST, "-c:v", "libx264", "-pix_fmt", "yuv420p10le"],
-    "tagged_bt601.mp4": [*_TEST, "-vf", _tagged("smpte170m", "bt601"), *_H264],
-    "tagged_bt709.mp4": [*_TEST, "-vf", _tagged("bt709", "bt709"), *_H264],
+    "tagged_bt601.mp4": [*_TEST, "-vf", _colour_filter("smpte170m", "bt601"), *_H264],
+    "tagged_bt709.mp4": [*_TEST, "-vf", _colour_filter("bt709", "bt709"), *_H264],
     "strip_1280x16.mp4": ["-f", "lavfi", "-i", "testsrc2=s=1280x16:r=30:d=1", *_H264],
     "tiny_2x2.mkv": [*_TEST, "-vf", "scale=2:2", "-c:v", "ffv1"],
     "odd_dims_mjpeg.avi": [*_ODD, f"{_ODD_FILTER}yuvj420p", "-c:v", "mjpeg", "-q:v", "3"],
@@ -102,7 +104,7 @@ _MADE_FROM = {
 
 
 class Clips:
-    """A folder that is filled on demand: `clips["h264.mp4"]` is a path."""
+    """A folder of clips made on demand: `clips["h264.mp4"]` is a path."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -139,27 +141,35 @@ class Clips:
             case "size_changes.ts":
                 return self["transport.ts"].read_bytes() + self["small.ts"].read_bytes()
             case "cut_faststart.mp4":
-                return _first(self["faststart.mp4"], 0.6)
+                return _truncated(self["faststart.mp4"], 0.6)
             case "cut_last_byte.mp4":
                 return self["faststart.mp4"].read_bytes()[:-1]
             case "cut_no_index.mp4":
-                return _first(self["h264.mp4"], 0.6)
+                return _truncated(self["h264.mp4"], 0.6)
             case "cut.mkv":
-                return _first(self["h264.mkv"], 0.6)
+                return _truncated(self["h264.mkv"], 0.6)
             case "cut.avi":
-                return _first(self["h264.avi"], 0.6)
+                return _truncated(self["h264.avi"], 0.6)
+            case "truncated_header.mp4":
+                return self["faststart.mp4"].read_bytes()[:100]
+            case "header_only.mp4":
+                return self["faststart.mp4"].read_bytes()[:32]
+            case "no_tracks.mp4":
+                return self["faststart.mp4"].read_bytes()[:32] + b"\x00\x00\x00\x08moov"
+            case "broken_png.mp4":
+                return self["still.png"].read_bytes()[:8] + bytes(100)
             case "damaged_frames.mp4":
-                return _damage(self["faststart.mp4"].read_bytes(), b"mdat", 0.3)
+                return _damaged(self["faststart.mp4"].read_bytes(), b"mdat", 0.3)
             case "damaged_index.mp4":
-                return _damage(self["faststart.mp4"].read_bytes(), b"moov", 0.0)
+                return _damaged(self["faststart.mp4"].read_bytes(), b"moov", 0.0)
         raise KeyError(name)
 
     def _from_second_frame(self) -> bytes:
-        """A stream of three groups of 9, 9 and 7 frames without the first key frame."""
+        """Return a stream of three groups of 9, 9 and 7 frames without the first key frame."""
         whole = self.folder / "groups_of_9.ts"
         ffmpeg("-y", *_TEST, "-c:v", "mpeg2video", "-q:v", "3", "-bf", "0", "-g", "9", str(whole))
         packets = [whole.read_bytes()[k : k + 188] for k in range(0, whole.stat().st_size, 188)]
-        # Packets of the video (256) in which a frame starts.
+        # Packets of the video stream (PID 256) in which a frame starts.
         starts = [
             k for k, p in enumerate(packets) if p[1] & 0x40 and p[1] & 0x1F == 1 and p[2] == 0
         ]
@@ -167,13 +177,13 @@ class Clips:
 
 
 def ffmpeg(*arguments: str) -> bytes:
-    """Standard output of ffmpeg, which must not fail."""
+    """Run ffmpeg, which must not fail, and return its standard output."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-threads", "1"]
     return subprocess.run([*command, *arguments], check=True, capture_output=True).stdout
 
 
 def ffmpeg_frames(path: Path, height: int, width: int, *options: str) -> np.ndarray:
-    """All frames that ffmpeg shows, [T, height, width, 3] uint8 RGB; `options` are the input's."""
+    """Return all frames that ffmpeg shows, [T, height, width, 3] uint8 RGB; `options` are for the input."""
     raw = ffmpeg(
         *(*options, "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"),
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
@@ -181,14 +191,14 @@ def ffmpeg_frames(path: Path, height: int, width: int, *options: str) -> np.ndar
     return np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
 
 
-def _first(path: Path, share: float) -> bytes:
+def _truncated(path: Path, fraction: float) -> bytes:
     content = path.read_bytes()
-    return content[: int(share * len(content))]
+    return content[: int(fraction * len(content))]
 
 
-def _damage(content: bytes, box: bytes, share: float) -> bytes:
-    """Noise over a part of a box's payload."""
+def _damaged(content: bytes, box: bytes, start_fraction: float) -> bytes:
+    """Return the content with noise over a section of a box's payload."""
     start = content.index(box) + 4
-    start += int(share * (len(content) - start))
+    start += int(start_fraction * (len(content) - start))
     noise = random.Random(1).randbytes(400 if box == b"moov" else (len(content) - start) // 2)
     return content[:start] + noise + content[start + len(noise) :]

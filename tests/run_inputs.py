@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from a2inet_jax import config_file
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.evaluation import predictions, protocol
@@ -12,7 +13,6 @@ from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.report import examples
 from a2inet_jax.report.examples import Example
 from a2inet_jax.report.sections import Examples
-from configs import sample
 
 NOISE = {"a2inet": 5.0, "svr": 10.0}
 IDS = [f"clip_{i:03d}" for i in range(120)]
@@ -49,9 +49,9 @@ def make_run(run: Path, name: str = "demo", seed: int = 3, width: int = 256) -> 
     predictions.write(run / "predictions.csv", rows["a2inet"])
     split_files.save(parts, run / "splits.json")
     save_results(run, rows, protocol.Data("sample", len(IDS), "VMAF", NOTE), "best_val", parts)
-    config = sample.get_config()
-    config.name, config.model.width, config.data.folder = name, width, "nowhere"
-    (run / "config.json").write_text(config.to_json())
+    fields = (f"name={name}", f"model.width={width}", "data.folder=nowhere")
+    config = config_file.load("sample", fields)
+    (run / "config.json").write_text(json.dumps(config.to_dict()))
     environment = {
         "packages": {"jax": "0.10.2"},
         "weights": {"resnet18_fdim": "ab" * 32},

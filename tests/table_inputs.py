@@ -22,16 +22,16 @@ CLIPS = 12
 
 # Fields of a config, for trainings of seconds.
 SMALL = (
-    "splits.number=2",
+    "splits.num_splits=2",
     "model.width=8",
     "model.neck=8",
     "model.hidden=4",
     "train.epochs=2",
     "train.learning_rate=0.01",
     "train.epoch_rule=last",
-    "splits.validation=0.0",
-    "features.decoders=2",
-    "features.chunk=4",
+    "splits.validation_fraction=0.0",
+    "features.num_decoders=2",
+    "features.chunk_frames=4",
 )
 
 

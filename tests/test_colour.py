@@ -1,4 +1,4 @@
-"""Conversion to RGB is ffmpeg's own, for noise, which shows every rounding."""
+"""Conversion to RGB matches ffmpeg bit for bit, tested on noise, which exposes every rounding."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tests.clips import ffmpeg, ffmpeg_frames
 
 _LOSSLESS = ["-c:v", "ffv1"]
 _EVEN, _ODD = (128, 80), (97, 65)
-# Pixel format, suffix, encoder, sizes.
+# Pixel format, suffix, encoder options, (width, height) of the clips.
 FORMATS = [
     *((name, "mkv", _LOSSLESS, (_EVEN, _ODD)) for name in ("yuv420p", "yuv422p", "yuv444p")),
     *(
@@ -30,16 +30,18 @@ TAGS = {
 }
 
 
-def compare(path: Path, size: tuple[int, int], filters: str, encoder: list[str]) -> np.ndarray:
-    """Make noise, see that both ways of decoding give just what ffmpeg does, and return that."""
+def checked_frames(
+    path: Path, size: tuple[int, int], filters: str, encoder: list[str]
+) -> np.ndarray:
+    """Make a video of noise, check that both decoders give exactly ffmpeg's frames, and return these."""
     width, height = size
     ffmpeg(
         *("-y", "-f", "lavfi", "-i", "testsrc2=s=128x80:r=10:d=0.6,noise=alls=40:allf=t", "-vf"),
         *(f"format=yuv444p,crop={width}:{height}:0:0:exact=1,{filters}", *encoder, str(path)),
     )
     theirs = ffmpeg_frames(path, height, width)
-    for ahead_bytes in (1 << 30, 0):
-        decoder = Decoder(path, ahead_bytes)
+    for max_decord_bytes in (1 << 30, 0):
+        decoder = Decoder(path, max_decord_bytes)
         ours = np.stack(list(decoder.read(range(decoder.info.frames))))
         assert ours.shape == theirs.shape == (6, height, width, 3)
         difference = np.abs(ours.astype(int) - theirs)
@@ -61,15 +63,15 @@ def test_formats(
 ) -> None:
     for size in sizes:
         path = tmp_path / f"{size[0]}.{suffix}"
-        compare(path, size, f"format={pixel_format}", [*encoder, "-pix_fmt", pixel_format])
+        checked_frames(path, size, f"format={pixel_format}", [*encoder, "-pix_fmt", pixel_format])
 
 
 def test_tags(tmp_path: Path) -> None:
     pictures = [
-        compare(tmp_path / f"{name}.mkv", _EVEN, f"format=yuv444p,{tag}", _LOSSLESS)
+        checked_frames(tmp_path / f"{name}.mkv", _EVEN, f"format=yuv444p,{tag}", _LOSSLESS)
         for name, tag in TAGS.items()
     ]
-    # The same numbers, read in another way, are another picture.
+    # The same samples with another tag are another picture.
     for k, one in enumerate(pictures):
         for other in pictures[:k]:
             assert np.abs(one.astype(int) - other).mean() > 2

@@ -18,24 +18,24 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 def test_missing_bytes(clips: Clips, tmp_path: Path, name: str) -> None:
     whole = clips[name].read_bytes()
     assert container.missing_bytes(clips[name]) == 0
-    # A cut between two fragments can't be told.
-    for kept in (len(whole) - 1, len(whole) - 100):
+    # A cut between two fragments would not be noticed.
+    for kept_bytes in (len(whole) - 1, len(whole) - 100):
         cut = tmp_path / name
-        cut.write_bytes(whole[:kept])
+        cut.write_bytes(whole[:kept_bytes])
         assert container.missing_bytes(cut) > 0
     cut.write_bytes(whole[:-1])
     assert container.missing_bytes(cut) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"\x1a\x45\xdf\xa3", b"\x00" * 8, b"RIFF"])
-def test_missing_bytes_of_stumps_do_not_crash(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "stump"
+def test_missing_bytes_of_very_short_files(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "short"
     path.write_bytes(content)
     assert container.missing_bytes(path) >= 0
     assert container.remux_format(path) is None
 
 
-def test_boxes_with_long_and_open_sizes(tmp_path: Path) -> None:
+def test_boxes_with_64_bit_and_open_sizes(tmp_path: Path) -> None:
     ftyp = (16).to_bytes(4, "big") + b"ftypisom" + bytes(4)
     long_box = (1).to_bytes(4, "big") + b"mdat" + (16 + 10).to_bytes(8, "big")
     open_box = bytes(4) + b"mdat" + bytes(3)
@@ -65,5 +65,5 @@ def test_boxes_with_long_and_open_sizes(tmp_path: Path) -> None:
         ("text.mp4", None),
     ],
 )
-def test_remux_format_goes_by_content(clips: Clips, name: str, expected: str | None) -> None:
+def test_remux_format_depends_on_content(clips: Clips, name: str, expected: str | None) -> None:
     assert container.remux_format(clips[name]) == expected

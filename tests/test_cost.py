@@ -1,6 +1,5 @@
 """Parameters and FLOPs, against a count by hand and against XLA's."""
 
-import json
 from typing import Any
 
 import jax
@@ -8,12 +7,10 @@ import jax.numpy as jnp
 import pytest
 from flax import linen as nn
 
-from a2inet_jax.commands import experiment
 from a2inet_jax.model import cost
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.outputs import Outputs
 from a2inet_jax.model.vsfa import VSFA
-from configs import konvid_1k, table4
 
 WIDTHS = (1920, 7680)
 
@@ -77,30 +74,3 @@ def test_what_it_cannot_count_is_refused() -> None:
         cost.measure(Loop(), (2,), 3)
     with pytest.raises(ValueError, match="frames is 0"):
         cost.measure(VSFA(), (2,), 0)
-
-
-def test_describe_tells_of_all_models(capsys: pytest.CaptureFixture[str]) -> None:
-    config = konvid_1k.get_config()
-    assert experiment.describe(config, 240, as_json=True) == 0
-    described = json.loads(capsys.readouterr().out)
-    assert (described["config"], described["frames"]) == ("konvid_1k", 240)
-    assert set(described["models"]) == {"a2inet", "concat", "vsfa"}
-    model = described["models"]["a2inet"]
-    assert model["parameters"] == 36_334_369
-    assert model["forward_flops"] == sum(
-        module["forward_flops"] for module in model["modules"].values()
-    )
-    assert experiment.describe(config) == 0
-    shown = capsys.readouterr().out
-    assert "36,334,369" in shown
-    assert "cagi/attention" in shown
-
-
-def test_describe_takes_the_streams_of_the_model(capsys: pytest.CaptureFixture[str]) -> None:
-    experiment.describe(table4.get_config("SQ"), 10, as_json=True)
-    neck = json.loads(capsys.readouterr().out)["models"]["vsfa"]["modules"]["temporal/neck"]
-    assert neck["parameters"] == 1920 * 128 + 128
-    config = table4.get_config("SQ")
-    config.features.quality = "vgg"
-    with pytest.raises(ValueError, match="no backbone 'vgg': known are"):
-        experiment.describe(config)

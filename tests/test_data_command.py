@@ -2,15 +2,14 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
-from absl import app
 
-from a2inet_jax import atomic
-from a2inet_jax.commands.data import data_command
 from a2inet_jax.datasets import registry, splits
 from a2inet_jax.datasets.verify import fingerprint
+from a2inet_jax.main import main
 from tests import dataset_inputs
 from tests.clips import Clips
 
@@ -24,7 +23,11 @@ def run(
     out: Path | None = None,
     allow_missing: bool = False,
 ) -> int:
-    return data_command(arguments, data, manual, full, as_json, out, allow_missing)
+    fields = [f"--config.data.folder={data}"]
+    fields += [f"--config.data.manual_dir={manual}"] if manual else []
+    fields += [f"--config.data.allow_missing={allow_missing}"] if allow_missing else []
+    options = ["--full"] * full + ["--json"] * as_json + [f"--out={out}"] * (out is not None)
+    return main(["data", *arguments, *fields, *options])
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +154,8 @@ def test_verify_looks_at_list_and_folder_as_they_are_now(
     assert "labels 1.5 to 3.5; 2 good" in after
     assert before.splitlines()[-1] != after.splitlines()[-1]  # the fingerprint
     manual.rename(tmp_path / "elsewhere")
-    with pytest.raises(FileNotFoundError, match=f"there is no folder {manual}"):
-        run(data, "verify", "konvid_1k")
+    assert run(data, "verify", "konvid_1k") == 1
+    assert f"there is no folder {manual}" in capsys.readouterr().err
 
 
 def test_findings_are_told_where_no_file_of_them_can_be_written(
@@ -160,9 +163,9 @@ def test_findings_are_told_where_no_file_of_them_can_be_written(
 ) -> None:
     (mine / "03.mp4").unlink()
     (tmp_path / "data").write_text("A file where the folder would be.")
-    with pytest.raises(atomic.FolderError):
-        run(tmp_path / "data", "verify", str(mine))
-    told = capsys.readouterr().out
+    assert run(tmp_path / "data", "verify", str(mine)) == 1
+    told, error = capsys.readouterr()
+    assert "can't be written" in error
     assert "19 good, 1 missing" in told
     assert "Fingerprint" in told
 
@@ -219,15 +222,15 @@ def test_published_splits_are_imported(
     assert len(found) == 10
     assert found[0].train == tuple(f"{k:02}.mp4" for k in range(12))
     assert "10 splits, the first with 12 to train, 4 to validate, 3 to test on" in told
-    assert "In no part, since the published list lacks them (1): 19.mp4" in told
+    assert "In no subset, since the published list lacks them (1): 19.mp4" in told
     leaking = splits.leaks(found, registry.labelled(str(mine), data))
-    assert f"{leaking} of 10 contents have videos in two parts" in told
+    assert f"{leaking} of 10 contents have videos in two subsets" in told
     assert f"--config.splits.file={path}" in told.replace("\n", "")
     (mine / "labels.csv").write_text(
         "".join((mine / "labels.csv").read_text().splitlines(keepends=True)[:-2])
     )
-    with pytest.raises(ValueError, match=r"1 of 19 videos .*old/18\.avi"):
-        run(data, "splits", str(mine), str(file), str(listing))
+    assert run(data, "splits", str(mine), str(file), str(listing)) == 1
+    assert re.search(r"1 of 19 videos .*old/18\.avi", capsys.readouterr().err)
     out = tmp_path / "mine.json"
     arguments = ("splits", str(mine), str(file), str(listing))
     assert run(data, *arguments, out=out, allow_missing=True) == 0
@@ -246,7 +249,7 @@ def test_videos_without_a_label_are_told(
     assert run(tmp_path, "prepare", "youtube_ugc") == 0
     told = capsys.readouterr().out
     assert "2 videos of 2 contents" in told
-    assert f"Not taken, since the list has no label for them (1): {names[2]}" in told
+    assert f"Left out, since the list has no label for them (1): {names[2]}" in told
     assert run(tmp_path, "verify", "youtube_ugc", as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["unlabelled"] == [names[2]]
 
@@ -254,14 +257,24 @@ def test_videos_without_a_label_are_told(
 @pytest.mark.parametrize(
     "arguments", [[], ["list", "x"], ["verify"], ["splits", "x"], ["get", "x"]]
 )
-def test_other_commands_are_refused(tmp_path: Path, arguments: list[str]) -> None:
-    with pytest.raises(app.UsageError, match="a2inet data list"):
+def test_other_commands_are_refused(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
         run(tmp_path, *arguments)
+    assert "a2inet data" in capsys.readouterr().err
 
 
-def test_other_names_are_refused(tmp_path: Path) -> None:
+def test_fields_of_other_groups_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for field in ("train.epochs=3", "data.name=x"):
+        with pytest.raises(SystemExit, match="2"):
+            main(["data", "prepare", "sample", f"--config.{field}"])
+        assert f"--config.{field}: only fields of data" in capsys.readouterr().err
+
+
+def test_other_names_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("prepare", "verify"):
-        with pytest.raises(ValueError, match="no data set 'konvid'"):
-            run(tmp_path, command, "konvid")
-    with pytest.raises(FileNotFoundError, match="a2inet data prepare konvid_1k"):
-        run(tmp_path, "verify", "konvid_1k")
+        assert run(tmp_path, command, "konvid") == 1
+        assert "no data set 'konvid'" in capsys.readouterr().err
+    assert run(tmp_path, "verify", "konvid_1k") == 1
+    assert "a2inet data prepare konvid_1k" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from a2inet_jax.errors import VideoError
 from a2inet_jax.video.decode import Decoder
 from tests.clips import Clips, ffmpeg_frames
 
-# Name, frames, width × height.
+# File name, number of frames, (width, height).
 GOOD = [
     ("h264.mp4", 25, (128, 80)),
     ("h264.mkv", 25, (128, 80)),
@@ -46,13 +46,13 @@ GOOD = [
 ]
 BAD = [
     ("empty.mp4", "is empty"),
-    ("text.mp4", "no video that can be decoded"),
-    ("random.mp4", "no video that can be decoded"),
+    ("text.mp4", "no video stream can be read from it. Is it a video"),
+    ("random.mp4", "no video stream can be read from it. Is it a video"),
     ("jpeg.mp4", "is a picture"),
     ("still.jpg", "is a picture"),
-    ("audio_only.mp4", "cannot find video stream"),
-    ("damaged_index.mp4", "can't be decoded|no video that can be decoded"),
-    ("damaged_frames.mp4", "can't be decoded .[0-9]+ of 25 frames"),
+    ("audio_only.mp4", "no video stream can be read from it. Is it a video"),
+    ("damaged_index.mp4", "cannot be decoded|no video stream can be read"),
+    ("damaged_frames.mp4", "cannot be decoded .[0-9]+ of 25 frames"),
     ("tiny.mp4", "16×16 pixels: at least 32"),
     ("cut_faststart.mp4", "bytes .* are missing"),
     ("cut_last_byte.mp4", "1 bytes .* are missing"),
@@ -67,16 +67,16 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
     return Clips(tmp_path_factory.getbasetemp() / "clips")
 
 
-# Both ways of decoding must do: decord for what is small, ffmpeg for what is not.
-WAYS = pytest.mark.parametrize("ahead_bytes", [1 << 30, 0], ids=["decord", "ffmpeg"])
+# decord for small videos and ffmpeg for large ones must both be correct.
+DECODERS = pytest.mark.parametrize("max_decord_bytes", [1 << 30, 0], ids=["decord", "ffmpeg"])
 
 
-@WAYS
+@DECODERS
 @pytest.mark.parametrize(("name", "frames", "size"), GOOD, ids=[row[0] for row in GOOD])
-def test_frames_are_ffmpegs(
-    clips: Clips, name: str, frames: int, size: tuple[int, int], ahead_bytes: int
+def test_frames_match_ffmpeg(
+    clips: Clips, name: str, frames: int, size: tuple[int, int], max_decord_bytes: int
 ) -> None:
-    decoder = Decoder(clips[name], ahead_bytes)
+    decoder = Decoder(clips[name], max_decord_bytes)
     info = decoder.info
     assert (info.frames, (info.width, info.height)) == (frames, size)
     assert info.timestamps.shape == (frames,)
@@ -90,11 +90,11 @@ def test_frames_are_ffmpegs(
     assert np.abs(ours.astype(int) - theirs).max() <= 2
 
 
-@WAYS
+@DECODERS
 @pytest.mark.parametrize(("name", "reason"), BAD, ids=[row[0] for row in BAD])
-def test_bad_files_are_refused(clips: Clips, name: str, reason: str, ahead_bytes: int) -> None:
+def test_bad_files_raise(clips: Clips, name: str, reason: str, max_decord_bytes: int) -> None:
     def read_all() -> None:
-        decoder = Decoder(clips[name], ahead_bytes)
+        decoder = Decoder(clips[name], max_decord_bytes)
         list(decoder.read(range(decoder.info.frames)))
 
     with pytest.raises(VideoError, match=reason) as caught:
@@ -103,14 +103,14 @@ def test_bad_files_are_refused(clips: Clips, name: str, reason: str, ahead_bytes
     assert "\n" not in str(caught.value)
 
 
-@WAYS
-def test_damage_after_the_frames_asked_for_is_found(clips: Clips, ahead_bytes: int) -> None:
+@DECODERS
+def test_damage_after_the_requested_frames_is_found(clips: Clips, max_decord_bytes: int) -> None:
     for _ in range(20):
-        with pytest.raises(VideoError, match="can't be decoded"):
-            list(Decoder(clips["damaged_frames.mp4"], ahead_bytes).read([0]))
+        with pytest.raises(VideoError, match="cannot be decoded"):
+            list(Decoder(clips["damaged_frames.mp4"], max_decord_bytes).read([0]))
 
 
-def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
+def test_missing_file_and_folder_raise(tmp_path: Path) -> None:
     link = tmp_path / "link.mp4"
     link.symlink_to(tmp_path / "nowhere.mp4")
     for path, reason in ((link, "does not exist"), (tmp_path, "is a folder")):
@@ -118,33 +118,33 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
             Decoder(path)
 
 
-@WAYS
+@DECODERS
 @pytest.mark.parametrize("name", ["h264.mp4", "wmv.wmv", "mpeg4_b_frames.avi", "program.mpg"])
-def test_skipping_and_going_back_find_the_right_frames(
-    clips: Clips, name: str, ahead_bytes: int
+def test_skipping_and_rewinding_give_the_right_frames(
+    clips: Clips, name: str, max_decord_bytes: int
 ) -> None:
-    decoder = Decoder(clips[name], ahead_bytes)
+    decoder = Decoder(clips[name], max_decord_bytes)
     frames = np.stack(list(decoder.read(range(25))))
     assert len(np.unique(frames, axis=0)) == 25
     for indices in ([0, 7, 13, 24], [3], [3, 3, 20], [19]):
         np.testing.assert_array_equal(np.stack(list(decoder.read(indices))), frames[indices])
 
 
-@WAYS
-def test_indices_beyond_the_end_are_refused(clips: Clips, ahead_bytes: int) -> None:
-    decoder = Decoder(clips["h264.mp4"], ahead_bytes)
-    with pytest.raises(VideoError, match="has 25 frames"):
+@DECODERS
+def test_indices_beyond_the_end_raise(clips: Clips, max_decord_bytes: int) -> None:
+    decoder = Decoder(clips["h264.mp4"], max_decord_bytes)
+    with pytest.raises(VideoError, match="has 25 frames, but index 25"):
         list(decoder.read([3, 25]))
 
 
-@WAYS
-def test_a_relative_name_is_a_file(
-    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead_bytes: int
+@DECODERS
+def test_relative_path_like_a_url_is_a_file(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_decord_bytes: int
 ) -> None:
     monkeypatch.chdir(tmp_path)
     path = Path("concat:a|b.mp4")
     path.write_bytes(clips["h264.mp4"].read_bytes())
-    assert sum(1 for _ in Decoder(path, ahead_bytes).read(range(25))) == 25
+    assert sum(1 for _ in Decoder(path, max_decord_bytes).read(range(25))) == 25
 
 
 def test_timestamps_follow_a_variable_rate(clips: Clips) -> None:
@@ -153,7 +153,7 @@ def test_timestamps_follow_a_variable_rate(clips: Clips) -> None:
     np.testing.assert_allclose(info.timestamps, np.array(shown) / 25, atol=1e-3)
 
 
-def test_the_decoding_process_needs_no_jax() -> None:
+def test_worker_does_not_import_jax() -> None:
     import subprocess
 
     code = "import sys, a2inet_jax.video.worker; print('jax' in sys.modules)"
@@ -162,15 +162,15 @@ def test_the_decoding_process_needs_no_jax() -> None:
 
 
 @pytest.mark.parametrize("at", [0, 1, 10, 24])
-def test_where_decord_fails_ffmpeg_has_the_last_word(
+def test_ffmpeg_takes_over_where_decord_fails(
     clips: Clips, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
-    """Under load decord fails now and then on a good file: that must not be the file's verdict."""
+    """decord sometimes fails on a good file under load, which must not make the file unreadable."""
     expected = ffmpeg_frames(clips["h264.mp4"], 80, 128)
     advance = Decoder._advance
 
     def fail(self: Decoder) -> object:
-        if self._decoded == at:
+        if self._num_decoded == at:
             raise RuntimeError("avcodec_send_packet")
         return advance(self)
 

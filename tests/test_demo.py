@@ -1,4 +1,4 @@
-"""The whole way on real clips and real networks, small: from nothing to a report, and on to scores."""
+"""The whole demo on real clips and real networks, small: from nothing to a report, and on to scores."""
 
 import csv
 import functools
@@ -8,32 +8,42 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ml_collections import ConfigDict
 from PIL import Image
 
 import a2inet_jax
-from a2inet_jax import analysis, scoring
-from a2inet_jax.commands import experiment
+from a2inet_jax import analysis, config_file
+from a2inet_jax.commands.score import score_all
+from a2inet_jax.config import Experiment
 from a2inet_jax.datasets import lists
 from a2inet_jax.datasets.sample import prepare, recipe, sources
-from a2inet_jax.errors import RunError
-from configs import sample, sample_motion
+from a2inet_jax.errors import ConfigError, RunError
+from a2inet_jax.main import main
+from a2inet_jax.pipeline.demo import demo
+from a2inet_jax.pipeline.evaluate import evaluate
+from a2inet_jax.pipeline.report import report
+from a2inet_jax.pipeline.train import train
+from tests.experiments import changed
 
 pytestmark = pytest.mark.network
+SMALL = (
+    "splits.num_splits=2",
+    "splits.num_seeds=2",
+    "splits.concurrent_members=3",
+    "features.num_frames=3",
+    "model.width=16",
+    "train.epochs=3",
+    "train.checkpoint_epochs=2",
+)
 CONTENTS = ("astronaut", "brick", "gravel", "moon", "bikes_cyclist", "bikes_fence", "bikes_wall")
 
 
 @pytest.fixture(scope="module")
-def config() -> ConfigDict:
-    small = sample.get_config()
-    small.update({"splits": {"number": 2, "seeds": 2, "at_once": 3}})
-    small.update({"features": {"frames": 3}, "model": {"width": 16}})
-    small.update({"train": {"epochs": 3, "checkpoint_every": 2}})
-    return small
+def config() -> Experiment:
+    return config_file.load("sample", SMALL)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, config: ConfigDict) -> Iterator[Path]:
+def home(tmp_path_factory: pytest.TempPathFactory, config: Experiment) -> Iterator[Path]:
     """A working folder in which the demo has run."""
     folder = tmp_path_factory.mktemp("demo")
     chosen = tuple(source for source in sources.SOURCES if source.name in CONTENTS)
@@ -42,7 +52,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, config: ConfigDict) -> Iterat
         patch.chdir(folder)
         patch.setattr(recipe, "Recipe", small)
         patch.setattr(prepare, "Recipe", small)
-        assert experiment.demo(config) == 0
+        assert demo(config) == 0
         yield folder
 
 
@@ -64,7 +74,7 @@ def test_the_run_folder_tells_everything(home: Path) -> None:
     assert any((run / "a2inet").rglob("events.out.tfevents*"))
 
 
-def test_it_goes_on_where_it_was_and_ends_the_same(home: Path, config: ConfigDict) -> None:
+def test_it_goes_on_where_it_was_and_ends_the_same(home: Path, config: Experiment) -> None:
     run = home / "runs" / "demo"
     names = ("metrics.json", "predictions.csv", "model.safetensors", "report.html")
     before = {name: (run / name).read_bytes() for name in names}
@@ -73,28 +83,28 @@ def test_it_goes_on_where_it_was_and_ends_the_same(home: Path, config: ConfigDic
     shutil.rmtree(run / "a2inet" / "checkpoints" / "splits_01-01_seeds_1-1")
     for name in (*names, "a2inet/predictions.csv"):
         (run / name).unlink()
-    assert experiment.demo(config) == 0
+    assert demo(config) == 0
     assert features.is_file()
     assert {name: (run / name).read_bytes() for name in names} == before
 
 
-@pytest.mark.parametrize("step", [experiment.train, experiment.evaluate, experiment.report])
-def test_every_step_refuses_another_config(home: Path, config: ConfigDict, step: Callable) -> None:
+@pytest.mark.parametrize("step", [train, evaluate, report])
+def test_every_step_refuses_another_config(home: Path, config: Experiment, step: Callable) -> None:
     before = (home / "runs" / "demo" / "metrics.json").read_bytes()
-    other = config.copy_and_resolve_references()
-    other.train.epoch_rule = "best_test"
+    other = changed(config, "train.epoch_rule=best_test")
     with pytest.raises(RunError, match=r"train\.epoch_rule: last there, best_test now"):
         step(other)
     assert (home / "runs" / "demo" / "metrics.json").read_bytes() == before
 
 
 def test_what_cannot_be_built_is_refused_before_a_run_begins(
-    home: Path, config: ConfigDict
+    home: Path, config: Experiment
 ) -> None:
-    other = config.copy_and_resolve_references()
-    other.name, other.baselines = "other", ("vfsa",)
-    with pytest.raises(ValueError, match="no model 'vfsa'"):
-        experiment.train(other)
+    other = changed(config, "name=other", "baselines=()", "model.streams=('quality',)")
+    with pytest.raises(ConfigError, match=r"a2inet takes \('quality', 'semantic'\)"):
+        train(other)
+    with pytest.raises(ConfigError, match="some of a2inet, concat, vsfa, svr"):
+        changed(config, "name=other", "baselines=('vfsa',)")
     assert not (home / "runs" / "other").exists()
 
 
@@ -126,14 +136,14 @@ def test_one_bad_file_does_not_stop_the_others(
     table = tmp_path / "scores.csv"
     videos = lists.videos([listing, good])
     run = home / "runs" / "demo"
-    assert scoring.score_all(videos, run, as_json=True, csv_path=table) == 1
+    assert score_all(videos, run, as_json=True, csv_path=table) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert ["error" in line for line in lines] == [True, True, True, False]
     assert all("no such file" in line["error"] for line in lines[1:3])
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [bool(row["score"]) for row in rows] == [False, False, False, True]
     assert float(rows[3]["score"]) == pytest.approx(lines[3]["score"], abs=1e-4)
-    assert scoring.score_all(videos[3:], run, as_json=False, csv_path=None) == 0
+    assert score_all(videos[3:], run, as_json=False, csv_path=None) == 0
     assert f"{good}" in capsys.readouterr().out
 
 
@@ -154,23 +164,22 @@ def test_maps_of_both_streams(
     bad = tmp_path / "bad.mp4"
     bad.write_text("not a video")
     picture = tmp_path / "new" / "maps.png"
-    assert analysis.analyze_all(lists.videos([*clips, bad]), run, picture) == 1
+    files = [str(path) for path in (*clips, bad)]
+    assert main(["analyze", *files, f"--run={run}", f"--out={picture}"]) == 1
     assert "failed" in capsys.readouterr().out
     with Image.open(picture) as opened:
         assert opened.format == "PNG"
         assert opened.width == 1200
-    assert analysis.analyze_all(lists.videos([bad]), run, tmp_path / "none.png") == 1
+    assert main(["analyze", str(bad), f"--run={run}", f"--out={tmp_path / 'none.png'}"]) == 1
     assert not (tmp_path / "none.png").exists()
 
 
 @pytest.mark.slow
-def test_motion_for_the_semantic_stream(home: Path, config: ConfigDict) -> None:
-    motion = sample_motion.get_config()
-    for part in ("splits", "model", "train"):
-        motion[part].update(config[part])
-    motion.features.update({"frames": 5, "short_side": 96})  # small: 3-D convolutions cost
-    motion.baselines = ()
-    assert experiment.demo(motion) == 0
+def test_motion_for_the_semantic_stream(home: Path, config: Experiment) -> None:
+    # Few and small frames: 3-D convolutions cost.
+    frames = ("features.num_frames=5", "features.short_side_px=96")
+    motion = config_file.load("sample_motion", (*SMALL, *frames, "baselines=()"))
+    assert demo(motion) == 0
     run = home / "runs" / motion.name
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics["models"]) == {"a2inet"}

@@ -1,15 +1,16 @@
 """`a2inet evaluate` on runs that are made here."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from a2inet_jax.commands import evaluate
 from a2inet_jax.datasets import registry, splits
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions
+from a2inet_jax.pipeline import evaluate
 from tests.trained_runs import (
     VIDEOS,
     crossed,
@@ -84,7 +85,7 @@ def test_runs_of_equal_splits_are_compared_whichever_comes_first(
 def test_another_config_is_refused() -> None:
     config = make_run()
     with pytest.raises(RunError, match=r"seed: 0 there, 1 now"):
-        evaluate.evaluate(config | {"seed": 1})
+        evaluate.evaluate(replace(config, seed=1))
 
 
 def test_runs_by_data_sets(capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +125,7 @@ def test_results_of_other_labels_or_contents_are_refused(
     relabel(home / "mine", **change)
     with pytest.raises(RunError, match=r"inputs\.labels") as raised:
         evaluate.evaluate(config)
-    assert "remove the folder to train anew, or give the run another name" in str(raised.value)
+    assert "remove the folder to train again, or give this run another name" in str(raised.value)
     assert len(str(raised.value)) < 200  # hashes are shown by their first digits
 
 
@@ -184,7 +185,7 @@ def test_a_run_that_is_not_there_does_not_stop_the_others(
     asked: list[str] = []
 
     def extracted(config: Any) -> int:
-        asked.append(config["name"])
+        asked.append(config.name)
         return 0
 
     monkeypatch.setattr(evaluate, "extract", extracted)
@@ -203,7 +204,7 @@ def test_a_data_set_that_is_not_there_does_not_stop_the_others(
     extract("theirs")
 
     def extracted(config: Any) -> int:
-        registry.load(config["data"]["name"], Path("data"))
+        registry.load(config.data.name, Path("data"))
         return 0
 
     monkeypatch.setattr(evaluate, "extract", extracted)

@@ -1,44 +1,45 @@
 """An experiment on videos of one's own with something wrong in them: what is said to do leads to results."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ml_collections import ConfigDict
 
+from a2inet_jax import config_file
 from a2inet_jax.build import feature_folders
-from a2inet_jax.commands import table_plan
-from a2inet_jax.commands.data import prepare as prepare_data
-from a2inet_jax.commands.evaluate import evaluate
-from a2inet_jax.commands.experiment import demo, prepare
-from a2inet_jax.commands.extract import extract
-from a2inet_jax.commands.train import train
-from configs import own
+from a2inet_jax.config import Experiment
+from a2inet_jax.errors import DataError
+from a2inet_jax.pipeline.demo import demo
+from a2inet_jax.pipeline.evaluate import evaluate
+from a2inet_jax.pipeline.extract import extract
+from a2inet_jax.pipeline.prepare import prepare
+from a2inet_jax.pipeline.train import train
+from tests.experiments import changed
 from tests.table_inputs import CLIPS, SMALL, clips, small_networks
 
 BROKEN = "clip03.mkv"
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConfigDict:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     """An experiment on clips/labels.csv, one video of which is a text."""
     clips(tmp_path / "clips")
     (tmp_path / "clips" / BROKEN).write_text("This is not a video.\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("A2INET_HOME", str(tmp_path / "home"))
     small_networks(monkeypatch)
-    fields = own.get_config("clips/labels.csv")
-    fields.features.quality, fields.features.semantic = "resnet18_fdim", "efficientnet_lite0"
-    fields.baselines, fields.splits.test = (), 0.4
-    return table_plan._changed(fields, SMALL)
+    networks = ("features.quality=resnet18_fdim", "features.semantic=efficientnet_lite0")
+    fields = (*networks, "baselines=()", "splits.test_fraction=0.4", *SMALL)
+    return config_file.load("dataset:clips/labels.csv", fields)
 
 
 def test_moved_away_it_is_missing_and_the_others_go_on(
-    config: ConfigDict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: Experiment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert prepare(config) == 0
+    assert prepare(config.data) == 0
     for allowed in (False, True):  # a video that is there is not missing
-        config.data.allow_missing = allowed
+        config = changed(config, f"data.allow_missing={allowed}")
         assert extract(config) == 1
         told = capsys.readouterr().out
         assert f"1 of {CLIPS} videos have no features; listed in " in told
@@ -49,9 +50,9 @@ def test_moved_away_it_is_missing_and_the_others_go_on(
     assert not Path("runs").exists()
 
     Path("clips", BROKEN).rename(tmp_path / BROKEN)
-    assert prepare_data("clips/labels.csv", Path("data"), None, False) == 1
+    assert prepare(replace(config.data, allow_missing=False)) == 1
     assert "1 of them missing" in capsys.readouterr().out
-    assert prepare(config) == extract(config) == train(config) == evaluate(config) == 0
+    assert prepare(config.data) == extract(config) == train(config) == evaluate(config) == 0
     (folder,) = feature_folders(config)
     assert not (folder / "failures.csv").exists()
     results = json.loads(Path("runs", config.name, "metrics.json").read_text())
@@ -60,18 +61,19 @@ def test_moved_away_it_is_missing_and_the_others_go_on(
     assert all(BROKEN not in part for split in tested for part in split.values())
 
 
-def test_what_can_t_be_split_is_refused_before_it_is_extracted(config: ConfigDict) -> None:
+def test_what_can_t_be_split_is_refused_before_it_is_extracted(config: Experiment) -> None:
     names = [f"clip{n:02}.mkv,{n}\n" for n in range(6)]
     Path("clips/labels.csv").write_text("path,mos\n" + "".join(names))
-    config.splits.test = 0.2
-    with pytest.raises(ValueError, match=r"1 of 6 videos.* to test on.*raise splits\.test"):
-        demo(config)
+    with pytest.raises(DataError, match=r"1 of 6 videos.* to test on.*raise splits\.test_fraction"):
+        demo(changed(config, "splits.test_fraction=0.2"))
     assert not Path("data").exists()
     assert not Path("runs").exists()
 
 
-def test_mended_it_is_extracted(config: ConfigDict, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mended_it_is_extracted(config: Experiment, capsys: pytest.CaptureFixture[str]) -> None:
     assert extract(config) == 1
-    assert "Mend or replace these files, and run the same command again." in capsys.readouterr().out
+    assert (
+        "Repair or replace these files, and run the same command again." in capsys.readouterr().out
+    )
     Path("clips", BROKEN).write_bytes(Path("clips", "clip02.mkv").read_bytes())
     assert extract(config) == train(config) == 0

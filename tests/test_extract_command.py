@@ -1,14 +1,13 @@
 import csv
 import itertools
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from a2inet_jax.commands import extract
+from a2inet_jax.config import Experiment
 from a2inet_jax.features.store import Store
-from configs import base
+from a2inet_jax.pipeline import extract
 from tests.clips import Clips, ffmpeg
 from tests.extraction_inputs import extractor
 
@@ -31,10 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
     return tmp_path / "videos"
 
 
-def config(**features: Any) -> Any:
-    fields = base.get_config()
-    fields.features.update(features)
-    return fields
+def config() -> Experiment:
+    return Experiment()
 
 
 def ids(store: Path) -> list[str]:
@@ -71,7 +68,7 @@ def test_what_failed_is_listed_until_it_is_mended(
     shown = capsys.readouterr().out
     assert f"failed: {bad}: holds no video" in shown
     assert f"1 of 6 videos have no features; listed in {out / 'failures.csv'}" in shown
-    assert "Mend or replace these files, and run the same command again." in shown
+    assert "Repair or replace these files, and run the same command again." in shown
     assert "allow_missing" not in shown  # they are of no data set
     assert "5 videos, 63 frames" in shown
     with (out / "failures.csv").open(newline="") as file:

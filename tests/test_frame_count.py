@@ -1,4 +1,4 @@
-"""Files whose metadata lie: frames, their times and the last one's content are what ffmpeg decodes."""
+"""Files with false metadata: frames, their times and the last frame's content match what ffmpeg decodes."""
 
 import struct
 from collections.abc import Callable
@@ -20,13 +20,13 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 
 
 def avi_frames(frames: int) -> Callable[[bytearray], None]:
-    """The main header's and the stream header's number of frames."""
+    """Set the number of frames in the main header and the stream header."""
 
-    def lie(content: bytearray) -> None:
+    def edit(content: bytearray) -> None:
         for chunk, offset in ((b"avih", 16), (b"strh", 32)):
             struct.pack_into("<I", content, content.index(chunk) + 8 + offset, frames)
 
-    return lie
+    return edit
 
 
 def avi_rate(content: bytearray) -> None:
@@ -34,32 +34,32 @@ def avi_rate(content: bytearray) -> None:
 
 
 def mp4_duration(duration: int) -> Callable[[bytearray], None]:
-    def lie(content: bytearray) -> None:
+    def edit(content: bytearray) -> None:
         for box, offset in ((b"mvhd", 16), (b"tkhd", 20), (b"mdhd", 16)):
             struct.pack_into(">I", content, content.index(box) + 4 + offset, duration)
 
-    return lie
+    return edit
 
 
 def mp4_edit(duration_ms: int) -> Callable[[bytearray], None]:
-    def lie(content: bytearray) -> None:
+    def edit(content: bytearray) -> None:
         struct.pack_into(">I", content, content.index(b"elst") + 4 + 8, duration_ms)
 
-    return lie
+    return edit
 
 
 def mkv_duration(milliseconds: float) -> Callable[[bytearray], None]:
-    def lie(content: bytearray) -> None:
+    def edit(content: bytearray) -> None:
         struct.pack_into(">d", content, content.index(b"\x44\x89\x88") + 3, milliseconds)
 
-    return lie
+    return edit
 
 
 def mkv_frame_duration(nanoseconds: int) -> Callable[[bytearray], None]:
-    def lie(content: bytearray) -> None:
+    def edit(content: bytearray) -> None:
         struct.pack_into(">I", content, content.index(b"\x23\xe3\x83\x84") + 4, nanoseconds)
 
-    return lie
+    return edit
 
 
 def mkv_open_size(content: bytearray) -> None:
@@ -67,43 +67,43 @@ def mkv_open_size(content: bytearray) -> None:
     content[start : start + 8] = b"\x01" + b"\xff" * 7
 
 
-def cut_mkv_of_open_size(content: bytearray) -> None:
+def truncated_mkv_open_size(content: bytearray) -> None:
     mkv_open_size(content)
     del content[int(0.6 * len(content)) :]
 
 
-LIES = {
+FALSE_METADATA = {
     "avi: too many frames": ("h264.avi", avi_frames(100), 25, RATE),
     "avi: too few frames": ("h264.avi", avi_frames(5), 25, RATE),
     "avi: too few frames, with B-frames": ("mpeg4_b_frames.avi", avi_frames(5), 25, RATE),
     "avi: wrong rate": ("h264.avi", avi_rate, 25, 7),
     "mp4: too long": ("h264.mp4", mp4_duration(1_000_000), 25, RATE),
     "mp4: too short": ("h264.mp4", mp4_duration(300), 25, RATE),
-    "mp4: shows its beginning": ("h264.mp4", mp4_edit(320), 8, RATE),
+    "mp4: shows only its beginning": ("h264.mp4", mp4_edit(320), 8, RATE),
     "mp4: shows more than there is": ("h264.mp4", mp4_edit(5000), 25, RATE),
     "mkv: too long": ("h264.mkv", mkv_duration(1e5), 25, RATE),
     "mkv: too short": ("h264.mkv", mkv_duration(100), 25, RATE),
     "mkv: wrong rate": ("h264.mkv", mkv_frame_duration(4_000_000), 25, RATE),
     "mkv: no size": ("h264.mkv", mkv_open_size, 25, RATE),
-    "mkv: no size and no end": ("h264.mkv", cut_mkv_of_open_size, None, RATE),
+    "mkv: no size, truncated": ("h264.mkv", truncated_mkv_open_size, None, RATE),
 }
 
 
-@pytest.mark.parametrize("ahead_bytes", [1 << 30, 0], ids=["decord", "ffmpeg"])
-@pytest.mark.parametrize("lie", LIES)
-def test_frames_that_exist_are_read(
-    clips: Clips, tmp_path: Path, lie: str, ahead_bytes: int
+@pytest.mark.parametrize("max_decord_bytes", [1 << 30, 0], ids=["decord", "ffmpeg"])
+@pytest.mark.parametrize("case", FALSE_METADATA)
+def test_existing_frames_are_read(
+    clips: Clips, tmp_path: Path, case: str, max_decord_bytes: int
 ) -> None:
-    source, tell, frames, rate = LIES[lie]
+    source, edit, frames, rate = FALSE_METADATA[case]
     content = bytearray(clips[source].read_bytes())
-    tell(content)
+    edit(content)
     assert content != clips[source].read_bytes()
     path = tmp_path / source
     path.write_bytes(content)
 
     theirs = ffmpeg_frames(path, 80, 128)
     assert frames in (None, len(theirs))
-    decoder = Decoder(path, ahead_bytes)
+    decoder = Decoder(path, max_decord_bytes)
     assert decoder.info.frames == len(theirs) > 5
     np.testing.assert_allclose(
         decoder.info.timestamps, np.arange(len(theirs)) / rate, atol=1e-3 / rate + 1e-3
@@ -114,10 +114,11 @@ def test_frames_that_exist_are_read(
     np.testing.assert_array_equal(last, ours[-1])
 
 
-def test_an_edit_list_that_hides_all_is_refused(clips: Clips, tmp_path: Path) -> None:
+def test_edit_list_that_hides_all_frames_raises(clips: Clips, tmp_path: Path) -> None:
     content = bytearray(clips["edit_list.mp4"].read_bytes())
-    struct.pack_into(">I", content, content.index(b"elst") + 4 + 12, 1_000_000)  # starts there
+    # The shown range starts after the last frame.
+    struct.pack_into(">I", content, content.index(b"elst") + 4 + 12, 1_000_000)
     path = tmp_path / "late.mp4"
     path.write_bytes(content)
-    with pytest.raises(VideoError, match=r"late.mp4: (shows no frame|can't be decoded)"):
+    with pytest.raises(VideoError, match=r"late.mp4: (shows no frame|cannot be decoded)"):
         Decoder(path)

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -12,8 +13,6 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from absl import app, flags
-from absl.testing import flagsaver
 
 from a2inet_jax import main
 from tests import training_process
@@ -150,26 +149,25 @@ def test_an_error_of_one_ends_the_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "given"),
+    ("verb", "options"),
     [
-        ("prepare", {"distributed": True}),
-        ("demo", {"coordinator": "127.0.0.1:1", "processes": 2, "process": 0}),
-        ("train", {"processes": 2, "process": 0}),
-        ("train", {"distributed": True, "process": 0}),
-        ("train", {"coordinator": "127.0.0.1", "processes": 2, "process": 0}),
+        ("demo", ["--distributed"]),
+        ("demo", ["--coordinator=127.0.0.1:1", "--processes=2", "--process=0"]),
+        ("train", ["--processes=2", "--process=0"]),
+        ("train", ["--distributed", "--process=0"]),
+        ("train", ["--coordinator=127.0.0.1", "--processes=2", "--process=0"]),
     ],
 )
-def test_flags_that_make_no_sense_are_refused(step: str, given: dict[str, Any]) -> None:
-    flags.FLAGS.mark_as_parsed()
-    with (
-        flagsaver.flagsaver(**given),
-        pytest.raises(app.UsageError, match=r"only train|take --dist"),
-    ):
-        main._together(step)
+def test_options_that_make_no_sense_are_refused(
+    verb: str, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main.main([verb, "--config=sample", *options])
+    assert re.search(r"there is no option --|take --dist", capsys.readouterr().err)
 
 
-def test_without_a_cluster_the_flags_are_named() -> None:
-    command = [sys.executable, "-m", "a2inet_jax.main", "train", "--config=configs/sample.py"]
+def test_without_a_cluster_the_options_are_named() -> None:
+    command = [sys.executable, "-m", "a2inet_jax.main", "train", "--config=sample"]
     done = subprocess.run(
         [*command, "--distributed"], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS
     )

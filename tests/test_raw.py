@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2inet_jax.errors import VideoError
+from a2inet_jax.errors import DataError, VideoError
 from a2inet_jax.video.decode import Decoder
 from a2inet_jax.video.raw import RawDecoder
 from a2inet_jax.video.raw_format import RawFormat
@@ -36,7 +36,7 @@ FORMATS = [
 ]
 
 
-def make(path: Path, size: str, frames: int, pixel_format: str) -> Path:
+def make_raw(path: Path, size: str, frames: int, pixel_format: str) -> Path:
     ffmpeg(
         *("-y", "-f", "lavfi", "-i", f"testsrc2=s=200x100:r=25:d=1,crop={size}:0:0:exact=1"),
         *("-frames:v", f"{frames}", "-f", "rawvideo", "-pix_fmt", pixel_format, str(path)),
@@ -51,8 +51,8 @@ def expected(path: Path, raw: RawFormat) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pixel_format", FORMATS)
-def test_frames_are_ffmpegs_at_odd_sizes(tmp_path: Path, pixel_format: str) -> None:
-    path = make(tmp_path / "clip.yuv", "97:65", 12, pixel_format)
+def test_frames_match_ffmpeg_at_odd_sizes(tmp_path: Path, pixel_format: str) -> None:
+    path = make_raw(tmp_path / "clip.yuv", "97:65", 12, pixel_format)
     raw = RawFormat(97, 65, pixel_format, frame_rate=25)
     decoder = RawDecoder(path, raw)
     assert (decoder.info.frames, decoder.info.height, decoder.info.width) == (12, 65, 97)
@@ -83,7 +83,7 @@ def test_raw_1920x1080_yuv420p(tmp_path: Path) -> None:
         np.testing.assert_array_equal(frames, expected(path, raw))
 
 
-def test_full_range_is_another_picture(tmp_path: Path) -> None:
+def test_full_range_changes_the_picture(tmp_path: Path) -> None:
     path = tmp_path / "black.yuv"
     path.write_bytes(bytes([16]) * 64 * 64 + bytes([128]) * 64 * 32)
     limited, full = (
@@ -94,8 +94,8 @@ def test_full_range_is_another_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["clip.yuv", "clip.RGB", "clip.raw"])
-def test_without_a_format_it_is_said_what_to_do(tmp_path: Path, name: str) -> None:
-    path = make(tmp_path / name, "64:64", 2, "yuv420p")
+def test_missing_format_error_names_the_remedy(tmp_path: Path, name: str) -> None:
+    path = make_raw(tmp_path / name, "64:64", 2, "yuv420p")
     with pytest.raises(
         VideoError, match=r"CSV list with the columns path,width,height,pixel_format"
     ):
@@ -106,18 +106,20 @@ def test_raw_truncated_1080p(tmp_path: Path) -> None:
     path = tmp_path / "raw_truncated_1080p.yuv"
     path.write_bytes(bytes(3_110_400 * 3 // 2))
     with pytest.raises(
-        VideoError, match=r"holds 1 whole frames of 1920×1080.*and 1555200 bytes more"
+        VideoError, match=r"holds 1 whole frames of 1920×1080.*and 1555200 more bytes"
     ):
         RawDecoder(path, RawFormat(1920, 1080))
 
 
-def test_what_can_not_be_right_is_refused(tmp_path: Path) -> None:
+def test_impossible_files_raise(tmp_path: Path) -> None:
     path = tmp_path / "clip.yuv"
     path.write_bytes(b"")
     with pytest.raises(VideoError, match="is empty"):
         RawDecoder(path, RawFormat(64, 64))
     path.write_bytes(bytes(64 * 64 * 3 // 2))
-    with pytest.raises(VideoError, match=r"pixel format 'yuv999p'; known are .* yuv420p"):
+    with pytest.raises(
+        VideoError, match=r"unknown pixel format 'yuv999p' .*known formats: .* yuv420p"
+    ):
         RawDecoder(path, RawFormat(64, 64, "yuv999p"))
     path.write_bytes(bytes(16 * 16 * 3 // 2))
     with pytest.raises(VideoError, match="at least 32"):
@@ -128,29 +130,31 @@ def test_what_can_not_be_right_is_refused(tmp_path: Path) -> None:
         RawDecoder(tmp_path, RawFormat(64, 64))
 
 
-def test_frames_beyond_the_end_are_refused(tmp_path: Path) -> None:
+def test_frames_beyond_the_end_raise(tmp_path: Path) -> None:
     path = tmp_path / "clip.yuv"
     path.write_bytes(bytes(64 * 64 * 3))
     decoder = RawDecoder(path, RawFormat(64, 64))
-    with pytest.raises(VideoError, match="has 2 frames, asked for 2"):
+    with pytest.raises(VideoError, match="has 2 frames, but index 2 was requested"):
         list(decoder.read([0, 2]))
-    path.write_bytes(bytes(64 * 64 * 2))  # it shrank
-    with pytest.raises(VideoError, match="can't be read near frame 1"):
+    # The file shrinks.
+    path.write_bytes(bytes(64 * 64 * 2))
+    with pytest.raises(VideoError, match="cannot be read near frame 1"):
         list(decoder.read([0, 1]))
 
 
-def test_an_abandoned_read_ends_its_process(tmp_path: Path) -> None:
+def test_abandoned_read_ends_its_process(tmp_path: Path) -> None:
     path = tmp_path / "long.yuv"
     with path.open("wb") as file:
         file.truncate(640 * 480 * 3 // 2 * 1000)
     frames = RawDecoder(path, RawFormat(640, 480)).read(range(1000))
     next(frames)
-    frames.close()  # hangs where the process or the thread that feeds it is left alone
+    # Hangs if the process, or the thread that feeds it, is not stopped.
+    frames.close()
 
 
 @pytest.mark.parametrize(
     "values", [(0, 64), (64, -1), (64, 64, ""), (64, 64, "gray", 0.0), (64, 64, "gray", np.inf)]
 )
-def test_formats_that_can_not_be_are_refused(values: tuple) -> None:
-    with pytest.raises(ValueError, match=r"can't be|must be above 0|is empty"):
+def test_impossible_formats_raise(values: tuple) -> None:
+    with pytest.raises(DataError, match=r"cannot be|must be above 0|is empty"):
         RawFormat(*values)

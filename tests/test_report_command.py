@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.commands import report
+from a2inet_jax.pipeline import report
 from a2inet_jax.report import results_table, run_files
 from tests.run_inputs import make_run
 
@@ -17,7 +17,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     make_run(folder / "demo")
     shutil.copytree(folder / "demo", folder / "wide")
     config = json.loads((folder / "wide" / "config.json").read_text())
-    config["name"], config["model"]["width"] = "wide", 512
+    config["name"], config["model"]["width"], config["paper_row"] = "wide", 512, ""
     (folder / "wide" / "config.json").write_text(json.dumps(config))
     return [folder / "demo", folder / "wide"]
 

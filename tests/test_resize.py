@@ -10,7 +10,7 @@ def resize(frames_NxHxWx3: np.ndarray, short_side: int) -> np.ndarray:
     return np.asarray(resize_short_side(jnp.asarray(frames_NxHxWx3), short_side))
 
 
-def frames(height: int, width: int) -> np.ndarray:
+def make_frames(height: int, width: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (2, height // 8 + 1, width // 8 + 1, 3))
     smooth = coarse.repeat(8, axis=1).repeat(8, axis=2)[:, :height, :width]
@@ -27,15 +27,15 @@ def frames(height: int, width: int) -> np.ndarray:
         ((100, 101), 37, (37, 37)),
     ],
 )
-def test_like_pillow(size: tuple[int, int], short_side: int, expected: tuple[int, int]) -> None:
-    before = frames(*size)
-    after = resize(before, short_side)
-    assert after.shape == (2, *expected, 3)
-    assert after.dtype == np.uint8
-    for ours, frame in zip(after, before):
+def test_matches_pillow(size: tuple[int, int], short_side: int, expected: tuple[int, int]) -> None:
+    frames_NxHxWx3 = make_frames(*size)
+    resized_NxHxWx3 = resize(frames_NxHxWx3, short_side)
+    assert resized_NxHxWx3.shape == (2, *expected, 3)
+    assert resized_NxHxWx3.dtype == np.uint8
+    for resized, frame in zip(resized_NxHxWx3, frames_NxHxWx3):
         image = PIL.Image.fromarray(frame)
-        theirs = np.asarray(image.resize(expected[::-1], PIL.Image.Resampling.BILINEAR))
-        assert np.abs(ours.astype(int) - theirs).max() <= 1
+        expected_frame = np.asarray(image.resize(expected[::-1], PIL.Image.Resampling.BILINEAR))
+        assert np.abs(resized.astype(int) - expected_frame).max() <= 1
 
 
 def test_fine_stripes_do_not_alias() -> None:
@@ -45,9 +45,9 @@ def test_fine_stripes_do_not_alias() -> None:
     assert np.abs(small[:, :, 2:-2] - 100).max() <= 2
 
 
-def test_the_right_size_is_left_alone() -> None:
-    before = frames(54, 96)
-    np.testing.assert_array_equal(resize(before, 54), before)
+def test_frames_of_the_right_size_are_unchanged() -> None:
+    frames_NxHxWx3 = make_frames(54, 96)
+    np.testing.assert_array_equal(resize(frames_NxHxWx3, 54), frames_NxHxWx3)
 
 
 def test_flat_frames_stay_flat() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.commands import evaluate, report
+from a2inet_jax.pipeline import evaluate, report
 from a2inet_jax.report import results_table, run_files
 from a2inet_jax.report.columns import columns
 from tests.trained_runs import extract, make_run, relabel, working_folder

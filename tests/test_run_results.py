@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from a2inet_jax.commands import evaluate, run_results
-from a2inet_jax.commands.run_results import measure
 from a2inet_jax.datasets import splits
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import cross, predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.pipeline import evaluate, run_results
+from a2inet_jax.pipeline.run_results import measure
 from a2inet_jax.run import RunFolder
+from tests.experiments import changed
 from tests.store_inputs import features
 from tests.trained_runs import (
     IDS,
@@ -127,8 +128,8 @@ def test_results_of_other_labels_or_contents_are_made_anew(
 
 def test_results_that_lacked_videos_are_made_anew(home: Path) -> None:
     config = make_run()
-    config["data"]["allow_missing"] = True
-    (RUN.path / "config.json").write_text(json.dumps(config))
+    config = changed(config, "data.allow_missing=True")
+    (RUN.path / "config.json").write_text(json.dumps(config.to_dict()))
     extract("theirs")
     listing = home / "theirs" / "labels.csv"
     before = listing.read_text()

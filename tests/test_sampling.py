@@ -4,13 +4,13 @@ import pytest
 from a2inet_jax.video.sampling import FR, PR, Sampling, frame_indices, patch_places
 
 
-def test_the_papers_modes() -> None:
+def test_modes_of_the_paper() -> None:
     assert Sampling(None, None, 0, 768, 0) == FR
     assert Sampling(128, 540, 4, 768, 0) == PR
 
 
 @pytest.mark.parametrize("total", [1, 2, 100, 127, 128])
-def test_short_videos_are_taken_whole(total: int) -> None:
+def test_short_videos_are_used_whole(total: int) -> None:
     np.testing.assert_array_equal(frame_indices(total, 128), np.arange(total))
     np.testing.assert_array_equal(frame_indices(total, None), np.arange(total))
 
@@ -23,38 +23,40 @@ def test_frames_at_equal_intervals(total: int) -> None:
     steps = np.diff(indices)
     assert steps.min() >= 1
     assert steps.max() - steps.min() <= 1
-    # As far from the start as from the end.
+    # Symmetric: as far from the start as from the end.
     assert abs(int(indices[0]) - (total - 1 - int(indices[-1]))) <= 1
 
 
-def test_frames_by_hand() -> None:
-    # Middles of four parts of ten frames: 1.25, 3.75, 6.25, 8.75.
+def test_frames_computed_by_hand() -> None:
+    # Middles of four segments of ten frames: 1.25, 3.75, 6.25, 8.75.
     np.testing.assert_array_equal(frame_indices(10, 4), [1, 3, 6, 8])
 
 
-def test_places_are_pinned() -> None:
-    # A change here moves the patches of every feature that was ever extracted.
-    places = patch_places("a video", 1080, 1920, PR)
-    assert places.tolist() == [[124, 990], [92, 837], [276, 870], [311, 1104]]
+def test_patch_positions_are_pinned() -> None:
+    # A change here moves the patches: features extracted before and after it must not be mixed.
+    positions = patch_places("a video", 1080, 1920, PR)
+    assert positions.tolist() == [[124, 990], [92, 837], [276, 870], [311, 1104]]
 
 
-def test_places_lie_inside_and_spread() -> None:
+def test_patches_are_inside_the_frame_and_spread_out() -> None:
     sampling = Sampling(patches=2000, patch_size=768)
-    places = patch_places("v", 800, 1000, sampling)
-    assert places.min() >= 0
-    assert places.max(axis=0).tolist() == [32, 232]
-    assert places.min(axis=0).tolist() == [0, 0]
+    positions = patch_places("v", 800, 1000, sampling)
+    assert positions.min() >= 0
+    assert positions.max(axis=0).tolist() == [32, 232]
+    assert positions.min(axis=0).tolist() == [0, 0]
 
 
-def test_places_depend_on_seed_and_video() -> None:
-    here = patch_places("v", 2160, 3840, PR)
-    assert not np.array_equal(here, patch_places("w", 2160, 3840, PR))
-    assert not np.array_equal(here, patch_places("v", 2160, 3840, Sampling(128, 540, 4, seed=1)))
-    np.testing.assert_array_equal(here, patch_places("v", 2160, 3840, PR))
-    assert len(np.unique(here, axis=0)) == 4
+def test_patch_positions_depend_on_seed_and_video() -> None:
+    positions = patch_places("v", 2160, 3840, PR)
+    assert not np.array_equal(positions, patch_places("w", 2160, 3840, PR))
+    assert not np.array_equal(
+        positions, patch_places("v", 2160, 3840, Sampling(128, 540, 4, seed=1))
+    )
+    np.testing.assert_array_equal(positions, patch_places("v", 2160, 3840, PR))
+    assert len(np.unique(positions, axis=0)) == 4
 
 
-def test_a_short_side_is_taken_whole() -> None:
+def test_patch_covers_a_short_side() -> None:
     assert np.all(patch_places("v", 540, 960, PR)[:, 0] == 0)
     assert np.any(patch_places("v", 540, 960, PR)[:, 1] > 0)
     assert np.all(patch_places("v", 768, 768, PR) == 0)

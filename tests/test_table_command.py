@@ -7,11 +7,16 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
-from a2inet_jax.commands import experiment, report, table, table_plan, train
-from a2inet_jax.errors import DivergedError
+from a2inet_jax import config_file
+from a2inet_jax.build import essence
+from a2inet_jax.config import Experiment
+from a2inet_jax.configs import rows as paper_rows
+from a2inet_jax.errors import ConfigError, DivergedError
 from a2inet_jax.features.extractor import Extractor
+from a2inet_jax.pipeline import extract, report, table, table_plan, train
 from a2inet_jax.training.termination import TerminatedError
 from tests.table_inputs import CLIPS, SMALL, clips, small_networks
 
@@ -27,7 +32,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def only(patch: pytest.MonkeyPatch, number: int, *rows: str) -> None:
     """Leave a table these rows, and no page."""
-    file = importlib.import_module(f"configs.table{number}")
+    file = importlib.import_module(f"a2inet_jax.configs.table{number}")
     patch.setattr(file, "ROWS", {row: file.ROWS[row] for row in rows})
     patch.setattr(report, "report_table", lambda sheet, folder: folder / "report.html")
 
@@ -81,13 +86,13 @@ def test_a_table_is_made_and_what_lacks_weights_is_skipped(
     # The weights arrive: only what was left is made.
     small_networks(here)
     trained: list[str] = []
-    keep = train.train_as_one
+    keep = train.train_jointly
 
     def made(runs: Any) -> None:
-        trained.extend(run.config["name"] for run in runs)
+        trained.extend(run.config.name for run in runs)
         keep(runs)
 
-    here.setattr(train, "train_as_one", made)
+    here.setattr(train, "train_jointly", made)
     assert make(4) == 0
     assert len(trained) == 3
     again = cells(4)
@@ -105,26 +110,31 @@ def test_what_can_t_be_trained_is_refused_before_anything_is_extracted(
     def fail(config: Any) -> int:
         raise AssertionError("extracted")
 
-    here.setattr(experiment, "extract", fail)
-    with pytest.raises(ValueError, match="epochs is -1"):
+    here.setattr(extract, "extract", fail)
+    with pytest.raises(ConfigError, match=r"train\.epochs is -1; it takes an integer at least 1"):
         make(4, "train.epochs=-1")
-    # Twelve clips of few contents: not so many splits are to be had.
-    assert make(4, "splits.number=100000", "splits.test=0.1") == 1
+    # Twelve clips of few contents: so many splits do not exist.
+    assert make(4, "splits.num_splits=100000", "splits.test_fraction=0.1") == 1
     assert all("splits of" in cell["skipped"] for cell in cells(4).values())
 
 
 def test_rows_that_a_change_makes_one_are_refused() -> None:
-    changes = ["features.frames=4", "features.short_side=0", "features.patches=0"]
+    changes = [
+        "features.num_frames=4",
+        "features.short_side_px=0",
+        "features.num_patches=0",
+    ]
     with pytest.raises(ValueError, match=r"rows PR,S\+S and FR,S\+S are then one"):
         table_plan.make(2, ["konvid_1k"], "index", changes)
     assert len(table_plan.make(2, ["konvid_1k"], "index", changes[:1]).runs()) == 4
 
 
 def test_all_reasons_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    work = table.Attempts({"a": {}, "b": {}})
+    work = table.Attempts(dict.fromkeys("ab", Experiment()), {"a": "first row", "b": "second row"})
     for names, reason in ((["a"], "one"), (["a", "b"], "two"), (["a"], "one")):
         work.attempt(names, lambda: 1, reason)
     assert work.skipped == {"a": "one; two", "b": "two"}
+    assert "skipped first row, second row: two" in capsys.readouterr().out
 
 
 def test_networks_describe_each_clip_once(here: pytest.MonkeyPatch) -> None:
@@ -139,7 +149,7 @@ def test_networks_describe_each_clip_once(here: pytest.MonkeyPatch) -> None:
         raise DivergedError("it is not about training")
 
     here.setattr(Extractor, "compute", noted)
-    here.setattr(train, "train_as_one", fail)
+    here.setattr(train, "train_jointly", fail)
     assert make(4) == 1
     # Six frames of twelve clips: two chunks of four, one clip of eight.
     assert {name: computed.count(name) for name in set(computed)} == {
@@ -149,17 +159,17 @@ def test_networks_describe_each_clip_once(here: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_rows_of_one_shape_train_as_one_program(here: pytest.MonkeyPatch) -> None:
+def test_rows_of_one_shape_train_jointly_program(here: pytest.MonkeyPatch) -> None:
     together: list[list[str]] = []
-    keep = train.train_as_one
+    keep = train.train_jointly
 
     def made(runs: Any) -> None:
-        together.append([run.config["name"] for run in runs])
+        together.append([run.config.name for run in runs])
         keep(runs)
 
-    here.setattr(train, "train_as_one", made)
+    here.setattr(train, "train_jointly", made)
     only(here, 2, "PR,S+S", "FR,S+S", "FR,S+M")
-    assert make(2, "features.patch_size=32") == 0
+    assert make(2, "features.patch_size_px=32") == 0
     assert [len(names) for names in together] == [2, 1]  # those of S+S, and S+M alone
     assert len(cells(2)) == 3
     for names in together:
@@ -171,16 +181,16 @@ def test_rows_of_one_shape_train_as_one_program(here: pytest.MonkeyPatch) -> Non
 
 def test_equal_experiments_of_several_tables_are_one_run() -> None:
     names: dict[int, dict[str, str]] = {}
-    for number in table_plan.TABLES:
+    for number in paper_rows.TABLES:
         plan = table_plan.make(number, ["konvid_1k"])
-        names[number] = {plan.rows[row]: c["name"] for (row, _), c in plan.configs.items()}
+        names[number] = {plan.rows[row]: c.name for (row, _), c in plan.configs.items()}
     assert names[4]["SQ+SS"] == names[5]["Concat CNN+CNN"] == names[7]["(S+S) FE"]
     assert names[6]["CGIN (S+M)"] == names[7]["(S+M) FE+GC+TM"] == names[2]["A2INet FR(S+M)"]
     every = [name for rows in names.values() for name in rows.values()]
     # Ten repetitions within Tables 2 and 4 to 7; Table 3's rows are those of Table 2.
     assert len(every) - len(set(every)) == 10 + 4
-    longer = table_plan.make(4, ["konvid_1k"], changes=["train.epochs=41"])
-    assert not {c["name"] for c in longer.configs.values()} & set(names[4].values())
+    longer = table_plan.make(4, ["konvid_1k"], overrides=["train.epochs=41"])
+    assert not {c.name for c in longer.configs.values()} & set(names[4].values())
 
 
 def test_what_is_not_the_paper_s_is_said() -> None:
@@ -193,75 +203,85 @@ def test_what_is_not_the_paper_s_is_said() -> None:
     assert notes[1] == "Fields that were set: train.epochs=3."
 
 
-def test_a_run_knows_its_rows() -> None:
-    for number in table_plan.TABLES:
-        for (row, _), config in table_plan.make(number, ["live_vqc"]).configs.items():
-            plan = table_plan.make(number, ["live_vqc"])
-            assert (number, plan.rows[row]) in table_plan.rows_of(config)
-    other = table_plan.make(6, ["live_vqc"]).configs["cgin,S+S", "live_vqc"]
-    other["train"]["epochs"] = 3  # the row is what it is, however long it is trained
-    assert (2, "A2INet FR(S+S)") in table_plan.rows_of(other)
-    other["model"]["normalization"] = "fgin_q_to_s"
-    assert table_plan.rows_of(other) == [(6, "FGIN Q->S (S+S)")]
-    other["features"]["frames"] = 77
-    assert table_plan.rows_of(other) == []
-    own = table_plan.make(4, ["./mine/labels.csv"]).configs["SQ+MS", "./mine/labels.csv"]
-    found = table_plan.rows_of(own)
-    assert (4, "SQ+MS") in found
-    own["data"]["name"] = "mine"  # a folder that is gone
-    assert table_plan.rows_of(own) == found
+def rows_of(config: Experiment) -> list[tuple[int, str]]:
+    return paper_rows.named(config.paper_row)
+
+
+def test_a_run_records_its_rows() -> None:
+    for number in paper_rows.TABLES:
+        plan = table_plan.make(number, ["live_vqc"])
+        for (row, _), config in plan.configs.items():
+            assert (number, plan.rows[row]) in rows_of(config)
+    # The row is what it is, however long it is trained, and on whatever data set.
+    longer = config_file.load("table6:cgin,S+S@live_vqc", ["train.epochs=3"])
+    assert (2, "A2INet FR(S+S)") in rows_of(longer)
+    custom = table_plan.make(4, ["./mine/labels.csv"]).configs["SQ+MS", "./mine/labels.csv"]
+    assert (4, "SQ+MS") in rows_of(custom)
+    assert rows_of(config_file.load("sample")) == rows_of(config_file.load("dataset:konvid_1k"))
+    assert (2, "A2INet FR(S+M)") in rows_of(config_file.load("sample_motion"))
+
+
+def test_rows_of_several_tables_are_those_that_are_built_alike() -> None:
+    built: dict[str, Any] = {}
+    for number in paper_rows.TABLES:
+        for row in paper_rows.definition(number).ROWS:
+            built[f"table{number}:{row}"] = essence(config_file.load(f"table{number}:{row}"))
+    for row, its in built.items():
+        assert set(paper_rows.same(row)) == {other for other in built if built[other] == its}
+
+
+def test_a_row_that_does_not_exist_is_refused() -> None:
+    for row in ("table9:x", "table4:QS", "FR,S+S"):
+        with pytest.raises(ConfigError, match=r"no table|no such row"):
+            paper_rows.named(row)
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    "change",
     [
-        ("model.norm_axis", "channel"),
-        ("model.width", 512),
-        ("model.pooling", "mean"),
-        ("model.tau", 6),
-        ("model.hidden", 64),
-        ("model.neck", 64),
-        ("model.reduction", 2),
-        ("model.dtype", "bfloat16"),
-        ("features.dtype", "bfloat16"),
-        ("features.quality_weights", "mine.safetensors"),
-        ("features.semantic_normalization", "half"),
-        ("features.short_side", 300),
+        "model.normalization=fgin_q_to_s",
+        "model.norm_axis=channel",
+        "model.width=512",
+        "model.pooling=mean",
+        "model.tau=6",
+        "model.hidden=64",
+        "model.neck=64",
+        "model.reduction=2",
+        "model.dtype=bfloat16",
+        "features.num_frames=77",
+        "features.dtype=bfloat16",
+        "features.quality_weights=mine.safetensors",
+        "features.semantic_normalization=half",
+        "features.short_side_px=300",
     ],
 )
-def test_a_run_with_another_field_is_of_no_row(field: str, value: Any) -> None:
-    config = table_plan.make(2, ["live_vqc"]).configs["FR,S+S", "live_vqc"]
-    part, name = field.split(".")
-    config[part][name] = value
-    assert table_plan.rows_of(config) == []
+def test_a_run_with_another_field_is_of_no_row(change: str) -> None:
+    config = config_file.load("table2:FR,S+S@live_vqc", [change])
+    assert config.paper_row == ""
+    assert rows_of(config) == []
 
 
 @pytest.mark.parametrize(
-    ("row", "field", "value"),
+    ("row", "change"),
     [
-        ((2, "FR,S+S"), "model.dropout", 0.1),
-        ((2, "FR,S+S"), "model.tail", 7),
-        ((2, "FR,S+S"), "features.chunk", 2),
-        ((2, "FR,S+S"), "features.memory", 9.0),
-        ((2, "FR,S+S"), "features.patch_size", 99),
-        ((2, "FR,S+S"), "features.clip_spacing", 2),
-        ((2, "FR,S+S"), "features.semantic_weights", "resnet50_imagenet"),
-        ((4, "SS"), "features.quality", "maniqa"),
-        ((4, "SS"), "model.width", 3),
-        ((5, "Concat+MLP,CNN+CNN"), "model.norm_axis", "channel"),
-        ((7, "FE+GC,S+S"), "model.kernel", 5),
+        ("table2:FR,S+S", "model.dropout=0.1"),
+        ("table2:FR,S+S", "model.tail=7"),
+        ("table2:FR,S+S", "features.chunk_frames=2"),
+        ("table2:FR,S+S", "features.memory_gib=9.0"),
+        ("table2:FR,S+S", "features.patch_size_px=99"),
+        ("table2:FR,S+S", "features.clip_spacing=2"),
+        ("table2:FR,S+S", "features.semantic_weights=resnet50_imagenet"),
+        ("table2:FR,S+S", "features.quality=resnet18_fdim"),  # the index's network for the paper's
+        ("table4:SS", "features.quality=maniqa"),
+        ("table4:SS", "model.width=3"),
+        ("table5:Concat+MLP,CNN+CNN", "model.norm_axis=channel"),
+        ("table7:FE+GC,S+S", "model.kernel=5"),
     ],
 )
-def test_fields_without_a_part_in_it_leave_a_run_its_rows(
-    row: tuple[int, str], field: str, value: Any
-) -> None:
-    number, name = row
-    config = table_plan.make(number, ["live_vqc"]).configs[name, "live_vqc"]
-    before = table_plan.rows_of(config)
-    part, key = field.split(".")
-    config[part][key] = value
-    assert before
-    assert table_plan.rows_of(config) == before
+def test_fields_without_an_effect_leave_a_run_its_rows(row: str, change: str) -> None:
+    before = config_file.load(f"{row}@live_vqc")
+    assert rows_of(before)
+    assert config_file.load(f"{row}@live_vqc", [change]).paper_row == before.paper_row
 
 
 def test_each_table_has_a_folder_of_its_own() -> None:
@@ -284,16 +304,16 @@ def test_each_table_has_a_folder_of_its_own() -> None:
 
 
 def test_a_run_that_diverges_is_skipped_alone(here: pytest.MonkeyPatch) -> None:
-    keep = train.train_as_one
+    keep = train.train_jointly
 
     def made(runs: Any) -> None:
-        if any(run.config["features"]["frames"] == 0 for run in runs):
+        if any(run.config.features.num_frames == 0 for run in runs):
             raise DivergedError("split 1, epoch 1: a parameter is not finite")
         keep(runs)
 
-    here.setattr(train, "train_as_one", made)
+    here.setattr(train, "train_jointly", made)
     only(here, 2, "PR,S+S", "FR,S+S")
-    assert make(2, "features.patch_size=32") == 1
+    assert make(2, "features.patch_size_px=32") == 1
     found = cells(2)
     assert found["A2INet FR(S+S)"] == {"skipped": "split 1, epoch 1: a parameter is not finite"}
     assert "summary" in found["A2INet PR(S+S)"]
@@ -301,16 +321,16 @@ def test_a_run_that_diverges_is_skipped_alone(here: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_runs_too_large_together_are_trained_alone(here: pytest.MonkeyPatch) -> None:
-    keep = train.train_as_one
+    keep = train.train_jointly
 
     def made(runs: Any) -> None:
         if len(runs) > 1:
-            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory")
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
         keep(runs)
 
-    here.setattr(train, "train_as_one", made)
+    here.setattr(train, "train_jointly", made)
     only(here, 2, "PR,S+S", "FR,S+S")
-    assert make(2, "features.patch_size=32", "splits.number=3") == 0
+    assert make(2, "features.patch_size_px=32", "splits.num_splits=3") == 0
     assert all(cell["splits"] == 3 for cell in cells(2).values())
     assert sheet(2)["datasets"][0]["videos"] == CLIPS
 
@@ -325,8 +345,8 @@ def test_changed_labels_are_not_taken_for_the_old_ones(
     assert make(7) == 1
     skipped = cells(7)["VSFA baseline"]["skipped"]
     assert "inputs.labels" in skipped
-    assert "remove the folder to train anew" in skipped
-    assert "--config" not in skipped
+    assert "remove the folder to train again" in skipped
+    assert "--config=" not in skipped
     assert re.search(r"[0-9a-f]{64}", skipped) is None
 
 
@@ -334,7 +354,7 @@ def test_being_stopped_is_no_skip(here: pytest.MonkeyPatch) -> None:
     def stop(runs: Any) -> None:
         raise TerminatedError("asked to stop")
 
-    here.setattr(train, "train_as_one", stop)
+    here.setattr(train, "train_jointly", stop)
     assert make(4) == 128 + 15
     assert not Path("runs/tables").exists()
 
@@ -342,7 +362,7 @@ def test_being_stopped_is_no_skip(here: pytest.MonkeyPatch) -> None:
 def test_table_3_tests_on_other_data_sets(here: pytest.MonkeyPatch, tmp_path: Path) -> None:
     clips(tmp_path / "others")
     only(here, 3, "FR,S+S")
-    assert make(3, "features.patch_size=32", sets=("clips", "others")) == 0
+    assert make(3, "features.patch_size_px=32", sets=("clips", "others")) == 0
     row = sheet(3)["rows"][0]
     assert set(row["cells"]) == {"clips", "others"}
     assert row["cells"]["others"]["trained_on"] == "clips/"
@@ -371,11 +391,11 @@ def test_weighted_average_over_data_sets(here: pytest.MonkeyPatch, tmp_path: Pat
         ((4, ["no_set"]), "no data set 'no_set'"),
         ((4, ["sample", "sample"]), "named twice"),
         ((4, ["clips/labels.csv", "./clips"]), "named twice"),
-        ((4, ["sample"], "", ["train.epoch=3"]), "train.epoch=3: not a field"),
-        ((4, ["sample"], "", ["train.epochs=many"]), "train.epochs=many: not a field"),
-        ((4, ["sample"], "", ["train.epochs"]), "train.epochs: not a field"),
-        ((4, ["sample"], "", ["train.epochs=None"]), "train.epochs=None: not a field"),
-        ((4, ["sample"], "", ["train={}"]), "train=.*: not a field"),
+        ((4, ["sample"], "", ["train.epoch=3"]), "train.epoch: did you mean train.epochs"),
+        ((4, ["sample"], "", ["train.epochs=many"]), "train.epochs takes an integer"),
+        ((4, ["sample"], "", ["train.epochs"]), "train.epochs takes an integer"),
+        ((4, ["sample"], "", ["train.epochs=None"]), "train.epochs takes an integer"),
+        ((4, ["sample"], "", ["train={}"]), "train is a group of fields"),
         ((4, ["sample"], "", ["name=x"]), "rows have a name of their own"),
         ((4, ["sample"], "", ["data.name=x"]), "rows have a data.name of their own"),
         ((4, ["sample"], "", ["model.streams=('quality',)"]), "rows have a model.streams"),

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from absl import flags
 from rich.console import Console
 
-from a2inet_jax import main
 from a2inet_jax.backbones import weights
 from a2inet_jax.backbones.pretrained import PRETRAINED
 from a2inet_jax.commands.weights import table
+from a2inet_jax.main import main
 from tests.loopback import Server
 from tests.weights_inputs import published, tiny_served
 
@@ -43,23 +42,18 @@ def test_the_list_can_be_read(width: int, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_command(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def a2inet(*arguments: str) -> int:
-        flags.FLAGS.unparse_flags()
-        return main.main(flags.FLAGS(["a2inet", "weights", *arguments]))
+        return main(["weights", *arguments])
 
-    try:
-        file = tmp_path / "tiny.pth"
-        file.write_bytes(published())
-        path = weights.weights_path("tiny")
-        assert a2inet("add", str(file), "--as", "tiny") == 0
-        assert a2inet("get", "tiny") == 0
-        assert capsys.readouterr().out == f"{path}\n{path}\n"
-        assert a2inet("verify") == a2inet("verify", "tiny") == 0
-        assert capsys.readouterr().out == "tiny: good\n" * 2
-        path.write_bytes(b"")
-        assert a2inet("verify") == 1
-        assert "tiny: " in capsys.readouterr().out
-        assert a2inet("get", "vgg") == 1
-        assert "a2inet weights: no weights called vgg" in capsys.readouterr().err
-    finally:
-        flags.FLAGS["as"].value = None
-        flags.FLAGS.unparse_flags()
+    file = tmp_path / "tiny.pth"
+    file.write_bytes(published())
+    path = weights.weights_path("tiny")
+    assert a2inet("add", str(file), "--as", "tiny") == 0
+    assert a2inet("get", "tiny") == 0
+    assert capsys.readouterr().out == f"{path}\n{path}\n"
+    assert a2inet("verify") == a2inet("verify", "tiny") == 0
+    assert capsys.readouterr().out == "tiny: good\n" * 2
+    path.write_bytes(b"")
+    assert a2inet("verify") == 1
+    assert "tiny: " in capsys.readouterr().out
+    assert a2inet("get", "vgg") == 1
+    assert "a2inet weights: no weights called vgg" in capsys.readouterr().err

@@ -9,10 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
-from a2inet_jax import build
-from a2inet_jax.commands import evaluate, run_results
+from a2inet_jax import build, config_file
+from a2inet_jax.config import Experiment
 from a2inet_jax.datasets import registry, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.verify import fingerprint
@@ -20,8 +19,8 @@ from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.features.store import Store
 from a2inet_jax.model import ensemble
+from a2inet_jax.pipeline import evaluate, run_results
 from a2inet_jax.run import RunFolder
-from configs import sample
 from tests.store_inputs import RECIPE, features
 
 VIDEOS = 24
@@ -57,19 +56,20 @@ def relabel(folder: Path, mos: float | None = None, content: str = "c0") -> None
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
 
 
-def make_config(name: str = "one", dataset: str = "./mine") -> dict[str, Any]:
-    config: ConfigDict = sample.get_config()
-    config.name, config.data.name = name, dataset
-    config.splits.number = 3
-    config.model.update({"name": "vsfa", "neck": 4, "hidden": 4})
-    config.baselines = ("concat",)
-    plain: dict[str, Any] = json.loads(config.to_json())
-    return plain
+def make_config(name: str = "one", dataset: str = "./mine") -> Experiment:
+    fields = (
+        f"name={name}",
+        f"data.name={dataset}",
+        "splits.num_splits=3",
+        "baselines=('concat',)",
+    )
+    head = ("model.name=vsfa", "model.neck=4", "model.hidden=4")
+    return config_file.load("sample", (*fields, *head))
 
 
 def make_run(
     name: str = "one", noise: float = 15.0, shift: int = 0, dataset: str = "./mine"
-) -> dict[str, Any]:
+) -> Experiment:
     """A trained run; its config."""
     config = make_config(name, dataset)
     videos = build.labelled_videos(config)
@@ -100,7 +100,7 @@ def make_run(
 
 @functools.cache
 def parameters() -> list[Any]:
-    network = build.build_model("vsfa", make_config()["model"])
+    network = build.build_model("vsfa", make_config().model)
     streams = (np.zeros((1, 3, 6), np.float16), np.zeros((1, 3, 4), np.float16))
     init = jax.jit(network.init)
     return [init(jax.random.key(n), streams, np.ones((1, 3), bool))["params"] for n in range(3)]

@@ -1,1 +1,1 @@
-"""Videos to frames: guarded decoding, sampling, resizing."""
+"""Frames of videos: decoding in a separate process, sampling and resizing."""

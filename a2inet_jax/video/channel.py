@@ -1,7 +1,7 @@
-"""Messages between two processes over a socket: a small JSON header, then, if there is one, an array.
+"""Messages between two processes over a socket: a small JSON header and an optional array.
 
-The array goes from the sender's memory to the receiver's with nothing in between but the kernel, and a sender
-that is ahead blocks until the receiver comes: this bounds the memory.
+The kernel copies the array straight from the sender's memory into the receiver's. A sender that is ahead
+blocks until the receiver reads, which bounds the memory.
 """
 
 import json
@@ -17,12 +17,12 @@ _LENGTH = struct.Struct("!Q")
 
 
 def send(sock: socket.socket, header: dict[str, Any], array: np.ndarray | None = None) -> None:
-    """Send one message; returns when the receiver's side has taken all of it.
+    """Send one message, blocking until the socket has accepted all of it.
 
     Args:
-      sock: a stream socket.
-      header: JSON values; `shape` and `dtype` are reserved.
-      array: of any numeric dtype, not empty.
+        sock: A stream socket.
+        header: JSON values; the keys `shape` and `dtype` are reserved.
+        array: Of any numeric dtype, not empty.
     """
     if array is not None:
         header = {**header, "shape": array.shape, "dtype": array.dtype.str}
@@ -38,15 +38,15 @@ def receive(
     """Wait for one message.
 
     Args:
-      sock: a stream socket.
-      timeout_s: seconds until the whole message must be there.
+        sock: A stream socket.
+        timeout_s: Seconds until the whole message must have arrived.
 
     Returns:
-      The header, and the array (the receiver's own memory) or None.
+        The header, and the array (in memory of its own) or None.
 
     Raises:
-      TimeoutError: the time is over.
-      EOFError: the other side is gone.
+        TimeoutError: The message did not arrive in time.
+        EOFError: The other side closed the connection.
     """
     deadline = time.monotonic() + timeout_s
     length = bytearray(_LENGTH.size)
@@ -63,13 +63,13 @@ def receive(
 
 def _fill(sock: socket.socket, view: memoryview, deadline: float) -> None:
     while view:
-        # A timeout of exactly 0 would mean "don't wait" to the socket.
-        left = max(deadline - time.monotonic(), 1e-6)
-        sock.settimeout(None if math.isinf(left) else left)
+        # Never exactly 0, which would make the socket non-blocking.
+        remaining_s = max(deadline - time.monotonic(), 1e-6)
+        sock.settimeout(None if math.isinf(remaining_s) else remaining_s)
         try:
-            taken = sock.recv_into(view)
+            num_bytes = sock.recv_into(view)
         except ConnectionResetError:
-            taken = 0
-        if not taken:
+            num_bytes = 0
+        if not num_bytes:
             raise EOFError("the other side closed the connection")
-        view = view[taken:]
+        view = view[num_bytes:]

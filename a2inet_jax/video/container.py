@@ -1,4 +1,4 @@
-"""What a video file's bytes say before anything is decoded: is it all there, and can it be indexed?
+"""Checks of a video file's bytes before anything is decoded: is it complete, and does it have an index?
 
 Container formats: ISO/IEC 14496-12 (MP4, MOV: boxes), RFC 8794 and 9559 (Matroska, WebM: EBML elements), RIFF
 (AVI: chunks), ISO/IEC 13818-1 (MPEG transport and program streams).
@@ -9,52 +9,48 @@ from pathlib import Path
 from typing import BinaryIO
 
 _HEAD_BYTES = 1024
-_SYNC = 0x47  # first byte of each transport stream packet
-_PACKET_BYTES = (188, 192, 204)  # plain, with a time stamp (Blu-ray), with a check sum
+# First byte of each packet of a transport stream.
+_SYNC = 0x47
+# Size of a packet: plain, with a timestamp (Blu-ray), with a checksum.
+_PACKET_BYTES = (188, 192, 204)
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 
 
 def remux_format(path: Path) -> str | None:
-    """Container into which a stream without an index is copied before it is decoded.
+    """Return the container into which a stream without an index is copied before it is decoded.
 
-    Told by content; the file's suffix plays no part.
-
-    Args:
-      path: an existing file.
+    The decision depends on the file's content, not on its suffix.
 
     Returns:
-      "matroska" for MPEG transport and program streams and Ogg, "mp4" for elementary streams (which have no
-      time stamps; Matroska can't do without), None for all else.
+        "matroska" for MPEG transport and program streams and Ogg, "mp4" for elementary streams (which have
+        no timestamps, and Matroska requires them), None for all other files.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if head.startswith((b"\x00\x00\x01\xba", b"OggS")) or _is_transport_stream(head):
         return "matroska"
-    starts_with_code = head.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01"))
-    return "mp4" if starts_with_code and head[4:8] != b"ftyp" else None
+    has_start_code = head.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01"))
+    return "mp4" if has_start_code and head[4:8] != b"ftyp" else None
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is a JPEG, which decoders take for a video of one frame."""
+    """Return True for a JPEG, which decoders take for a video of one frame."""
     with path.open("rb") as file:
         return file.read(3) == b"\xff\xd8\xff"
 
 
-def may_hide_frames(path: Path) -> bool:
-    """Whether a file is an MP4 or MOV, whose edit lists tell what of it is shown."""
+def may_have_edit_list(path: Path) -> bool:
+    """Return True for MP4 and MOV, whose edit lists may hide frames."""
     with path.open("rb") as file:
         return file.read(8)[4:] in _FIRST_BOXES
 
 
 def missing_bytes(path: Path) -> int:
-    """How many bytes a file lacks of those that its container declares.
-
-    Args:
-      path: an existing file.
+    """Return how many of the bytes that the container declares are missing from the file.
 
     Returns:
-      0 also where the container doesn't tell (streams, live recordings).
+        0 also if the container declares no size (streams, live recordings).
     """
     size = os.path.getsize(path)
     with path.open("rb") as file:
@@ -80,15 +76,16 @@ def _is_transport_stream(head: bytes) -> bool:
 
 
 def _boxes_end(file: BinaryIO, size: int) -> int:
-    """End of the last top-level box; 0 where what follows the boxes is not a box."""
+    """Return the end of the last top-level box, or 0 if something else follows the boxes."""
     end = 0
     while end < size:
         file.seek(end)
         header = file.read(16)
         length = int.from_bytes(header[:4], "big")
-        if length == 1:  # the length follows, in 64 bits
+        # 1: the length follows, in 64 bits. 0: the box extends to the end of the file.
+        if length == 1:
             length = int.from_bytes(header[8:16], "big")
-        if length == 0:  # up to the end of the file
+        if length == 0:
             return size
         if length < 8 or not header[4:8].isascii():
             return 0
@@ -97,10 +94,10 @@ def _boxes_end(file: BinaryIO, size: int) -> int:
 
 
 def _segment_end(file: BinaryIO) -> int:
-    """End of the segment that holds all of a Matroska file; 0 where its size is left open."""
+    """Return the end of the segment that holds all of a Matroska file, or 0 if its size is unknown."""
     file.seek(4)
-    length = _element_size(file)
-    file.seek(length or 0, os.SEEK_CUR)
+    header_bytes = _element_size(file)
+    file.seek(header_bytes or 0, os.SEEK_CUR)
     if file.read(4) != _SEGMENT.to_bytes(4, "big"):
         return 0
     length = _element_size(file)
@@ -108,11 +105,12 @@ def _segment_end(file: BinaryIO) -> int:
 
 
 def _element_size(file: BinaryIO) -> int | None:
-    """EBML's variable-length size: the zeros that lead tell the bytes; all ones stand for unknown."""
+    """Read EBML's variable-length size: leading zeros give its bytes, and all ones mean unknown."""
     first = int.from_bytes(file.read(1), "big")
-    more = 8 - first.bit_length()
-    if more == 8:
+    more_bytes = 8 - first.bit_length()
+    if more_bytes == 8:
         return None
-    bits = 7 * (more + 1)
-    value = ((first << (8 * more)) | int.from_bytes(file.read(more), "big")) & ((1 << bits) - 1)
-    return None if value == (1 << bits) - 1 else value
+    value_bits = 7 * (more_bytes + 1)
+    following = int.from_bytes(file.read(more_bytes), "big")
+    value = ((first << (8 * more_bytes)) | following) & ((1 << value_bits) - 1)
+    return None if value == (1 << value_bits) - 1 else value

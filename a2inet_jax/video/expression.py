@@ -1,10 +1,13 @@
-"""Expressions as ffmpeg's filters evaluate them."""
+"""Expressions of ffmpeg's filters."""
 
 from collections.abc import Sequence
 
 
 def any_of(terms: Sequence[str]) -> str:
-    """An expression that is true where one of these is. Sums nest, and ffmpeg takes a hundred levels."""
+    """Return an expression that is true if at least one term is true.
+
+    The sum is nested as a balanced tree, because ffmpeg accepts only a hundred levels.
+    """
     if len(terms) == 1:
         return terms[0]
     middle = len(terms) // 2

@@ -1,7 +1,7 @@
-"""Frames out of a pipe from the bundled ffmpeg.
+"""RGB frames that the bundled ffmpeg writes into a pipe.
 
-A pipe that is full blocks ffmpeg: no more than a few frames exist at a time, whatever the video's length and
-however slowly they are taken.
+A full pipe blocks ffmpeg, so only a few frames are in memory at a time, however long the video is and however
+slowly its frames are consumed.
 """
 
 import contextlib
@@ -16,38 +16,38 @@ from typing import IO, Self
 
 import numpy as np
 
-_COLOURS = 3
+_CHANNELS = 3
 _PIPE_BYTES = 1 << 20
 
 
 class FramePipe:
-    """An ffmpeg process that decodes and converts to RGB. To be used in a `with` statement."""
+    """An ffmpeg process that decodes a video and converts it to RGB, for use in a `with` statement."""
 
     def __init__(
         self,
-        arguments: Sequence[str],
+        options: Sequence[str],
         height: int,
         width: int,
         feed: Callable[[IO[bytes]], None] | None = None,
     ) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-          arguments: the input's and the filters' options; the output's are added.
-          height: of a frame, pixels.
-          width: of a frame, pixels.
-          feed: writes what ffmpeg reads as its standard input, in a thread of its own. May raise OSError,
-            where ffmpeg takes no more.
+            options: ffmpeg's options for the input and the filters; those of the output are added.
+            height: Of a frame, in pixels.
+            width: Of a frame, in pixels.
+            feed: Writes ffmpeg's standard input, in a thread of its own. It may raise OSError when ffmpeg
+                accepts no more.
         """
-        self._shape = (height, width, _COLOURS)
+        self._frame_shape = (height, width, _CHANNELS)
         self._process = subprocess.Popen(
-            [*command(), *arguments, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"],
+            [*command(), *options, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"],
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
         assert self._process.stdout is not None
-        # Refused where the user's pipes hold much already: frames then pass in smaller pieces.
+        # Refused if the user's pipes already take much memory; frames then pass in smaller pieces.
         with contextlib.suppress(OSError):
             fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._feeder: threading.Thread | None = None
@@ -70,50 +70,41 @@ class FramePipe:
         self._process.__exit__(kind, value, trace)
 
     def next(self) -> np.ndarray | None:
-        """The next frame, [height, width, 3] uint8 RGB; None where there is none."""
+        """Return the next frame, [height, width, 3] uint8 RGB, or None if there is no other."""
         assert self._process.stdout is not None
-        frame = np.empty(self._shape, np.uint8)
-        taken = self._process.stdout.readinto(frame.data.cast("B"))  # type: ignore[attr-defined]
-        return frame if taken == frame.nbytes else None
+        frame_HxWx3 = np.empty(self._frame_shape, np.uint8)
+        num_bytes = self._process.stdout.readinto(frame_HxWx3.data.cast("B"))  # type: ignore[attr-defined]
+        return frame_HxWx3 if num_bytes == frame_HxWx3.nbytes else None
 
-    def ended_well(self) -> bool:
-        """Whether there are no more frames, and ffmpeg ends without an error."""
+    def ended_without_error(self) -> bool:
+        """Return True if there are no more frames and ffmpeg exits with status 0."""
         assert self._process.stdout is not None
         return not self._process.stdout.read(1) and self._process.wait() == 0
 
     def _feed(self, feed: Callable[[IO[bytes]], None]) -> None:
         assert self._process.stdin is not None
-        # Where ffmpeg ended, or what was to be fed can't be read, its frames end early, which tells.
+        # If ffmpeg ends, or the input cannot be read, the frames end early, which the caller notices.
         with contextlib.suppress(OSError), self._process.stdin as pipe:
             feed(pipe)
 
 
-def command(level: str = "error") -> list[str]:
-    """How the bundled ffmpeg is called: on one core, with messages of this level and above."""
+def command(log_level: str = "error") -> list[str]:
+    """Return the command and general options of the bundled ffmpeg, which runs on one core."""
     import imageio_ffmpeg
 
-    general = [
-        "-nostdin",
-        "-hide_banner",
-        "-nostats",
-        "-v",
-        level,
-        "-filter_threads",
-        "1",
-        "-threads",
-        "1",
-    ]
+    general = ["-nostdin", "-hide_banner", "-nostats", "-v", log_level]
+    general += ["-filter_threads", "1", "-threads", "1"]
     return [imageio_ffmpeg.get_ffmpeg_exe(), *general]
 
 
 def last_line(messages: bytes) -> str:
-    """What ffmpeg said last, without addresses, which are others each time."""
+    """Return ffmpeg's last message, without memory addresses, which differ in each run."""
     lines = messages.decode(errors="replace").strip().splitlines()
     if not lines:
-        return "ffmpeg says nothing"
+        return "ffmpeg gives no reason"
     return "ffmpeg: " + re.sub(r"\[[^]]* @ 0x[0-9a-f]+\] ?", "", lines[-1])
 
 
 def open_file_path(descriptor: int) -> str:
-    """A path under which this and other processes can open a file that has no name any more."""
+    """Return a path by which this and other processes can open a file that has lost its name."""
     return f"/proc/{os.getpid()}/fd/{descriptor}"

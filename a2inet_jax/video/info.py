@@ -1,4 +1,4 @@
-"""What is known of a video before its frames are read, and the error for one that can't be used."""
+"""Properties of a video that are known before its frames are read, and checks of files and requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +8,19 @@ import numpy as np
 
 from a2inet_jax.errors import VideoError
 
-MIN_SIDE = 32
+MIN_SIDE_PX = 32
+NO_VIDEO_STREAM = "cannot be decoded: no video stream can be read from it. Is it a video?"
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a video before its frames are read.
+    """Number, size and times of a video's frames.
 
     Attributes:
-      frames: number of frames that are shown.
-      height: of a frame, pixels, rotation applied.
-      width: of a frame, pixels, rotation applied.
-      timestamps: when each frame is shown, seconds, [frames] float64.
+        frames: Number of frames that are shown.
+        height: Of a frame in pixels, after rotation.
+        width: Of a frame in pixels, after rotation.
+        timestamps: When each frame is shown, in seconds, [frames] float64.
     """
 
     frames: int
@@ -28,36 +29,30 @@ class VideoInfo:
     timestamps: np.ndarray
 
 
-def check_side(path: Path, height: int, width: int) -> None:
-    """Raise VideoError where frames are too small for any use."""
-    if min(height, width) < MIN_SIDE:
+def check_frame_size(path: Path, height: int, width: int) -> None:
+    """Raise VideoError if frames are too small for any use."""
+    if min(height, width) < MIN_SIDE_PX:
         raise VideoError(
-            path, f"frames of {width}×{height} pixels: at least {MIN_SIDE} a side are needed"
+            path, f"has frames of {width}×{height} pixels: at least {MIN_SIDE_PX} a side are needed"
         )
 
 
 def check_indices(path: Path, indices: Sequence[int], frames: int) -> None:
-    """Raise VideoError where ascending indices reach beyond a video of so many frames."""
+    """Raise VideoError unless all of the ascending `indices` are below `frames`."""
     if not 0 <= indices[0] <= indices[-1] < frames:
-        raise VideoError(path, f"has {frames} frames, asked for {indices[-1]}")
+        raise VideoError(path, f"has {frames} frames, but index {indices[-1]} was requested")
 
 
-def readable_bytes(path: Path) -> int:
-    """Size of a file, which must exist, be readable and hold something.
-
-    Args:
-      path: said to be a video.
-
-    Returns:
-      Bytes, at least 1.
+def checked_file_size(path: Path) -> int:
+    """Return the size of a file in bytes, at least 1, after checking that it can be read.
 
     Raises:
-      VideoError: it is missing, a folder or pipe, empty or not readable.
+        VideoError: The file is missing, a folder or pipe, empty or not readable.
     """
     try:
         if path.is_dir():
             raise VideoError(path, "is a folder, not a video")
-        # To open a pipe would be to wait for who writes into it.
+        # Opening a pipe would block until another process writes into it.
         if path.exists() and not path.is_file():
             raise VideoError(path, "is not a file")
         with path.open("rb"):
@@ -65,7 +60,7 @@ def readable_bytes(path: Path) -> int:
     except FileNotFoundError:
         raise VideoError(path, "does not exist") from None
     except OSError as error:
-        raise VideoError(path, f"can't be read ({error.strerror})") from None
+        raise VideoError(path, f"cannot be read ({error.strerror})") from None
     if size == 0:
         raise VideoError(path, "is empty")
     return size

@@ -1,4 +1,4 @@
-"""The coded frames of a file, listed without decoding: when they are shown, and which stand alone."""
+"""Coded frames of a video stream, listed without decoding them."""
 
 import re
 import subprocess
@@ -8,50 +8,46 @@ import numpy as np
 
 from a2inet_jax.video.frame_pipe import command
 
-# FFmpeg's flags: a packet that decoding can start at, and one that is decoded and not shown.
-_KEY, _DISCARD = 1, 4
+# FFmpeg's packet flags: a key frame, and a frame that is decoded but not shown.
+_FLAG_KEY, _FLAG_DISCARD = 1, 4
 
 
 @dataclass(frozen=True)
 class Packets:
-    """The packets of a video stream, in the order in which they lie in the file.
+    """The packets of a video stream, in the order of the file (decoding order).
 
     Attributes:
-      times: when each is shown, in the stream's time base, [packets] int64.
-      key: said to be a key frame, [packets] bool.
-      hidden: by an edit list, [packets] bool. Decoders count hidden frames as well.
-      side_data: comes with more than its bytes, such as new headers for the decoder, [packets] bool.
+        pts: Presentation times in the stream's time base, [packets] int64.
+        is_key: Packets that the container marks as key frames, [packets] bool.
+        is_hidden: Packets that an edit list hides, [packets] bool. Decoders count hidden frames too.
+        has_side_data: Packets with side data, such as new headers for the decoder, [packets] bool.
     """
 
-    times: np.ndarray
-    key: np.ndarray
-    hidden: np.ndarray
-    side_data: np.ndarray
+    pts: np.ndarray
+    is_key: np.ndarray
+    is_hidden: np.ndarray
+    has_side_data: np.ndarray
 
-    def shown(self) -> np.ndarray:
-        """Whether each packet is shown, in the order of their times, [packets] bool."""
-        return ~self.hidden[np.lexsort((~self.hidden, self.times))]
+    def shown_by_pts(self) -> np.ndarray:
+        """Return which packets are shown, in presentation order, [packets] bool."""
+        return ~self.is_hidden[np.lexsort((~self.is_hidden, self.pts))]
 
 
-def listed(file: str) -> Packets:
-    """Read through a file without decoding.
-
-    Args:
-      file: the video's path.
-
-    Returns:
-      All packets that say when they are shown. None where ffmpeg can't read the file.
-    """
-    how = ["-bsf:v:0", "noise=drop='isnan(pts)'", "-i", f"file:{file}", "-map", "0:v:0"]
-    how += ["-c", "copy", "-copyinkf", "-copyts", "-copytb", "1", "-f", "framecrc", "pipe:1"]
-    done = subprocess.run([*command(), *how], stdin=subprocess.DEVNULL, capture_output=True)
+def list_packets(file: str) -> Packets:
+    """Return all packets that have a presentation time; none if ffmpeg cannot read the file."""
+    options = ["-bsf:v:0", "noise=drop='isnan(pts)'", "-i", f"file:{file}", "-map", "0:v:0"]
+    options += ["-c", "copy", "-copyinkf", "-copyts", "-copytb", "1", "-f", "framecrc", "pipe:1"]
+    listing = subprocess.run(
+        [*command(), *options], stdin=subprocess.DEVNULL, capture_output=True
+    ).stdout
     rows = []
-    for line in done.stdout.decode().splitlines():
+    for line in listing.decode().splitlines():
         if not line.startswith("#"):
-            # stream, decoding time, time, duration, size, check sum, flags of all but plain key frames
-            found = re.search(r"F=0x([0-9A-F]+)", line)
-            flags = int(found[1], 16) if found else _KEY
-            row = (int(line.split(",")[2]), flags & _KEY, flags & _DISCARD, ", S=" in line)
-            rows.append(row)
-    times, key, hidden, side_data = np.array(rows, np.int64).reshape(-1, 4).T
-    return Packets(times, key != 0, hidden != 0, side_data != 0)
+            # Columns: stream, dts, pts, duration, size, checksum. Flags follow unless the packet is a
+            # plain key frame, and sizes ("S=") of side data if there is any.
+            match = re.search(r"F=0x([0-9A-F]+)", line)
+            flags = int(match[1], 16) if match else _FLAG_KEY
+            pts = int(line.split(",")[2])
+            rows.append((pts, flags & _FLAG_KEY, flags & _FLAG_DISCARD, ", S=" in line))
+    pts_N, key_N, hidden_N, side_data_N = np.array(rows, np.int64).reshape(-1, 4).T
+    return Packets(pts_N, key_N != 0, hidden_N != 0, side_data_N != 0)

@@ -1,7 +1,7 @@
-"""Frames of a headerless file, which are bytes alone: size and pixel format come from the data set.
+"""Frames of headerless video files, whose frame size and pixel format come from the data set.
 
-The bundled ffmpeg converts them to RGB, as it does all video that says nothing on its colours: BT.601, and
-full range for the `yuvj` formats only.
+The bundled ffmpeg converts them to RGB as it does all video without colour metadata: as BT.601, and in full
+range for the `yuvj` formats only.
 """
 
 import math
@@ -13,13 +13,13 @@ import numpy as np
 
 from a2inet_jax.errors import VideoError
 from a2inet_jax.video.frame_pipe import FramePipe
-from a2inet_jax.video.info import VideoInfo, check_indices, check_side, readable_bytes
+from a2inet_jax.video.info import VideoInfo, check_frame_size, check_indices, checked_file_size
 from a2inet_jax.video.raw_format import RawFormat
 
-# Suffixes of files that can't be read without a `RawFormat`.
+# Suffixes of files that cannot be read without a `RawFormat`.
 HEADERLESS = (".yuv", ".rgb", ".raw")
-# Pixel format → bytes of a sample; for each plane, the samples that a block of so many columns × rows of
-# pixels has.
+# Pixel format → bytes per sample, and a (samples, columns, rows) entry for each plane: the number of samples
+# that the plane has for a block of that many columns × rows of pixels.
 _PLANES: dict[str, tuple[int, list[tuple[int, int, int]]]] = {
     "gray": (1, [(1, 1, 1)]),
     "nv12": (1, [(1, 1, 1), (2, 2, 2)]),
@@ -30,62 +30,60 @@ _PLANES: dict[str, tuple[int, list[tuple[int, int, int]]]] = {
     "bgr24": (1, [(3, 1, 1)]),
     "p010le": (2, [(1, 1, 1), (2, 2, 2)]),
 }
-for _name, _columns, _rows in (("420", 2, 2), ("422", 2, 1), ("444", 1, 1)):
+for _subsampling, _columns, _rows in (("420", 2, 2), ("422", 2, 1), ("444", 1, 1)):
     _planes = [(1, 1, 1), (1, _columns, _rows), (1, _columns, _rows)]
-    _PLANES[f"yuv{_name}p"] = _PLANES[f"yuvj{_name}p"] = (1, _planes)
+    _PLANES[f"yuv{_subsampling}p"] = _PLANES[f"yuvj{_subsampling}p"] = (1, _planes)
     for _bits in (10, 12, 16):
-        _PLANES[f"yuv{_name}p{_bits}le"] = (2, _planes)
+        _PLANES[f"yuv{_subsampling}p{_bits}le"] = (2, _planes)
 
 
 class RawDecoder:
-    """Reads one headerless video: the frames that are asked for, and no byte more.
+    """Reader of one headerless video that reads only the bytes of the requested frames.
 
     Attributes:
-      path: the video.
-      info: number of frames, their size and times.
+        path: The video.
+        info: Number, size and times of its frames.
     """
 
     def __init__(self, path: Path, raw: RawFormat) -> None:
-        """See whether the file holds whole frames.
-
-        Args:
-          path: the video.
-          raw: how its frames lie in it.
+        """Check that the file holds whole frames.
 
         Raises:
-          VideoError: it can't be read, doesn't hold whole frames, or the pixel format is not known.
+            VideoError: The file cannot be read or does not hold whole frames, or the pixel format is
+                unknown.
         """
         self.path = path
         self._raw = raw
-        size = readable_bytes(path)
+        size = checked_file_size(path)
         self._frame_bytes = _frame_bytes(path, raw)
-        frames, rest = divmod(size, self._frame_bytes)
-        if rest:
+        frames, remainder = divmod(size, self._frame_bytes)
+        if remainder:
             raise VideoError(
                 path,
                 f"holds {frames} whole frames of {raw.width}×{raw.height} {raw.pixel_format} "
-                f"({self._frame_bytes} bytes each) and {rest} bytes more. Correct the size or the pixel "
-                f"format, or accept what is whole: head -c {frames * self._frame_bytes} FILE > COPY.yuv",
+                f"({self._frame_bytes} bytes each) and {remainder} more bytes. Correct the frame size or "
+                "the pixel format, or keep only the whole frames: "
+                f"head -c {frames * self._frame_bytes} FILE > COPY.yuv",
             )
-        check_side(path, raw.height, raw.width)
+        check_frame_size(path, raw.height, raw.width)
         self.info = VideoInfo(frames, raw.height, raw.width, np.arange(frames) / raw.frame_rate)
 
     def read(self, indices: Sequence[int]) -> Generator[np.ndarray, None, None]:
-        """Read and convert frames.
+        """Read frames and convert them to RGB.
 
         Args:
-          indices: which ones, in ascending order.
+            indices: Indices of frames, in ascending order.
 
         Yields:
-          [height, width, 3] uint8 RGB for each index.
+            [height, width, 3] uint8 RGB for each index.
 
         Raises:
-          VideoError: a frame doesn't exist, or the file shrank.
+            VideoError: A frame does not exist, or the file has shrunk.
         """
         check_indices(self.path, indices, self.info.frames)
         raw = self._raw
-        how = ["-f", "rawvideo", "-pixel_format", raw.pixel_format]
-        how += ["-video_size", f"{raw.width}x{raw.height}", "-i", "pipe:0"]
+        input_options = ["-f", "rawvideo", "-pixel_format", raw.pixel_format]
+        input_options += ["-video_size", f"{raw.width}x{raw.height}", "-i", "pipe:0"]
 
         def feed(pipe: IO[bytes]) -> None:
             with self.path.open("rb") as file:
@@ -93,25 +91,25 @@ class RawDecoder:
                     file.seek(index * self._frame_bytes)
                     pipe.write(file.read(self._frame_bytes))
 
-        # ffmpeg gives its first frame when it has taken several: they come from a thread.
-        with FramePipe(how, raw.height, raw.width, feed) as pipe:
+        # ffmpeg reads several frames before it writes the first, so a thread has to feed it.
+        with FramePipe(input_options, raw.height, raw.width, feed) as pipe:
             for index in indices:
-                frame = pipe.next()
-                if frame is None:
-                    raise VideoError(self.path, f"can't be read near frame {index}")
-                yield frame
+                frame_HxWx3 = pipe.next()
+                if frame_HxWx3 is None:
+                    raise VideoError(self.path, f"cannot be read near frame {index}")
+                yield frame_HxWx3
 
 
 def _frame_bytes(path: Path, raw: RawFormat) -> int:
     if raw.pixel_format not in _PLANES:
         raise VideoError(
             path,
-            f"is said to have the pixel format {raw.pixel_format!r}; known are "
+            f"has the unknown pixel format {raw.pixel_format!r} in its data set; known formats: "
             f"{', '.join(sorted(_PLANES))}",
         )
-    sample, planes = _PLANES[raw.pixel_format]
-    # Where chroma is shared by two pixels and a side is odd, the last pixel has its own.
-    return sample * sum(
+    sample_bytes, planes = _PLANES[raw.pixel_format]
+    # Rounded up: at an odd side, the last pixel has a chroma sample of its own.
+    return sample_bytes * sum(
         samples * math.ceil(raw.width / columns) * math.ceil(raw.height / rows)
         for samples, columns, rows in planes
     )

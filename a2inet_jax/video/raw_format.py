@@ -1,18 +1,23 @@
-"""How the frames of a headerless file lie in it: what a data set must say of raw video."""
+"""Frame size, pixel format and frame rate of a headerless video file, as a data set gives them."""
 
 import math
 from dataclasses import dataclass
 
+from a2inet_jax.errors import DataError
+
 
 @dataclass(frozen=True)
 class RawFormat:
-    """How frames lie in a file that has no header, one after the other.
+    """Layout of a file that has no header and holds one frame after the other.
 
     Attributes:
-      width: of a frame, pixels.
-      height: of a frame, pixels.
-      pixel_format: ffmpeg's name, such as "yuv420p"; "yuvj420p" is the same in full range.
-      frame_rate: frames a second.
+        width: Of a frame, in pixels.
+        height: Of a frame, in pixels.
+        pixel_format: ffmpeg's name, such as "yuv420p"; "yuvj420p" is the same in full range.
+        frame_rate: Frames per second.
+
+    Raises:
+        DataError: A value is impossible.
     """
 
     width: int
@@ -22,8 +27,10 @@ class RawFormat:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
-            raise ValueError(f"a raw frame can't be {self.width}×{self.height} pixels")
+            raise DataError(f"a raw frame cannot be {self.width}×{self.height} pixels")
         if not 0 < self.frame_rate < math.inf:
-            raise ValueError(f"the frame rate must be above 0, is {self.frame_rate}")
+            raise DataError(f"the frame rate must be above 0 and finite, not {self.frame_rate}")
         if not self.pixel_format:
-            raise ValueError("the pixel format of a raw video is empty; yuv420p is a usual one")
+            raise DataError(
+                "the pixel format of a raw video is empty; the most common one is yuv420p"
+            )

@@ -1,4 +1,4 @@
-"""Frames of video files, decoded by another process that may crash or hang without harm to this one."""
+"""Reader of video files whose decoding process may crash or hang without harm to this one."""
 
 import contextlib
 import dataclasses
@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 import a2inet_jax
+from a2inet_jax.config import Features
 from a2inet_jax.errors import DecoderDiedError, VideoError
 from a2inet_jax.video import channel
 from a2inet_jax.video.info import VideoInfo
@@ -26,27 +27,27 @@ _BUFFER_BYTES = 1 << 20
 class Reader:
     """A decoding process that is started when needed and replaced when it dies or takes too long.
 
-    While the caller works on a chunk of frames, the process makes the next one, and no more: memory is
-    bounded by the chunk and by what `decode` lets decoders do ahead, whatever the video's length. For one
-    thread, but for `kill`. Close it, or use it in a `with` statement.
+    While the caller works on a chunk of frames, the process decodes the next one, and no more: memory is
+    bounded by the chunk and by what `decode` lets decoders decode ahead, whatever the video's length. Only
+    `kill` is thread-safe. Close the reader, or use it in a `with` statement.
 
     Attributes:
-      decoding_s: seconds that its processes spent opening and decoding so far.
-      blocked_s: seconds that they could have, had their last frames been taken. Both are told with the next
-        message, so that what a process did after its last one is not in them.
+        decoding_s: Seconds that its processes have spent opening and decoding so far.
+        blocked_s: Seconds that they have waited for their frames to be read. Both are reported with the next
+            message, so that what a process does after its last message is not included.
     """
 
-    def __init__(self, timeout_s: float = 60.0) -> None:
-        """Nothing is started yet.
+    def __init__(self, timeout_s: float = Features.timeout_s) -> None:
+        """Make a reader; the process starts with the first request.
 
         Args:
-          timeout_s: longest time to wait for a chunk of frames, seconds. Frames are decoded one after the
-            other, so this covers all frames that lie before those of the chunk.
+            timeout_s: Longest time to wait for a chunk of frames, in seconds. Frames are decoded one after
+                the other, so this covers all frames between the previous chunk and this one.
         """
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._requests = 0
+        self._num_requests = 0
         self._unfinished = False
         self._killed = False
         # Held while the process and its socket are started, stopped or killed.
@@ -62,19 +63,19 @@ class Reader:
 
     @property
     def pid(self) -> int | None:
-        """Process id of the decoding process, None while there is none."""
+        """Process id of the decoding process, or None if none is running."""
         return self._process.pid if self._process else None
 
     def open(self, path: Path, raw: RawFormat | None = None) -> VideoInfo:
         """Open a video and decode its first frame.
 
         Args:
-          path: the video.
-          raw: how frames lie in a file without a header.
+            path: The video.
+            raw: Layout of a file without a header.
 
         Raises:
-          DecoderDiedError: decoding crashed, took too long or was killed.
-          VideoError: the video can't be decoded.
+            DecoderDiedError: Decoding crashed, took too long or was killed.
+            VideoError: The video cannot be decoded.
         """
         self._request(path, raw, {"indices": None})
         header, timestamps = self._receive(path)
@@ -83,35 +84,39 @@ class Reader:
         return VideoInfo(len(timestamps), header["height"], header["width"], timestamps)
 
     def read(
-        self, path: Path, indices: np.ndarray, chunk: int = 8, raw: RawFormat | None = None
+        self,
+        path: Path,
+        indices: np.ndarray,
+        chunk: int = Features.chunk_frames,
+        raw: RawFormat | None = None,
     ) -> Iterator[np.ndarray]:
         """Decode frames in chunks.
 
         Args:
-          path: the video.
-          indices: which frames, ascending, [T] integers.
-          chunk: frames at a time.
-          raw: as in `open`.
+            path: The video.
+            indices: Indices of frames, ascending, [T] integers.
+            chunk: Number of frames at a time.
+            raw: As in `open`.
 
         Returns:
-          Iterator over [n, height, width, 3] uint8 RGB, n = chunk but for the last. Another request to this
-          reader ends it.
+            Iterator over [n, height, width, 3] uint8 RGB; n = chunk except for the last one. Another request
+            to this reader invalidates it.
 
         Raises:
-          ValueError: the indices are empty, negative or not in ascending order.
-          DecoderDiedError, VideoError: while iterating, as in `open`.
+            ValueError: The indices are empty, negative or not in ascending order.
+            DecoderDiedError, VideoError: While iterating, as in `open`.
         """
         indices = np.asarray(indices)
         if not len(indices) or indices[0] < 0 or np.any(np.diff(indices) < 0):
-            raise ValueError("indices must be ascending, and at least one")
+            raise ValueError("indices must be ascending, and there must be at least one")
         if chunk < 1:
             raise ValueError(f"chunk must be at least 1, is {chunk}")
         return self._chunks(path, raw, indices.tolist(), chunk)
 
     def kill(self) -> None:
-        """Kill the decoding process, whatever it does. May be called from any thread.
+        """Kill the decoding process at any moment and from any thread.
 
-        A thread that waits for frames gets DecoderDiedError; the next request starts another process.
+        A thread that waits for frames gets a DecoderDiedError; the next request starts another process.
         """
         with self._lock:
             if self._process is None:
@@ -120,16 +125,16 @@ class Reader:
             _kill_group(self._process)
 
     def close(self) -> None:
-        """End the decoding process. The next request would start another."""
+        """End the decoding process; another request would start a new one."""
         self._stop()
 
     def _chunks(
         self, path: Path, raw: RawFormat | None, indices: list[int], chunk: int
     ) -> Iterator[np.ndarray]:
         self._request(path, raw, {"indices": indices, "chunk": chunk})
-        request = self._requests
+        request = self._num_requests
         for start in range(0, len(indices), chunk):
-            if request != self._requests:
+            if request != self._num_requests:
                 raise RuntimeError("the reader was given another request before this one ended")
             _, frames = self._receive(path)
             self._unfinished = start + chunk < len(indices)
@@ -137,19 +142,19 @@ class Reader:
             yield frames
 
     def _request(self, path: Path, raw: RawFormat | None, request: dict[str, Any]) -> None:
-        # What is left of an abandoned request is on its way: a fresh process knows nothing of it.
-        if self._unfinished or self._ended():
+        # Messages of an abandoned request may still be in the socket; a new process has a new one.
+        if self._unfinished or self._has_ended():
             self._stop()
         if self._socket is None:
             self._start()
         assert self._socket is not None
-        self._requests += 1
+        self._num_requests += 1
         self._unfinished = True
         self._socket.settimeout(self._timeout_s)
-        # Where the process died or hangs, `_receive` is about to find out, and tells.
+        # If the process has died or hangs, `_receive` finds out next and raises.
         with contextlib.suppress(OSError):
-            how = None if raw is None else dataclasses.asdict(raw)
-            channel.send(self._socket, {"path": os.fspath(path), "raw": how, **request})
+            raw_fields = None if raw is None else dataclasses.asdict(raw)
+            channel.send(self._socket, {"path": os.fspath(path), "raw": raw_fields, **request})
 
     def _receive(self, path: Path) -> tuple[dict[str, Any], np.ndarray | None]:
         assert self._socket is not None
@@ -159,7 +164,7 @@ class Reader:
             self._stop()
             raise DecoderDiedError(
                 path,
-                f"decoding took longer than {self._timeout_s:g} s (features.timeout) and was stopped",
+                f"decoding took longer than {self._timeout_s:g} s (features.timeout_s) and was stopped",
             ) from None
         except EOFError:
             killed, status = self._killed, self._stop()
@@ -172,23 +177,24 @@ class Reader:
             raise VideoError(path, header["error"])
         return header, array
 
-    def _ended(self) -> bool:
+    def _has_ended(self) -> bool:
         with self._lock:
             return self._killed or (self._process is not None and self._process.poll() is not None)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            # Frames pass in fewer, larger pieces: some kernels take eight times as long with their default.
+            # A large buffer, so that frames pass in large pieces: with their default, some kernels take eight
+            # times as long.
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
             root = Path(a2inet_jax.__file__).parents[1]
-            search = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+            python_path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
             command = [sys.executable, "-P", "-m", "a2inet_jax.video.worker"]
-            # A session of its own: Ctrl-C is for the caller, and killing it takes its children along.
+            # In a session of its own, it does not receive Ctrl-C, and can be killed with its children.
             process = subprocess.Popen(
                 [*command, f"{theirs.fileno()}"],
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, "PYTHONPATH": search},
+                env={**os.environ, "PYTHONPATH": python_path},
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -197,7 +203,7 @@ class Reader:
         self._unfinished = False
 
     def _stop(self) -> int | None:
-        """Kill the process if there is one; its exit status."""
+        """Kill the process if there is one, and return its exit status."""
         with self._lock:
             if self._process is None:
                 return None
@@ -212,9 +218,9 @@ class Reader:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    # Once its status was read (`poll` does), its id may be another process's.
+    # Once its status has been read (`poll` does that), its id may belong to another process.
     if process.returncode is None:
-        # A process that just ended and was not waited for: macOS refuses, Linux takes it.
+        # macOS refuses to kill a process that has ended but has not been waited for.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""Which frames of a video are used, and where the quality stream looks in them.
+"""Choice of the frames of a video, and of the patches that the quality stream sees of them.
 
 Full resolution (FR): every frame, whole, at its own size. Preprocessed (PR): 128 frames at equal
 intervals; the semantic stream sees them with their shorter side at 540 pixels, the quality stream four
@@ -15,15 +15,15 @@ from a2inet_jax.config import Features
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a video is fed to the two backbones.
+    """Frames, sizes and patches of a video that the two backbones see.
 
     Attributes:
-      frames: number of frames at equal intervals; None for all.
-      short_side: of the frames that the semantic stream sees, pixels; None for the video's own size.
-      patches: of each frame for the quality stream; 0 for the whole frame.
-      patch_size: side of a patch, pixels.
-      seed: of the patches' places.
-      clip_spacing: a clip spans so many times its length of these frames, and takes them evenly.
+        frames: Number of frames at equal intervals; None for all.
+        short_side: Short side of the semantic stream's frames in pixels; None for the video's own size.
+        patches: Number of patches per frame for the quality stream; 0 for the whole frame.
+        patch_size: Side of a patch in pixels.
+        seed: Seed of the patches' positions.
+        clip_spacing: A clip of n frames is spread evenly over n · clip_spacing of these frames.
     """
 
     frames: int | None = None
@@ -31,7 +31,7 @@ class Sampling:
     patches: int = 0
     patch_size: int = Features.patch_size_px
     seed: int = 0
-    clip_spacing: int = 1
+    clip_spacing: int = Features.clip_spacing
 
 
 FR = Sampling()
@@ -39,16 +39,16 @@ PR = Sampling(frames=128, short_side=540, patches=4)
 
 
 def frame_indices(total: int, frames: int | None) -> np.ndarray:
-    """Frames at equal intervals: the middle one of each of `frames` equal parts of the video.
+    """Return frames at equal intervals: the middle one of each of `frames` equal segments of the video.
 
-    Index k is ⌊(2k + 1) · total / (2 · frames)⌋, in integers, so that it's the same on every machine.
+    Index k is ⌊(2k + 1) · total / (2 · frames)⌋, in integers, so that it is the same on every machine.
 
     Args:
-      total: frames that the video has, at least 1.
-      frames: frames wanted; None for all.
+        total: Number of the video's frames, at least 1.
+        frames: Number of frames to choose; None for all.
 
     Returns:
-      [min(total, frames)] int32, strictly ascending. All frames where the video has no more than wanted.
+        [min(total, frames)] int32, strictly ascending.
     """
     if frames is None or total <= frames:
         return np.arange(total, dtype=np.int32)
@@ -57,26 +57,26 @@ def frame_indices(total: int, frames: int | None) -> np.ndarray:
 
 
 def patch_places(video_id: str, height: int, width: int, sampling: Sampling) -> np.ndarray:
-    """Where the patches lie, the same in every frame of a video.
+    """Return the positions of the patches, which are the same in every frame of a video.
 
-    Each place is read off the SHA-256 of seed, video id and patch number: no generator's state or version
-    plays a part.
+    Each position is computed from the SHA-256 of seed, video id and patch index, so that it does not depend
+    on the state or version of a random generator.
 
     Args:
-      video_id: name of the video.
-      height: of a frame, pixels.
-      width: of a frame, pixels.
-      sampling: number and size of the patches, seed.
+        video_id: Name of the video.
+        height: Of a frame, in pixels.
+        width: Of a frame, in pixels.
+        sampling: Gives the number, size and seed of the patches.
 
     Returns:
-      [patches, 2] int32, (top, left) of each. 0 along a side that is no longer than a patch.
+        [patches, 2] int32, (top, left) of each. 0 along a side that is no longer than a patch.
     """
-    spare = [max(side - sampling.patch_size, 0) + 1 for side in (height, width)]
-    places = np.zeros((sampling.patches, 2), np.int32)
+    num_offsets = [max(side - sampling.patch_size, 0) + 1 for side in (height, width)]
+    positions_Px2 = np.zeros((sampling.patches, 2), np.int32)
     for k in range(sampling.patches):
         digest = hashlib.sha256(
             f"{sampling.seed}/{k}/{video_id}".encode(errors="surrogateescape")
         ).digest()
         draws = (int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big"))
-        places[k] = [draw % count for draw, count in zip(draws, spare)]
-    return places
+        positions_Px2[k] = [draw % count for draw, count in zip(draws, num_offsets)]
+    return positions_Px2

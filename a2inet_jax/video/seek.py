@@ -1,31 +1,31 @@
-"""A few frames of a long video, by decoding the groups of frames that they are in and no others.
+"""A few frames of a long video, by decoding only the groups of frames that they are in.
 
-A group begins at a key frame. Packets of groups that aren't needed are dropped between ffmpeg's demuxer and
+A group begins at a key frame. Packets of groups that are not needed are dropped between ffmpeg's demuxer and
 its decoder: one process reads through the whole file, which takes little time, and nothing depends on a
-container's index. (Seeking would, and would need a process for each group.)
+container's index. (Seeking would depend on it, and would need a process for each group.)
 
-Frames are those of sequential decoding, or none come out:
+The frames are either identical to those of sequential decoding, or they are not output:
 
-- A frame is decoded from its own key frame, after the whole group before: the leading frames of open groups
-  are of that group, and so is what a decoder only catches up with at the key frame.
-- All key frames are decoded, whatever group they are of: they carry headers, and tell a decoder where it is.
-- A key frame counts if the decoder too takes it for one, an I-frame where decoding can start, and if as many
-  frames came since the key frame before as the times of the packets say. A frame passes only with its own
-  time, as the n-th after such a key frame, and behind all that are wanted before it. It is given on when the
-  last of the frames that are decoded for it has come as well.
-- ffmpeg stops at the first error that it tells.
+- A frame is decoded from its own key frame, after the whole group before: leading frames of open groups
+  depend on that group, and so do frames that a decoder outputs only at the next key frame.
+- All key frames are decoded, whatever group they begin: they carry headers, and show the decoder's position.
+- A key frame counts if the decoder also takes it for one, an I-frame where decoding can start, and if as many
+  frames came since the key frame before as the packets' timestamps say. A frame is accepted only at its own
+  timestamp, as the n-th after such a key frame, and after all wanted frames that precede it. It is output
+  once the last of the frames that are decoded for it has also come.
+- ffmpeg stops at the first error that it reports.
 
-Lost frames, key frames that only a container calls so, periodic intra refresh and decoders that lose count
-thus give fewer frames than wanted, never other ones, and the caller decodes all. So it does at once where all
-frames are key frames (MJPEG), where an edit list hides any, and in AVI with B-frames, which has no times.
-Damage in groups that aren't decoded is not found.
+Lost frames, key frames that only a container marks as such, periodic intra refresh and decoders that lose
+count thus lead to fewer frames than wanted, never to different ones, and the caller decodes all. It does so
+from the start if all frames are key frames (MJPEG), if an edit list hides any, and for AVI with B-frames,
+which has no presentation times. Damage in groups that are not decoded is not found.
 """
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Self
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -33,137 +33,197 @@ from a2inet_jax.video.expression import any_of
 from a2inet_jax.video.frame_pipe import FramePipe
 from a2inet_jax.video.packets import Packets
 
-# What listing the packets, and reading those that are dropped, takes, in the time of decoding a frame.
+# Cost of listing the packets and of reading those that are dropped, in units of decoding one frame.
 _OVERHEAD_FRAMES = 400
-# Frames that a decoder may hold back for others to be shown first (H.264, HEVC). So many more are decoded:
-# were the times of the packets wrong, the count would be another one.
-_HELD_BACK = 16
-# Frames for which the expressions are short enough to be an argument of a process.
-_MOST_WANTED = 500
+# Frames that a decoder may hold back for reordering (H.264, HEVC). So many more are decoded: if the packets'
+# timestamps were wrong, the count of frames would differ.
+_MAX_REORDER_FRAMES = 16
+# With more frames than this, the expressions are too long for a command-line argument.
+_MAX_WANTED = 500
+
+_Row = TypeVar("_Row")
+
+
+class KeyFrame(NamedTuple):
+    """A key frame that is decoded.
+
+    Attributes:
+        pts: Its presentation time.
+        previous_pts: Presentation time of the key frame before it; its own for the first of a range.
+        offset: How many frames after the previous key frame it is shown; 0 for the first of a range.
+    """
+
+    pts: int
+    previous_pts: int
+    offset: int
+
+
+class OutputFrame(NamedTuple):
+    """A frame that ffmpeg outputs.
+
+    Attributes:
+        pts: Its presentation time.
+        key_pts: Presentation time of the key frame of its group.
+        offset: How many frames after that key frame it is shown.
+    """
+
+    pts: int
+    key_pts: int
+    offset: int
+
+
+class Slots(NamedTuple):
+    """Positions in `SeekPlan.output` that belong to a wanted frame.
+
+    Attributes:
+        frame: Of the frame itself.
+        proof: Of the last frame that is decoded for it, after which it is known to be correct.
+    """
+
+    frame: int
+    proof: int
 
 
 @dataclass(frozen=True)
-class Groups:
-    """What to decode for some frames, and what should come of it.
+class SeekPlan:
+    """Groups of frames to decode for a few wanted frames, and the frames that should come out.
 
     Attributes:
-      ranges: first and last packet that is decoded, for each wanted frame.
-      starts: key frames of these: time, time of the key frame before, and how many frames after that it
-        comes. The first of a range has its own time, and 0.
-      passed: wanted frames, and the last decoded for each: time, its key frame's time, and how many frames
-        after that it comes.
-      places: of each wanted frame, and of the last that was decoded for it, among those passed.
+        ranges: First and last packet that is decoded for each wanted frame.
+        key_frames: Key frames of the wanted frames' groups and of the groups before.
+        output: Wanted frames, and the last frame that is decoded for each.
+        slots: For each wanted frame.
     """
 
     ranges: list[tuple[int, int]]
-    starts: list[tuple[int, int, int]]
-    passed: list[tuple[int, int, int]]
-    places: list[tuple[int, int]]
+    key_frames: list[KeyFrame]
+    output: list[OutputFrame]
+    slots: list[Slots]
 
     @classmethod
-    def of(cls, packets: Packets, indices: Sequence[int]) -> Self | None:
-        """Choose the groups: a function of these arguments alone.
+    def create(cls, packets: Packets, indices: Sequence[int]) -> Self | None:
+        """Choose the groups, depending on these arguments alone.
 
         Args:
-          packets: of the whole video.
-          indices: wanted frames, ascending.
+            packets: Of the whole video.
+            indices: Wanted frames, ascending.
 
         Returns:
-          None where decoding all frames is not much slower, or where the list of packets leaves a doubt: two
-          have the same time, some are hidden or come with side data, or the first is not a key frame.
+            None if decoding all frames is not much slower, or if the list of packets leaves a doubt: two
+            have the same timestamp, some are hidden or have side data, or the first is not a key frame.
         """
-        times, total = packets.times, len(packets.times)
-        order = np.argsort(times, kind="stable")
-        keys = np.flatnonzero(packets.key)
-        clear = (
-            packets.key[:1].any()
-            and times[0] == times[order[0]] >= 0
-            and np.all(np.diff(times[order]) > 0)
-            and np.all(np.diff(times[keys]) > 0)
-            and not packets.hidden.any()
-            and not packets.side_data[~packets.key].any()
-        )
-        if not clear or np.any(np.diff(indices) <= 0):
+        if not _is_unambiguous(packets) or np.any(np.diff(indices) <= 0):
             return None
-        ranks = np.empty(total, np.int64)
-        ranks[order] = np.arange(total)
-        # Packets with which all frames are there that are shown up to the last of them.
-        closing = np.flatnonzero(np.maximum.accumulate(ranks) == np.arange(total))
+        pts, total = packets.pts, len(packets.pts)
+        # rank[packet] is the index of its frame in presentation order; packet_of[frame] is the inverse.
+        packet_of = np.argsort(pts, kind="stable")
+        keys = np.flatnonzero(packets.is_key)
+        rank = np.empty(total, np.int64)
+        rank[packet_of] = np.arange(total)
+        # Packets at which the frames decoded so far are exactly the first ones in presentation order.
+        complete = np.flatnonzero(np.maximum.accumulate(rank) == np.arange(total))
         wanted = np.asarray(indices)
-        last = closing[np.searchsorted(closing, order[wanted])]
-        own = np.searchsorted(ranks[keys], wanted, side="right") - 1
-        first = keys[np.maximum(own - 1, 0)]
-        end = np.minimum(last + _HELD_BACK, total - 1)
-        decoded = packets.key.copy()
+        last = complete[np.searchsorted(complete, packet_of[wanted])]
+        # From the key frame of the group before to some packets beyond the last that is needed.
+        group = np.searchsorted(rank[keys], wanted, side="right") - 1
+        first = keys[np.maximum(group - 1, 0)]
+        end = np.minimum(last + _MAX_REORDER_FRAMES, total - 1)
+        decoded = packets.is_key.copy()
         for k in range(len(wanted)):
             decoded[first[k] : end[k] + 1] = True
         if 2 * (decoded.sum() + _OVERHEAD_FRAMES) > total:
             return None
-        passed = np.union1d(wanted, last)
-        own = np.searchsorted(ranks[keys], passed, side="right") - 1
-        starts = np.union1d(own, np.maximum(own - 1, 0))
-        before = np.where(np.isin(starts, own), np.maximum(starts - 1, 0), starts)
+        # Frames to output, and the key frames by which their positions are counted.
+        output = np.union1d(wanted, last)
+        group = np.searchsorted(rank[keys], output, side="right") - 1
+        starts = np.union1d(group, np.maximum(group - 1, 0))
+        previous = np.where(np.isin(starts, group), np.maximum(starts - 1, 0), starts)
         return cls(
-            ranges=_rows(first, end),
-            starts=_rows(
-                times[keys[starts]], times[keys[before]], ranks[keys[starts]] - ranks[keys[before]]
+            ranges=list(zip(first.tolist(), end.tolist())),
+            key_frames=_rows(
+                KeyFrame,
+                pts[keys[starts]],
+                pts[keys[previous]],
+                rank[keys[starts]] - rank[keys[previous]],
             ),
-            passed=_rows(times[order[passed]], times[keys[own]], passed - ranks[keys[own]]),
-            places=_rows(np.searchsorted(passed, wanted), np.searchsorted(passed, last)),
+            output=_rows(
+                OutputFrame, pts[packet_of[output]], pts[keys[group]], output - rank[keys[group]]
+            ),
+            slots=_rows(Slots, np.searchsorted(output, wanted), np.searchsorted(output, last)),
         )
 
     def frames(self, file: str, height: int, width: int) -> Generator[np.ndarray, None, None]:
-        """Decode.
+        """Decode the wanted frames.
 
         Args:
-          file: the video's path.
-          height: of a frame, pixels.
-          width: of a frame, pixels.
+            file: The video's path.
+            height: Of a frame, in pixels.
+            width: Of a frame, in pixels.
 
         Yields:
-          [height, width, 3] uint8 RGB for each wanted frame; fewer, the first ones, where anything is unlike
-          what the list of packets lets expect. The last comes when ffmpeg has ended without an error.
+            [height, width, 3] uint8 RGB for each wanted frame, in order. Ends early at the first deviation
+            from the list of packets. The last frame comes when ffmpeg has exited without an error.
         """
+        # Packets to keep. Without decoding times, ffmpeg uses the packets' presentation times as they are.
         kept = any_of(["key", *(f"between(n,{first},{last})" for first, last in self.ranges)])
-        # Without times of decoding, times of frames are those of their packets, never a guess.
-        packets = f"noise=drop='not({kept})',setts=pts=PTS:dts=NOPTS"
-        how = ["-xerror", "-copyts", "-bsf:v:0", packets, "-i", f"file:{file}", "-map", "0:v:0"]
-        how += ["-vf", f"select='{self._select()}'", "-fps_mode", "passthrough"]
-        wanted, proven = deque(self.places), deque[np.ndarray]()
-        with FramePipe(how, height, width) as pipe:
-            for place in range(len(self.passed)):
-                frame = pipe.next()
-                if frame is None or (place == len(self.passed) - 1 and not pipe.ended_well()):
+        packet_filter = f"noise=drop='not({kept})',setts=pts=PTS:dts=NOPTS"
+        options = ["-xerror", "-copyts", "-bsf:v:0", packet_filter]
+        options += ["-i", f"file:{file}", "-map", "0:v:0"]
+        options += ["-vf", f"select='{self._select_expression()}'", "-fps_mode", "passthrough"]
+        # `pending` are wanted frames not yet yielded; `unproven` holds those of them that have come already.
+        pending, unproven = deque(self.slots), deque[np.ndarray]()
+        with FramePipe(options, height, width) as pipe:
+            for slot in range(len(self.output)):
+                frame_HxWx3 = pipe.next()
+                is_last = slot == len(self.output) - 1
+                if frame_HxWx3 is None or (is_last and not pipe.ended_without_error()):
                     return
-                if len(proven) < len(wanted) and wanted[len(proven)][0] == place:
-                    proven.append(frame)
-                while proven and wanted[0][1] <= place:
-                    wanted.popleft()
-                    yield proven.popleft()
+                if len(unproven) < len(pending) and pending[len(unproven)].frame == slot:
+                    unproven.append(frame_HxWx3)
+                while unproven and pending[0].proof <= slot:
+                    pending.popleft()
+                    yield unproven.popleft()
 
-    def _select(self) -> str:
-        """An expression that is true for frames to pass; 0 holds the last key frame's time, 1 its number."""
-        begin = [f"eq(pts,{time})" for time, _, after in self.starts if not after]
-        follow = [
-            f"eq(pts,{time})*eq(ld(0),{before})*eq(n-ld(1),{after})"
-            for time, before, after in self.starts
-            if after
+    def _select_expression(self) -> str:
+        """Return a filter expression that is true for the frames to output.
+
+        ffmpeg's variable 0 holds the presentation time of the last key frame, and variable 1 its index.
+        """
+        first_of_range = [f"eq(pts,{key.pts})" for key in self.key_frames if not key.offset]
+        following = [
+            f"eq(pts,{key.pts})*eq(ld(0),{key.previous_pts})*eq(n-ld(1),{key.offset})"
+            for key in self.key_frames
+            if key.offset
         ]
         terms = []
-        for start, group in groupby(enumerate(self.passed), key=lambda entry: entry[1][1]):
-            inside = [
-                f"eq(pts,{time})*eq(n-ld(1),{after})*eq(selected_n,{place})"
-                for place, (time, _, after) in group
+        for key_pts, group in groupby(enumerate(self.output), key=lambda item: item[1].key_pts):
+            in_group = [
+                f"eq(pts,{frame.pts})*eq(n-ld(1),{frame.offset})*eq(selected_n,{slot})"
+                for slot, frame in group
             ]
-            terms.append(f"eq(ld(0),{start})*{any_of(inside)}")
-        is_start = f"key*eq(pict_type,PICT_TYPE_I)*{any_of(begin + follow)}"
-        return f"if({is_start},st(0,pts);st(1,n));{any_of(terms)}"
+            terms.append(f"eq(ld(0),{key_pts})*{any_of(in_group)}")
+        is_key = f"key*eq(pict_type,PICT_TYPE_I)*{any_of(first_of_range + following)}"
+        return f"if({is_key},st(0,pts);st(1,n));{any_of(terms)}"
 
 
-def may_be_worth_it(total: int, wanted: int) -> bool:
-    """Whether so few frames of a video of so many can be had faster; if not, its packets need no listing."""
-    return wanted <= _MOST_WANTED and 2 * (wanted + _OVERHEAD_FRAMES) <= total
+def may_pay_off(total: int, wanted: int) -> bool:
+    """Return False if decoding a few groups cannot be faster, so that the packets need not be listed."""
+    return wanted <= _MAX_WANTED and 2 * (wanted + _OVERHEAD_FRAMES) <= total
 
 
-def _rows(*columns: np.ndarray) -> list[tuple]:
-    return list(zip(*(column.tolist() for column in columns), strict=True))
+def _is_unambiguous(packets: Packets) -> bool:
+    """Return True if timestamps and key frames of the packets leave no doubt about the frames' order."""
+    pts = packets.pts
+    pts_of_keys = pts[packets.is_key]
+    return bool(
+        packets.is_key[:1].any()
+        and pts[0] == pts.min() >= 0
+        and np.all(np.diff(np.sort(pts)) > 0)
+        and np.all(np.diff(pts_of_keys) > 0)
+        and not packets.is_hidden.any()
+        and not packets.has_side_data[~packets.is_key].any()
+    )
+
+
+def _rows(row: Callable[..., _Row], *columns: np.ndarray) -> list[_Row]:
+    return [row(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]

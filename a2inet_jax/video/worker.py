@@ -1,10 +1,12 @@
-"""The decoding process: answers one reader until the reader is gone.
+"""The decoding process, which serves one `Reader` until that is gone.
 
-Started as `python -m a2inet_jax.video.worker SOCKET`; imports NumPy and decord, nothing of JAX.
+Started as `python -m a2inet_jax.video.worker SOCKET`; imports NumPy and decord, but not JAX.
 
-Requests: {"path", "raw", "indices": null} → information on the video; with {"indices", "chunk"} → one message
-for each chunk of frames. A message {"error"} takes the place of the first that can't be given. Every message
-has {"decoding_s", "blocked_s"}: seconds since the one before it.
+Requests and responses:
+    {"path", "raw", "indices": null} → frame size and timestamps of the video
+    {"path", "raw", "indices", "chunk"} → one message for each chunk of frames
+{"error"} replaces the first message that cannot be sent. Every message also has {"decoding_s", "blocked_s"}:
+seconds since the message before.
 """
 
 import contextlib
@@ -27,11 +29,11 @@ from a2inet_jax.video.raw import RawDecoder
 from a2inet_jax.video.raw_format import RawFormat
 
 
-class _Answers:
-    """The way back to the reader, and a clock of what this process does.
+class _TimedSender:
+    """Sender of messages that include how long decoding and sending took.
 
-    What lies between a request's arrival and a message, or between two messages, is decoding. Sending is
-    being blocked, but for the processor's time that it takes to copy a message.
+    The time between a request's arrival and a message, or between two messages, counts as decoding. The time
+    of sending counts as blocked, except for the CPU time of copying the message.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -40,81 +42,83 @@ class _Answers:
         self._since = 0.0
 
     def start(self) -> None:
-        """A request has come."""
+        """Start the clock when a request arrives."""
         self._since = time.monotonic()
 
     def send(self, header: dict[str, Any], array: np.ndarray | None = None) -> None:
-        """Send one message with the seconds since the last."""
-        before, busy = time.monotonic(), time.thread_time()
+        """Send one message with the seconds since the one before."""
+        before, cpu_before = time.monotonic(), time.thread_time()
         seconds = {"decoding_s": before - self._since, "blocked_s": self._blocked_s}
         channel.send(self._sock, {**header, **seconds}, array)
         self._since = time.monotonic()
-        self._blocked_s = max(0.0, self._since - before - (time.thread_time() - busy))
+        self._blocked_s = max(0.0, self._since - before - (time.thread_time() - cpu_before))
 
 
 def serve(sock: socket.socket) -> None:
     """Answer requests until the other side closes the connection.
 
     Args:
-      sock: connected to a `Reader`.
+        sock: Connected to a `Reader`.
     """
-    answers = _Answers(sock)
+    sender = _TimedSender(sock)
     decoder: Decoder | RawDecoder | None = None
     opened = None
     while True:
         request, _ = channel.receive(sock)
-        answers.start()
-        wanted = (request["path"], request["raw"])
+        sender.start()
+        video = (request["path"], request["raw"])
         try:
-            # Asking for information opens the file anew: it may have changed.
-            if decoder is None or opened != wanted or request["indices"] is None:
-                decoder = None  # closes the last one before the next is opened
+            # A request for information opens the file again, because it may have changed.
+            if decoder is None or opened != video or request["indices"] is None:
+                # Close the old decoder before opening a new one.
+                decoder = None
                 decoder = _open(Path(request["path"]), request["raw"])
-                opened = wanted
-            _answer(answers, decoder, request)
+                opened = video
+            _answer(sender, decoder, request)
         except VideoError as error:
             decoder = None
-            answers.send({"error": error.reason})
+            sender.send({"error": error.reason})
         except (MemoryError, OSError, ValueError) as error:
             decoder = None
-            answers.send({"error": f"can't be decoded ({type(error).__name__}: {error})"})
+            sender.send({"error": f"cannot be decoded ({type(error).__name__}: {error})"})
 
 
 def _open(path: Path, raw: dict[str, Any] | None) -> Decoder | RawDecoder:
     return Decoder(path) if raw is None else RawDecoder(path, RawFormat(**raw))
 
 
-def _answer(answers: _Answers, decoder: Decoder | RawDecoder, request: dict[str, Any]) -> None:
+def _answer(sender: _TimedSender, decoder: Decoder | RawDecoder, request: dict[str, Any]) -> None:
     if request["indices"] is None:
         info = decoder.info
-        answers.send({"height": info.height, "width": info.width}, info.timestamps)
+        sender.send({"height": info.height, "width": info.width}, info.timestamps)
         return
     indices, chunk = request["indices"], request["chunk"]
     frames = decoder.read(indices)
     for start in range(0, len(indices), chunk):
-        number = min(chunk, len(indices) - start)
-        part = np.empty((number, decoder.info.height, decoder.info.width, 3), np.uint8)
-        for place, frame in zip(part, frames):
-            place[:] = frame
-        answers.send({}, part)
+        num_frames = min(chunk, len(indices) - start)
+        chunk_NxHxWx3 = np.empty((num_frames, decoder.info.height, decoder.info.width, 3), np.uint8)
+        for slot_HxWx3, frame_HxWx3 in zip(chunk_NxHxWx3, frames):
+            slot_HxWx3[:] = frame_HxWx3
+        sender.send({}, chunk_NxHxWx3)
 
 
-def _end_with(sock: socket.socket) -> None:
-    """Wait until the other side is gone, then end this process, whatever it does, and its children."""
-    hung_up = select.poll()
-    hung_up.register(sock, 0)  # the end of a connection is told to who asks for nothing else
-    hung_up.poll()
+def _exit_with(sock: socket.socket) -> None:
+    """Wait until the other side is gone, then kill this process and its children, whatever they do."""
+    poll = select.poll()
+    # An empty event mask: a hang-up is always reported.
+    poll.register(sock, 0)
+    poll.poll()
     os.killpg(0, signal.SIGKILL)
 
 
 def main() -> None:
-    """Entry point of the process."""
-    # decord and FFmpeg write to standard error whatever level they are told.
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, sys.stderr.fileno())
+    """Run the process."""
+    # decord and FFmpeg write to standard error at any log level.
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stderr.fileno())
     sock = socket.socket(fileno=int(sys.argv[1]))
-    threading.Thread(target=_end_with, args=(sock,), daemon=True).start()
-    # When the reader is gone, so is the reason to be here.
+    threading.Thread(target=_exit_with, args=(sock,), daemon=True).start()
+    # Once the reader is gone, there is nothing left to do.
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         serve(sock)
 
