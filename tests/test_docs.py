@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 from ml_collections import ConfigDict
 
@@ -241,7 +242,9 @@ def small() -> Iterator[pytest.MonkeyPatch]:
             return resolve(config, [*SMALL, *overrides])
 
         def read(name: str, data_dir: Path) -> list[Video]:
-            return custom.read(Path("sample_clips")) if name == "sample" else labelled(name, data_dir)
+            return (
+                custom.read(Path("sample_clips")) if name == "sample" else labelled(name, data_dir)
+            )
 
         def prepared(name: str, *arguments: Any) -> list[Path]:
             return [] if name == "sample" else prepare(name, *arguments)
@@ -253,7 +256,12 @@ def small() -> Iterator[pytest.MonkeyPatch]:
         # Two rows of a table are enough here: tests/test_table_command.py makes all.
         patch.setattr(table4, "ROWS", {row: table4.ROWS[row] for row in ("SQ", "SS")})
         patch.setattr(table7, "ROWS", {row: table7.ROWS[row] for row in ("VSFA", "FE,S+S")})
+        # Pages repeat each other's programs, most of which compile in less than JAX's threshold for keeping them.
+        name = "jax_persistent_cache_min_compile_time_secs"
+        before = jax.config.values[name]
+        jax.config.update(name, 0.0)
         yield patch
+        jax.config.update(name, before)
 
 
 @pytest.fixture(scope="module")
