@@ -256,12 +256,17 @@ def small() -> Iterator[pytest.MonkeyPatch]:
         # Two rows of a table are enough here: tests/test_table_command.py makes all.
         patch.setattr(table4, "ROWS", {row: table4.ROWS[row] for row in ("SQ", "SS")})
         patch.setattr(table7, "ROWS", {row: table7.ROWS[row] for row in ("VSFA", "FE,S+S")})
-        # Pages repeat each other's programs, most of which compile in less than JAX's threshold for keeping them.
-        name = "jax_persistent_cache_min_compile_time_secs"
-        before = jax.config.values[name]
-        jax.config.update(name, 0.0)
+        # Most of the time goes into compiling: quickly, and each program once for all pages.
+        quick = {
+            "jax_disable_most_optimizations": True,
+            "jax_persistent_cache_min_compile_time_secs": 0.0,
+        }
+        before = {name: jax.config.values[name] for name in quick}
+        for name, value in quick.items():
+            jax.config.update(name, value)
         yield patch
-        jax.config.update(name, before)
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")
@@ -281,13 +286,22 @@ def home(small: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+# Pages with several trainings, each of which takes a quarter of a minute to compile.
+SLOW = ("configuration.md", "own_data.md", "tables.md", "training.md")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=[pytest.mark.slow] if p.name in SLOW else []) for p in PAGES],
+    ids=lambda page: page.name,
+)
 def test_what_a_page_says_can_be_done(
     page: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     write_files(page)
+    names: dict[str, Any] = {"__name__": "page"}
     for block in blocks(page):
         if block.not_run:
             continue
@@ -295,7 +309,7 @@ def test_what_a_page_says_can_be_done(
             codes = [run(words, line) for words, line in zip(block.commands(), lines(block))]
             assert codes == [0] * (len(codes) - 1) + [block.exit_code], f"{block}\n{block.text}"
         elif block.language == "python":
-            exec(compile(block.text, str(block), "exec"), {"__name__": "page"})
+            exec(compile(block.text, str(block), "exec"), names)
 
 
 def lines(block: Block) -> list[str]:
