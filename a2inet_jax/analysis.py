@@ -5,7 +5,7 @@ measures how much there is to see in a frame, the frame score of the quality str
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -23,7 +23,7 @@ from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.checksum import sha256
 from a2inet_jax.config import Experiment
 from a2inet_jax.datasets import registry
-from a2inet_jax.datasets.video import VideoFile, is_there
+from a2inet_jax.datasets.video import VideoFile, file_exists
 from a2inet_jax.errors import VideoError
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.passes import frames_at_once, run_passes, schedule
@@ -61,7 +61,7 @@ class Analyst:
         self._extractor = build.open_extractor(features)
         self._streams = self._extractor.streams
         self._probe = _probe(config, self._extractor)
-        self.label = registry.label(config.data.name)
+        self.label = registry.label_name(config.data.name)
         short_side, dtype = features.short_side_px, jnp.dtype(features.dtype)
 
         @functools.partial(jax.jit, static_argnames="names")
@@ -89,7 +89,12 @@ class Analyst:
         """End the decoding process."""
         self._reader.close()
 
-    def analyze(self, path: Path, raw: RawFormat | None = None) -> Analysis:
+    def analyze(
+        self,
+        path: Path,
+        raw: RawFormat | None = None,
+        on_frames: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Analysis:
         """Analyze the frames of one video that the run would use.
 
         Scores are of the features that the run would extract; maps are of whole frames, also where its
@@ -98,13 +103,15 @@ class Analyst:
         Args:
             path: The video.
             raw: The layout of frames in a file without a header.
+            on_frames: Called with the number of frames decoded so far and of all.
 
         Raises:
             VideoError: It cannot be decoded, or its frames are too small; names the file and the reason.
         """
-        if not is_there(path):
+        if not file_exists(path):
             raise VideoError(path, "there is no such file")
-        features = self._extractor.extract(VideoFile(sha256(path), path, raw=raw), self._reader)
+        video = VideoFile(sha256(path), path, raw=raw)
+        features = self._extractor.extract(video, self._reader, on_frames=on_frames)
         indices = features.frame_index
         info = self._reader.open(path, raw)
         chunk = frames_at_once(self._chunk, info.height, info.width)

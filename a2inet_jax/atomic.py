@@ -1,7 +1,8 @@
-"""Files that are whole or not there: written under another name, then renamed; dead writers' are swept.
+"""Files that are either complete or absent: written under a temporary name, then renamed.
 
-A living writer holds a lock on its file. The name tells the machine, because a lock may not be seen from
-another one, and not every file system has locks.
+A writer holds a lock on its temporary file, by which `sweep` distinguishes living writers from dead ones. The
+temporary name contains the machine's name, because other machines may not see the lock, and because some file
+systems have no locks.
 """
 
 import errno
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _SUFFIX = ".part"
-# A write takes seconds: what is as old as this, and whose writer can't be asked, has none any more.
+# A write takes seconds. Where a lock says nothing, a file of this age is taken for abandoned.
 _ABANDONED_S = 24 * 3600
 _NO_LOCK = "unlocked"
 _REMEDIES = {
@@ -29,7 +30,7 @@ _REMEDIES = {
 
 
 class FolderError(OSError):
-    """A folder can't be written; the message says why and what to do."""
+    """A folder cannot be written; the message says why and what to do."""
 
     def __init__(self, folder: Path, error: OSError) -> None:
         reason = _REMEDIES.get(error.errno or 0, f"{error.strerror or error}: fix that")
@@ -41,113 +42,108 @@ class FolderError(OSError):
 
 
 def write(path: Path, content: bytes) -> None:
-    """Put a file in place whole, over what may be there. The folder is made.
-
-    Args:
-      path: of the file.
-      content: all of it.
+    """Write a file whole, replacing any file of this name; its folder is made if need be.
 
     Raises:
-      FolderError: it can't be written; nothing half-written is left.
+        FolderError: The file cannot be written; nothing incomplete is left.
     """
     folder = path.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        aside, file = _begin(folder)
+        temporary, file = _create_locked(folder)
         try:
             with file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-                aside.replace(path)  # while the lock is held
+                # Renamed while the lock is held: a sweep cannot come in between.
+                temporary.replace(path)
         finally:
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise FolderError(folder, error) from error
 
 
-def parts(folder: Path) -> list[Path]:
-    """Files under way or left behind in a folder, sorted."""
+def unfinished_files(folder: Path) -> list[Path]:
+    """Return the temporary files in a folder, sorted: those being written and those of dead writers."""
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.name.startswith(".")]
     return sorted(folder / name for name in names if name.endswith(_SUFFIX))
 
 
 def sweep(folder: Path) -> list[Path]:
-    """Remove the files under way whose writers are dead; those of living writers are never touched.
+    """Remove the temporary files of dead writers; those of living writers are never touched.
 
-    A file of this machine is removed if nobody holds its lock, one of another machine, or where there are no
-    locks, if it is older than a day.
-
-    Args:
-      folder: of a store; nothing happens if there is none.
+    A file of this machine is removed if nobody holds its lock. A file of another machine, or of a file system
+    without locks, is removed if it is older than a day. A folder that does not exist has none.
 
     Returns:
-      What was removed.
+        The files that were removed.
     """
     try:
-        return [path for path in parts(folder) if _sweep(path)]
+        return [path for path in unfinished_files(folder) if _remove_if_dead(path)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _begin(folder: Path) -> tuple[Path, BinaryIO]:
-    """A new file that this process has locked, where there are locks."""
+def _create_locked(folder: Path) -> tuple[Path, BinaryIO]:
+    """Create a temporary file, locked by this process where there are locks."""
     machine = _machine()
     while True:
-        aside = folder / f".{uuid.uuid4().hex}.{machine}{_SUFFIX}"
-        file = aside.open("xb")
+        temporary = folder / f".{uuid.uuid4().hex}.{machine}{_SUFFIX}"
+        file = temporary.open("xb")
         try:
             if machine != _NO_LOCK:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever sweeps may have been quicker than our lock.
-            if _is_there(aside, file.fileno()):
-                return aside, file
+            # A sweep may have removed the file before it was locked.
+            if _is_same_file(temporary, file.fileno()):
+                return temporary, file
         except BlockingIOError:
             pass
         except OSError:
             machine = _NO_LOCK
         file.close()
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def _sweep(path: Path) -> bool:
+def _remove_if_dead(path: Path) -> bool:
     try:
-        # The name may be gone by now, or be a folder's.
+        # Any of these steps may fail: the file may be gone by now, or be a folder.
         if path.name.removesuffix(_SUFFIX).partition(".")[2].partition(".")[2] != _machine():
-            return _sweep_old(path)
-        # For writing: some network file systems lock nothing else.
+            return _remove_if_old(path)
+        # Opened for writing, because some network file systems do not lock files opened for reading.
         with path.open("r+b") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
             except OSError:
-                return _sweep_old(path)
-            # A writer that was done before we had the lock has renamed it.
-            if not _is_there(path, file.fileno()):
+                return _remove_if_old(path)
+            # The writer may have renamed the file before we had the lock.
+            if not _is_same_file(path, file.fileno()):
                 return False
             path.unlink()
             return True
     except OSError:
-        return False  # somebody else's to remove, or gone
+        # Gone, or not ours to remove.
+        return False
 
 
-def _sweep_old(path: Path) -> bool:
+def _remove_if_old(path: Path) -> bool:
     if time.time() - path.stat().st_mtime < _ABANDONED_S:
         return False
     path.unlink()
     return True
 
 
-def _is_there(path: Path, handle: int) -> bool:
+def _is_same_file(path: Path, file_descriptor: int) -> bool:
     try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
+        return os.path.samestat(path.stat(), os.fstat(file_descriptor))
     except FileNotFoundError:
         return False
 
 
 def _machine() -> str:
-    """Host name and boot: many machines of a cluster may be called localhost."""
+    """Return host name and boot id: many machines of a cluster may be called localhost."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return f"{urllib.parse.quote(socket.gethostname(), safe='')}-{boot[:8]}"

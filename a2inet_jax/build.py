@@ -151,7 +151,7 @@ def draw_splits(
     if config.data.allow_missing:
         drawn = splits.restrict(drawn, videos)
     try:
-        splits.check_tested(drawn, videos)
+        splits.check_test_sets(drawn, videos)
     except ValueError as error:
         remedy = "take other splits, such as by splits.kind=content"
         if config.splits.kind == "content":
@@ -171,7 +171,7 @@ def _draw_splits(config: Experiment, videos: Sequence[Video]) -> list[Split]:
             raise ConfigError("splits.kind is file: name it by splits.file")
         found = splits.read(Path(fields.file))
         if not config.data.allow_missing:
-            splits.check(found, videos)
+            splits.check_known(found, videos)
         return found
     return splits.make_splits(
         videos,
@@ -209,7 +209,7 @@ def labelled_videos(config: Experiment) -> list[Video]:
 
 def listed_videos(config: Experiment) -> list[Video]:
     """Return all videos of the prepared data set, also those whose files are missing."""
-    return registry.labelled(config.data.name, data_folder(config))
+    return registry.list_videos(config.data.name, data_folder(config))
 
 
 def open_store(config: Experiment, extractor: Extractor) -> Store:
@@ -245,7 +245,7 @@ def stored_features(
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
     if missing := store.missing(ids):
         raise FileNotFoundError(
-            f"{store.folder} lacks the features of {len(missing)} of {len(ids)} videos, "
-            f"{missing[0]} the first: {remedy}"
+            f"{config.data.name} has no features by {store.recipe.networks()} for {len(missing)} of "
+            f"{len(ids)} videos, {missing[0]} the first: {remedy}"
         )
     return TrainingData.of_store(store, ids, labels, config.model.streams)

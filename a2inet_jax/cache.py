@@ -1,9 +1,15 @@
-"""Where this package keeps what can be fetched, or made, again."""
+"""The folder for files that can be downloaded or made again."""
 
 import os
 from pathlib import Path
 
+import platformdirs
+
 
 def cache_dir() -> Path:
-    """Folder for what can be fetched again: `$A2INET_HOME`, or `~/.cache/a2inet`."""
-    return Path(os.environ.get("A2INET_HOME") or Path.home() / ".cache" / "a2inet")
+    """Return `$A2INET_HOME`, else the user's cache folder, on Linux `~/.cache/a2inet`.
+
+    Where `$XDG_CACHE_HOME` is set on Linux, it takes the place of `~/.cache`.
+    """
+    home = os.environ.get("A2INET_HOME")
+    return Path(home) if home else platformdirs.user_cache_path("a2inet")

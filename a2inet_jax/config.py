@@ -72,7 +72,7 @@ class Data(_Checked):
 
 @dataclass(frozen=True)
 class Splits(_Checked):
-    """How the data set is split into train, validation and test."""
+    """Splits of the data set into train, validation and test."""
 
     kind: Literal["content", "own", "file"] = _field(
         "content",
@@ -199,7 +199,7 @@ class Model(_Checked):
 
 @dataclass(frozen=True)
 class Train(_Checked):
-    """How the head is trained. Defaults are the A2INet paper's where it gives a value.
+    """Training of the head. Defaults are the A2INet paper's where it gives a value.
 
     Fields from `parallel` on say how and where the work is done; the numbers stay the same but for rounding.
     """
@@ -341,7 +341,7 @@ def allowed(path: str) -> str:
 
 
 def suggestion(path: str) -> str:
-    """Return what to say of a field that does not exist: its new name, or the nearest one."""
+    """Return a hint for a field that does not exist: its new name, or the nearest one."""
     known = dict(_all_fields())
     renamed = {
         f"{prefix}{dot}{one.metadata['was']}": current
@@ -379,7 +379,7 @@ def _all_fields() -> Iterator[tuple[str, Field[Any]]]:
 def _problems(
     group: Any, values: Mapping[str, Any], prefix: str = "", whole: bool = False
 ) -> list[str]:
-    """What is wrong with the values of a group's fields; `whole`: unknown and missing ones too."""
+    """Problems of the values of a group's fields; `whole`: also unknown and missing fields."""
     known = {each.name: each for each in fields(group)}
     problems = [suggestion(prefix + name) for name in values if name not in known]
     if whole:
@@ -422,7 +422,7 @@ _KINDS = {bool: "True or False", int: "an integer", float: "a number", str: "tex
 
 
 def _allowed(one: Field[Any]) -> str:
-    """What a field takes, in words."""
+    """The values that a field takes, in words."""
     if one.default is MISSING:
         return "a group of fields"
     limits = one.metadata

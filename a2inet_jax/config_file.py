@@ -138,7 +138,7 @@ def _get(config: ConfigDict, path: str) -> Any:
 
 
 def _is_same_row(before: Experiment, after: Experiment) -> bool:
-    """Whether changes leave the row of the paper's tables what it is.
+    """Return whether changes keep the row of the paper's tables.
 
     Data set, splits and training may be others, and networks of the package index stand for the paper's.
     """

@@ -60,6 +60,14 @@ def progress(title: str) -> Iterator[Callable[[str, int, int], None]]:
         yield advance
 
 
+def per_frame(
+    advance: Callable[[str, int, int], None], name: str, done: int, total: int
+) -> Callable[[int, int], None]:
+    """Return a callback for frames of the video `name`, after `done` of `total` videos."""
+    advance(name, done, total)
+    return lambda frames, of: advance(f"{name}, frame {frames} of {of}", done, total)
+
+
 def _log_lines(title: str) -> Callable[[str, int, int], None]:
     """Progress as lines on stderr, one for each tenth of the way."""
     shown = -1

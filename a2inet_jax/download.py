@@ -1,6 +1,6 @@
-"""Files from the web: by URL, going on where a cut download stopped, and from the Hugging Face hub.
+"""Downloads by URL, which resume where they were interrupted, and from the Hugging Face hub.
 
-What comes is whole. Whether it is what was expected, the caller tells by its SHA-256.
+A downloaded file is complete. Whether it is the expected one, the caller checks by its SHA-256.
 """
 
 import errno
@@ -19,74 +19,84 @@ from urllib.response import addinfourl
 
 from a2inet_jax.errors import DownloadError
 
-_BLOCK = 1 << 16
-_SILENCE = 60  # seconds without a byte after which a connection counts as cut
-_PAUSES = (1, 3, 9)  # seconds before another attempt, while none brings anything
-_BUSY = (408, 425, 429, 500, 502, 503, 504)  # answers that another attempt may better
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_BLOCK_BYTES = 1 << 16
+# Seconds without a byte after which a connection counts as broken.
+_SILENCE_S = 60
+# Seconds to wait before the next attempt, as long as none makes progress.
+_PAUSES = (1, 3, 9)
+# Status codes for which another attempt may succeed.
+_RETRY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class _Redirections(urllib.request.HTTPRedirectHandler):
-    """Followed, but never from an encrypted connection to one that isn't."""
+class _RedirectHandler(urllib.request.HTTPRedirectHandler):
+    """A handler that follows redirections, but never from https to http."""
 
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        """The request for the next address; DownloadError where it isn't encrypted any more."""
+        """Return the request for the next address.
+
+        Raises:
+            DownloadError: The redirection leaves https.
+        """
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise DownloadError(f"{req.full_url}: redirected to {newurl}, which isn't encrypted")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-class _CutError(Exception):
-    """This connection brings no more; another may."""
+class _RetryError(Exception):
+    """This attempt failed; another one may succeed."""
 
 
 def download(url: str, destination: Path, progress: Callable[[int, int], None]) -> None:
-    """Bring a file here, whole or not at all.
+    """Download a file whole or not at all.
 
-    What has come is kept beside the destination as `.part` until it is whole. Another call goes on from there
-    if the server still has the same file, which it tells by ETag or date, and starts anew if not. A broken
-    connection is taken up again, and given up when four in a row brought nothing.
+    The received bytes are kept beside the destination in a `.part` file until the file is complete. The next
+    call resumes from there if the server still has the same file, as its ETag or date says, and starts again
+    if not. A broken connection is made again; after four failures in a row without progress it is given up.
 
     Args:
-      url: http or https. Redirections are followed, but never from https to http.
-      destination: where the file will be; if it is there, nothing is done. For one process at a time.
-      progress: called with the bytes that are here and those of the whole file, 0 where that isn't told.
+        url: An http or https address. Redirections are followed, but never from https to http.
+        destination: Path of the file; if it exists, nothing is done. Only one process at a time may
+            download to it.
+        progress: Called with the number of bytes received so far and that of the whole file, 0 if
+            the server does not report it.
 
     Raises:
-      DownloadError: the server can't be reached, it has no such file, or the disk has no space for it.
+        DownloadError: The server cannot be reached or has no such file, or the disk is full.
     """
     if destination.exists():
         return
     destination.parent.mkdir(parents=True, exist_ok=True)
-    part = _Part(destination)
+    partial = _PartialFile(destination)
     failures = 0
     while True:
-        before = part.size()
+        before = partial.size()
         try:
-            _attempt(url, part, progress)
+            _attempt(url, partial, progress)
             break
-        except _CutError as error:
-            failures = 0 if part.size() > before else failures + 1
+        except _RetryError as error:
+            failures = 0 if partial.size() > before else failures + 1
             if failures > len(_PAUSES):
-                kept = f"; {part.size()} bytes are kept, the same command goes on from there"
-                raise DownloadError(f"{url}: {error}{kept if part.tag() else ''}") from None
+                kept = f"; {partial.size()} bytes are kept, the same command resumes from there"
+                raise DownloadError(f"{url}: {error}{kept if partial.tag() else ''}") from None
             time.sleep(_PAUSES[max(failures - 1, 0)])
-    part.path.replace(destination)
-    part.remove()
+    partial.path.replace(destination)
+    partial.remove()
 
 
 def from_hub(repository: str, commit: str, file: str) -> Path:
-    """A file of the Hugging Face hub, in the hub's own cache.
+    """Download a file of the Hugging Face hub into the hub's own cache, and return its path.
 
-    `huggingface_hub` does the work: HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE hold, what is in its
-    cache isn't fetched again, and a cut download goes on.
+    `huggingface_hub` does the work: it obeys HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE, downloads
+    nothing that is in its cache, and resumes interrupted downloads.
 
     Raises:
-      DownloadError: the file can't be had.
+        DownloadError: The file is not available.
     """
-    import huggingface_hub  # only here: it takes a while, and few need it
+    # Imported here, because it takes a while and few need it.
+    import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
@@ -97,29 +107,28 @@ def from_hub(repository: str, commit: str, file: str) -> Path:
         else:
             reason = f"the hub can't be reached ({error.__cause__ or error})"
         raise DownloadError(f"{file} of {repository}: {reason}") from None
-    except (
-        Exception
-    ) as error:  # what the hub answers, and errors of its client, which changes with releases
+    # Refusals of the hub, and errors of its client, whose classes change from release to release.
+    except Exception as error:
         raise DownloadError(f"{file} of {repository}: {error}") from None
 
 
 @contextmanager
 def space_for(path: Path, needed: int) -> Iterator[None]:
-    """Tell in words that the disk is full, before or while a file is written.
+    """Report a full disk as a `DownloadError`, before or while a file is written.
 
     Args:
-      path: the file, in a folder that exists.
-      needed: bytes that it takes; 0 where that isn't known.
+        path: The file to be written, in a folder that exists.
+        needed: Its size in bytes; 0 if unknown.
 
     Raises:
-      DownloadError: there is no space.
+        DownloadError: There is not enough space.
     """
     try:
         if needed > shutil.disk_usage(path.parent).free:
             raise OSError(errno.ENOSPC, "too little")
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in _DISK_FULL:
             raise
         wanted = f"{needed / 1e6:.1f} MB are needed, " if needed else ""
         free = shutil.disk_usage(path.parent).free / 1e6
@@ -129,8 +138,8 @@ def space_for(path: Path, needed: int) -> Iterator[None]:
         ) from None
 
 
-class _Part:
-    """What is here of a file, and the tag by which its server knows which file that is."""
+class _PartialFile:
+    """The bytes received so far of a file, and the tag by which its server recognizes the file."""
 
     def __init__(self, destination: Path) -> None:
         self.path = destination.with_name(f"{destination.name}.part")
@@ -142,74 +151,86 @@ class _Part:
     def tag(self) -> str:
         return self._tag.read_text() if self._tag.exists() else ""
 
-    def mark(self, tag: str) -> None:
+    def set_tag(self, tag: str) -> None:
         self._tag.write_text(tag)
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)  # first: a tag without a part does no harm
+        # In this order, because a tag without bytes does no harm.
+        self.path.unlink(missing_ok=True)
         self._tag.unlink(missing_ok=True)
 
 
-def _attempt(url: str, part: _Part, progress: Callable[[int, int], None]) -> None:
-    """Bring over one connection what is missing; raises _CutError where more is to come."""
-    here, tag = part.size(), part.tag()
-    asked = {"Range": f"bytes={here}-", "If-Range": tag} if here and tag else {}
-    with _open(url, asked) as response:
-        if response.status == 416:  # there is nothing behind what is here
-            if response.headers.get("Content-Range") == f"bytes */{here}":
+def _attempt(url: str, partial: _PartialFile, progress: Callable[[int, int], None]) -> None:
+    """Receive the missing bytes over one connection.
+
+    Raises:
+        _RetryError: The file is not complete yet; another attempt may complete it.
+        DownloadError: Another attempt would be no better.
+    """
+    received, tag = partial.size(), partial.tag()
+    range_headers = {"Range": f"bytes={received}-", "If-Range": tag} if received and tag else {}
+    with _open(url, range_headers) as response:
+        # The requested range is empty: the file is complete, or it is a different one by now.
+        if response.status == 416:
+            if response.headers.get("Content-Range") == f"bytes */{received}":
                 return
-            part.remove()
-            raise _CutError("the server has another file than the one that was begun")
-        offered = _tag(response)
+            partial.remove()
+            raise _RetryError("the file on the server has changed since the download began")
+
+        # Find out whether the server resumes (206) or sends the whole file.
+        offered_tag = _tag(response)
         if response.status == 206:
             span = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-            if span is None or int(span[1]) != here or offered not in (tag, ""):
-                part.remove()
-                raise _CutError("the server went on with another file or at another place")
+            if span is None or int(span[1]) != received or offered_tag not in (tag, ""):
+                partial.remove()
+                raise _RetryError("the server resumed with another file or at another byte")
             total = int(span[2])
         else:
-            part.remove()
+            partial.remove()
             total = int(response.headers.get("Content-Length", 0))
-        with space_for(part.path, total and total - part.size()):
-            if not part.size():
-                part.mark(offered)
-            with part.path.open("ab") as file:
+
+        # Append what arrives.
+        with space_for(partial.path, total and total - partial.size()):
+            if not partial.size():
+                partial.set_tag(offered_tag)
+            with partial.path.open("ab") as file:
                 progress(file.tell(), total)
                 for block in _blocks(response):
                     file.write(block)
                     progress(file.tell(), total)
                 file.flush()
                 os.fsync(file.fileno())
-    if total and part.size() != total:
-        raise _CutError(f"the connection broke after {part.size()} of {total} bytes")
+    if total and partial.size() != total:
+        raise _RetryError(f"the connection broke after {partial.size()} of {total} bytes")
 
 
 def _open(url: str, headers: dict[str, str]) -> addinfourl:
     request = urllib.request.Request(url, headers={"User-Agent": "a2inet-jax", **headers})
     try:
-        response = urllib.request.build_opener(_Redirections).open(request, timeout=_SILENCE)
+        response = urllib.request.build_opener(_RedirectHandler).open(request, timeout=_SILENCE_S)
     except urllib.error.HTTPError as error:
         if error.code == 416:
             return error
         answer = f"the server answers {error.code} {error.reason}"
-        if error.code in _BUSY:
-            raise _CutError(answer) from None
+        if error.code in _RETRY_STATUSES:
+            raise _RetryError(answer) from None
         raise DownloadError(f"{url}: {answer}") from None
     except (OSError, http.client.HTTPException) as error:
-        raise _CutError(f"no connection ({getattr(error, 'reason', error)})") from None
+        raise _RetryError(f"no connection ({getattr(error, 'reason', error)})") from None
     return response
 
 
 def _tag(response: addinfourl) -> str:
-    """By what a server knows a file again; weak tags may stand for other bytes."""
+    """Return the ETag or date by which the server recognizes the file; "" if there is neither."""
+    # A weak ETag may stand for different bytes.
     tag = response.headers.get("ETag", "W/")
     return response.headers.get("Last-Modified", "") if tag.startswith("W/") else tag
 
 
 def _blocks(response: addinfourl) -> Iterator[bytes]:
-    """What comes; network errors are told from those of the disk, both being OSError."""
+    """Yield the body; errors of the network must not be mistaken for those of the disk, also OSErrors."""
     try:
-        while block := response.read(_BLOCK):
+        while block := response.read(_BLOCK_BYTES):
             yield block
     except (OSError, http.client.HTTPException) as error:
-        raise _CutError(f"the connection broke ({error})") from None
+        raise _RetryError(f"the connection broke ({error})") from None

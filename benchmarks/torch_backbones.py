@@ -1,7 +1,7 @@
-"""The frozen networks in PyTorch, to measure the JAX ones against: torchvision's, timm's and PyTorchVideo's.
+"""The frozen networks in PyTorch, for comparison with the JAX ones: torchvision's, timm's and PyTorchVideo's.
 
-Weights and statistics are random. Normalisation and pooling are written as they are fastest here: in the
-memory's own order, with the deviation taken in one pass over what `torch.std` takes ten times as long for.
+Weights and statistics are random. Normalization and pooling are written for speed: they follow the memory
+layout, and the standard deviation takes a single pass (`torch.std` is ten times slower).
 """
 
 import importlib
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from a2inet_jax.backbones.registry import NORMALIZATIONS, Backbone
 
-# Network, normalised frames or clip with channels second → maps with channels last.
+# Network, normalized frames or clip with channels second → feature maps with channels last.
 Maps = Callable[[Any, Tensor], list[Tensor]]
 
 
-class Described(nn.Module):
-    """A network from frames to features, as `description.describe` gives them."""
+class FeatureExtractor(nn.Module):
+    """A network from frames to features, those of `frame_features.extract_features`."""
 
     def __init__(self, network: nn.Module, maps: Maps, backbone: Backbone) -> None:
         super().__init__()
@@ -32,39 +32,42 @@ class Described(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, frames_BxHxWx3: Tensor, rows: int) -> Tensor:
-        """Features of each row [rows, width]; several squares of a frame make one row."""
+        """Return features `[rows, width]`; a row pools all tiles of a frame."""
         x = (frames_BxHxWx3.float() / 255 - self.shift) / self.scale
         x = x.to(next(self.network.parameters()).dtype)
         x = x.permute(3, 0, 1, 2)[None] if self.clip else x.permute(0, 3, 1, 2)
         pooled = []
         for values in self.maps(self.network, x):
-            places = values.float().reshape(rows, -1, values.shape[-1])
-            mean = places.mean(1, keepdim=True)
-            squares = (places - mean).square_().sum(1)
-            pooled += [mean[:, 0], (squares / max(places.shape[1] - 1, 1)).sqrt()]
+            positions = values.float().reshape(rows, -1, values.shape[-1])
+            mean = positions.mean(1, keepdim=True)
+            squares = (positions - mean).square_().sum(1)
+            pooled += [mean[:, 0], (squares / max(positions.shape[1] - 1, 1)).sqrt()]
         return torch.cat(pooled, 1)
 
 
-def build(backbone: Backbone) -> tuple[Described, dict[str, np.ndarray]] | None:
-    """The network with random weights, and these as its checkpoints name them; None where there is none.
+def build(backbone: Backbone) -> tuple[FeatureExtractor, dict[str, np.ndarray]] | None:
+    """Return the network with random weights, and these named as in its published checkpoints.
+
+    Returns:
+        None if PyTorch has no such network.
 
     Raises:
-      ImportError: the package that it comes from is missing; the message names it.
+        ImportError: The package of the network is missing; the message names it.
     """
     if backbone.name not in _BUILDERS:
         return None
     network, maps, names = _BUILDERS[backbone.name]()
     network.eval().requires_grad_(False)
-    _randomise(network)
+    _randomize_batch_norms(network)
     prefix = backbone.layouts[0].prefix
     tensors = {
         prefix + names(name): tensor.numpy().copy() for name, tensor in network.state_dict().items()
     }
-    return Described(network, maps, backbone), tensors
+    return FeatureExtractor(network, maps, backbone), tensors
 
 
-def _randomise(network: nn.Module) -> None:
-    """Statistics and scales of batch norms that differ from 0 and 1; the rest is random already."""
+def _randomize_batch_norms(network: nn.Module) -> None:
+    """Draw statistics and scales of batch norms, which start as 0 and 1; all else is random already."""
     torch.manual_seed(0)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
@@ -74,18 +77,17 @@ def _randomise(network: nn.Module) -> None:
             module.bias.uniform_(-0.2, 0.2)
 
 
-def _as_it_is(name: str) -> str:
+def _unchanged(name: str) -> str:
     return name
 
 
-def _last(x: Tensor) -> Tensor:
-    """Channels of images last."""
+def _channels_last(x: Tensor) -> Tensor:
+    """Move the channels of images last."""
     return x.permute(0, 2, 3, 1)
 
 
-Built = tuple[
-    nn.Module, Maps, Callable[[str], str]
-]  # and how a tensor is called where it is published
+# Network, its feature maps, and the published name of a tensor.
+Built = tuple[nn.Module, Maps, Callable[[str], str]]
 
 
 def _resnet(depth: int) -> Built:
@@ -97,18 +99,18 @@ def _resnet(depth: int) -> Built:
         found = []
         for stage in (network.layer1, network.layer2, network.layer3, network.layer4):
             x = stage(x)
-            found.append(_last(x))
+            found.append(_channels_last(x))
         return found
 
-    return network, maps, _as_it_is
+    return network, maps, _unchanged
 
 
 def _lite0() -> Built:
     network: Any = importlib.import_module("timm").create_model("tf_efficientnet_lite0")
-    # timm's stages → numbers of the published blocks.
-    number: dict[str, int] = {}
+    # Blocks of timm's stages → indices of the published blocks.
+    block_index: dict[str, int] = {}
     for stage, blocks in enumerate(network.blocks):
-        number |= {f"blocks.{stage}.{i}": len(number) + i for i in range(len(blocks))}
+        block_index |= {f"blocks.{stage}.{i}": len(block_index) + i for i in range(len(blocks))}
     layers = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv"}
     layers |= {"bn2": "_bn1", "conv_pwl": "_project_conv", "bn3": "_bn2"}
     first = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
@@ -116,7 +118,7 @@ def _lite0() -> Built:
     def published(name: str) -> str:
         parts = name.split(".")
         if parts[0] == "blocks":
-            block = number[".".join(parts[:3])]
+            block = block_index[".".join(parts[:3])]
             layer = (first if block == 0 else layers)[parts[3]]
             return ".".join([f"_blocks.{block}", layer, *parts[4:]])
         ends = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head"}
@@ -129,7 +131,7 @@ def _lite0() -> Built:
         for stage, blocks in enumerate(network.blocks):
             x = blocks(x)
             if stage in (1, 2, 4, 6):
-                found.append(_last(x))
+                found.append(_channels_last(x))
         return found
 
     return network, maps, published
@@ -143,7 +145,7 @@ def _vit() -> Built:
         x = torch.cat([network.class_token.expand(len(x), -1, -1), x], 1)
         return [network.encoder(x)[:, 1:]]
 
-    return network, maps, _as_it_is
+    return network, maps, _unchanged
 
 
 def _swin3d() -> Built:
@@ -152,11 +154,11 @@ def _swin3d() -> Built:
     def maps(network: Any, x: Tensor) -> list[Tensor]:
         return [network.norm(network.features(network.pos_drop(network.patch_embed(x))))[0]]
 
-    return network, maps, _as_it_is
+    return network, maps, _unchanged
 
 
 def _slowfast() -> Built:
-    """The fast pathway alone."""
+    """Build the fast pathway alone."""
     network: Any = importlib.import_module("pytorchvideo.models.slowfast").create_slowfast(
         slowfast_channel_reduction_ratio=(8,), slowfast_fusion_conv_kernel_size=(7, 1, 1)
     )

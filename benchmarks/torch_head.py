@@ -1,8 +1,8 @@
-"""A2INet's head in PyTorch, to measure the JAX one against: `python -m benchmarks.torch_head --help`.
+"""A2INet's head in PyTorch, for comparison with the JAX one: `python -m benchmarks.torch_head --help`.
 
-Written as PyTorch is written: cuDNN's GRU, `Conv1d`, fused Adam, no loop over frames or videos. Modules
-bear the names of the JAX parameters. Before anything is timed, scores and gradients of both heads are
-compared on a small batch of videos of different lengths; a difference ends the program.
+It is idiomatic PyTorch: cuDNN's GRU, `Conv1d`, fused Adam, no loop over frames or videos. Modules are named
+after the JAX parameters. Before anything is timed, scores and gradients of both heads are compared on a small
+batch of videos of different lengths; the program ends if they differ.
 """
 
 import time
@@ -18,6 +18,7 @@ from flax import traverse_util
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from a2inet_jax.config import Model
 from a2inet_jax.model.a2inet import A2INet as JaxA2INet
 from a2inet_jax.training import losses
 
@@ -27,7 +28,7 @@ TOLERANCE = 1e-4  # of float32, relative to the largest entry of a parameter's g
 
 
 def moments(x: Tensor, mask: Tensor, ddof: int, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Deviation from the mean over a video's frames, zero in the padding, and σ `[B, 1, D]`."""
+    """Return the deviation from the mean over a video's frames, zero in the padding, and σ `[B, 1, D]`."""
     x, valid = x.float(), mask[:, :, None]
     count = mask.sum(1)[:, None, None]
     deviation = (x - (x * valid).sum(1, keepdim=True) / count) * valid
@@ -36,28 +37,28 @@ def moments(x: Tensor, mask: Tensor, ddof: int, epsilon: float) -> tuple[Tensor,
 
 
 class FGIN(nn.Module):
-    """γ(Y) · n(X) + θ(Y) + n(X), with n over time."""
+    """γ(Y) · n(X) + θ(Y) + n(X), where n normalizes over time."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.gamma_theta = nn.Linear(width, 2 * width)
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor) -> Tensor:
-        """Features `[B, T, D]`."""
+        """Return features `[B, T, D]`."""
         deviation, std = moments(x, mask, ddof=0, epsilon=1e-5)
         gamma, theta = self.gamma_theta(y).chunk(2, dim=-1)
         return torch.addcmul(theta, gamma + 1, (deviation / std).to(gamma.dtype))
 
 
 class CGIN(nn.Module):
-    """Both streams, each deformed by the other, side by side."""
+    """Both streams, each deformed by the other, concatenated."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.quality_by_semantic, self.semantic_by_quality = FGIN(width), FGIN(width)
 
     def forward(self, quality: Tensor, semantic: Tensor, mask: Tensor) -> Tensor:
-        """Features `[B, T, 2D]`."""
+        """Return features `[B, T, 2D]`."""
         both = (
             self.quality_by_semantic(quality, semantic, mask),
             self.semantic_by_quality(semantic, quality, mask),
@@ -66,14 +67,14 @@ class CGIN(nn.Module):
 
 
 class Attention(nn.Module):
-    """One head over a video's frames, added to its input."""
+    """Single-head attention over a video's frames, with a residual connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Features `[B, T, C]`."""
+        """Return features `[B, T, C]`."""
         query, key, value = self.query_key_value(x).chunk(3, dim=-1)
         return x + F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, :])
 
@@ -86,12 +87,12 @@ class CAGI(nn.Module):
         self.cgin, self.attention = CGIN(width), Attention(2 * width)
 
     def forward(self, quality: Tensor, semantic: Tensor, mask: Tensor) -> Tensor:
-        """Features `[B, T, 2D]`."""
+        """Return features `[B, T, 2D]`."""
         return self.attention(self.cgin(quality, semantic, mask), mask)
 
 
 class Perception(nn.Module):
-    """A convolution over time, times a gate for each channel."""
+    """A convolution over time, gated per channel."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -99,13 +100,13 @@ class Perception(nn.Module):
         self.convolution = nn.Conv1d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor, pooled: Tensor) -> Tensor:
-        """Gated features `[B, T, D]` of features that are zero in the padding."""
+        """Return gated features `[B, T, D]`; `x` is zero in the padding."""
         gate = self.excite(self.squeeze(pooled).relu()).sigmoid()
         return gate * self.convolution(x.transpose(1, 2)).transpose(1, 2)
 
 
 class CATM(nn.Module):
-    """Quality saliency and content variation side by side."""
+    """Quality saliency and content variation, concatenated."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -113,7 +114,7 @@ class CATM(nn.Module):
         self.quality_saliency, self.content_variation = Perception(width), Perception(width)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Features `[B, T, 2D]`."""
+        """Return features `[B, T, 2D]`."""
         x, valid = self.fc(x), mask[:, :, None]
         largest = x.masked_fill(~valid, torch.finfo(x.dtype).min).amax(1, keepdim=True)
         _, std = moments(x, mask, ddof=1, epsilon=1e-12)
@@ -121,8 +122,10 @@ class CATM(nn.Module):
         return torch.cat([self.quality_saliency(x, largest), self.content_variation(x, std)], -1)
 
 
-def subjective_pooling(q: Tensor, mask: Tensor, tau: int = 12, beta: float = 0.5) -> Tensor:
-    """Scores `[B]` of frame scores `[B, T]`."""
+def subjective_pooling(
+    q: Tensor, mask: Tensor, tau: int = Model.tau, beta: float = Model.beta
+) -> Tensor:
+    """Pool frame scores `[B, T]` into scores `[B]`."""
     q = q * mask
     memory = -F.max_pool1d(F.pad(-q, (tau - 1, 0), value=-torch.inf), tau, stride=1)
     present = F.pad(q, (0, tau - 1)).unfold(1, tau, 1)
@@ -133,7 +136,7 @@ def subjective_pooling(q: Tensor, mask: Tensor, tau: int = 12, beta: float = 0.5
 
 
 class Temporal(nn.Module):
-    """GRU, frame scores and their pooling."""
+    """The GRU, the frame scores and their pooling."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -142,8 +145,8 @@ class Temporal(nn.Module):
         self.score = nn.Linear(32, 1)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Scores `[B]`."""
-        # No packed sequence: the padding comes last, so no frame of the video is reached by it.
+        """Return scores `[B]`."""
+        # No packed sequence is needed: padding comes last, so it affects no frame of the video.
         states, _ = self.gru(self.neck(x))
         return subjective_pooling(self.score(states)[:, :, 0].float(), mask)
 
@@ -157,26 +160,26 @@ class A2INet(nn.Module):
         self.cagi, self.catm, self.temporal = CAGI(width), CATM(width), Temporal(width)
 
     def forward(self, streams: tuple[Tensor, Tensor], mask: Tensor) -> Tensor:
-        """Scores `[B]` of streams `[B, T, width]` with finite padding, `mask` as in `a2inet_jax`."""
+        """Return scores `[B]` of streams `[B, T, width]` with finite padding; `mask` as in `a2inet_jax`."""
         quality, semantic = self.quality_fc(streams[0]), self.semantic_fc(streams[1])
         return self.temporal(self.catm(self.cagi(quality, semantic, mask), mask), mask)
 
 
 def loss(score: Tensor, label: Tensor) -> Tensor:
-    """Mean absolute error plus the rank loss over all ordered pairs."""
+    """Return the mean absolute error plus the rank loss over all ordered pairs."""
     by_score, by_label = score[:, None] - score, label[:, None] - label
     phi = torch.where(by_label >= 0, 1, -1)
     return (score - label).abs().mean() + (by_label.abs() - phi * by_score).relu().mean()
 
 
 def to_torch(params: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Parameters of the JAX head, or their gradients, as this one's state.
+    """Convert parameters of the JAX head, or their gradients, to a state dict of this one.
 
-    torch's GRU has each bias twice: those of r and z are one with the input's, the others are zero.
+    torch's GRU has two biases per gate; JAX keeps one for r and z, in the input's, so torch's second is zero.
     """
     state = {}
     for name, leaf in traverse_util.flatten_dict(dict(params), sep=".").items():
-        array = np.asarray(leaf).T  # a linear layer's and a convolution's axes in reverse
+        array = np.asarray(leaf).T  # torch has the axes of linear layers and convolutions reversed
         if name.endswith("recurrent_bias"):
             array = np.concatenate([np.zeros(2 * len(array), array.dtype), array])
         for ours, torchs in (
@@ -194,7 +197,7 @@ def to_torch(params: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def check() -> None:
-    """Raises RuntimeError unless both heads have the same scores and gradients, in float32."""
+    """Raise RuntimeError unless both heads have the same scores and gradients in float32."""
     lengths, frames, width, widths = (20, 7, 1), 20, 16, (12, 10)
     rng = np.random.default_rng(0)
     mask = np.arange(frames) < np.array(lengths)[:, None]
@@ -217,7 +220,7 @@ def check() -> None:
     score = head(tuple(map(torch.from_numpy, streams)), torch.from_numpy(mask))
     loss(score, torch.from_numpy(label)).backward()
     gradients: Any = {name: p.grad for name, p in head.named_parameters()}
-    # Held once in JAX, with the input's biases.
+    # JAX has these biases only once, in the input's.
     gradients["temporal.gru.bias_hh_l0"][: 2 * head.temporal.gru.hidden_size] = 0
     pairs = {name: (gradients[name], gradient) for name, gradient in to_torch(expected).items()}
     pairs["the scores"] = (score.detach(), torch.tensor(np.array(jax_score)))
@@ -228,7 +231,7 @@ def check() -> None:
 
 
 def train_step(head: nn.Module, bf16: bool = False, compiled: bool = False) -> Step:
-    """A step of training: `step(streams, mask, label)` updates the head and returns the loss."""
+    """Return a training step: `step(streams, mask, label)` updates the head and returns the loss."""
     adam = torch.optim.Adam(head.parameters(), lr=1e-4, fused=True)
     device = next(head.parameters()).device.type
     forward = torch.compile(head) if compiled else head
@@ -248,7 +251,7 @@ def train_step(head: nn.Module, bf16: bool = False, compiled: bool = False) -> S
 def random_batch(
     batch: int, frames: int, widths: tuple[int, int], device: str
 ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
-    """Streams, a mask in which videos end in the last quarter, and labels."""
+    """Return streams, a mask of videos that end in the last quarter, and labels."""
     generator = torch.Generator().manual_seed(0)
     first, second = (torch.randn(batch, frames, w, generator=generator) for w in widths)
     lengths = torch.randint(frames * 3 // 4, frames + 1, (batch, 1), generator=generator)
@@ -258,7 +261,7 @@ def random_batch(
 
 
 def seconds(run: Callable[[], object], device: str, repeats: int) -> float:
-    """Shortest time of `run`, which is called twice before."""
+    """Return the shortest time of `run`, after two calls to warm up."""
 
     def once() -> float:
         start = time.perf_counter()
@@ -274,15 +277,17 @@ _WIDTH = flags.DEFINE_integer("width", 1024, "D")
 _WIDTHS = flags.DEFINE_list("streams", ["1920", "7680"], "widths of the two streams")
 _BATCH = flags.DEFINE_integer("batch", 8, "videos of a batch")
 _FRAMES = flags.DEFINE_integer("frames", 240, "frames of a video")
-_SPLITS = flags.DEFINE_integer("splits", 1, "heads that are trained one after another")
-_STEPS = flags.DEFINE_integer("steps", 4, "steps of one timed run")
-_REPEATS = flags.DEFINE_integer("repeats", 5, "timed runs, of which the shortest counts")
-_PRECISION = flags.DEFINE_enum("precision", "fp32", ["fp32", "tf32", "bf16"], "of the products")
+_SPLITS = flags.DEFINE_integer("splits", 1, "heads trained one after another")
+_STEPS = flags.DEFINE_integer("steps", 4, "steps per timed run")
+_REPEATS = flags.DEFINE_integer("repeats", 5, "timed runs; the shortest counts")
+_PRECISION = flags.DEFINE_enum(
+    "precision", "fp32", ["fp32", "tf32", "bf16"], "of the matrix products"
+)
 _COMPILE = flags.DEFINE_bool("compile", False, "use torch.compile")
 
 
 def main(argv: list[str]) -> None:
-    """Checks, then prints milliseconds a step and split."""
+    """Check the head, then print milliseconds per step and split."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     check()
@@ -301,7 +306,7 @@ def main(argv: list[str]) -> None:
                 step(*data)
 
     milliseconds = 1e3 * seconds(run, device, _REPEATS.value) / len(steps) / _STEPS.value
-    print(f"torch {torch.__version__} {device}: {milliseconds:.2f} ms a step and split")
+    print(f"torch {torch.__version__} {device}: {milliseconds:.2f} ms per step and split")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole way on the sample data set: environment, videos, features, training, report.
+# The demo on the sample data set: environment, videos, features, training, report. Takes options of `a2inet demo`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source launch/environment.sh
 environment
-exec .venv/bin/a2inet demo --config=configs/sample.py "$@"
+exec .venv/bin/a2inet demo "$@"

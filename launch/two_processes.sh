@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Train as two processes on this machine, each with four devices made of the CPU, to see what many machines do:
-#   bash launch/two_processes.sh --config=configs/sample.py --config.name=two
-# JAX_PLATFORMS=cuda gives each a GPU instead. Ctrl-C stops both; the same command goes on.
+# Train as two processes on this machine, each with four devices made of the CPU, to see how many machines do it:
+#   bash launch/two_processes.sh --config=sample --config.name=two
+# JAX_PLATFORMS=cuda gives each a GPU instead. Ctrl-C stops both; the same command resumes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"

@@ -1,4 +1,4 @@
-"""Headless Chromium, for tests of pages: what a page shows, what it complains of, what it asks for."""
+"""Headless Chromium for tests of pages: their layout, console messages and network requests."""
 
 import html
 import json
@@ -18,7 +18,7 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files", "--enable-logging=stderr",
     "--dump-dom",
 )  # fmt: skip
-# The page has no scripts, so it is measured from outside: in a frame, with everything in it opened.
+# The page has no scripts, so it is measured from outside: in a frame, with all of its details unfolded.
 FRAME = """<!doctype html>
 <meta name="color-scheme" content="{scheme}">
 <iframe id="page" src="{address}" width="{width}" height="900" style="color-scheme: {scheme}"></iframe>
@@ -32,7 +32,7 @@ addEventListener("load", () => {{
     images: [...page.images].map(each => [each.naturalWidth, each.naturalHeight]),
     drawings: [...page.querySelectorAll("svg")].map(box),
     width: page.documentElement.clientWidth,
-    needed: page.documentElement.scrollWidth,
+    content_width: page.documentElement.scrollWidth,
     background: page.defaultView.getComputedStyle(page.body).backgroundColor,
   }});
 }});
@@ -41,30 +41,30 @@ addEventListener("load", () => {{
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A page as the browser had it.
+class OpenedPage:
+    """A page as laid out by the browser.
 
     Attributes:
-        images: natural width and height of each, in pixels.
-        drawings: width and height of each svg as laid out.
-        width: of the page, in CSS pixels.
-        needed: width that its content takes.
-        background: colour of the body.
-        complaints: lines of the console: errors, warnings, what the page's policy has blocked.
-        requests: addresses outside of this machine's files that it asked for.
+        images: Natural width and height of each image, in pixels.
+        drawings: Width and height of each SVG as laid out.
+        width: Width of the page, in CSS pixels.
+        content_width: Width that its content takes.
+        background: Colour of the body.
+        console: Lines of the console: errors, warnings, what the page's policy has blocked.
+        requests: URLs other than local files that it requested.
     """
 
     images: list[tuple[float, float]]
     drawings: list[tuple[float, float]]
     width: int
-    needed: int
+    content_width: int
     background: str
-    complaints: list[str]
+    console: list[str]
     requests: list[str]
 
 
-def look(page: Path, folder: Path, width: int = 1100, dark: bool = False) -> Seen:
-    """Opens a page of this width in an empty folder, from its file."""
+def open_page(page: Path, folder: Path, width: int = 1100, dark: bool = False) -> OpenedPage:
+    """Open the file of a page in a window of this width; the browser writes into the new folder."""
     assert CHROMIUM is not None
     folder.mkdir()
     scheme = "dark" if dark else "light"
@@ -79,23 +79,23 @@ def look(page: Path, folder: Path, width: int = 1100, dark: bool = False) -> See
         "--window-size=1300,1000",
         frame.as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    found = re.search(r'<pre id="seen">([^<]+)</pre>', done.stdout)
-    assert found, done.stdout[-2000:] + done.stderr[-2000:]
-    return Seen(
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = re.search(r'<pre id="seen">([^<]+)</pre>', completed.stdout)
+    assert found, completed.stdout[-2000:] + completed.stderr[-2000:]
+    return OpenedPage(
         **json.loads(html.unescape(found[1])),
-        complaints=[line for line in done.stderr.splitlines() if "CONSOLE" in line],
+        console=[line for line in completed.stderr.splitlines() if "CONSOLE" in line],
         requests=_requests(json.loads(log.read_text())),
     )
 
 
 def _requests(log: dict[str, Any]) -> list[str]:
-    """Addresses that a page asked for; the browser's own requests have no page as their origin."""
-    asked = [event.get("params", {}) for event in log["events"]]
+    """Return the URLs that a page requested; the browser's own requests have no page as their origin."""
+    requests = [event.get("params", {}) for event in log["events"]]
     return sorted(
         {
             each["url"]
-            for each in asked
+            for each in requests
             if each.get("initiator", "not an origin") != "not an origin"
             and not each["url"].startswith(("file:", "data:"))
         }

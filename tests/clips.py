@@ -117,7 +117,7 @@ class Clips:
                 for other in _MADE_FROM.get(name, []):
                     self[other]
                 arguments = [a.format(folder=self.folder) for a in _COMMANDS[name]]
-                ffmpeg("-y", *arguments, str(path))
+                run_ffmpeg("-y", *arguments, str(path))
             else:
                 path.write_bytes(self._bytes(name))
         return path
@@ -167,7 +167,9 @@ class Clips:
     def _from_second_frame(self) -> bytes:
         """Return a stream of three groups of 9, 9 and 7 frames without the first key frame."""
         whole = self.folder / "groups_of_9.ts"
-        ffmpeg("-y", *_TEST, "-c:v", "mpeg2video", "-q:v", "3", "-bf", "0", "-g", "9", str(whole))
+        run_ffmpeg(
+            "-y", *_TEST, "-c:v", "mpeg2video", "-q:v", "3", "-bf", "0", "-g", "9", str(whole)
+        )
         packets = [whole.read_bytes()[k : k + 188] for k in range(0, whole.stat().st_size, 188)]
         # Packets of the video stream (PID 256) in which a frame starts.
         starts = [
@@ -176,7 +178,7 @@ class Clips:
         return b"".join(packets[: starts[0]] + packets[starts[1] :])
 
 
-def ffmpeg(*arguments: str) -> bytes:
+def run_ffmpeg(*arguments: str) -> bytes:
     """Run ffmpeg, which must not fail, and return its standard output."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-threads", "1"]
     return subprocess.run([*command, *arguments], check=True, capture_output=True).stdout
@@ -184,7 +186,7 @@ def ffmpeg(*arguments: str) -> bytes:
 
 def ffmpeg_frames(path: Path, height: int, width: int, *options: str) -> np.ndarray:
     """Return all frames that ffmpeg shows, [T, height, width, 3] uint8 RGB; `options` are for the input."""
-    raw = ffmpeg(
+    raw = run_ffmpeg(
         *(*options, "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"),
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
     )

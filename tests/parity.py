@@ -1,4 +1,4 @@
-"""Our features beside those that PyTorch gave."""
+"""Comparison of our features to those of reference networks."""
 
 import functools
 
@@ -14,7 +14,7 @@ from tests.make_torch_expectations import EXPECTED
 def features(
     name: str, params: Params, frames: np.ndarray, dtype: jnp.dtype = jnp.float32
 ) -> np.ndarray:
-    """Of frames, [B, width], with exact products."""
+    """Extract features of frames, [B, width], with exact products."""
     with jax.default_matmul_precision("highest"):
         run = jax.jit(
             functools.partial(
@@ -27,14 +27,14 @@ def features(
 def assert_maps_close(
     found: np.ndarray, file: str, key: str, channels: tuple[int, ...], tolerance: float
 ) -> None:
-    """Means and deviations of each map, within a share of their largest expected value.
+    """Assert that means and deviations of each map are close to the expected ones.
 
     Args:
-      found: [rows, 2 Σ channels].
-      file: in tests/expected.
-      key: of the expected array in it.
-      channels: of the maps.
-      tolerance: the share.
+        found: [rows, 2 Σ channels].
+        file: Name of a file in tests/expected.
+        key: Key of the expected array in it.
+        channels: Channels of the maps.
+        tolerance: Largest error as a fraction of the largest expected value.
     """
     with np.load(EXPECTED / file) as arrays:
         expected = arrays[key]
@@ -42,6 +42,6 @@ def assert_maps_close(
     ends = np.cumsum(np.repeat(channels, 2))
     assert ends[-1] == expected.shape[1]
     for start, end in zip((0, *ends), ends):
-        wanted = expected[:, start:end]
-        error = np.abs(found[:, start:end] - wanted).max()
-        assert error <= tolerance * max(np.abs(wanted).max(), 1e-6), (key, start)
+        expected_map = expected[:, start:end]
+        error = np.abs(found[:, start:end] - expected_map).max()
+        assert error <= tolerance * max(np.abs(expected_map).max(), 1e-6), (key, start)

@@ -1,4 +1,4 @@
-"""Pickles put together by hand: as Python 2 wrote them, and as nobody should."""
+"""Pickles assembled by hand: as Python 2 wrote them, and malicious ones."""
 
 import io
 import pickle
@@ -15,31 +15,31 @@ LEGACY_HEAD = b"".join(
 
 
 def text(value: str) -> bytes:
-    """Pushes a text as Python 3 does."""
+    """Push a text as Python 3 does."""
     return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
 
 
 def raw(value: bytes) -> bytes:
-    """Pushes what Python 2 called a string."""
+    """Push a Python 2 string."""
     if len(value) < 256:
         return b"U" + bytes([len(value)]) + value
     return b"T" + struct.pack("<I", len(value)) + value
 
 
 def dtype(name: str, order: str = "<", fields: bytes = b"NNN") -> bytes:
-    """Pushes a NumPy dtype."""
-    made = b"cnumpy\ndtype\n" + raw(name.encode()) + b"K\0K\1\x87R"
-    return made + b"(K\3" + raw(order.encode()) + fields + b"J\xff\xff\xff\xff" * 2 + b"K\0tb"
+    """Push a NumPy dtype."""
+    call = b"cnumpy\ndtype\n" + raw(name.encode()) + b"K\0K\1\x87R"
+    return call + b"(K\3" + raw(order.encode()) + fields + b"J\xff\xff\xff\xff" * 2 + b"K\0tb"
 
 
 def array(shape: bytes, kind: bytes, values: bytes, fortran: bool = False) -> bytes:
-    """Pushes a NumPy array; every part pushes itself."""
-    made = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85" + raw(b"b") + b"\x87R"
-    return made + b"(K\1" + shape + kind + (b"\x88" if fortran else b"\x89") + values + b"tb"
+    """Push a NumPy array, given programs that push its parts."""
+    call = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85" + raw(b"b") + b"\x87R"
+    return call + b"(K\1" + shape + kind + (b"\x88" if fortran else b"\x89") + values + b"tb"
 
 
 def caffe2(blobs: Mapping[str, np.ndarray]) -> bytes:
-    """What Python 2 writes for Caffe2's `{"blobs": {name: array}}`."""
+    """Pickle Caffe2's `{"blobs": {name: array}}` as Python 2 does."""
     program = b"\x80\x02}" + raw(b"blobs") + b"}("
     for name, values in blobs.items():
         shape = b"(" + b"".join(b"J" + struct.pack("<i", side) for side in values.shape) + b"t"
@@ -49,7 +49,7 @@ def caffe2(blobs: Mapping[str, np.ndarray]) -> bytes:
 
 
 def zipped(program: bytes, compression: int = zipfile.ZIP_STORED) -> bytes:
-    """An archive as torch.save's, with this pickle."""
+    """Put a pickle into an archive like torch.save's."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as archive:
         archive.writestr("archive/data.pkl", program)
@@ -57,10 +57,10 @@ def zipped(program: bytes, compression: int = zipfile.ZIP_STORED) -> bytes:
 
 
 def legacy(program: bytes) -> bytes:
-    """What torch.save wrote before it wrote archives, with this pickle."""
+    """Put a pickle into torch.save's older format."""
     return LEGACY_HEAD + program
 
 
 def bare(program: bytes) -> bytes:
-    """The pickle alone."""
+    """Return the pickle alone."""
     return program

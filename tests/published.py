@@ -1,4 +1,4 @@
-"""Checkpoints as their authors publish them, with random values that their names decide."""
+"""Checkpoints with the layout that their authors publish, and random values seeded by the tensors' names."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from tests.make_torch_expectations import random_tensor
 
 
 def published(backbone: registry.Backbone, layout: int = 0) -> dict[str, np.ndarray]:
-    """Tensors of a checkpoint in one of the backbone's layouts, those of its head left out."""
+    """Return tensors of a checkpoint in one of the backbone's layouts, without its head."""
     chosen = backbone.layouts[layout]
     shapes = convert.tensor_shapes(registry.parameter_shapes(backbone), chosen)
     tensors = {
@@ -15,7 +15,7 @@ def published(backbone: registry.Backbone, layout: int = 0) -> dict[str, np.ndar
         for name, shape in shapes.items()
     }
     for name in shapes:
-        if name.endswith(("_riv", "/var")):  # a variance in Caffe2's words and in Flax's
+        if name.endswith(("_riv", "/var")):  # variances, in Caffe2 and in Flax
             tensors[name] = np.abs(tensors[name])
         if name.endswith("running_var"):
             tensors[name.replace("running_var", "num_batches_tracked")] = np.array(5)
@@ -23,6 +23,6 @@ def published(backbone: registry.Backbone, layout: int = 0) -> dict[str, np.ndar
 
 
 def random_params(backbone: registry.Backbone) -> convert.Params:
-    """Parameters from these tensors."""
+    """Return parameters converted from these tensors."""
     shapes = registry.parameter_shapes(backbone)
     return convert.convert(published(backbone), shapes, backbone.layouts)

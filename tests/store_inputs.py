@@ -1,4 +1,4 @@
-"""Small feature files and their recipe."""
+"""Small features and a recipe for them."""
 
 import dataclasses
 

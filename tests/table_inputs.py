@@ -13,7 +13,7 @@ from a2inet_jax import build
 from a2inet_jax.backbones import weights
 from a2inet_jax.backbones.registry import BACKBONES
 from a2inet_jax.errors import WeightsError
-from tests.clips import ffmpeg
+from tests.clips import run_ffmpeg
 from tests.extraction_inputs import MOTION, TwoMaps
 
 # Features of a map, of two; vit_b_16 and swin3d_t are as wide as each other, as the real ones are.
@@ -43,7 +43,7 @@ def clips(folder: Path) -> Path:
         level = 20 * n + 10
         name, look = f"clip{n:02}.mkv", f"color=c=#{level:02x}{level:02x}40:s=48x40:r=5:d=1.2"
         options = ["-f", "lavfi", "-i", f"{look},noise=alls=20", "-frames:v", "6", "-c:v", "ffv1"]
-        ffmpeg(*options, str(folder / name))
+        run_ffmpeg(*options, str(folder / name))
         rows.append({"path": name, "mos": 1 + n / 3, "reference_id": f"content{n // 2}"})
     listing = folder / "labels.csv"
     with listing.open("w", newline="") as file:

@@ -1,4 +1,4 @@
-"""The whole heads, A2INet in its variants and VSFA, against the equations and against padding."""
+"""The heads A2INet, in its variants, and VSFA, compared to the equations for any padding."""
 
 import functools
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from a2inet_jax.errors import ConfigError
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.mlp import MLP
 from a2inet_jax.model.vsfa import VSFA
@@ -19,10 +20,11 @@ from tests import reference_head as reference
 from tests.head_inputs import GARBAGE, WIDTHS, apply, batch, parameters, quick_jit, run, videos
 
 FRAMES = 26  # longer than two windows of the temporal pooling
-TAU = 4  # but for the paper's 12, which takes longer to compile
+TAU = 4  # the paper's 12 takes longer to compile
 
 
 def small(**changes: Any) -> A2INet:
+    """Return a tiny A2INet with changed fields."""
     return A2INet(**{"width": 4, "reduction": 2, "neck": 6, "hidden": 3, "tau": TAU, **changes})
 
 
@@ -72,7 +74,7 @@ def gradients(
     weight_BxT: Any,
     keys: Any = None,
 ) -> Any:
-    """Of a sum in which each video score and frame score has a weight of its own."""
+    """Differentiate a sum in which each video score and each frame score has its own weight."""
     out = apply(HEADS[name][0], params, streams, mask, keys)
     return jnp.sum(out.score * weight_B) + jnp.sum(out.frame_scores * weight_BxT)
 
@@ -84,7 +86,7 @@ def gradients(
     garbage=st.sampled_from(GARBAGE),
     seed=st.integers(0, 2**16),
 )
-def test_scores_are_those_of_the_equations_whatever_the_padding(
+def test_scores_equal_the_equations_for_any_padding(
     name: str, lengths: list[int], garbage: float, seed: int
 ) -> None:
     assert_scores(name, videos(lengths, seed), FRAMES, garbage)
@@ -108,16 +110,16 @@ def assert_scores(
         np.testing.assert_array_equal(out.frame_scores[b, len(q) :], 0)
 
 
-# Each switch occurs in one of them.
+# Together, these have each switch.
 @pytest.mark.parametrize("name", ["cagi, channel", "concat_mlp", "adain alone", "vsfa, tail, mean"])
 @settings(deadline=None, max_examples=10)
 @given(
-    # Few lengths, as each one alone is compiled.
+    # Few lengths, as each is compiled on its own.
     lengths=st.lists(st.sampled_from([1, 5, FRAMES]), min_size=3, max_size=3),
     garbage=st.sampled_from(GARBAGE),
     seed=st.integers(0, 2**16),
 )
-def test_gradients_are_those_of_each_video_alone(
+def test_gradients_are_the_sum_of_each_videos_alone(
     name: str, lengths: list[int], garbage: float, seed: int
 ) -> None:
     params, clips = params_of(name), videos(lengths, seed)
@@ -141,8 +143,8 @@ def test_gradients_are_those_of_each_video_alone(
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_gradients_are_those_of_finite_differences(name: str) -> None:
-    """By parameters and features at once, the batch padded with NaN and the reference unpadded."""
+def test_gradients_equal_finite_differences(name: str) -> None:
+    """By parameters and features together, the batch padded with NaN and the reference unpadded."""
     clips = videos([13, 4])
     rng = np.random.default_rng(1)
     moves = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), (params_of(name), clips))
@@ -161,13 +163,13 @@ def test_gradients_are_those_of_finite_differences(name: str) -> None:
             gradients(name, params_of(name), *batch(clips, 13, np.nan), weight_B, weight_BxT)
         )
     directions = moves[0], batch(moves[1], 13)[0]
-    along = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.sum(g * d), slopes, directions)))
+    slope = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.sum(g * d), slopes, directions)))
     difference = (value(1e-6) - value(-1e-6)) / 2e-6
-    np.testing.assert_allclose(along, difference, rtol=1e-6)
+    np.testing.assert_allclose(slope, difference, rtol=1e-6)
 
 
-def test_dropout_is_each_videos_and_frames_own() -> None:
-    """By the equations, with what each key drops drawn here: padding and batch play no part."""
+def test_dropout_depends_on_a_videos_key_and_frame_alone() -> None:
+    """The equations get the same draws for each video; padding and batch have no effect."""
     model, params = HEADS["concat_mlp"][0], params_of("concat_mlp")
     lengths = [FRAMES, 7, 1]
     clips, keys = videos(lengths), jax.random.split(jax.random.key(3), 3)
@@ -184,19 +186,19 @@ def test_dropout_is_each_videos_and_frames_own() -> None:
             np.testing.assert_allclose(out.frame_scores[b, :n], q, rtol=1e-6)
 
 
-def test_dropout_changes_no_mean() -> None:
+def test_dropout_keeps_the_mean() -> None:
     x = jnp.asarray([[[0.5, -1.0, 2.0, 1.0]]])
     module = MLP(dropout=0.3)
     params = parameters(module, x, None, dtype=np.float32)
-    same = jnp.broadcast_to(x, (4000, 1, 4))
-    dropped = run(module, params, same, jax.random.split(jax.random.key(0), 4000))
+    copies = jnp.broadcast_to(x, (4000, 1, 4))
+    dropped = run(module, params, copies, jax.random.split(jax.random.key(0), 4000))
     kept = run(module, params, x, None)[0]
     np.testing.assert_allclose(dropped.mean(axis=0), kept, atol=0.04 * kept.max())
     np.testing.assert_allclose(np.mean(dropped == 0, axis=0)[kept > 0], 0.3, atol=0.03)
 
 
 @pytest.mark.parametrize("name", ["cagi", "vsfa"])
-def test_where_nothing_is_dropped_keys_change_nothing(name: str) -> None:
+def test_keys_have_no_effect_without_dropout(name: str) -> None:
     inputs = batch(videos([5, 2]), 5)
     with jax.enable_x64(True):
         out = run(HEADS[name][0], params_of(name), *inputs)
@@ -204,20 +206,22 @@ def test_where_nothing_is_dropped_keys_change_nothing(name: str) -> None:
     jax.tree.map(np.testing.assert_array_equal, out, again)
 
 
-def test_what_happened_inside_can_be_looked_at() -> None:
+def test_intermediate_values_are_available() -> None:
     streams, mask = batch(videos([5, 2]), 5)
     params = jax.tree.map(np.float32, params_of("cagi"))
     _, state = run(small(), params, streams, mask, mutable="intermediates")
-    inside = state["intermediates"]
-    np.testing.assert_allclose(inside["cagi"]["attention"]["attention"][0].sum(-1), 1, rtol=1e-5)
+    intermediates = state["intermediates"]
+    np.testing.assert_allclose(
+        intermediates["cagi"]["attention"]["attention"][0].sum(-1), 1, rtol=1e-5
+    )
     for block in ("quality_saliency", "content_variation"):
-        gate = inside["catm"][block]["gate"][0]
+        gate = intermediates["catm"][block]["gate"][0]
         assert gate.shape == (2, 1, 4)
         assert np.all((gate > 0) & (gate < 1))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_low_precision_stays_near_and_scores_in_float32(dtype: str) -> None:
+def test_low_precision_is_close_and_scores_are_float32(dtype: str) -> None:
     clips = videos([20, 5])
     streams, mask = batch(clips, 20)
     halves = tuple(stream.astype(np.float16) for stream in streams)
@@ -230,8 +234,8 @@ def test_low_precision_stays_near_and_scores_in_float32(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cagi", "concat_mlp", "adain alone"])
-def test_still_and_missing_videos_have_finite_scores_and_gradients(name: str) -> None:
-    """A constant video, one frame, and a row of nothing but padding, in float32."""
+def test_constant_and_missing_videos_have_finite_scores_and_gradients(name: str) -> None:
+    """A constant video, one frame, and a row of only padding, in float32."""
     model = small(**VARIANTS[name])
     streams = tuple(jnp.full((3, 5, width), 0.1) for width in WIDTHS)
     mask = jnp.arange(5)[None, :] < jnp.asarray([[5], [1], [0]])
@@ -245,7 +249,7 @@ def test_still_and_missing_videos_have_finite_scores_and_gradients(name: str) ->
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
 
 
-def test_the_papers_sizes() -> None:
+def test_number_of_parameters_at_the_papers_sizes() -> None:
     streams = tuple(jax.ShapeDtypeStruct((1, 2, n), jnp.float32) for n in (1920, 7680))
     mask = jax.ShapeDtypeStruct((1, 2), bool)
 
@@ -270,14 +274,14 @@ def test_the_papers_sizes() -> None:
         ({"tau": 0}, "tau is 0; a window"),
     ],
 )
-def test_other_values_are_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_unknown_values_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         jax.eval_shape(small(**changes).init, jax.random.key(0), *batch(videos([2]), 2))
 
 
-def test_other_streams_are_refused() -> None:
+def test_wrong_streams_are_refused() -> None:
     (quality, _), mask = batch(videos([2]), 2)
-    with pytest.raises(ValueError, match="two streams, quality and semantic, not 1"):
+    with pytest.raises(ConfigError, match="two streams, quality and semantic, not 1"):
         small().init(jax.random.key(0), (quality,), mask)
-    with pytest.raises(ValueError, match="at least tail = 6 features, not \\[5\\]"):
+    with pytest.raises(ConfigError, match="at least tail = 6 features, not \\[5\\]"):
         VSFA(tail=6).init(jax.random.key(0), (quality,), mask)

@@ -15,7 +15,7 @@ from a2inet_jax.errors import StoreError
 from a2inet_jax.features.store import Store
 from tests.store_inputs import RECIPE, assert_equal, features
 
-# Writes the same ids over and over until it is killed; or stops half-way through one.
+# Writes the same ids over and over until it is killed, or hangs in the middle of a write.
 WRITER = """
 import os, sys, time
 from pathlib import Path
@@ -25,7 +25,7 @@ store = Store(Path(sys.argv[1]), RECIPE)
 if sys.argv[2] == "hang":
     os.fsync = lambda _: print("begun", flush=True) or time.sleep(600)
 print("ready", flush=True)
-for turn in range(10**9):
+for _ in range(10**9):
     for number in range(3):
         store.write(f"v{number}", features(seed=number, frames=2000), "1000 bytes")
         store.write(f"own {sys.argv[2]}", features(seed=9), "1000 bytes")
@@ -33,7 +33,7 @@ for turn in range(10**9):
 OLD_S = 2 * 24 * 3600
 
 
-def started(folder: Path, name: str, line: str) -> subprocess.Popen[str]:
+def start(folder: Path, name: str, line: str) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(folder), name],
         stdout=subprocess.PIPE,
@@ -46,7 +46,7 @@ def started(folder: Path, name: str, line: str) -> subprocess.Popen[str]:
     return process
 
 
-def killed(process: subprocess.Popen[str]) -> None:
+def kill(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert process.stdout is not None
@@ -64,30 +64,30 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def aged(path: Path) -> Path:
+def make_old(path: Path) -> Path:
     path.write_bytes(b"half")
     os.utime(path, (time.time() - OLD_S, time.time() - OLD_S))
     return path
 
 
-def test_the_dead_are_swept_and_the_living_are_not(tmp_path: Path) -> None:
-    dead = started(tmp_path, "hang", "begun")
-    killed(dead)
-    (left,) = atomic.parts(tmp_path)
-    alive = started(tmp_path, "hang", "begun")
+def test_files_of_dead_writers_are_swept_and_of_living_ones_are_not(tmp_path: Path) -> None:
+    dead = start(tmp_path, "hang", "begun")
+    kill(dead)
+    (abandoned,) = atomic.unfinished_files(tmp_path)
+    alive = start(tmp_path, "hang", "begun")
     try:
-        assert atomic.sweep(tmp_path) == [left]
-        (under_way,) = atomic.parts(tmp_path)
+        assert atomic.sweep(tmp_path) == [abandoned]
+        (in_progress,) = atomic.unfinished_files(tmp_path)
         assert atomic.sweep(tmp_path) == []
-        assert under_way.exists()
+        assert in_progress.exists()
     finally:
-        killed(alive)
-    assert atomic.sweep(tmp_path) == [under_way]
+        kill(alive)
+    assert atomic.sweep(tmp_path) == [in_progress]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_many_writers_readers_sweeps_and_kills(tmp_path: Path) -> None:
-    writers = [started(tmp_path, str(number), "ready") for number in range(4)]
+def test_concurrent_writes_reads_sweeps_and_kills(tmp_path: Path) -> None:
+    writers = [start(tmp_path, str(number), "ready") for number in range(4)]
     store = Store(tmp_path, RECIPE)
     swept, reads = 0, 0
     try:
@@ -99,76 +99,76 @@ def test_many_writers_readers_sweeps_and_kills(tmp_path: Path) -> None:
                     reads += 1
             swept += len(store.sweep())
             if time.monotonic() > end - 2 and len(writers) == 4:
-                killed(writers.pop())
-        assert all(writer.poll() is None for writer in writers)  # none lost its file
+                kill(writers.pop())
+        assert all(writer.poll() is None for writer in writers)  # no writer's file was swept
     finally:
         for writer in writers:
-            killed(writer)
+            kill(writer)
     assert reads > 10
     store.sweep()
-    assert atomic.parts(tmp_path) == []
+    assert atomic.unfinished_files(tmp_path) == []
     assert len(store.manifest()) == 3 + 4
 
 
-def test_files_of_other_machines_go_after_a_day(tmp_path: Path) -> None:
+def test_files_of_other_machines_are_swept_after_a_day(tmp_path: Path) -> None:
     fresh = tmp_path / ".0123.elsewhere-01234567.part"
     fresh.write_bytes(b"half")
-    old = aged(tmp_path / ".4567.elsewhere-01234567.part")
-    nameless = aged(tmp_path / ".89ab.part")
-    unknown = aged(tmp_path / "mine.part")
-    assert atomic.sweep(tmp_path) == [old, nameless]
+    old = make_old(tmp_path / ".4567.elsewhere-01234567.part")
+    without_machine = make_old(tmp_path / ".89ab.part")
+    unknown = make_old(tmp_path / "mine.part")
+    assert atomic.sweep(tmp_path) == [old, without_machine]
     assert sorted(tmp_path.iterdir()) == [fresh, unknown]
     assert atomic.sweep(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
-def test_without_locks_only_age_counts(
+def test_without_locks_only_the_age_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def no_locks(*_: object) -> None:
         raise OSError(code, "no locks")
 
-    left: list[Path] = []
+    copies: list[Path] = []
 
-    def killed_here(source: Path, _: Path) -> None:
-        left.append(source.with_name(f".copy{source.name.lstrip('.')[4:]}"))
-        os.link(source, left[0])
+    def copy_and_interrupt(source: Path, _: Path) -> None:
+        copies.append(source.with_name(f".copy{source.name.lstrip('.')[4:]}"))
+        os.link(source, copies[0])
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
     atomic.write(tmp_path / "v", b"whole")
     assert (tmp_path / "v").read_bytes() == b"whole"
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", killed_here)
+        patch.setattr(Path, "replace", copy_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
             atomic.write(tmp_path / "w", b"whole")
-    # Somebody who can lock does not take an unlocked file for a dead writer's.
+    # A process with locks must not take an unlocked file for a dead writer's.
     monkeypatch.undo()
-    assert left[0].exists()
+    assert copies[0].exists()
     assert atomic.sweep(tmp_path) == []
-    aged(left[0])
-    assert left[0] in atomic.sweep(tmp_path)
+    make_old(copies[0])
+    assert copies[0] in atomic.sweep(tmp_path)
 
 
-def test_a_sweep_between_making_and_locking_makes_another(
+def test_a_file_swept_before_it_was_locked_is_created_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = fcntl.flock
     swept: list[Path] = []
 
-    def late(file: object, how: int) -> None:
+    def sweep_then_lock(file: object, operation: int) -> None:
         if not swept:
             monkeypatch.setattr(fcntl, "flock", lock)
             swept.extend(atomic.sweep(tmp_path))
-        lock(file, how)  # type: ignore[arg-type]
+        lock(file, operation)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(fcntl, "flock", late)
+    monkeypatch.setattr(fcntl, "flock", sweep_then_lock)
     atomic.write(tmp_path / "v", b"whole")
     assert len(swept) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["v"]
 
 
-def test_a_full_disk(small_disk: Path) -> None:
+def test_a_full_disk_is_reported(small_disk: Path) -> None:
     store = Store(small_disk / "store", RECIPE)
     store.write("v", features(), "1000 bytes")
     with pytest.raises(OSError, match="the disk is full: free space") as caught:
@@ -181,14 +181,14 @@ def test_a_full_disk(small_disk: Path) -> None:
     store.write("x", features(), "1000 bytes")
 
 
-def test_a_read_only_disk(small_disk: Path) -> None:
+def test_a_read_only_disk_is_reported(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(OSError, match="read-only file system: take another folder") as caught:
         Store(small_disk / "store", RECIPE).write("v", features(), "1000 bytes")
     assert caught.value.errno == errno.EROFS
 
 
-def test_a_limit_on_files(tmp_path: Path) -> None:
+def test_a_limit_on_file_size_is_reported(tmp_path: Path) -> None:
     code = """
 import resource, sys
 from pathlib import Path
@@ -200,9 +200,9 @@ except OSError as error:
     print(error)
 """
     command = [sys.executable, "-c", code, str(tmp_path)]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert told.startswith(str(tmp_path))
-    assert "ulimit -f" in told
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.startswith(str(tmp_path))
+    assert "ulimit -f" in output
     assert list(tmp_path.iterdir()) == []
 
 
@@ -214,13 +214,13 @@ except OSError as error:
         (errno.EIO, "Input/output error: fix that"),
     ],
 )
-def test_other_troubles(
+def test_other_errors_are_reported_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, remedy: str
 ) -> None:
-    def fails(_: int) -> None:
+    def fail(_: int) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(os, "fsync", fails)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match=remedy) as caught:
         atomic.write(tmp_path / "v", b"whole")
     assert caught.value.errno == code
@@ -228,7 +228,7 @@ def test_other_troubles(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "store").write_bytes(b"")
     with pytest.raises(OSError, match="store can't be written"):
         atomic.write(tmp_path / "store" / "v", b"whole")

@@ -11,7 +11,7 @@ from tests import reference_head as reference
 from tests.head_inputs import apply, parameters, quick_jit, run
 
 
-def test_attention_is_eq_5_over_a_videos_own_frames() -> None:
+def test_attention_equals_eq_5_over_a_videos_own_frames() -> None:
     lengths, frames = (6, 3, 1), 6
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, frames, 4))
@@ -20,12 +20,12 @@ def test_attention_is_eq_5_over_a_videos_own_frames() -> None:
         module = GlobalSelfAttention(dtype=jnp.float64)
         params = parameters(module, x, mask)
         out, state = run(module, params, x, mask, mutable="intermediates")
-    maps = np.asarray(state["intermediates"]["attention"][0])
-    np.testing.assert_allclose(maps.sum(axis=-1), 1, rtol=1e-12)
-    assert np.all(maps[~np.broadcast_to(mask[:, None, :], maps.shape)] == 0)
+    attention_BxTxT = np.asarray(state["intermediates"]["attention"][0])
+    np.testing.assert_allclose(attention_BxTxT.sum(axis=-1), 1, rtol=1e-12)
+    assert np.all(attention_BxTxT[~np.broadcast_to(mask[:, None, :], attention_BxTxT.shape)] == 0)
     for b, n in enumerate(lengths):
         np.testing.assert_allclose(
-            maps[b, :n, :n], reference.attention_map(x[b, :n], params), rtol=1e-10
+            attention_BxTxT[b, :n, :n], reference.attention_map(x[b, :n], params), rtol=1e-10
         )
         np.testing.assert_allclose(out[b, :n], reference.attention(x[b, :n], params), rtol=1e-10)
 
@@ -41,7 +41,7 @@ def test_a_row_without_frames_is_finite() -> None:
     assert np.isfinite(gradient).all()
 
 
-def test_bfloat16_has_its_softmax_in_float32() -> None:
+def test_bfloat16_computes_the_softmax_in_float32() -> None:
     x, mask = jnp.ones((1, 3, 4)), jnp.ones((1, 3), bool)
     module = GlobalSelfAttention(dtype=jnp.bfloat16)
     params = parameters(module, x, mask, dtype=np.float32)
@@ -49,7 +49,7 @@ def test_bfloat16_has_its_softmax_in_float32() -> None:
     assert state["intermediates"]["attention"][0].dtype == jnp.float32
 
 
-def test_bfloat16_is_multiplied_as_bfloat16_on_the_way_back_too() -> None:
+def test_gradients_of_bfloat16_are_multiplied_in_bfloat16() -> None:
     x, mask = jnp.ones((1, 3, 4), jnp.bfloat16), jnp.ones((1, 3), bool)
     module = GlobalSelfAttention(dtype=jnp.bfloat16)
     params = parameters(module, x, mask, dtype=np.float32)
@@ -62,7 +62,7 @@ def test_bfloat16_is_multiplied_as_bfloat16_on_the_way_back_too() -> None:
     assert set(products) == {("bf16", "bf16")}
 
 
-def test_gradient_is_that_of_finite_differences() -> None:
+def test_gradient_equals_finite_differences() -> None:
     rng = np.random.default_rng(0)
     x, mask = rng.normal(size=(2, 5, 3)), np.arange(5)[None, :] < np.array([[5], [2]])
     with jax.enable_x64(True):

@@ -23,7 +23,7 @@ def test_catm_sees_zeros_beyond_each_videos_end(kernel: int) -> None:
         np.testing.assert_allclose(out[b, :n], reference.catm(x[b, :n], params), rtol=1e-10)
 
 
-def test_the_gates_can_be_looked_at() -> None:
+def test_the_gates_are_available() -> None:
     x, mask = jnp.ones((2, 3, 8)), jnp.ones((2, 3), bool)
     module = CATM(width=4)
     assert set(jax.eval_shape(module.init, jax.random.key(0), x, mask)) == {"params"}

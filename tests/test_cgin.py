@@ -5,14 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from a2inet_jax.model.cgin import CGIN, FGIN, NormAxis, adain, normalize
+from a2inet_jax.config import NormAxis
+from a2inet_jax.errors import ConfigError
+from a2inet_jax.model.cgin import CGIN, FGIN, adain, normalize
 from tests import reference_head as reference
 from tests.head_inputs import apply, parameters, quick_jit, run
 
 
 @pytest.mark.parametrize("norm_axis", ["time", "channel"])
 @pytest.mark.parametrize("frames", [1, 6])
-def test_cgin_is_eq_4(norm_axis: NormAxis, frames: int) -> None:
+def test_cgin_equals_eq_4(norm_axis: NormAxis, frames: int) -> None:
     rng = np.random.default_rng(0)
     quality, semantic = rng.normal(2, 3, (2, 1, frames, 4))
     mask = np.ones((1, frames), bool)
@@ -24,7 +26,7 @@ def test_cgin_is_eq_4(norm_axis: NormAxis, frames: int) -> None:
     np.testing.assert_allclose(out[0], expected, rtol=1e-10)
 
 
-def test_gamma_1_is_what_divides_eq_3_from_eq_2() -> None:
+def test_gamma_1_is_the_difference_between_eq_3_and_eq_2() -> None:
     rng = np.random.default_rng(0)
     x, y = jnp.asarray(rng.normal(size=(2, 1, 6, 4)), jnp.float32)
     mask = jnp.ones((1, 6), bool)
@@ -43,7 +45,7 @@ def test_adain_gives_one_stream_the_statistics_of_the_other(norm_axis: NormAxis,
     np.testing.assert_allclose(out.std(axis), y[0, :6].std(axis), atol=1e-4)
 
 
-def test_statistics_run_over_a_videos_own_frames() -> None:
+def test_statistics_are_of_a_videos_own_frames() -> None:
     x = jnp.asarray([[[1.0], [3.0], [100.0]]])
     over_time = normalize(x, jnp.asarray([[True, True, False]]), "time")
     np.testing.assert_allclose(over_time[0, :, 0], [-1, 1, 0], atol=1e-4)
@@ -51,7 +53,7 @@ def test_statistics_run_over_a_videos_own_frames() -> None:
 
 @pytest.mark.parametrize("norm_axis", ["time", "channel"])
 @pytest.mark.parametrize("frames", [0, 1, 7])
-def test_constant_streams_are_finite_and_so_is_their_gradient(
+def test_constant_streams_have_finite_values_and_gradients(
     norm_axis: NormAxis, frames: int
 ) -> None:
     x = jnp.full((1, 7, 4), 0.1)
@@ -69,13 +71,13 @@ def test_constant_streams_are_finite_and_so_is_their_gradient(
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 
-def test_bfloat16_keeps_its_statistics_in_float32() -> None:
+def test_bfloat16_computes_statistics_in_float32() -> None:
     x = 1000 + jnp.arange(8, dtype=jnp.float32)[None, :, None] * 8
     normalized = normalize(x.astype(jnp.bfloat16), jnp.ones((1, 8), bool), "time")
     assert normalized.dtype == jnp.float32
     np.testing.assert_allclose(normalized, normalize(x, jnp.ones((1, 8), bool), "time"), atol=1e-4)
 
 
-def test_another_axis_is_refused() -> None:
-    with pytest.raises(ValueError, match="'time' or 'channel'"):
+def test_an_unknown_axis_is_refused() -> None:
+    with pytest.raises(ConfigError, match="'time' or 'channel'"):
         normalize(jnp.ones((1, 2, 3)), jnp.ones((1, 2), bool), "space")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""SHA-256 of files and of arrays."""
+"""SHA-256 checksums of files and of arrays."""
 
 import hashlib
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 from a2inet_jax.checksum import sha256, sha256_of_arrays
 
 
-def test_of_a_file(tmp_path: Path) -> None:
+def test_sha256_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"a clip" * 1000)
     assert sha256(tmp_path / "file") == hashlib.sha256(b"a clip" * 1000).hexdigest()
 
 
-def test_of_arrays_is_by_name_type_shape_and_values_in_this_order() -> None:
+def test_sha256_of_arrays_depends_on_order_names_dtypes_shapes_and_values() -> None:
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     content = b"a float32 (2, 3)\n" + array.tobytes() + b"b float32 (3, 2)\n" + array.T.tobytes()
     digest = sha256_of_arrays({"a": array, "b": array.T})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from a2inet_jax.video.decode import Decoder
-from tests.clips import ffmpeg, ffmpeg_frames
+from tests.clips import ffmpeg_frames, run_ffmpeg
 
 _LOSSLESS = ["-c:v", "ffv1"]
 _EVEN, _ODD = (128, 80), (97, 65)
@@ -35,14 +35,14 @@ def checked_frames(
 ) -> np.ndarray:
     """Make a video of noise, check that both decoders give exactly ffmpeg's frames, and return these."""
     width, height = size
-    ffmpeg(
+    run_ffmpeg(
         *("-y", "-f", "lavfi", "-i", "testsrc2=s=128x80:r=10:d=0.6,noise=alls=40:allf=t", "-vf"),
         *(f"format=yuv444p,crop={width}:{height}:0:0:exact=1,{filters}", *encoder, str(path)),
     )
     theirs = ffmpeg_frames(path, height, width)
     for max_decord_bytes in (1 << 30, 0):
         decoder = Decoder(path, max_decord_bytes)
-        ours = np.stack(list(decoder.read(range(decoder.info.frames))))
+        ours = np.stack(list(decoder.read(range(decoder.info.num_frames))))
         assert ours.shape == theirs.shape == (6, height, width, 3)
         difference = np.abs(ours.astype(int) - theirs)
         assert difference.max() <= 0

@@ -211,7 +211,7 @@ def draw(config: Experiment, found: list[Video]) -> list[splits.Split]:
 
 
 def videos(*parts: str) -> list[Video]:
-    return [Video(f"v{n}", Path("v.mp4"), 1.0 * n, f"v{n}", part=p) for n, p in enumerate(parts)]
+    return [Video(f"v{n}", Path("v.mp4"), 1.0 * n, f"v{n}", subset=p) for n, p in enumerate(parts)]
 
 
 def test_splits_are_drawn_as_the_config_says(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_what_can_t_be_measured_is_refused_before_it_is_trained(tmp_path: Path) 
     with pytest.raises(ValueError, match=r"1 of 10 videos.*splits\.kind=content"):
         draw(load("dataset:lsvq"), videos(*["train"] * 9, "test"))
     alike = [replace(video, mos=3.0) for video in videos(*[""] * 6)]
-    with pytest.raises(ValueError, match="all of one label"):
+    with pytest.raises(ValueError, match="all with the same label"):
         draw(config, alike)
 
 

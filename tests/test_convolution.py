@@ -19,7 +19,7 @@ def flax_convolution(kernel: int, dtype: Any) -> nn.Module:
 
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("frames", [1, 3, 8])
-def test_it_is_flaxs_convolution(kernel: int, frames: int) -> None:
+def test_values_and_gradients_equal_flaxs_convolution(kernel: int, frames: int) -> None:
     x = np.random.default_rng(0).normal(size=(2, frames, CHANNELS))
     with jax.enable_x64(True):
         ours = TemporalConvolution(FEATURES, kernel, jnp.float64)
@@ -38,7 +38,7 @@ def test_it_is_flaxs_convolution(kernel: int, frames: int) -> None:
         )
 
 
-def test_it_starts_as_flaxs_convolution_does() -> None:
+def test_initial_parameters_equal_flaxs_convolution() -> None:
     key, x = jax.random.key(0), jnp.ones((1, 4, CHANNELS))
     jax.tree.map(
         np.testing.assert_array_equal,

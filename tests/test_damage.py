@@ -19,7 +19,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 def read_frames(path: Path, max_decord_bytes: int) -> np.ndarray | None:
     try:
         decoder = Decoder(path, max_decord_bytes)
-        return np.stack(list(decoder.read(range(decoder.info.frames))))
+        return np.stack(list(decoder.read(range(decoder.info.num_frames))))
     except VideoError:
         return None
 

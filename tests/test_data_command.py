@@ -77,8 +77,8 @@ def test_a_whole_data_set_is_good(
     assert run(data, "prepare", str(mine)) == 0
     assert run(data, "verify", str(mine)) == 0
     told = capsys.readouterr().out
-    assert "20 videos of 10 contents, labels 0 to 6; 20 good, 0 missing, 0 can't" in told
-    assert fingerprint(registry.labelled(str(mine), data)) in told
+    assert "20 videos of 10 contents, labels 0 to 6; 20 good, 0 missing, 0 cannot" in told
+    assert fingerprint(registry.list_videos(str(mine), data)) in told
     assert "first frames" in told
     assert run(data, "verify", str(mine), full=True) == 0
     assert "first frames" not in capsys.readouterr().out
@@ -112,8 +112,8 @@ def test_what_is_wrong_is_listed(
     assert run(data, "verify", str(mine)) == 1
     told = capsys.readouterr().out
     assert f"{bad}: " in told  # though many are missing
-    assert "12 good, 7 missing, 1 can't be decoded" in told
-    listing = data / f"{registry.file_name(str(mine))}-problems.csv"
+    assert "12 good, 7 missing, 1 cannot be decoded" in told
+    listing = data / f"{registry.unique_slug(str(mine))}-problems.csv"
     assert f"All of them, by id: {listing}" in told
     with listing.open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -217,13 +217,13 @@ def test_published_splits_are_imported(
     file.write_text(json.dumps({"permutations": orders}))
     assert run(data, "splits", str(mine), str(file), str(listing)) == 0
     told = capsys.readouterr().out
-    path = data / "splits" / f"{registry.file_name(str(mine))}-published.json"
+    path = data / "splits" / f"{registry.unique_slug(str(mine))}-published.json"
     found = splits.read(path)
     assert len(found) == 10
     assert found[0].train == tuple(f"{k:02}.mp4" for k in range(12))
     assert "10 splits, the first with 12 to train, 4 to validate, 3 to test on" in told
     assert "In no subset, since the published list lacks them (1): 19.mp4" in told
-    leaking = splits.leaks(found, registry.labelled(str(mine), data))
+    leaking = splits.count_shared_contents(found, registry.list_videos(str(mine), data))
     assert f"{leaking} of 10 contents have videos in two subsets" in told
     assert f"--config.splits.file={path}" in told.replace("\n", "")
     (mine / "labels.csv").write_text(

@@ -78,7 +78,7 @@ def test_frames_match_ffmpeg(
 ) -> None:
     decoder = Decoder(clips[name], max_decord_bytes)
     info = decoder.info
-    assert (info.frames, (info.width, info.height)) == (frames, size)
+    assert (info.num_frames, (info.width, info.height)) == (frames, size)
     assert info.timestamps.shape == (frames,)
     assert info.timestamps[0] == pytest.approx(0, abs=0.05)
     assert np.all(np.diff(info.timestamps) > 0)
@@ -95,7 +95,7 @@ def test_frames_match_ffmpeg(
 def test_bad_files_raise(clips: Clips, name: str, reason: str, max_decord_bytes: int) -> None:
     def read_all() -> None:
         decoder = Decoder(clips[name], max_decord_bytes)
-        list(decoder.read(range(decoder.info.frames)))
+        list(decoder.read(range(decoder.info.num_frames)))
 
     with pytest.raises(VideoError, match=reason) as caught:
         read_all()

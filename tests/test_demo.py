@@ -47,11 +47,11 @@ def home(tmp_path_factory: pytest.TempPathFactory, config: Experiment) -> Iterat
     """A working folder in which the demo has run."""
     folder = tmp_path_factory.mktemp("demo")
     chosen = tuple(source for source in sources.SOURCES if source.name in CONTENTS)
-    small = functools.partial(recipe.Recipe, sources=chosen, number=2)
+    small = functools.partial(recipe.SampleRecipe, sources=chosen, number=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr(recipe, "Recipe", small)
-        patch.setattr(prepare, "Recipe", small)
+        patch.setattr(recipe, "SampleRecipe", small)
+        patch.setattr(prepare, "SampleRecipe", small)
         assert demo(config) == 0
         yield folder
 
@@ -134,7 +134,7 @@ def test_one_bad_file_does_not_stop_the_others(
     too_long = "x" * 300 + ".mp4"
     listing.write_text(f"path\nbad.mp4\nmissing.mp4\n{too_long}\n")
     table = tmp_path / "scores.csv"
-    videos = lists.videos([listing, good])
+    videos = lists.find_videos([listing, good])
     run = home / "runs" / "demo"
     assert score_all(videos, run, as_json=True, csv_path=table) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

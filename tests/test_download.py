@@ -1,4 +1,4 @@
-"""Downloads from a server on the loopback that fails in the ways that real ones do."""
+"""Downloads from a local server that fails in the ways real servers do."""
 
 import errno
 import hashlib
@@ -40,10 +40,10 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fetch(server: Server, folder: Path) -> list[tuple[int, int]]:
-    """Download `/file` into the folder; what was told of its progress."""
-    told: list[tuple[int, int]] = []
-    download.download(f"{server.url}/file", folder / "file", lambda *now: told.append(now))
-    return told
+    """Download `/file` into the folder, and return the calls of `progress`."""
+    calls: list[tuple[int, int]] = []
+    download.download(f"{server.url}/file", folder / "file", lambda *call: calls.append(call))
+    return calls
 
 
 def ranges(server: Server) -> list[str | None]:
@@ -54,33 +54,33 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_comes_whole_and_alone(server: Server, tmp_path: Path) -> None:
-    told = fetch(server, tmp_path / "new")
+def test_a_file_is_complete_and_nothing_else_is_left(server: Server, tmp_path: Path) -> None:
+    calls = fetch(server, tmp_path / "new")
     assert (tmp_path / "new" / "file").read_bytes() == CONTENT
     assert names(tmp_path / "new") == ["file"]
-    assert told[0] == (0, len(CONTENT))
-    assert told[-1] == (len(CONTENT), len(CONTENT))
-    assert told == sorted(told)
+    assert calls[0] == (0, len(CONTENT))
+    assert calls[-1] == (len(CONTENT), len(CONTENT))
+    assert calls == sorted(calls)
 
 
-def test_what_is_there_is_not_fetched(server: Server, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_downloaded(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"kept")
     fetch(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == b"kept"
     assert not server.asked
 
 
-def test_a_cut_connection_is_taken_up_where_it_broke(server: Server, tmp_path: Path) -> None:
+def test_a_broken_connection_is_resumed(server: Server, tmp_path: Path) -> None:
     server.faults = [{"cut": 1000}, {"cut": HALF}]
-    told = fetch(server, tmp_path)
+    calls = fetch(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert ranges(server) == [None, "bytes=1000-", f"bytes={1000 + HALF}-"]
     assert all(headers["If-Range"] for headers in server.asked[1:])
-    assert {total for _, total in told} == {len(CONTENT)}
-    assert told == sorted(told)
+    assert {total for _, total in calls} == {len(CONTENT)}
+    assert calls == sorted(calls)
 
 
-def test_another_call_goes_on_where_one_gave_up(server: Server, tmp_path: Path) -> None:
+def test_the_next_call_resumes_after_one_gave_up(server: Server, tmp_path: Path) -> None:
     server.faults = [{"cut": HALF}] + [{"cut": 0}] * 4
     with pytest.raises(DownloadError, match=rf"broke after {HALF} of .*{HALF} bytes are"):
         fetch(server, tmp_path)
@@ -92,18 +92,20 @@ def test_another_call_goes_on_where_one_gave_up(server: Server, tmp_path: Path) 
     assert names(tmp_path) == ["file"]
 
 
-def test_a_silent_server_is_left(
+def test_a_silent_connection_is_given_up(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "_SILENCE", 0.2)
+    monkeypatch.setattr(download, "_SILENCE_S", 0.2)
     server.faults = [{"cut": HALF, "silence": 10}]
-    begun = time.monotonic()
+    start = time.monotonic()
     fetch(server, tmp_path)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - start < 5
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_file_that_changed_meanwhile_comes_anew(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_changed_in_the_meantime_is_downloaded_again(
+    server: Server, tmp_path: Path
+) -> None:
     server.faults = [{"cut": HALF}] + [{"cut": 0}] * 4
     with pytest.raises(DownloadError):
         fetch(server, tmp_path)
@@ -115,9 +117,9 @@ def test_a_file_that_changed_meanwhile_comes_anew(server: Server, tmp_path: Path
 @pytest.mark.parametrize(
     "fault",
     [{"ranges": False}, {"trust": True, "content": CONTENT[::-1]}, {"shift": 1}, {"status": 503}],
-    ids=["no ranges", "another file", "another place", "busy"],
+    ids=["no ranges", "another file", "another byte", "busy"],
 )
-def test_a_server_that_cannot_go_on_gives_the_file_anew(
+def test_a_server_that_cannot_resume_sends_the_whole_file(
     server: Server, tmp_path: Path, fault: dict[str, Any]
 ) -> None:
     server.faults = [{"cut": HALF}, fault]
@@ -126,7 +128,7 @@ def test_a_server_that_cannot_go_on_gives_the_file_anew(
 
 
 @pytest.mark.parametrize("etag", [None, 'W/"weak"'])
-def test_without_a_strong_tag_nothing_is_patched_together(
+def test_without_a_strong_etag_nothing_is_resumed(
     server: Server, tmp_path: Path, etag: str | None
 ) -> None:
     server.faults = [{"cut": HALF, "etag": etag}]
@@ -135,7 +137,7 @@ def test_without_a_strong_tag_nothing_is_patched_together(
     assert ranges(server) == [None, None]
 
 
-def test_a_date_does_for_a_tag(server: Server, tmp_path: Path) -> None:
+def test_a_date_serves_as_a_tag(server: Server, tmp_path: Path) -> None:
     dated = {"etag": None, "date": "Mon, 05 Jan 2026 10:00:00 GMT"}
     server.faults = [{"cut": HALF, **dated}, dated]
     fetch(server, tmp_path)
@@ -143,7 +145,7 @@ def test_a_date_does_for_a_tag(server: Server, tmp_path: Path) -> None:
     assert ranges(server) == [None, f"bytes={HALF}-"]
 
 
-def test_a_part_that_is_whole_already_is_taken(
+def test_a_partial_file_that_is_complete_is_accepted(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(_: int) -> None:
@@ -159,14 +161,14 @@ def test_a_part_that_is_whole_already_is_taken(
     assert ranges(server) == [None, f"bytes={len(CONTENT)}-"]
 
 
-def test_a_part_that_is_too_long_is_thrown_away(server: Server, tmp_path: Path) -> None:
+def test_a_partial_file_that_is_too_long_is_discarded(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file.part").write_bytes(CONTENT + b"!")
     (tmp_path / "file.part.tag").write_text(f'"{hashlib.sha256(CONTENT).hexdigest()}"')
     fetch(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_missing_file_is_an_error_at_once(server: Server, tmp_path: Path) -> None:
+def test_a_missing_file_is_not_retried(server: Server, tmp_path: Path) -> None:
     del server.files["/file"]
     with pytest.raises(DownloadError, match="/file: the server answers 404 Not Found"):
         fetch(server, tmp_path)
@@ -174,21 +176,21 @@ def test_a_missing_file_is_an_error_at_once(server: Server, tmp_path: Path) -> N
     assert names(tmp_path) == []
 
 
-def test_a_busy_server_is_asked_four_times(server: Server, tmp_path: Path) -> None:
+def test_a_busy_server_is_tried_four_times(server: Server, tmp_path: Path) -> None:
     server.faults = [{"status": 503}] * 4
     with pytest.raises(DownloadError, match=r"answers 503 Service Unavailable$"):
         fetch(server, tmp_path)
     assert len(server.asked) == 4
 
 
-def test_no_server_is_told(tmp_path: Path) -> None:
+def test_a_refused_connection_is_reported(tmp_path: Path) -> None:
     with Server() as closed:
         url = closed.url
     with pytest.raises(DownloadError, match=r"no connection .*refused"):
         download.download(f"{url}/file", tmp_path / "file", lambda *_: None)
 
 
-def test_redirections_are_followed_with_the_range(server: Server, tmp_path: Path) -> None:
+def test_redirected_requests_keep_the_range(server: Server, tmp_path: Path) -> None:
     there = {"location": f"{server.url}/elsewhere"}
     server.files["/elsewhere"] = server.files.pop("/file")
     server.faults = [there, {"cut": HALF}, there]
@@ -197,8 +199,8 @@ def test_redirections_are_followed_with_the_range(server: Server, tmp_path: Path
     assert ranges(server) == [None, None, f"bytes={HALF}-", f"bytes={HALF}-"]
 
 
-class Secure(urllib.request.HTTPSHandler):
-    """An encrypted server, here without encryption, that redirects to one that isn't."""
+class HttpsRedirect(urllib.request.HTTPSHandler):
+    """An https server, here without encryption, that redirects to http."""
 
     def https_open(self, request: urllib.request.Request) -> Any:
         answer = io.BytesIO()
@@ -209,28 +211,30 @@ class Secure(urllib.request.HTTPSHandler):
         return response
 
 
-def test_encryption_is_not_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redirection_from_https_to_http_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     build = urllib.request.build_opener
-    monkeypatch.setattr("urllib.request.build_opener", lambda *given: build(Secure, *given))
+    monkeypatch.setattr("urllib.request.build_opener", lambda *given: build(HttpsRedirect, *given))
     with pytest.raises(DownloadError, match="http://elsewhere/file, which isn't encrypted"):
         download.download("https://here/file", tmp_path / "file", lambda *_: None)
 
 
-def test_a_disk_that_is_too_small_is_told_before(
+def test_too_small_a_disk_is_reported_before_writing(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = SimpleNamespace(free=300_000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: free)
-    with pytest.raises(DownloadError, match=r"1\.0 MB are needed, 0\.3 MB are free") as told:
+    with pytest.raises(DownloadError, match=r"1\.0 MB are needed, 0\.3 MB are free") as caught:
         fetch(server, tmp_path)
-    assert f"no space for file.part in {tmp_path}" in str(told.value)
+    assert f"no space for file.part in {tmp_path}" in str(caught.value)
     assert names(tmp_path) == []
     free.free = 2_000_000
     fetch(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
-def test_a_disk_that_runs_full_leaves_a_part_to_go_on_from(
+def test_the_download_resumes_after_the_disk_was_full(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -246,7 +250,7 @@ def test_a_disk_that_runs_full_leaves_a_part_to_go_on_from(
 
 
 def hub(home: Path, endpoint: str, file: str, **more: str) -> subprocess.CompletedProcess[str]:
-    """`from_hub` in a process of its own: the hub's package reads its variables when it is imported."""
+    """Run `from_hub` in a process of its own: huggingface_hub reads its variables when it is imported."""
     command = (
         f"from a2inet_jax.download import from_hub; print(from_hub('a/b', '{COMMIT}', '{file}'))"
     )
@@ -259,22 +263,22 @@ def hub(home: Path, endpoint: str, file: str, **more: str) -> subprocess.Complet
     )
 
 
-def test_a_file_of_the_hub_stays_in_its_cache(server: Server, tmp_path: Path) -> None:
+def test_a_file_of_the_hub_is_found_in_its_cache_offline(server: Server, tmp_path: Path) -> None:
     server.files[f"/a/b/resolve/{COMMIT}/model.safetensors"] = CONTENT
     first = hub(tmp_path, server.url, "model.safetensors")
     assert first.returncode == 0, first.stderr
     assert Path(first.stdout.strip()).read_bytes() == CONTENT
-    requests = len(server.asked)
+    before = len(server.asked)
     offline = hub(tmp_path, server.url, "model.safetensors", HF_HUB_OFFLINE="1")
     assert offline.stdout == first.stdout
     missing = hub(tmp_path, server.url, "other", HF_HUB_OFFLINE="1")
     assert (
         "DownloadError: other of a/b: it isn't in the hub's cache, and HF_HUB_OF" in missing.stderr
     )
-    assert len(server.asked) == requests
+    assert len(server.asked) == before
 
 
-def test_whatever_the_hubs_client_raises_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_of_the_hubs_client_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def cut(*_: object, **__: object) -> None:
         raise ArithmeticError("connection cut")
 
@@ -283,7 +287,7 @@ def test_whatever_the_hubs_client_raises_is_told(monkeypatch: pytest.MonkeyPatch
         download.from_hub("a/b", COMMIT, "f")
 
 
-def test_the_hubs_refusal_is_told(server: Server, tmp_path: Path) -> None:
+def test_a_refusal_of_the_hub_is_reported(server: Server, tmp_path: Path) -> None:
     answered = hub(tmp_path, server.url, "other")
     assert "DownloadError: other of a/b: " in answered.stderr
     assert "404" in answered.stderr

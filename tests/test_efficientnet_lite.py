@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 beside the PyTorch port that its weights were published with."""
+"""EfficientNet-Lite0, compared to the PyTorch port published with its weights."""
 
 import jax.numpy as jnp
 import pytest
@@ -19,6 +19,6 @@ def test_features_equal_those_of_pytorch(size: tuple[int, int]) -> None:
     assert_maps_close(found, "backbone_features.npz", key, CHANNELS, 1e-5)
 
 
-def test_bfloat16_is_near() -> None:
+def test_bfloat16_is_close() -> None:
     found = features(NAME, random_params(registry.BACKBONES[NAME]), noise(65, 97), jnp.bfloat16)
     assert_maps_close(found, "backbone_features.npz", f"{NAME}_65x97", CHANNELS, 2e-2)

@@ -64,7 +64,7 @@ def test_predictions_that_are_not_whole_are_refused(damage: str) -> None:
     rows = predictions.read(path)
     text = {"half": rows[:11], "part": [r for r in rows if r.split], "twice": [*rows, rows[0]]}
     predictions.write(path, text[damage])
-    with pytest.raises(ValueError, match=r"concat/predictions\.csv lacks .*train"):
+    with pytest.raises(RunError, match=r"concat/predictions\.csv lacks .*train"):
         evaluate.evaluate(config)
 
 

@@ -8,7 +8,7 @@ import pytest
 from a2inet_jax.config import Experiment
 from a2inet_jax.features.store import Store
 from a2inet_jax.pipeline import extract
-from tests.clips import Clips, ffmpeg
+from tests.clips import Clips, run_ffmpeg
 from tests.extraction_inputs import extractor
 
 GOOD = ("h264.mp4", "black.mp4", "gray.mp4", "one_frame.mp4", "two_frames.mp4")
@@ -66,7 +66,7 @@ def test_what_failed_is_listed_until_it_is_mended(
     bad.write_text("not a video")
     assert extract.extract(config(), [folder], out) == 1
     shown = capsys.readouterr().out
-    assert f"failed: {bad}: holds no video" in shown
+    assert f"failed: {bad}: cannot be decoded: no video stream" in shown
     assert f"1 of 6 videos have no features; listed in {out / 'failures.csv'}" in shown
     assert "Repair or replace these files, and run the same command again." in shown
     assert "allow_missing" not in shown  # they are of no data set
@@ -74,7 +74,7 @@ def test_what_failed_is_listed_until_it_is_mended(
     with (out / "failures.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["video"], row["path"]) for row in rows] == [("bad, worse.mp4", str(bad))]
-    assert rows[0]["reason"].startswith("holds no video")
+    assert rows[0]["reason"].startswith("cannot be decoded: no video stream")
     # A part has a list of its own.
     codes = [extract.extract(config(), [folder], out, (shard, 6)) for shard in range(6)]
     assert sum(codes) == 1
@@ -86,7 +86,9 @@ def test_what_failed_is_listed_until_it_is_mended(
 
 
 def test_a_list_of_raw_videos(folder: Path, tmp_path: Path) -> None:
-    frames = ffmpeg(*("-i", str(folder / "h264.mp4"), "-pix_fmt", "yuv420p", "-f", "rawvideo", "-"))
+    frames = run_ffmpeg(
+        *("-i", str(folder / "h264.mp4"), "-pix_fmt", "yuv420p", "-f", "rawvideo", "-")
+    )
     (folder / "frames.yuv").write_bytes(frames)
     listing = folder / "list.csv"
     listing.write_text("path,width,height,frame_rate\nh264.mp4,,,\nframes.yuv,128,80,25\n")
@@ -117,7 +119,7 @@ def test_two_folders_with_the_same_names_are_refused(folder: Path, tmp_path: Pat
 def test_names_of_every_kind(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What a file system takes, a store takes; what a file system doesn't, is listed."""
+    """A store takes every name that a file system takes; others are listed as failures."""
     video = (folder / "one_frame.mp4").read_bytes()
     odd = tmp_path / "odd [red]"
     odd.mkdir()

@@ -1,4 +1,4 @@
-"""Extractions in processes of their own that are killed, and go on when they are started again."""
+"""Extractions in processes of their own that are killed, and resume when they are started again."""
 
 import os
 import random
@@ -13,7 +13,7 @@ import pytest
 from a2inet_jax.features.store import Store
 from tests.clips import Clips
 from tests.extraction_inputs import extractor
-from tests.test_extract import SEVERAL, content
+from tests.test_extract import CLIP_NAMES, content
 
 KILLS = 50
 
@@ -24,13 +24,13 @@ from a2inet_jax.features.extract import extract_all
 from a2inet_jax.features.store import Store
 from tests.clips import Clips
 from tests.extraction_inputs import extractor
-from tests.test_extract import SEVERAL, videos
+from tests.test_extract import CLIP_NAMES, videos
 
 extract = extractor()
 store = Store(Path(sys.argv[2]), extract.recipe)
-every = videos(Clips(Path(sys.argv[1])), *SEVERAL)
-tell = lambda name, done, total: print(done, name, flush=True)
-print(len(extract_all(every, extract, store, tell, decoders=2).failures), "failed")
+all_videos = videos(Clips(Path(sys.argv[1])), *CLIP_NAMES)
+show = lambda name, done, total: print(done, name, flush=True)
+print(len(extract_all(all_videos, extract, store, show, num_decoders=2).failures), "failed")
 """
 
 
@@ -41,40 +41,40 @@ def start(clips: Path, store: Path) -> "subprocess.Popen[str]":
 
 
 def finish(clips: Path, store: Path) -> float:
-    """Seconds that the work took, once the store was looked at."""
+    """Return the duration of an extraction in seconds, without its start and the scan of the store."""
     with start(clips, store) as child:
         assert child.stdout is not None
         child.stdout.readline()
-        begin = time.monotonic()
+        start_s = time.monotonic()
         assert child.stdout.read().endswith("0 failed\n")
-    return time.monotonic() - begin
+    return time.monotonic() - start_s
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_nothing_is_lost_or_half_there(tmp_path: Path) -> None:
+def test_kills_at_random_moments_leave_no_file_lost_or_incomplete(tmp_path: Path) -> None:
     clips, folder = tmp_path / "clips", tmp_path / "store"
-    made = Clips(clips)
-    for name in SEVERAL:
-        made[name]
+    maker = Clips(clips)
+    for name in CLIP_NAMES:
+        maker[name]
     duration = finish(clips, tmp_path / "whole")
     store = Store(folder, extractor().recipe)
     expected = content(Store(tmp_path / "whole", store.recipe))
-    assert len(expected) == len(SEVERAL)
-    draw = random.Random(0)
+    assert len(expected) == len(CLIP_NAMES)
+    rng = random.Random(0)
     interrupted = 0
     for _ in range(KILLS):
-        # There is always something to do, and something to leave alone.
+        # So that there are both videos to extract and files to leave alone.
         for path in store.folder.glob("*.safetensors"):
-            if draw.random() < 0.6:
+            if rng.random() < 0.6:
                 path.unlink()
         with start(clips, folder) as child:
             assert child.stdout is not None
-            child.stdout.readline()  # it has looked at the store
-            time.sleep(draw.uniform(0, 0.8 * duration))
+            child.stdout.readline()  # the store has been scanned
+            time.sleep(rng.uniform(0, 0.8 * duration))
             child.send_signal(signal.SIGKILL)
         interrupted += child.wait() == -signal.SIGKILL
         for path in store.folder.glob("*.safetensors"):
             assert path.read_bytes() == expected[path.name]
     assert interrupted >= KILLS / 2
     finish(clips, folder)
-    assert content(store) == expected  # and not a file more
+    assert content(store) == expected  # and no other file

@@ -1,11 +1,11 @@
-"""Frames far apart are those that come out one after the other, in all codecs."""
+"""Random access to distant frames gives the same frames as sequential decoding, in all codecs."""
 
 import numpy as np
 import pytest
 
 from a2inet_jax.video.decode import Decoder
 from a2inet_jax.video.sampling import frame_indices
-from tests.clips import Clips, ffmpeg
+from tests.clips import Clips, run_ffmpeg
 
 _SOURCE = ["-f", "lavfi", "-i", "testsrc2=s=96x80:r=25:d=4", "-pix_fmt", "yuv420p"]
 _X265 = ["-c:v", "libx265", "-x265-params"]
@@ -32,13 +32,15 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 
 @pytest.mark.parametrize("ahead_bytes", [1 << 30, 0], ids=["decord", "ffmpeg"])
 @pytest.mark.parametrize("name", STREAMS)
-def test_codecs(clips: Clips, name: str, ahead_bytes: int) -> None:
+def test_distant_frames_equal_those_decoded_in_sequence(
+    clips: Clips, name: str, ahead_bytes: int
+) -> None:
     path = clips.folder / f"far apart, {name}"
     if not path.exists():
-        ffmpeg("-y", *_SOURCE, *STREAMS[name], str(path))
-    one_by_one = Decoder(path, 1 << 30)
-    assert one_by_one.info.frames == 100
-    frames = np.stack(list(one_by_one.read(range(100))))
+        run_ffmpeg("-y", *_SOURCE, *STREAMS[name], str(path))
+    sequential = Decoder(path, 1 << 30)
+    assert sequential.info.num_frames == 100
+    frames = np.stack(list(sequential.read(range(100))))
     assert len(np.unique(frames, axis=0)) == 100
     decoder = Decoder(path, ahead_bytes)
     for indices in (frame_indices(100, 8), frame_indices(100, 60), np.array([0, 99]), [50]):
@@ -47,10 +49,10 @@ def test_codecs(clips: Clips, name: str, ahead_bytes: int) -> None:
 
 
 @pytest.mark.parametrize("kept", [600, 12_000])
-def test_many_frames_of_a_long_video(clips: Clips, kept: int) -> None:
+def test_both_decoders_give_the_same_frames_of_a_long_video(clips: Clips, kept: int) -> None:
     path = clips.folder / "26000_frames.mp4"
     if not path.exists():
-        ffmpeg(
+        run_ffmpeg(
             *("-y", "-f", "lavfi", "-i", "testsrc2=s=32x32:r=100:d=260", "-c:v", "libx264"),
             *("-preset", "ultrafast", "-pix_fmt", "yuv420p", str(path)),
         )

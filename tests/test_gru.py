@@ -14,7 +14,7 @@ from tests.head_inputs import parameters, quick_jit, run
 def torch_gru(
     x: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray, b_ih: np.ndarray, b_hh: np.ndarray
 ) -> np.ndarray:
-    """torch.nn.GRU as its documentation states it, weights `[3H, C]` and `[3H, H]` in torch's order."""
+    """Compute torch.nn.GRU by its documentation, with weights `[3H, C]` and `[3H, H]` in torch's order."""
     h, states = np.zeros(w_hh.shape[1]), []
     for frame in x:
         i_r, i_z, i_n = np.split(w_ih @ frame + b_ih, 3)
@@ -26,7 +26,7 @@ def torch_gru(
 
 
 @pytest.mark.parametrize("frames", [1, 9, 19])
-def test_gru_has_torchs_equations(frames: int) -> None:
+def test_gru_equals_torchs_equations(frames: int) -> None:
     hidden, channels = 4, 3
     rng = np.random.default_rng(0)
     w_ih, w_hh = rng.normal(size=(3 * hidden, channels)), rng.normal(size=(3 * hidden, hidden))
@@ -44,21 +44,21 @@ def test_gru_has_torchs_equations(frames: int) -> None:
         np.testing.assert_allclose(states[b], torch_gru(x[b], w_ih, w_hh, b_ih, b_hh), rtol=1e-10)
 
 
-def test_gru_starts_within_torchs_range() -> None:
+def test_initial_weights_are_in_torchs_range() -> None:
     params = GRU(hidden=16).init(jax.random.key(0), jnp.ones((1, 2, 64)))["params"]
     for kernel in (params["input"]["kernel"], params["recurrent_kernel"]):
         assert 0.9 / 4 < np.abs(kernel).max() <= 1 / 4
 
 
-def test_gru_state_is_float32_under_bfloat16() -> None:
+def test_state_is_float32_under_bfloat16() -> None:
     x = jnp.ones((1, 2, 3), jnp.bfloat16)
     module = GRU(hidden=4, dtype=jnp.bfloat16)
     params = parameters(module, x, dtype=np.float32)
     assert run(module, params, x).dtype == jnp.float32
 
 
-def plain(input_BxTx3H: Any, kernel_Hx3H: Any, bias_H: Any) -> jax.Array:
-    """The recurrence as a loop that JAX differentiates by itself."""
+def plain_loop(input_BxTx3H: Any, kernel_Hx3H: Any, bias_H: Any) -> jax.Array:
+    """Compute the recurrence as a loop that JAX differentiates by itself."""
 
     def step(h: jax.Array, input_Bx3H: jax.Array) -> tuple[jax.Array, jax.Array]:
         i_r, i_z, i_n = jnp.split(input_Bx3H, 3, axis=-1)
@@ -74,13 +74,14 @@ def plain(input_BxTx3H: Any, kernel_Hx3H: Any, bias_H: Any) -> jax.Array:
 
 
 def arguments(*splits: int, frames: int = 11, hidden: int = 4) -> tuple[np.ndarray, ...]:
+    """Return random arguments of `recurrence`, with leading axes."""
     rng = np.random.default_rng(0)
     shapes = ((3, frames, 3 * hidden), (hidden, 3 * hidden), (hidden,))
     return tuple(rng.normal(size=(*splits, *shape)) for shape in shapes)
 
 
 def gradient(function: Any) -> Any:
-    """Gradients of a loss that weighs every state differently."""
+    """Differentiate a loss in which every state has a different weight."""
 
     def loss(*args: jax.Array) -> jax.Array:
         states = function(*args)
@@ -90,38 +91,38 @@ def gradient(function: Any) -> Any:
 
 
 @pytest.mark.parametrize("frames", [1, 2, 11])
-def test_backward_pass_is_that_of_the_plain_loop(frames: int) -> None:
+def test_backward_pass_equals_the_plain_loops(frames: int) -> None:
     with jax.enable_x64(True):
         args = arguments(frames=frames)
-        ours, expected = (quick_jit(gradient(f))(*args) for f in (recurrence, plain))
+        ours, expected = (quick_jit(gradient(f))(*args) for f in (recurrence, plain_loop))
     for one, other in zip(ours, expected):
         assert one.dtype == np.float64
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("over", [jax.vmap, lambda f: lambda *a: jax.lax.map(lambda s: f(*s), a)])
-def test_many_at_once_have_each_ones_gradients(over: Any) -> None:
+@pytest.mark.parametrize("mapped", [jax.vmap, lambda f: lambda *a: jax.lax.map(lambda s: f(*s), a)])
+def test_mapped_gradients_equal_each_ones_alone(mapped: Any) -> None:
     with jax.enable_x64(True):
         args = arguments(3)
-        ours = quick_jit(over(gradient(recurrence)))(*args)
+        ours = quick_jit(mapped(gradient(recurrence)))(*args)
         for s in range(3):
-            expected = quick_jit(gradient(plain))(*(a[s] for a in args))
+            expected = quick_jit(gradient(plain_loop))(*(a[s] for a in args))
             for one, other in zip(ours, expected):
                 np.testing.assert_allclose(one[s], other, rtol=1e-12, atol=1e-12)
 
 
-def test_one_kernel_under_many_inputs_adds_up() -> None:
+def test_gradients_of_a_shared_kernel_add_up() -> None:
     with jax.enable_x64(True):
         (inputs, *_), (_, kernel, bias) = arguments(3), arguments()
         over_inputs = (0, None, None)
         ours, expected = (
             quick_jit(gradient(jax.vmap(f, over_inputs)))(inputs, kernel, bias)
-            for f in (recurrence, plain)
+            for f in (recurrence, plain_loop)
         )
     for one, other in zip(ours, expected):
         np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
 
-def test_backward_pass_has_the_slope_of_finite_differences() -> None:
+def test_backward_pass_equals_finite_differences() -> None:
     with jax.enable_x64(True):
         check_grads(recurrence, arguments(), order=1, modes=["rev"])

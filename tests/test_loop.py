@@ -1,4 +1,4 @@
-"""Members trained from end to end: what they learn and keep."""
+"""Training of ensemble members from end to end."""
 
 import dataclasses
 from pathlib import Path
@@ -17,101 +17,106 @@ from a2inet_jax.training.losses import Losses
 from a2inet_jax.training.members import Member, TrainedMember
 from a2inet_jax.training.predict import predict
 from tests.training_inputs import (
-    FEATURES,
+    CONFIG,
+    DATA,
     MEMBERS,
-    SETTINGS,
-    STEPS,
+    STEPS_PER_EPOCH,
     MeanPooling,
-    Whole,
+    Uninterrupted,
     assert_close,
     assert_same,
-    make_features,
+    make_data,
     make_members,
     make_split,
     train,
-    undisturbed,
+    train_uninterrupted,
 )
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    return undisturbed(tmp_path_factory.mktemp("whole"))
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
+    return train_uninterrupted(tmp_path_factory.mktemp("uninterrupted"))
 
 
-def test_it_learns_and_predicts_in_the_labels_scale(tmp_path: Path) -> None:
-    settings = dataclasses.replace(SETTINGS, epochs=40, epoch_rule="last", checkpoint_epochs=40)
-    train_ids = tuple(FEATURES.ids[:13])
-    split = dataclasses.replace(make_split(FEATURES), test=train_ids)  # tests what it has learnt
+def test_member_learns_and_predicts_in_the_scale_of_the_labels(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, epochs=40, epoch_rule="last", checkpoint_epochs=40)
+    train_ids = tuple(DATA.ids[:13])
+    split = dataclasses.replace(make_split(DATA), test=train_ids)  # tested on its training set
     members = [Member(0, 0, split)]
-    trained = train(tmp_path, settings, members)
-    (one,) = trained
-    assert one.history[-1]["train_loss"] < 0.2 * one.history[0]["train_loss"]  # type: ignore[operator]
-    mos = FEATURES.mos[:13]
-    assert one.label_range == (mos.min(), mos.max())
-    (score,) = predict(MeanPooling(), FEATURES, members, trained, settings)
+    trained = train(tmp_path, config, members)
+    first, last = trained[0].history[0], trained[0].history[-1]
+    assert last["train_loss"] < 0.2 * first["train_loss"]  # type: ignore[operator]
+    mos = DATA.mos[:13]
+    assert trained[0].label_range == (mos.min(), mos.max())
+    (score,) = predict(MeanPooling(), DATA, members, trained, config)
     assert np.abs(score - mos).mean() < 0.05 * np.ptp(mos)
 
 
-def test_history_table_and_curves_agree(whole: Whole) -> None:
-    folder, trained, told = whole
-    assert told == list(range(0, 7 * STEPS + 1, STEPS))
+def test_history_table_and_curves_agree(uninterrupted: Uninterrupted) -> None:
+    folder, trained, reported = uninterrupted
+    assert reported == list(range(0, 7 * STEPS_PER_EPOCH + 1, STEPS_PER_EPOCH))
     lines = (folder / "metrics.csv").read_text().splitlines()
     assert lines[0].split(",") == ["split", "seed", *history.COLUMNS]
     rows = iter(lines[1:])
-    for number, one in enumerate(trained):
-        assert [record["epoch"] for record in one.history] == list(range(1, 8))
-        for record in one.history:
-            assert [float(x) for x in next(rows).split(",")] == [number, 0, *record.values()]
-        (events,) = (folder / "tensorboard" / f"split_0{number}_seed_0").glob("events.*")
+    for split_index, member in enumerate(trained):
+        assert [record["epoch"] for record in member.history] == list(range(1, 8))
+        for record in member.history:
+            assert [float(x) for x in next(rows).split(",")] == [split_index, 0, *record.values()]
+        (events,) = (folder / "tensorboard" / f"split_0{split_index}_seed_0").glob("events.*")
         assert b"val_srcc" in events.read_bytes()
 
 
-def test_best_epoch_has_the_best_parameters(whole: Whole, tmp_path: Path) -> None:
-    _, trained, _ = whole
-    for number, one in enumerate(trained):  # what is kept is what stood at the end of that epoch
-        shorter = dataclasses.replace(SETTINGS, epochs=one.epoch, epoch_rule="last")
-        stopped = train(tmp_path / str(number), shorter)[number]
-        jax.tree.map(np.testing.assert_array_equal, one.params, stopped.params)
-    # Of the validation part as if it were the test part.
-    members = [
-        dataclasses.replace(r, split=dataclasses.replace(r.split, test=r.split.validation))
-        for r in MEMBERS
+def test_parameters_of_the_best_epoch_are_kept(
+    uninterrupted: Uninterrupted, tmp_path: Path
+) -> None:
+    _, trained, _ = uninterrupted
+    # A run that ends with the best epoch has the same parameters.
+    for split_index, member in enumerate(trained):
+        shorter = dataclasses.replace(CONFIG, epochs=member.epoch, epoch_rule="last")
+        stopped = train(tmp_path / str(split_index), shorter)[split_index]
+        jax.tree.map(np.testing.assert_array_equal, member.params, stopped.params)
+    # Predictions on the validation set, as if it were the test set, have the SRCC of that epoch.
+    swapped = [
+        dataclasses.replace(m, split=dataclasses.replace(m.split, test=m.split.validation))
+        for m in MEMBERS
     ]
-    scores = predict(MeanPooling(), FEATURES, members, trained, SETTINGS)
-    for one, member, score in zip(trained, members, scores):
-        values = [record["val_srcc"] for record in one.history]
-        assert one.epoch == values.index(max(values)) + 1  # type: ignore[type-var]
-        found, _ = history.correlations(score, FEATURES.mos[FEATURES.rows(member.split.test)])
-        assert found == pytest.approx(values[one.epoch - 1])
-    assert len({one.epoch for one in trained}) > 1  # or the members would share their choice
+    scores = predict(MeanPooling(), DATA, swapped, trained, CONFIG)
+    for member, inputs, score in zip(trained, swapped, scores):
+        values = [record["val_srcc"] for record in member.history]
+        assert member.epoch == values.index(max(values)) + 1  # type: ignore[type-var]
+        found, _ = history.correlations(score, DATA.mos[DATA.indices(inputs.split.test)])
+        assert found == pytest.approx(values[member.epoch - 1])
+    # Otherwise members that share one choice would pass.
+    assert len({member.epoch for member in trained}) > 1
 
 
 @pytest.mark.parametrize("rule", ["last", "best_test"])
-def test_other_epoch_rules_change_the_choice_alone(
-    whole: Whole, tmp_path: Path, rule: EpochRule
+def test_epoch_rule_changes_only_the_selected_epoch(
+    uninterrupted: Uninterrupted, tmp_path: Path, rule: EpochRule
 ) -> None:
-    trained = train(tmp_path, dataclasses.replace(SETTINGS, epoch_rule=rule))
-    for one, before in zip(trained, whole[1]):
-        assert one.history == before.history
-        values = [record["test_srcc"] for record in one.history]
-        assert one.epoch == (7 if rule == "last" else values.index(max(values)) + 1)  # type: ignore[type-var]
+    trained = train(tmp_path, dataclasses.replace(CONFIG, epoch_rule=rule))
+    for member, by_best_val in zip(trained, uninterrupted[1]):
+        assert member.history == by_best_val.history
+        values = [record["test_srcc"] for record in member.history]
+        expected = 7 if rule == "last" else values.index(max(values)) + 1  # type: ignore[type-var]
+        assert member.epoch == expected
 
 
-def test_a_replica_ends_where_it_ends_alone(whole: Whole, tmp_path: Path) -> None:
+def test_member_ends_where_it_ends_alone(uninterrupted: Uninterrupted, tmp_path: Path) -> None:
     alone = [train(tmp_path, members=[member])[0] for member in MEMBERS]
-    assert_close(whole[1], alone, 1e-6)
+    assert_close(uninterrupted[1], alone, 1e-6)
     assert (tmp_path / "metrics.csv").read_text().count("\n") == 1 + 3 * 7
 
 
-def test_seeds_are_replicas_too(whole: Whole, tmp_path: Path) -> None:
+def test_seeds_are_members_too(uninterrupted: Uninterrupted, tmp_path: Path) -> None:
     members = [dataclasses.replace(MEMBERS[0], seed=seed) for seed in (0, 1)]
     same, other = train(tmp_path, members=members)
-    assert_close([same], whole[1][:1], 1e-6)
+    assert_close([same], uninterrupted[1][:1], 1e-6)
     assert other.history != same.history
 
 
-def test_the_same_seed_gives_the_same(whole: Whole, tmp_path: Path) -> None:
-    assert_same(train(tmp_path), whole[1])
+def test_training_is_deterministic(uninterrupted: Uninterrupted, tmp_path: Path) -> None:
+    assert_same(train(tmp_path), uninterrupted[1])
 
 
 @pytest.mark.parametrize(
@@ -120,82 +125,86 @@ def test_the_same_seed_gives_the_same(whole: Whole, tmp_path: Path) -> None:
         {"placement": "streamed"},
         {"steps_per_call": 1},
         {"steps_per_call": 3},
-        {"buckets": 1},
+        {"num_buckets": 1},
         {"parallel": "pmap"},
         {"parallel": "mesh"},
         {"parallel": "mesh", "placement": "streamed"},
     ],
     ids=str,
 )
-def test_other_ways_give_the_same_numbers(tmp_path: Path, changes: dict[str, Any]) -> None:
-    features = make_features(longest=20)
-    members = make_members(features)
+def test_execution_options_do_not_change_the_numbers(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    data = make_data(longest=20)
+    members = make_members(data)
 
-    def run(folder: Path, settings: Train) -> list[TrainedMember]:
-        return loop.train(MeanPooling(), features, members, settings, folder)
+    def run(folder: Path, config: Train) -> list[TrainedMember]:
+        return loop.train(MeanPooling(), data, members, config, folder)
 
-    usual = run(tmp_path / "usual", SETTINGS)
-    assert_close(run(tmp_path / "other", dataclasses.replace(SETTINGS, **changes)), usual, 1e-6)
+    usual = run(tmp_path / "usual", CONFIG)
+    assert_close(run(tmp_path / "other", dataclasses.replace(CONFIG, **changes)), usual, 1e-6)
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.5])
-def test_the_average_is_what_is_kept(tmp_path: Path, ema: float) -> None:
-    settings = dataclasses.replace(SETTINGS, epochs=1, ema_decay=ema, epoch_rule="last")
-    (one,) = train(tmp_path, settings, MEMBERS[:1])
-    tree = load(tmp_path / "checkpoints" / "splits_00-00_seeds_0-0", STEPS)
+@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
+def test_moving_average_is_kept_if_there_is_one(tmp_path: Path, ema_decay: float) -> None:
+    config = dataclasses.replace(CONFIG, epochs=1, ema_decay=ema_decay, epoch_rule="last")
+    (member,) = train(tmp_path, config, MEMBERS[:1])
+    tree = load(tmp_path / "checkpoints" / "splits_00-00_seeds_0-0", STEPS_PER_EPOCH)
     state = tree["state"]
-    kept = state["average"] if ema else state["params"]
-    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[0]), one.params, kept)
+    expected = state["average"] if ema_decay else state["params"]
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[0]), member.params, expected)
 
 
 def load(folder: Path, step: int) -> Any:
-    """A checkpoint's arrays as nested dictionaries."""
+    """Load a checkpoint's arrays as nested dictionaries."""
     return ocp.load(folder / str(step))
 
 
-def test_real_model_with_no_validation_part(tmp_path: Path) -> None:
-    settings = Train(learning_rate=1e-2, batch_size=6, epochs=8, epoch_rule="last")
-    members = [Member(3, 0, make_split(FEATURES, validation=0))]
+def test_a2inet_trains_without_a_validation_set(tmp_path: Path) -> None:
+    config = Train(learning_rate=1e-2, batch_size=6, epochs=8, epoch_rule="last")
+    members = [Member(3, 0, make_split(DATA, validation=0))]
     model = A2INet(width=8, neck=8, hidden=4)
-    (trained,) = loop.train(model, FEATURES, members, settings, tmp_path)
-    assert trained.history[-1]["train_loss"] < 0.7 * trained.history[0]["train_loss"]  # type: ignore[operator]
-    assert trained.history[0]["val_srcc"] is None
-    assert isinstance(trained.history[0]["test_srcc"], float)
+    (trained,) = loop.train(model, DATA, members, config, tmp_path)
+    first, last = trained.history[0], trained.history[-1]
+    assert last["train_loss"] < 0.7 * first["train_loss"]  # type: ignore[operator]
+    assert first["val_srcc"] is None
+    assert isinstance(first["test_srcc"], float)
 
 
-def test_few_programs_are_compiled_and_it_says_so(tmp_path: Path) -> None:
-    features = make_features(longest=40)
+def test_few_programs_are_compiled_and_logged(tmp_path: Path) -> None:
+    data = make_data(longest=40)
     lines: list[str] = []
-    settings = dataclasses.replace(SETTINGS, steps_per_call=1, num_buckets=2)
-    members = make_members(features, validation=4)
-    watch = Callbacks(say=lines.append)
-    loop.train(MeanPooling(width=5), features, members, settings, tmp_path, watch)
+    config = dataclasses.replace(CONFIG, steps_per_call=1, num_buckets=2)
+    members = make_members(data, validation=4)
+    callbacks = Callbacks(say=lines.append)
+    loop.train(MeanPooling(width=5), data, members, config, tmp_path, callbacks)
     assert lines[0].startswith("features: resident on the device (")
-    # Training and scoring, in two lengths each.
+    # Training and scoring, for two padded lengths each.
     assert lines[-1].startswith("compiled 4 programs in ")
 
 
-def test_results_are_read_when_the_next_work_is_handed_over(
+def test_results_are_read_after_the_next_work_is_dispatched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner = parallel.runner("jit", len(MEMBERS))
+    runner = parallel.make_runner("jit", len(MEMBERS))
     events: list[str] = []
 
-    def noted(name: str) -> None:
-        before = getattr(runner, name)
+    def record(name: str) -> None:
+        original = getattr(runner, name)
 
         def method(*arguments: Any) -> Any:
-            again = name == "score" and events[-1:] == ["score"]  # one for each length
-            if not again and (name != "get" or isinstance(arguments[0], Losses)):
+            # Scoring makes one call per padded length; it counts once.
+            repeated = name == "score" and events[-1:] == ["score"]
+            if not repeated and (name != "get" or isinstance(arguments[0], Losses)):
                 events.append(name)
-            return before(*arguments)
+            return original(*arguments)
 
         monkeypatch.setattr(runner, name, method)
 
     for name in ("train", "score", "get"):
-        noted(name)
-    settings = dataclasses.replace(SETTINGS, epochs=2, steps_per_call=1, num_buckets=1)
-    train(tmp_path, settings)
-    ahead = ["train", "get"] * (STEPS - 1)
-    # Before the last step of an epoch is read, the scoring behind it is under way.
+        record(name)
+    config = dataclasses.replace(CONFIG, epochs=2, steps_per_call=1, num_buckets=1)
+    train(tmp_path, config)
+    ahead = ["train", "get"] * (STEPS_PER_EPOCH - 1)
+    # The scoring after an epoch is dispatched before the losses of its last step are read.
     assert events == ["train", *ahead, "score", "get", "train", *ahead, "score", "get"]

@@ -9,7 +9,7 @@ from a2inet_jax.training import losses
 
 
 def by_the_equations(score: np.ndarray, label: np.ndarray, weight: float) -> tuple[float, ...]:
-    """MAE and rank loss written out, pair by pair."""
+    """Total, MAE and rank loss, written out pair by pair."""
     n = len(score)
     absolute = sum(abs(s - m) for s, m in zip(score, label, strict=True)) / n
     rank = 0.0
@@ -47,16 +47,16 @@ def test_one_video_has_no_rank_loss() -> None:
     np.testing.assert_allclose(found, (0.5, 0.5, 0.0), rtol=1e-6)
 
 
-def test_order_and_distance_right_is_zero_and_reversed_is_not() -> None:
+def test_rank_loss_is_zero_for_right_order_and_distance_only() -> None:
     label, where = jnp.array([0.0, 0.3, 1.0]), jnp.ones(3, bool)
     assert float(losses.rank_loss(label + 5, label, where)) == pytest.approx(0, abs=1e-6)
     assert float(losses.rank_loss(2 * label, label, where)) == pytest.approx(0, abs=1e-6)
-    # |label difference| twice over, in both orders of each of the three pairs, over 9
+    # Twice the |label difference|, in both orders of each of the three pairs, over 9.
     assert float(losses.rank_loss(-label, label, where)) == pytest.approx(4 * 2.0 / 9, rel=1e-6)
 
 
 @pytest.mark.parametrize("filling", [0.0, 1e6, np.nan, np.inf])
-def test_filling_rows_count_for_nothing(filling: float) -> None:
+def test_filling_rows_have_no_effect(filling: float) -> None:
     score, label = draw(5)
     where = np.array([True, False, True, True, False, True, True, False])
     wide_score, wide_label = np.full((2, 8), filling)

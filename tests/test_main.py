@@ -8,6 +8,7 @@ from importlib import metadata
 
 import pytest
 
+import a2inet_jax
 from a2inet_jax import main
 from a2inet_jax.commands import weights
 from a2inet_jax.commands.options import joined_overrides
@@ -181,3 +182,11 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     command = f"{sys.executable} -m a2inet_jax.main config fields | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_package_has_a_small_surface() -> None:
+    assert a2inet_jax.__version__ == metadata.version("a2inet-jax")
+    assert all(hasattr(a2inet_jax, name) for name in a2inet_jax.__all__)
+    assert issubclass(a2inet_jax.VideoError, a2inet_jax.A2INetError)
+    with pytest.raises(AttributeError, match="no attribute 'scorer'"):
+        a2inet_jax.scorer  # noqa: B018

@@ -1,4 +1,4 @@
-"""The metrics against slow and independent ways of computing them."""
+"""The metrics, compared with slow and independent implementations."""
 
 import warnings
 
@@ -12,40 +12,40 @@ RNG = np.random.default_rng(0)
 
 
 def ranks(values: np.ndarray) -> list[float]:
-    """Average ranks, counted one by one."""
+    """Return average ranks, counted one by one."""
     return [sum(w < v for w in values) + (sum(w == v for w in values) + 1) / 2 for v in values]
 
 
 def pearson(x: list[float], y: list[float]) -> float:
     a, b = sum(x) / len(x), sum(y) / len(y)
-    top = sum((p - a) * (q - b) for p, q in zip(x, y, strict=True))
-    return top / (sum((p - a) ** 2 for p in x) * sum((q - b) ** 2 for q in y)) ** 0.5
+    covariance = sum((p - a) * (q - b) for p, q in zip(x, y, strict=True))
+    return covariance / (sum((p - a) ** 2 for p in x) * sum((q - b) ** 2 for q in y)) ** 0.5
 
 
 def tau_b(x: np.ndarray, y: np.ndarray) -> float:
-    same = opposite = only_x = only_y = 0
+    concordant = discordant = only_x = only_y = 0
     for i in range(len(x)):
         for j in range(i):
             sign = np.sign(x[i] - x[j]) * np.sign(y[i] - y[j])
-            same += sign > 0
-            opposite += sign < 0
+            concordant += sign > 0
+            discordant += sign < 0
             only_x += x[i] == x[j] and y[i] != y[j]
             only_y += y[i] == y[j] and x[i] != x[j]
-    total = same + opposite
-    return float((same - opposite) / ((total + only_x) * (total + only_y)) ** 0.5)
+    total = concordant + discordant
+    return float((concordant - discordant) / ((total + only_x) * (total + only_y)) ** 0.5)
 
 
-def test_hand_made_ranks_with_ties() -> None:
+def test_ranks_with_ties_by_hand() -> None:
     # Ranks of the scores: 1, 2.5, 2.5, 4, 5; of the MOS: 2, 1, 3, 4.5, 4.5.
     scores, mos = [0.1, 0.4, 0.4, 0.7, 0.9], [20, 10, 30, 50, 50]
-    # deviations (-2, -.5, -.5, 1, 2) and (-1, -2, 0, 1.5, 1.5): 7.5 / 9.5
+    # Deviations (-2, -.5, -.5, 1, 2) and (-1, -2, 0, 1.5, 1.5): 7.5 / 9.5.
     assert metrics.srcc(scores, mos) == pytest.approx(7.5 / 9.5)
     # Of ten pairs 7 agree, 1 disagrees, 1 is tied in each: 6 / 9.
     assert metrics.krcc(scores, mos) == pytest.approx(6 / 9)
 
 
 @pytest.mark.parametrize("levels", [3, 10, 1000])
-def test_against_double_loops(levels: int) -> None:
+def test_metrics_against_double_loops(levels: int) -> None:
     x = RNG.integers(0, levels, 40).astype(float)
     y = np.round(x + RNG.normal(0, levels / 3, 40))
     assert metrics.srcc(x, y) == pytest.approx(pearson(ranks(x), ranks(y)), abs=1e-12)
@@ -66,7 +66,7 @@ def test_logistic_is_recovered_on_any_scale(scale: float) -> None:
     assert found(x) == pytest.approx(y, abs=1e-3)
 
 
-def test_logistic_is_the_formula() -> None:
+def test_logistic_follows_the_formula() -> None:
     curve = Logistic(90.0, 10.0, 0.5, -0.2, converged=True)
     x = np.array([-1.0, 0.5, 0.9])
     expected = (90 - 10) / (1 + np.exp(-(x - 0.5) / 0.2)) + 10
@@ -82,16 +82,16 @@ def test_fit_is_a_minimum(seed: int) -> None:
     found = metrics.fit_logistic(x, y)
     b = np.array([found.b1, found.b2, found.b3, found.b4])
     error = metrics.rmse(found(x), y)
-    for place in range(4):
-        for step in (0.98, 1.02):
-            b1, b2, b3, b4 = np.where(np.arange(4) == place, step * b, b)
+    for parameter in range(4):
+        for factor in (0.98, 1.02):
+            b1, b2, b3, b4 = np.where(np.arange(4) == parameter, factor * b, b)
             assert metrics.rmse(Logistic(b1, b2, b3, b4, converged=True)(x), y) > error
     assert metrics.measure(x, y).rmse == error
     assert metrics.measure(x, y).plcc >= metrics.plcc(x, y)
 
 
 @pytest.mark.parametrize("shape", ["line", "exponential", "step", "falling", "noise"])
-def test_no_shape_warns_or_worsens(shape: str) -> None:
+def test_no_shape_of_data_causes_warnings_or_lower_plcc(shape: str) -> None:
     x = np.linspace(0, 100, 50)
     y = {
         "line": 3 * x + 1,
@@ -111,7 +111,7 @@ def test_no_shape_warns_or_worsens(shape: str) -> None:
 @pytest.mark.parametrize("shape", ["line", "exponential", "step"])
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_noisy_shapes_are_fitted_at_least_as_well_as_by_a_line(shape: str, sign: int) -> None:
-    """Scores and labels on scales of their own, few videos and many: none is left without a curve."""
+    """The fit succeeds for few and many videos, with scores and labels on different scales."""
     rng = np.random.default_rng(7)
     for number in (6, 12, 200):
         for _ in range(10):
@@ -124,7 +124,7 @@ def test_noisy_shapes_are_fitted_at_least_as_well_as_by_a_line(shape: str, sign:
             assert measured.plcc >= abs(metrics.plcc(x, y)) - 2e-3
 
 
-def test_few_points_are_reported() -> None:
+def test_too_few_points_are_reported() -> None:
     measured = metrics.measure([1, 2, 3, 4], [10, 20, 25, 50])
     assert not measured.logistic.converged
     assert "fewer than 5" in measured.logistic.reason
@@ -137,7 +137,7 @@ def test_few_points_are_reported() -> None:
 
 def test_constant_scores_and_constant_mos_are_reported() -> None:
     mos = np.arange(8.0)
-    # The spread of a float32 rounding error is no order.
+    # Differences of the size of float32 rounding errors are no order.
     for scores in (np.full(8, 0.5), np.full(8, 50.0) + 1e-6 * (np.arange(8) % 2)):
         measured = metrics.measure(scores, mos)
         assert measured.logistic.reason == "constant scores"
@@ -163,29 +163,27 @@ def test_no_convergence_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ([1.0, np.nan], [1.0, 2.0], "1 of 2 scores are not finite"),
         ([1.0, 2.0], [np.inf, 2.0], "1 of 2 MOS are not finite"),
-        ([1.0, 2.0], [1.0], "one length"),
-        ([], [], "one length"),
+        ([1.0, 2.0], [1.0], "same length"),
+        ([], [], "same length"),
     ],
 )
-def test_bad_input_is_an_error(scores: list[float], mos: list[float], message: str) -> None:
+def test_invalid_input_is_an_error(scores: list[float], mos: list[float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         metrics.measure(scores, mos)
 
 
 @pytest.mark.parametrize(("number", "agreement"), [(42, 0.4), (42, 0.6), (117, 0.5)])
-def test_weak_agreement_is_fitted_as_well_as_a_fine_grid_does(
-    number: int, agreement: float
-) -> None:
-    """There are many minima then; places and widths are tried one by one, the asymptotes by lstsq."""
+def test_weak_agreement_is_fitted_as_well_as_by_a_fine_grid(number: int, agreement: float) -> None:
+    """There are many minima; the grid tries centres and widths one by one, with asymptotes by lstsq."""
     rng = np.random.default_rng(11)
     for _ in range(4):
         x = rng.normal(0, 1, number)
         y = agreement * x + np.sqrt(1 - agreement**2) * rng.normal(0, 1, number)
         best = np.inf
-        for place in np.linspace(x.min(), x.max(), 80):
+        for centre in np.linspace(x.min(), x.max(), 80):
             for width in np.exp(np.linspace(-5, 2, 20)):
-                s = 1 / (1 + np.exp(np.clip(-(x - place) / width, -500, 500)))
+                s = 1 / (1 + np.exp(np.clip(-(x - centre) / width, -500, 500)))
                 design = np.stack([s, 1 - s], axis=1)
-                left = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
-                best = min(best, float(np.sqrt(np.mean(left**2))))
+                residual = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+                best = min(best, float(np.sqrt(np.mean(residual**2))))
         assert metrics.rmse(metrics.fit_logistic(x, y)(x), y) <= best * (1 + 1e-4)

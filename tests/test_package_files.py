@@ -1,4 +1,4 @@
-"""Files out of wheels and source archives: made here, served to pip from a folder."""
+"""Files out of wheels and source archives, which are made here and served to pip from a folder."""
 
 import hashlib
 import io
@@ -35,26 +35,26 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_fetch_brings_a_checked_file(index: Path, tmp_path: Path) -> None:
-    there = tmp_path / "new" / "clip.bin"
-    package_files.fetch("clips==1.0", {"clips/data/clip.bin": (DIGEST, there)})
-    assert there.read_bytes() == CONTENT
-    assert [path.name for path in there.parent.iterdir()] == ["clip.bin"]
+def test_fetch_extracts_a_file_of_a_wheel(index: Path, tmp_path: Path) -> None:
+    destination = tmp_path / "new" / "clip.bin"
+    package_files.fetch("clips==1.0", {"clips/data/clip.bin": (DIGEST, destination)})
+    assert destination.read_bytes() == CONTENT
+    assert [path.name for path in destination.parent.iterdir()] == ["clip.bin"]
 
 
-def test_what_is_there_is_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_files_are_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    there = tmp_path / "clip.bin"
-    there.write_bytes(b"kept")
-    package_files.fetch("no-such-package==1.0", {"clip.bin": (DIGEST, there)})
-    assert there.read_bytes() == b"kept"
+    destination = tmp_path / "clip.bin"
+    destination.write_bytes(b"kept")
+    package_files.fetch("no-such-package==1.0", {"clip.bin": (DIGEST, destination)})
+    assert destination.read_bytes() == b"kept"
 
 
-def test_another_content_is_refused(index: Path, tmp_path: Path) -> None:
-    there = tmp_path / "out" / "clip.bin"
+def test_an_unexpected_checksum_is_refused(index: Path, tmp_path: Path) -> None:
+    destination = tmp_path / "out" / "clip.bin"
     with pytest.raises(PackageFileError, match="SHA-256"):
-        package_files.fetch("clips==1.0", {"clips/data/clip.bin": ("0" * 64, there)})
-    assert list(there.parent.iterdir()) == []
+        package_files.fetch("clips==1.0", {"clips/data/clip.bin": ("0" * 64, destination)})
+    assert list(destination.parent.iterdir()) == []
 
 
 def test_a_missing_member_and_a_missing_package_are_named(index: Path, tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def build_wheel(*_):
 
 @pytest.fixture
 def archive(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The SHA-256 of a source archive in the index, whose build script leaves `$RAN`."""
+    """Add a source archive to the index whose build script creates `$RAN`; return its SHA-256."""
     files = {
         "pyproject.toml": b"[build-system]\nrequires = []\n"
         b'build-backend = "backend"\nbackend-path = ["."]\n',
@@ -96,15 +96,15 @@ def archive(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str
     return sha256(index / "clips-3.0.tar.gz")
 
 
-def test_fetch_reads_a_source_archive(archive: str, tmp_path: Path) -> None:
-    there = tmp_path / "clip.bin"
-    package_files.fetch("clips==3.0", {"clips/data/clip.bin": (DIGEST, there)}, archive)
-    assert there.read_bytes() == CONTENT
+def test_fetch_extracts_a_file_of_a_source_archive(archive: str, tmp_path: Path) -> None:
+    destination = tmp_path / "clip.bin"
+    package_files.fetch("clips==3.0", {"clips/data/clip.bin": (DIGEST, destination)}, archive)
+    assert destination.read_bytes() == CONTENT
     with pytest.raises(PackageFileError, match=r"clips==3\.0 has no file nowhere"):
         package_files.fetch("clips==3.0", {"nowhere": (DIGEST, tmp_path / "x")}, archive)
 
 
-def test_no_script_of_another_source_archive_runs(archive: str, tmp_path: Path) -> None:
+def test_no_build_script_of_an_unexpected_archive_runs(archive: str, tmp_path: Path) -> None:
     members = {"clips/data/clip.bin": (DIGEST, tmp_path / "clip.bin")}
     with pytest.raises(PackageFileError, match="DO NOT MATCH THE HASHES"):
         package_files.fetch("clips==3.0", members, "0" * 64)

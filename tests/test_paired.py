@@ -1,4 +1,4 @@
-"""Two models on the same splits."""
+"""Comparison of two models on the same splits."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from a2inet_jax.datasets.splits import Split
+from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import paired, predictions, uncertainty
 from a2inet_jax.evaluation.metrics import srcc
 from a2inet_jax.evaluation.predictions import Prediction
@@ -24,7 +25,9 @@ def make_splits(number: int) -> list[Split]:
     return splits
 
 
-def say(splits: Sequence[Split], noise: float, seeds: Sequence[int] = (0,)) -> list[Prediction]:
+def make_predictions(
+    splits: Sequence[Split], noise: float, seeds: Sequence[int] = (0,)
+) -> list[Prediction]:
     rng = np.random.default_rng(int(10 * noise))
     return [
         Prediction(n, video, MOS[video], MOS[video] + rng.normal(0, noise), seed)
@@ -34,63 +37,67 @@ def say(splits: Sequence[Split], noise: float, seeds: Sequence[int] = (0,)) -> l
     ]
 
 
-def test_against_a_computation_of_its_own() -> None:
+def test_comparison_against_an_independent_computation() -> None:
     splits = make_splits(6)
-    ours, theirs = say(splits, 5), say(splits, 20)
+    ours, theirs = make_predictions(splits, 5), make_predictions(splits, 20)
     found = paired.compare(ours, theirs, CONTENTS, splits)
 
     def values(rows: Sequence[Prediction]) -> np.ndarray:
-        parts = [[row for row in rows if row.split == n] for n in range(6)]
-        return np.array([srcc([r.score for r in part], [r.mos for r in part]) for part in parts])
+        by_split = [[row for row in rows if row.split == n] for n in range(6)]
+        return np.array([srcc([r.score for r in each], [r.mos for r in each]) for each in by_split])
 
-    one, other = values(ours), values(theirs)
-    assert found["difference"] == pytest.approx(np.median(one) - np.median(other))
-    assert (found["p"], found["reason"]) == uncertainty.paired_test(list(one - other), 20 / 40)
+    our_srcc, their_srcc = values(ours), values(theirs)
+    assert found["difference"] == pytest.approx(np.median(our_srcc) - np.median(their_srcc))
+    assert (found["p"], found["reason"]) == uncertainty.paired_test(
+        list(our_srcc - their_srcc), 20 / 40
+    )
     draws = uncertainty.draw(CONTENTS[row.video] for row in ours)
     medians = [
-        uncertainty.bootstrap(predictions.parts(rows, CONTENTS), draws)["srcc"]
+        uncertainty.bootstrap(predictions.scored_sets(rows, CONTENTS), draws)["srcc"]
         for rows in (ours, theirs)
     ]
     assert found["interval"] == uncertainty.interval(
         medians[0] - medians[1], found["difference"], (-2.0, 2.0)
     )
-    assert found["interval"][0] > 0  # much less noise shows
+    assert found["interval"][0] > 0  # ours has much less noise
     assert found["p"] < 0.05
-    turned = paired.compare(theirs, ours, CONTENTS, splits)
-    assert turned["difference"] == pytest.approx(-found["difference"])
-    assert turned["p"] == pytest.approx(found["p"])
+    swapped = paired.compare(theirs, ours, CONTENTS, splits)
+    assert swapped["difference"] == pytest.approx(-found["difference"])
+    assert swapped["p"] == pytest.approx(found["p"])
 
 
-def test_seeds_of_a_split_are_no_more_splits() -> None:
+def test_seeds_of_a_split_are_averaged() -> None:
     splits = make_splits(4)
-    ours, theirs = say(splits, 8), say(splits, 10)
+    ours, theirs = make_predictions(splits, 8), make_predictions(splits, 10)
     once = paired.compare(ours, theirs, CONTENTS, splits)
-    twice = [row._replace(seed=seed) for row in ours for seed in (0, 1)]
-    again = paired.compare(twice, theirs, CONTENTS, splits)
+    two_seeds = [row._replace(seed=seed) for row in ours for seed in (0, 1)]
+    again = paired.compare(two_seeds, theirs, CONTENTS, splits)
     assert again["p"] == pytest.approx(once["p"])
 
 
-def test_a_model_that_gives_no_order_counts_as_0() -> None:
+def test_constant_scores_count_as_srcc_0() -> None:
     splits = make_splits(3)
-    ours = say(splits, 5)
+    ours = make_predictions(splits, 5)
     found = paired.compare(ours, [row._replace(score=1.0) for row in ours], CONTENTS, splits)
-    medians = [metrics.srcc for metrics in predictions.measure_splits(ours)]
+    medians = [metrics.srcc for metrics in predictions.measure_members(ours)]
     assert found["difference"] == pytest.approx(np.median(medians))
 
 
-def test_one_split_has_an_interval_and_no_p() -> None:
+def test_one_split_has_an_interval_but_no_p() -> None:
     splits = make_splits(1)
-    found = paired.compare(say(splits, 2), say(splits, 40), CONTENTS, splits)
+    found = paired.compare(
+        make_predictions(splits, 2), make_predictions(splits, 40), CONTENTS, splits
+    )
     assert found["p"] is None
     assert found["reason"] == "the test needs two splits or more"
     assert found["interval"][0] > 0
 
 
-def test_other_videos_or_labels_are_refused() -> None:
+def test_different_videos_or_labels_are_an_error() -> None:
     splits = make_splits(2)
-    rows = say(splits, 5)
+    rows = make_predictions(splits, 5)
     for other in (rows[1:], [rows[0]._replace(mos=-1.0), *rows[1:]]):
-        with pytest.raises(ValueError, match="same videos"):
+        with pytest.raises(RunError, match="same videos"):
             paired.compare(rows, other, CONTENTS, splits)
 
 
@@ -121,8 +128,8 @@ def test_other_videos_or_labels_are_refused() -> None:
         (0.03, None, 0.01, "+0.030 SRCC, no interval, p = 0.01: no difference shown"),
     ],
 )
-def test_words(
+def test_comparison_line(
     difference: float, interval: tuple[float, float] | None, p: float | None, expected: str
 ) -> None:
     found = {"difference": difference, "interval": interval, "p": p, "reason": "one split"}
-    assert paired.in_words("A", "B", found) == f"A − B: {expected}"
+    assert paired.comparison_line("A", "B", found) == f"A − B: {expected}"

@@ -1,4 +1,4 @@
-"""The paper's numbers as data."""
+"""The numbers of the paper's tables."""
 
 import pytest
 
@@ -21,10 +21,10 @@ from tests import paper_rows
     ],
 )
 def test_numbers(table: int, dataset: str, row: str, metric: str, value: float | None) -> None:
-    assert paper.number(table, dataset, row, metric) == value
+    assert paper.value(table, dataset, row, metric) == value
 
 
-def test_rows_and_data_sets_are_in_the_papers_order() -> None:
+def test_rows_and_data_sets_are_in_the_order_of_the_paper() -> None:
     assert paper_rows.rows(4) == ["SQ", "SS", "MS", "SQ+SS", "SQ+MS", "SS+MS"]
     assert [len(paper_rows.rows(table)) for table in range(1, 9)] == [0, 20, 10, 6, 24, 10, 7, 0]
     assert paper.datasets(2) == [
@@ -33,23 +33,23 @@ def test_rows_and_data_sets_are_in_the_papers_order() -> None:
     assert paper.datasets(4) == ["LIVE-Qualcomm", "LIVE-VQC", "KoNViD-1k"]
 
 
-def test_every_number_is_a_correlation() -> None:
+def test_every_value_is_a_correlation() -> None:
     found = [
         value
         for table in range(2, 8)
         for row in paper_rows.rows(table)
         for dataset in [*paper.datasets(table), paper.WEIGHTED_AVERAGE]
         for metric in ("srcc", "plcc")
-        if (value := paper.number(table, dataset, row, metric)) is not None
+        if (value := paper.value(table, dataset, row, metric)) is not None
     ]
     assert len(found) == 444
     assert 0.5 < min(found) < max(found) < 1
 
 
-def test_columns_by_title() -> None:
-    assert paper.column(2, "KoNViD-1k") == "KoNViD-1k"
-    assert paper.column(3, "KoNViD-1k") == "KoNViD-1k (cross)"
-    assert paper.column(3, "LSVQ") == "LSVQ-test"
-    assert paper.column(3, "LSVQ-1080p") == "LSVQ-1080p"
-    assert paper.column(4, "CVD2014") is None
-    assert paper.column(2, "sample") is None
+def test_data_set_names_by_title() -> None:
+    assert paper.dataset_name(2, "KoNViD-1k") == "KoNViD-1k"
+    assert paper.dataset_name(3, "KoNViD-1k") == "KoNViD-1k (cross)"
+    assert paper.dataset_name(3, "LSVQ") == "LSVQ-test"
+    assert paper.dataset_name(3, "LSVQ-1080p") == "LSVQ-1080p"
+    assert paper.dataset_name(4, "CVD2014") is None
+    assert paper.dataset_name(2, "sample") is None

@@ -16,32 +16,32 @@ import pytest
 
 from a2inet_jax import main
 from tests import training_process
-from tests.training_process import BATCH_SIZE, CASES, FEATURES, SETTINGS, STEPS
+from tests.training_process import BATCH_SIZE, CONFIG, DATA, EXAMPLES, STEPS
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 120  # an end to whatever hangs
+TIMEOUT_S = 120
 
 
 def run(folder: Path, *jobs: str) -> list[subprocess.CompletedProcess[str]]:
-    """Runs both processes to their end; both are gone behind this."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    """Run both processes until they end, or kill them."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     command = [sys.executable, "-m", "tests.training_process"]
     environment = {**os.environ, "JAX_COORDINATOR_BIND_ADDRESS": f"127.0.0.1:{port}"}
-    logs = [folder / f"{number}.log" for number in (0, 1)]
+    logs = [folder / f"{process}.log" for process in (0, 1)]
     started = []
     try:
-        for number, log in enumerate(logs):
+        for process, log in enumerate(logs):
             with log.open("w") as file:
-                arguments = [*command, str(number), str(port), str(folder), *jobs]
+                arguments = [*command, str(process), str(port), str(folder), *jobs]
                 started.append(
                     subprocess.Popen(
                         arguments, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT
                     )
                 )
         for each in started:
-            each.wait(SECONDS)
+            each.wait(TIMEOUT_S)
     finally:
         for each in started:
             each.kill()
@@ -53,10 +53,10 @@ def run(folder: Path, *jobs: str) -> list[subprocess.CompletedProcess[str]]:
 
 
 def results(folder: Path, *jobs: str) -> list[dict[str, Any]]:
-    """What the jobs gave in each process."""
+    """Return each process's results of the jobs."""
     for each in run(folder, *jobs):
         assert each.returncode == 0, each.stdout
-    return [pickle.loads((folder / f"{number}.pickle").read_bytes()) for number in (0, 1)]
+    return [pickle.loads((folder / f"{process}.pickle").read_bytes()) for process in (0, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -65,20 +65,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path) -> list[dict[str, Any]]:
-    return results(folder, "cases=cases", "whole=whole", "terminated=11", "terminated=16")
+def of_processes(folder: Path) -> list[dict[str, Any]]:
+    jobs = ("examples=examples", "uninterrupted=uninterrupted", "terminated=11", "terminated=16")
+    return results(folder, *jobs)
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """One process, one device."""
-    folder = tmp_path_factory.mktemp("alone")
+def of_one_device(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Results of one process with one device."""
+    folder = tmp_path_factory.mktemp("one_device")
     return {
-        number: training_process.train(
-            number, dataclasses.replace(SETTINGS, batch_size=size), folder / number
+        members_name: training_process.train(
+            members_name, dataclasses.replace(CONFIG, batch_size=size), folder / members_name
         )
-        | {"table": table(folder / number)}
-        for number, size in BATCH_SIZE.items()
+        | {"table": table(folder / members_name)}
+        for members_name, size in BATCH_SIZE.items()
     }
 
 
@@ -93,55 +94,66 @@ def assert_same(found: Any, expected: Any, atol: float = 0) -> None:
 
     for name in ("params", "history", "epoch"):
         jax.tree.map(check, found[name], expected[name])
-    span = np.ptp(FEATURES.mos)
+    span = np.ptp(DATA.mos)
     for a, b in zip(found["scores"], expected["scores"], strict=True):
         check(a / span, b / span)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "placement"), CASES)
-def test_they_end_where_one_device_ends(
-    number: str, placement: str, folder: Path, found: list[dict[str, Any]], alone: dict[str, Any]
+@pytest.mark.parametrize(("members_name", "placement"), EXAMPLES)
+def test_processes_end_where_one_device_ends(
+    members_name: str,
+    placement: str,
+    folder: Path,
+    of_processes: list[dict[str, Any]],
+    of_one_device: dict[str, Any],
 ) -> None:
-    expected = alone[number]
-    for each in found:
-        assert_same(each["cases=cases"][number, placement], expected, atol=1e-5)
-    written = table(folder / "cases" / f"{number}_{placement}")
+    expected = of_one_device[members_name]
+    for each in of_processes:
+        assert_same(each["examples=examples"][members_name, placement], expected, atol=1e-5)
+    written = table(folder / "examples" / f"{members_name}_{placement}")
     np.testing.assert_allclose(written, expected["table"], rtol=0, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_each_reads_what_its_devices_need(found: list[dict[str, Any]]) -> None:
-    read = [each["cases=cases"]["two", "streamed"]["read"] for each in found]
+def test_each_process_reads_what_its_devices_need(of_processes: list[dict[str, Any]]) -> None:
+    read = [each["examples=examples"]["two", "streamed"]["read"] for each in of_processes]
     assert read == [{*range(20)}, {*range(20, 41)}]
-    first, second = (each["cases=cases"]["three", "streamed"]["read"] for each in found)
+    first, second = (
+        each["examples=examples"]["three", "streamed"]["read"] for each in of_processes
+    )
     assert first | second == {*range(41)}
-    # Of each batch of 5 the first process has places 0 to 3, the second 4.
+    # Of each batch of 5 the first process has slots 0 to 3, the second slot 4.
     assert 0 < len(second) < len(first)
-    for each in found:
-        assert each["cases=cases"]["two", "resident"]["read"] == {*range(41)}
+    for each in of_processes:
+        assert each["examples=examples"]["two", "resident"]["read"] == {*range(41)}
 
 
 @pytest.mark.slow
-def test_they_stop_together_and_go_on(folder: Path, found: list[dict[str, Any]]) -> None:
+def test_processes_stop_together_and_resume(
+    folder: Path, of_processes: list[dict[str, Any]]
+) -> None:
     # In the middle of the fifth epoch, and at the end of the sixth, which has a checkpoint anyway.
     stopped = {"11": 13, "16": 18}
-    for each in found:
+    for each in of_processes:
         for name, step in stopped.items():
             assert each[f"terminated={name}"] == list(range(step + 1))
-    again = results(folder, *(f"whole={name}" for name in stopped), "damaged=whole")
-    for each, undisturbed in zip(again, found, strict=True):
+    resumed = results(
+        folder, *(f"uninterrupted={name}" for name in stopped), "damaged=uninterrupted"
+    )
+    for each, first in zip(resumed, of_processes, strict=True):
+        expected = first["uninterrupted=uninterrupted"]
         for name, step in stopped.items():
-            assert each[f"whole={name}"]["told"] == list(range(step, STEPS + 1))
-            assert_same(each[f"whole={name}"], undisturbed["whole=whole"])
-        # Both took up the checkpoint before, and one renamed the last.
-        assert each["damaged=whole"]["told"] == list(range(18, STEPS + 1))
-        assert_same(each["damaged=whole"], undisturbed["whole=whole"])
-    names = {path.name for path in folder.glob("whole/checkpoints/*/*")}
+            assert each[f"uninterrupted={name}"]["reported"] == list(range(step, STEPS + 1))
+            assert_same(each[f"uninterrupted={name}"], expected)
+        # Both resumed from the checkpoint before, and one of them renamed the last.
+        assert each["damaged=uninterrupted"]["reported"] == list(range(18, STEPS + 1))
+        assert_same(each["damaged=uninterrupted"], expected)
+    names = {path.name for path in folder.glob("uninterrupted/checkpoints/*/*")}
     assert names == {"settings.json", "18", "24", "24.damaged"}
 
 
-def test_an_error_of_one_ends_the_other(tmp_path: Path) -> None:
+def test_error_in_one_process_ends_the_other(tmp_path: Path) -> None:
     first, second = run(tmp_path, "fails=fails")
     assert first.returncode == 1
     assert "the first process has an error" in first.stdout
@@ -158,7 +170,7 @@ def test_an_error_of_one_ends_the_other(tmp_path: Path) -> None:
         ("train", ["--coordinator=127.0.0.1", "--processes=2", "--process=0"]),
     ],
 )
-def test_options_that_make_no_sense_are_refused(
+def test_senseless_options_are_refused(
     verb: str, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -166,10 +178,10 @@ def test_options_that_make_no_sense_are_refused(
     assert re.search(r"there is no option --|take --dist", capsys.readouterr().err)
 
 
-def test_without_a_cluster_the_options_are_named() -> None:
+def test_message_without_a_cluster_names_the_options() -> None:
     command = [sys.executable, "-m", "a2inet_jax.main", "train", "--config=sample"]
     done = subprocess.run(
-        [*command, "--distributed"], cwd=ROOT, capture_output=True, text=True, timeout=SECONDS
+        [*command, "--distributed"], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S
     )
     assert done.returncode == 1
     assert "srun or mpirun, or give --coordinator, --processes and --process" in done.stderr

@@ -1,4 +1,4 @@
-"""Summaries over splits, their table, and the files in which results are kept."""
+"""Summaries over splits, remarks on them, and the files of results and predictions."""
 
 import json
 import statistics
@@ -9,49 +9,50 @@ import numpy as np
 import pytest
 
 from a2inet_jax.datasets.splits import Split
+from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions, protocol
 from a2inet_jax.evaluation.metrics import Metrics, fit_logistic, measure
 from a2inet_jax.evaluation.predictions import Prediction
 
 
-def split(srcc: float, rmse: float = 1.0) -> Metrics:
+def make_metrics(srcc: float, rmse: float = 1.0) -> Metrics:
     return Metrics(srcc, srcc, srcc, rmse, 9, fit_logistic([1.0], [1.0]))
 
 
-def rows(seed: int = 3) -> list[Prediction]:
+def make_rows(seed: int = 3) -> list[Prediction]:
     rng = np.random.default_rng(seed)
     return [
-        Prediction(number, f"v{i}", float(10 * i), float(10 * i + rng.normal(0, 5)))
-        for number in range(3)
+        Prediction(index, f"v{i}", float(10 * i), float(10 * i + rng.normal(0, 5)))
+        for index in range(3)
         for i in range(9)
     ]
 
 
 CONTENTS = {f"v{i}": f"c{i // 2}" for i in range(9)}
-PARTS = [Split(tuple(f"t{i}" for i in range(36)), (), tuple(CONTENTS))] * 3
+SPLITS = [Split(tuple(f"t{i}" for i in range(36)), (), tuple(CONTENTS))] * 3
 
 
-def made(tested: dict[str, list[Prediction]], rule: str = "last", **more: Any) -> dict[str, Any]:
-    data = protocol.Data("sample", 45, "VMAF")
-    return protocol.results("a2inet", tested, data, rule, CONTENTS, PARTS, **more)
+def make_results(tested: dict[str, list[Prediction]], epoch_rule: str = "last") -> dict[str, Any]:
+    data = protocol.EvaluatedDataset("sample", 45, "VMAF")
+    return protocol.results("a2inet", tested, data, epoch_rule, CONTENTS, SPLITS)
 
 
 def test_summary_by_hand() -> None:
     values = [0.5, 0.9, 0.7, 0.8]
-    found = protocol.summarise([split(v) for v in values])["srcc"]
+    found = protocol.summarise([make_metrics(v) for v in values])["srcc"]
     assert found["median"] == pytest.approx(0.75)
     assert found["mean"] == pytest.approx(0.725)
     assert found["std"] == pytest.approx(statistics.stdev(values))
     assert (found["min"], found["max"], found["undefined"]) == (0.5, 0.9, 0)
 
 
-def test_undefined_correlations_count_as_zero_and_are_told() -> None:
-    found = protocol.summarise([split(0.8), split(float("nan")), split(0.6)])["srcc"]
+def test_undefined_correlations_count_as_zero_and_are_counted() -> None:
+    found = protocol.summarise([make_metrics(v) for v in (0.8, float("nan"), 0.6)])["srcc"]
     assert (found["median"], found["min"], found["undefined"]) == (0.6, 0.0, 1)
 
 
-def test_one_split_has_no_spread() -> None:
-    results = made({"a2inet": [row for row in rows() if row.split == 0]})
+def test_one_split_has_no_standard_deviation() -> None:
+    results = make_results({"a2inet": [row for row in make_rows() if row.split == 0]})
     found = results["models"]["a2inet"]
     assert found["summary"]["srcc"]["std"] is None
     assert found["summary"]["srcc"]["median"] == pytest.approx(found["splits"][0]["srcc"])
@@ -62,9 +63,9 @@ def test_one_split_has_no_spread() -> None:
 
 
 def test_the_run_is_compared_with_each_baseline() -> None:
-    tested = {"svr": rows(4), "a2inet": rows(), "mine": rows(5)}
-    results = made(tested)
-    assert list(protocol.models(results)) == ["a2inet", "svr", "mine"]
+    tested = {"svr": make_rows(4), "a2inet": make_rows(), "mine": make_rows(5)}
+    results = make_results(tested)
+    assert list(protocol.ordered_models(results)) == ["a2inet", "svr", "mine"]
     assert results["paired"].keys() == {"svr", "mine"}
     for name in ("svr", "mine"):
         medians = [
@@ -73,47 +74,47 @@ def test_the_run_is_compared_with_each_baseline() -> None:
         assert results["paired"][name]["difference"] == pytest.approx(
             medians[0] - medians[1], abs=1e-5
         )
-    first, second = protocol.comparisons(results)
+    first, second = protocol.comparison_lines(results)
     assert first.startswith("A2INet − SVR on mean-pooled features: ")
     assert second.startswith("A2INet − mine: ")
 
 
-def test_videos_of_no_known_content_are_named() -> None:
-    with pytest.raises(
-        ValueError, match="1 videos that were tested are not in sample, x the first"
-    ):
-        made({"a2inet": [*rows(), Prediction(0, "x", 1.0, 1.0)]})
+def test_videos_of_unknown_content_are_named() -> None:
+    with pytest.raises(RunError, match=r"1 tested videos are not in sample \(x is the first\)"):
+        make_results({"a2inet": [*make_rows(), Prediction(0, "x", 1.0, 1.0)]})
 
 
-def test_remarks_tell_what_was_not_ordinary() -> None:
-    whole = made({"a2inet": rows()})
-    assert protocol.remarks(whole | {"contents_tested": 15}) == []
-    assert whole["contents_tested"] == 5
-    (narrow,) = protocol.remarks(whole)
+def test_remarks_report_unusual_results() -> None:
+    results = make_results({"a2inet": make_rows()})
+    assert protocol.remarks(results | {"contents_tested": 15}) == []
+    assert results["contents_tested"] == 5
+    (narrow,) = protocol.remarks(results)
     assert "too narrow: a test part has 5 contents" in narrow
-    turned = [row._replace(score=-row.score) for row in rows()]
-    _, falling = protocol.remarks(made({"a2inet": turned}))
+    negated = [row._replace(score=-row.score) for row in make_rows()]
+    _, falling = protocol.remarks(make_results({"a2inet": negated}))
     assert falling.startswith("A2INet: the logistic falls in 3 of 3 splits")
-    few = [row._replace(score=5.0) if row.split == 0 else row for row in rows()]
+    few = [row._replace(score=5.0) if row.split == 0 else row for row in make_rows()]
     few = [row for row in few if row.split != 1 or row.video < "v4"]
-    optimistic, narrow, order, logistic = protocol.remarks(made({"a2inet": few}, "best_test"))
+    optimistic, narrow, constant, logistic = protocol.remarks(
+        make_results({"a2inet": few}, "best_test")
+    )
     assert "has 2 contents" in narrow
     assert "optimistic" in optimistic
-    assert order == (
+    assert constant == (
         "A2INet: all scores or all labels are equal in 1 of 3 splits: correlations count as 0 there."
     )
     assert "in 2 of 3 splits (constant scores, fewer than 5 videos)" in logistic
-    across = made({"a2inet": rows()})
-    across |= {"trained_on": "LSVQ", "mapping": "logistic fitted on sample"}
-    across |= {"ranges": {"trained": [2.5, 91.4], "tested": [0.0, 80.0]}}
-    scales, _ = protocol.remarks(across)
+    cross = make_results({"a2inet": make_rows()})
+    cross |= {"trained_on": "LSVQ", "mapping": "logistic fitted on sample"}
+    cross |= {"ranges": {"trained": [2.5, 91.4], "tested": [0.0, 80.0]}}
+    scales, _ = protocol.remarks(cross)
     assert "Trained on LSVQ (labels 2.5 to 91.4), tested on sample (0 to 80)" in scales
     assert "logistic fitted on sample" in scales
 
 
-def test_what_is_not_defined_has_no_interval_and_stops_nothing() -> None:
-    one = [row for row in rows() if row.video == "v0"]
-    results = made({"a2inet": one, "svr": one})
+def test_undefined_metrics_have_no_interval_and_are_no_error() -> None:
+    one_video = [row for row in make_rows() if row.video == "v0"]
+    results = make_results({"a2inet": one_video, "svr": one_video})
     found = results["models"]["a2inet"]
     assert found["summary"]["srcc"]["undefined"] == 3
     assert found["interval"]["srcc"] is None
@@ -121,8 +122,8 @@ def test_what_is_not_defined_has_no_interval_and_stops_nothing() -> None:
     assert results["paired"]["svr"]["interval"] is None
 
 
-def test_weighted_average_is_that_of_table_2() -> None:
-    # The paper's row CNN+TLVQM: SRCC on its five data sets, and their sizes.
+def test_weighted_average_equals_that_of_table_2() -> None:
+    # The paper's row CNN+TLVQM: SRCC on its five data sets, and their numbers of videos.
     values = {"q": 0.8220, "c": 0.7486, "v": 0.7719, "y": 0.8112, "k": 0.8220}
     videos = {"q": 208, "c": 234, "v": 585, "y": 1142, "k": 1200}
     expected = (0.8220 * 208 + 0.7486 * 234 + 0.7719 * 585 + 0.8112 * 1142 + 0.8220 * 1200) / 3369
@@ -133,26 +134,32 @@ def test_weighted_average_is_that_of_table_2() -> None:
             protocol.weighted_average(values, wrong)
 
 
-def test_numbers_are_shown_with_their_digits() -> None:
-    assert protocol.shown(0.70004, "srcc") == "0.700"
-    assert protocol.shown(16.955, "rmse") == "16.95"  # as it lies in binary, a little below
-    assert protocol.shown(0.34567, "rmse") == "0.346"
-    assert protocol.shown(0.00012345, "rmse") == "0.000123"
-    assert protocol.shown(0.0, "rmse") == "0.00"
-    assert protocol.shown(0.0712, "rmse", beside=2.0) == "0.07"
-    assert protocol.interval([0.2, 1.5], "rmse", beside=0.345) == "0.200–1.500"
-    assert protocol.shown(-0.1234, "plcc") == "−0.123"
-    assert protocol.shown(-0.0001, "krcc") == "0.000"
-    assert protocol.shown(None, "srcc") == protocol.shown(float("nan"), "srcc") == "–"
-    assert protocol.interval([-0.1, 0.25], "srcc") == "−0.100–0.250"
-    assert protocol.interval(None, "rmse") == "–"
+def test_numbers_are_printed_with_their_decimals() -> None:
+    assert protocol.format_value(0.70004, "srcc") == "0.700"
+    assert protocol.format_value(16.955, "rmse") == "16.95"  # its binary value is a little lower
+    assert protocol.format_value(0.34567, "rmse") == "0.346"
+    assert protocol.format_value(0.00012345, "rmse") == "0.000123"
+    assert protocol.format_value(0.0, "rmse") == "0.00"
+    assert protocol.format_value(0.0712, "rmse", like=2.0) == "0.07"
+    assert protocol.format_interval([0.2, 1.5], "rmse", like=0.345) == "0.200–1.500"
+    assert protocol.format_value(-0.1234, "plcc") == "−0.123"
+    assert protocol.format_value(-0.0001, "krcc") == "0.000"
+    assert protocol.format_value(None, "srcc") == protocol.format_value(float("nan"), "srcc") == "–"
+    assert protocol.format_interval([-0.1, 0.25], "srcc") == "−0.100–0.250"
+    assert protocol.format_interval(None, "rmse") == "–"
+
+
+def test_format_splits() -> None:
+    assert protocol.format_splits(1, 1) == "1 split"
+    assert protocol.format_splits(10, 1) == "10 splits"
+    assert protocol.format_splits(10, 3) == "10 splits × 3 seeds"
 
 
 def test_results_are_json_of_the_same_bytes(tmp_path: Path) -> None:
-    tested = {"a2inet": rows(), "svr": [row._replace(score=3.0) for row in rows()]}
-    protocol.write(tmp_path / "a.json", made(tested))
-    turned = {name: found[::-1] for name, found in reversed(tested.items())}
-    protocol.write(tmp_path / "b.json", made(turned))
+    tested = {"a2inet": make_rows(), "svr": [row._replace(score=3.0) for row in make_rows()]}
+    protocol.write(tmp_path / "a.json", make_results(tested))
+    reordered = {name: rows[::-1] for name, rows in reversed(tested.items())}
+    protocol.write(tmp_path / "b.json", make_results(reordered))
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
     results = json.loads((tmp_path / "a.json").read_text())
@@ -163,42 +170,44 @@ def test_results_are_json_of_the_same_bytes(tmp_path: Path) -> None:
         "converged": False, "reason": "constant scores",
     }  # fmt: skip
     first = results["models"]["a2inet"]["splits"][0]
-    measured = predictions.measure_splits(rows())
+    measured = predictions.measure_members(make_rows())
     assert first["srcc"] == pytest.approx(measured[0].srcc, abs=1e-6)
     assert results["models"]["svr"]["interval"]["srcc"] == [0, 0]
 
 
-def test_predictions_survive_the_file(tmp_path: Path) -> None:
+def test_predictions_are_read_as_written(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
-    predictions.write(path, reversed(rows()))
+    predictions.write(path, reversed(make_rows()))
     first = path.read_bytes()
     assert first.startswith(b"split,video,mos,score,seed\n0,v0,0.0,")
     found = predictions.read(path)
-    assert [row[:2] for row in found] == [row[:2] for row in rows()]
-    assert [row.score for row in found] == pytest.approx([row.score for row in rows()], rel=1e-8)
+    assert [row[:2] for row in found] == [row[:2] for row in make_rows()]
+    assert [row.score for row in found] == pytest.approx(
+        [row.score for row in make_rows()], rel=1e-8
+    )
     predictions.write(path, found)
     assert path.read_bytes() == first
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_splits_are_measured_apart() -> None:
-    mixed = rows()[::-1]
-    for number, each in enumerate(predictions.measure_splits(mixed)):
-        part = [row for row in rows() if row.split == number]
-        assert each == measure([row.score for row in part], [row.mos for row in part])
-    other = [row._replace(seed=1) for row in rows(seed=4)]
-    found = predictions.measure_splits(mixed + other)
-    assert found[::2] == predictions.measure_splits(rows())
-    assert found[1::2] == predictions.measure_splits(other)
+def test_ensemble_members_are_measured_separately() -> None:
+    reversed_rows = make_rows()[::-1]
+    for index, metrics in enumerate(predictions.measure_members(reversed_rows)):
+        rows = [row for row in make_rows() if row.split == index]
+        assert metrics == measure([row.score for row in rows], [row.mos for row in rows])
+    other_seed = [row._replace(seed=1) for row in make_rows(seed=4)]
+    found = predictions.measure_members(reversed_rows + other_seed)
+    assert found[::2] == predictions.measure_members(make_rows())
+    assert found[1::2] == predictions.measure_members(other_seed)
 
 
-def test_the_scale_of_the_labels_does_not_matter(tmp_path: Path) -> None:
+def test_metrics_are_kept_on_any_scale_of_the_labels(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
-    whole = predictions.measure_splits(rows())
+    expected = predictions.measure_members(make_rows())
     for scale in (1e-8, 1e8):
-        scaled = [row._replace(mos=scale * row.mos, score=scale * row.score) for row in rows()]
+        scaled = [row._replace(mos=scale * row.mos, score=scale * row.score) for row in make_rows()]
         predictions.write(path, scaled)
-        for one, other in zip(whole, predictions.measure_splits(predictions.read(path))):
+        for one, other in zip(expected, predictions.measure_members(predictions.read(path))):
             assert (other.srcc, other.krcc) == (one.srcc, one.krcc)
             assert other.plcc == pytest.approx(one.plcc, abs=1e-6)
             assert other.rmse == pytest.approx(scale * one.rmse, rel=1e-6)
@@ -214,10 +223,10 @@ def test_the_scale_of_the_labels_does_not_matter(tmp_path: Path) -> None:
         ("split,video,mos,score,seed\n", "no predictions"),
     ],
 )
-def test_bad_predictions_are_named(text: str, message: str, tmp_path: Path) -> None:
+def test_invalid_predictions_are_named(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text(text)
-    with pytest.raises(ValueError, match=message) as raised:
+    with pytest.raises(RunError, match=message) as raised:
         predictions.read(path)
     assert "predictions.csv" in str(raised.value)
 

@@ -7,7 +7,7 @@ from a2inet_jax.errors import DataError, VideoError
 from a2inet_jax.video.decode import Decoder
 from a2inet_jax.video.raw import RawDecoder
 from a2inet_jax.video.raw_format import RawFormat
-from tests.clips import ffmpeg, ffmpeg_frames
+from tests.clips import ffmpeg_frames, run_ffmpeg
 
 FORMATS = [
     "bgr24",
@@ -37,7 +37,7 @@ FORMATS = [
 
 
 def make_raw(path: Path, size: str, frames: int, pixel_format: str) -> Path:
-    ffmpeg(
+    run_ffmpeg(
         *("-y", "-f", "lavfi", "-i", f"testsrc2=s=200x100:r=25:d=1,crop={size}:0:0:exact=1"),
         *("-frames:v", f"{frames}", "-f", "rawvideo", "-pix_fmt", pixel_format, str(path)),
     )
@@ -55,7 +55,7 @@ def test_frames_match_ffmpeg_at_odd_sizes(tmp_path: Path, pixel_format: str) -> 
     path = make_raw(tmp_path / "clip.yuv", "97:65", 12, pixel_format)
     raw = RawFormat(97, 65, pixel_format, frame_rate=25)
     decoder = RawDecoder(path, raw)
-    assert (decoder.info.frames, decoder.info.height, decoder.info.width) == (12, 65, 97)
+    assert (decoder.info.num_frames, decoder.info.height, decoder.info.width) == (12, 65, 97)
     np.testing.assert_allclose(decoder.info.timestamps, np.arange(12) / 25)
     theirs = expected(path, raw)
     assert len(np.unique(theirs, axis=0)) == 12
@@ -65,7 +65,7 @@ def test_frames_match_ffmpeg_at_odd_sizes(tmp_path: Path, pixel_format: str) -> 
 
 def test_raw_1920x1080_yuv420p(tmp_path: Path) -> None:
     path = tmp_path / "raw_1920x1080_yuv420p.yuv"
-    ffmpeg(
+    run_ffmpeg(
         "-f",
         "lavfi",
         "-i",

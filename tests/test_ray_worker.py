@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.errors import WeightsError
 from a2inet_jax.features import extract as extract_module
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.in_flight import Quarantine
+from a2inet_jax.features.in_flight import InFlightMarkers
 from a2inet_jax.features.store import Store
 from tests.extraction_inputs import extractor
 from tests.ray_inputs import batch, content, make_clips, videos, worker
@@ -19,57 +20,66 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def no_weights() -> Extractor:
-    raise ValueError("no such weights: run `a2inet weights get default`")
+    raise WeightsError("no such weights: run `a2inet weights get default`")
 
 
-def test_a_worker_describes_a_batch_and_leaves_no_mark(clips: Path, tmp_path: Path) -> None:
-    quarantine = Quarantine.create(tmp_path)
+def test_a_worker_extracts_a_batch_and_leaves_no_marker(clips: Path, tmp_path: Path) -> None:
+    markers = InFlightMarkers.create(tmp_path)
     some = videos(clips)[:4]
-    rows = worker(tmp_path / "store", quarantine.folder)(batch(some))
+    rows = worker(tmp_path / "store", markers.folder)(batch(some))
     assert rows["video_id"] == [video.video_id for video in some]
     assert [bool(reason) for reason in rows["reason"]] == [True, False, False, False]
     assert sum(rows["frames"]) == 25 + 2 + 10
     assert not any(rows["error"])
     extract = extractor()
-    alone = Store(tmp_path / "alone", extract.recipe)
-    extract_module.extract_all(some, extract, alone, lambda *_: None)
-    assert content(tmp_path / "store") == content(alone.folder)
-    assert list(quarantine.folder.iterdir()) == []
+    expected = Store(tmp_path / "expected", extract.recipe)
+    extract_module.extract_all(some, extract, expected, lambda *_: None)
+    assert content(tmp_path / "store") == content(expected.folder)
+    assert list(markers.folder.iterdir()) == []
 
 
-def test_what_was_under_way_is_tried_alone_and_not_a_third_time(
+def test_a_video_in_flight_is_tried_alone_and_not_a_third_time(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quarantine = Quarantine.create(tmp_path)
+    markers = InFlightMarkers.create(tmp_path)
     _, stored, once, twice, fresh = videos(clips)[:5]
-    worker(tmp_path / "store", quarantine.folder)(batch([stored]))
-    quarantine.begin([stored.video_id, once.video_id, twice.video_id])
-    quarantine.begin([stored.video_id, twice.video_id])
+    worker(tmp_path / "store", markers.folder)(batch([stored]))
+    markers.begin([stored.video_id, once.video_id, twice.video_id])
+    markers.begin([stored.video_id, twice.video_id])
     calls: list[list[str]] = []
-    true = extract_module.extract_all
+    original = extract_module.extract_all
 
-    def counted(videos: list[VideoFile], *arguments: Any) -> Any:
-        assert all(quarantine.deaths(video.video_id) for video in videos)
+    def record(videos: list[VideoFile], *arguments: Any) -> Any:
+        assert all(markers.deaths(video.video_id) for video in videos)
         calls.append([video.video_id for video in videos])
-        return true(videos, *arguments)
+        return original(videos, *arguments)
 
-    monkeypatch.setattr(extract_module, "extract_all", counted)
-    rows = worker(tmp_path / "store", quarantine.folder)(batch([stored, once, twice, fresh]))
+    monkeypatch.setattr(extract_module, "extract_all", record)
+    rows = worker(tmp_path / "store", markers.folder)(batch([stored, once, twice, fresh]))
     assert calls == [[stored.video_id, fresh.video_id], [once.video_id]]
     reasons = dict(zip(rows["video_id"], rows["reason"]))
     assert [name for name, reason in reasons.items() if reason] == [twice.video_id]
     assert "took 2 workers down" in reasons[twice.video_id]
     assert len(content(tmp_path / "store")) == 3
-    assert quarantine.deaths(twice.video_id) == 2
-    assert quarantine.deaths(once.video_id) == quarantine.deaths(stored.video_id) == 0
+    assert markers.deaths(twice.video_id) == 2
+    assert markers.deaths(once.video_id) == markers.deaths(stored.video_id) == 0
 
 
-def test_what_is_no_fault_of_a_video_is_one_row(
+def test_the_class_of_a_bug_is_named(clips: Path, tmp_path: Path) -> None:
+    def fail() -> Extractor:
+        raise ValueError("3 != 4")
+
+    markers = InFlightMarkers.create(tmp_path)
+    rows = worker(tmp_path / "store", markers.folder, fail)(batch(videos(clips)[1:3]))
+    assert rows["error"][0].startswith("ValueError: 3 != 4 (worker on")
+
+
+def test_an_error_of_no_video_is_one_row(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quarantine = Quarantine.create(tmp_path)
+    markers = InFlightMarkers.create(tmp_path)
     some = batch(videos(clips)[1:3])
-    rows = worker(tmp_path / "store", quarantine.folder, no_weights)(some)
+    rows = worker(tmp_path / "store", markers.folder, no_weights)(some)
     assert len(rows["error"]) == 1
     assert rows["error"][0].startswith("no such weights: run `a2inet weights get default` (worker")
 
@@ -77,7 +87,7 @@ def test_what_is_no_fault_of_a_video_is_one_row(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Store, "write", full)
-    rows = worker(tmp_path / "store", quarantine.folder)(some)
+    rows = worker(tmp_path / "store", markers.folder)(some)
     assert "No space left on device (worker on" in rows["error"][0]
     assert "Traceback" in rows["trace"][0]
-    assert list(quarantine.folder.iterdir()) == []  # it did not die
+    assert list(markers.folder.iterdir()) == []  # the worker did not die

@@ -32,7 +32,7 @@ def process_id(reader: Reader) -> int:
 
 
 def check_still_reads(reader: Reader, path: Path) -> None:
-    assert reader.open(path).frames == 50
+    assert reader.open(path).num_frames == 50
     assert sum(len(frames) for frames in reader.read(path, np.arange(50))) == 50
 
 
@@ -41,7 +41,7 @@ def test_frames_match_the_decoder(clips: Clips, reader: Reader, tmp_path: Path) 
     decoder = Decoder(path)
     indices = np.array([0, 1, 5, 30, 49])
     info = reader.open(path)
-    assert (info.frames, info.height, info.width) == (50, 120, 160)
+    assert (info.num_frames, info.height, info.width) == (50, 120, 160)
     np.testing.assert_array_equal(info.timestamps, decoder.info.timestamps)
     chunks = list(reader.read(path, indices, chunk=2))
     assert [len(chunk) for chunk in chunks] == [2, 2, 1]
@@ -146,7 +146,7 @@ def test_raw_video(reader: Reader, tmp_path: Path) -> None:
     path.write_bytes(planes.tobytes())
     raw = RawFormat(50, 40, "gray", frame_rate=10)
     info = reader.open(path, raw)
-    assert (info.frames, info.height, info.width) == (10, 40, 50)
+    assert (info.num_frames, info.height, info.width) == (10, 40, 50)
     assert info.timestamps[-1] == pytest.approx(0.9)
     chunks = list(reader.read(path, np.array([1, 8, 9]), chunk=2, raw=raw))
     assert [chunk.shape for chunk in chunks] == [(2, 40, 50, 3), (1, 40, 50, 3)]
@@ -192,7 +192,7 @@ def test_file_names_are_literal(clips: Clips, reader: Reader, tmp_path: Path) ->
     for name in ("-i.ts", "a b%20c:d'é.ts", "concat:x|y.ts"):
         path = tmp_path / name
         path.write_bytes(clips["transport.ts"].read_bytes())
-        assert reader.open(path).frames == 25
+        assert reader.open(path).num_frames == 25
 
 
 def test_close_ends_the_process(clips: Clips) -> None:

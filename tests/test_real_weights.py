@@ -1,4 +1,4 @@
-"""The weights of the embedded default on real photographs: they see what a person sees."""
+"""Pretrained weights of the default streams on real photographs."""
 
 import io
 from pathlib import Path
@@ -38,36 +38,36 @@ def published_lite0(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.nd
     return checkpoint.read(file)
 
 
-def named(tensors: dict[str, np.ndarray], picture: Image.Image) -> np.ndarray:
-    """The five likeliest classes: the published classifier on our last map."""
+def classify(tensors: dict[str, np.ndarray], picture: Image.Image) -> np.ndarray:
+    """Return the five likeliest classes: the published classifier on our last map."""
     backbone = BACKBONES["efficientnet_lite0"]
     params, _ = weights.load_params(backbone)
     side = min(picture.size)
     left, top = ((length - side) // 2 for length in picture.size)
     square = picture.resize((224, 224), box=(left, top, left + side, top + side))
     frame = jnp.asarray(np.asarray(square)[None])
-    last = np.asarray(
+    map_BxHxWxC = np.asarray(
         jax.jit(lambda p, x: frame_features.feature_maps(backbone, p, x)[-1])(params, frame)
     )
-    x = last @ tensors["_conv_head.weight"][:, :, 0, 0].T
+    x = map_BxHxWxC @ tensors["_conv_head.weight"][:, :, 0, 0].T
     x = (x - tensors["_bn1.running_mean"]) / np.sqrt(tensors["_bn1.running_var"] + 1e-3)
     x = np.clip(x * tensors["_bn1.weight"] + tensors["_bn1.bias"], 0, 6)
     logits = x.mean(axis=(1, 2)) @ tensors["_fc.weight"].T + tensors["_fc.bias"]
     return np.argsort(-logits[0])[:5]
 
 
-def test_the_semantic_network_names_a_cat_and_an_espresso(
+def test_the_semantic_network_recognises_a_cat_and_an_espresso(
     published_lite0: dict[str, np.ndarray],
 ) -> None:
     weights.get("efficientnet_lite0")
-    assert set(named(published_lite0, photograph("cat"))[:3].tolist()) == CATS
-    assert named(published_lite0, photograph("coffee"))[0] == ESPRESSO
+    assert set(classify(published_lite0, photograph("cat"))[:3].tolist()) == CATS
+    assert classify(published_lite0, photograph("coffee"))[0] == ESPRESSO
 
 
 def test_the_quality_network_orders_jpeg_ladders() -> None:
-    """The stronger the compression, the farther its features are from the photograph's.
+    """Stronger compression moves the features farther from the photograph's.
 
-    Each feature counts in its standard deviation: a few channels are a hundred times as large as others.
+    Each feature is divided by its standard deviation: a few channels are a hundred times as large as others.
     """
     weights.get("resnet18_fdim")
     params, _ = weights.load_params(BACKBONES["resnet18_fdim"])
@@ -82,13 +82,13 @@ def test_the_quality_network_orders_jpeg_ladders() -> None:
             frames.append(np.asarray(Image.open(file)))
         ladders.append(features("resnet18_fdim", params, np.stack(frames)))
     scale = np.std(np.concatenate(ladders), axis=0) + 1e-9
-    agreement = []
+    correlations = []
     for found in ladders:
         distances = np.linalg.norm((found[1:] - found[:1]) / scale, axis=1)
-        agreement.append(-spearmanr(distances, qualities).statistic)
-    # That of the temple's tiles is the exception: below a quality of 50 they take another pattern each time.
-    assert min(agreement) > 0.5
-    assert sorted(agreement)[1] > 0.99
+        correlations.append(-spearmanr(distances, qualities).statistic)
+    # The photograph of the temple is an exception: its roof tiles get a new pattern at each quality below 50.
+    assert min(correlations) > 0.5
+    assert sorted(correlations)[1] > 0.99
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_quality_network_orders_jpeg_ladders() -> None:
 )
 def test_features_equal_those_of_pytorch(name: str, channels: tuple[int, ...]) -> None:
     weights.get(name)
-    params, identity = weights.load_params(BACKBONES[name])
-    assert identity == PRETRAINED[name].sha256
+    params, source_sha256 = weights.load_params(BACKBONES[name])
+    assert source_sha256 == PRETRAINED[name].sha256
     found = features(name, params, noise(*REAL_SIZE))
     assert_maps_close(found, "backbone_features.npz", f"{name}_real", channels, 1e-5)

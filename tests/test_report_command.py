@@ -29,7 +29,7 @@ def test_one_run_has_its_own_page(
     assert report.report_runs(runs[:1]) == 1
     assert "No clips: " in capsys.readouterr().out
     page = (runs[0] / "report.html").read_text()
-    assert "No best and worst cases: " in page
+    assert "Examples of predictions cannot be shown: " in page
     assert "Table 2: A2INet FR(S+S)" in page  # whose settings the sample's are
     assert report.report_runs([runs[0], runs[0].parent / "." / "demo"], tmp_path / "out") == 1
     assert (tmp_path / "out" / "report.html").read_text() == page
@@ -46,7 +46,7 @@ def test_a_run_on_data_that_is_gone_has_a_page(
         (run / "config.json").write_text(json.dumps(config))
         assert report.report_runs([run]) == 1
         assert "No clips: " in capsys.readouterr().out
-        assert "No best and worst cases: " in (run / "report.html").read_text()
+        assert "Examples of predictions cannot be shown: " in (run / "report.html").read_text()
 
 
 def test_several_runs_have_one_page(
@@ -56,7 +56,7 @@ def test_several_runs_have_one_page(
     assert report.report_runs(runs) == 1
     page = (tmp_path / "runs" / "report" / "report.html").read_text()
     assert "demo and wide" in page
-    assert page.count("No best and worst cases: ") == 2
+    assert page.count("Examples of predictions cannot be shown: ") == 2
     assert (tmp_path / "runs" / "report" / "results.tex").is_file()
     assert "demo · Table 2: A2INet FR(S+S)" in page  # the other's width is in no table
     assert "wide · " not in page

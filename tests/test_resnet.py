@@ -1,4 +1,4 @@
-"""ResNets beside torchvision's; padding, strides, epsilon and the deviation are far beyond the tolerance."""
+"""ResNets, compared to torchvision's; a wrong padding, stride or ε would exceed the tolerance by far."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,7 +27,7 @@ def test_features_equal_those_of_pytorch(name: str, size: tuple[int, int]) -> No
 
 
 @pytest.mark.parametrize("name", CHANNELS)
-def test_bfloat16_is_near(name: str) -> None:
+def test_bfloat16_is_close(name: str) -> None:
     found = features(name, random_params(registry.BACKBONES[name]), noise(65, 97), jnp.bfloat16)
     assert found.dtype == np.float32
     assert_maps_close(found, "backbone_features.npz", f"{name}_65x97", CHANNELS[name], 2e-2)

@@ -55,13 +55,13 @@ def test_what_is_there_and_current_is_not_done_again(monkeypatch: pytest.MonkeyP
     first = measure(RUN, "theirs")
     path = crossed("one") / "metrics.json"
     done: list[int] = []
-    original = cross.predictions
+    original = cross.predict
 
     def counted(*given: Any) -> list[Prediction]:
         done.append(1)
         return original(*given)
 
-    monkeypatch.setattr(cross, "predictions", counted)
+    monkeypatch.setattr(cross, "predict", counted)
     assert measure(RUN, "theirs") == json.loads(path.read_text())
     assert done == []
     store.write(IDS[0], features(99, 4), "")  # other features
@@ -86,7 +86,7 @@ def test_where_a_data_set_has_a_test_part_that_is_tested(monkeypatch: pytest.Mon
 
     def parted(config: Any) -> list[Any]:
         return [
-            replace(video, part="test" if n % 2 else "train")
+            replace(video, subset="test" if n % 2 else "train")
             for n, video in enumerate(original(config))
         ]
 

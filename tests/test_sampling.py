@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from a2inet_jax.video.sampling import FR, PR, Sampling, frame_indices, patch_places
+from a2inet_jax.video.sampling import FR, PR, Sampling, frame_indices, patch_positions
 
 
 def test_modes_of_the_paper() -> None:
@@ -34,30 +34,30 @@ def test_frames_computed_by_hand() -> None:
 
 def test_patch_positions_are_pinned() -> None:
     # A change here moves the patches: features extracted before and after it must not be mixed.
-    positions = patch_places("a video", 1080, 1920, PR)
+    positions = patch_positions("a video", 1080, 1920, PR)
     assert positions.tolist() == [[124, 990], [92, 837], [276, 870], [311, 1104]]
 
 
 def test_patches_are_inside_the_frame_and_spread_out() -> None:
     sampling = Sampling(patches=2000, patch_size=768)
-    positions = patch_places("v", 800, 1000, sampling)
+    positions = patch_positions("v", 800, 1000, sampling)
     assert positions.min() >= 0
     assert positions.max(axis=0).tolist() == [32, 232]
     assert positions.min(axis=0).tolist() == [0, 0]
 
 
 def test_patch_positions_depend_on_seed_and_video() -> None:
-    positions = patch_places("v", 2160, 3840, PR)
-    assert not np.array_equal(positions, patch_places("w", 2160, 3840, PR))
+    positions = patch_positions("v", 2160, 3840, PR)
+    assert not np.array_equal(positions, patch_positions("w", 2160, 3840, PR))
     assert not np.array_equal(
-        positions, patch_places("v", 2160, 3840, Sampling(128, 540, 4, seed=1))
+        positions, patch_positions("v", 2160, 3840, Sampling(128, 540, 4, seed=1))
     )
-    np.testing.assert_array_equal(positions, patch_places("v", 2160, 3840, PR))
+    np.testing.assert_array_equal(positions, patch_positions("v", 2160, 3840, PR))
     assert len(np.unique(positions, axis=0)) == 4
 
 
 def test_patch_covers_a_short_side() -> None:
-    assert np.all(patch_places("v", 540, 960, PR)[:, 0] == 0)
-    assert np.any(patch_places("v", 540, 960, PR)[:, 1] > 0)
-    assert np.all(patch_places("v", 768, 768, PR) == 0)
-    assert patch_places("v", 540, 960, FR).shape == (0, 2)
+    assert np.all(patch_positions("v", 540, 960, PR)[:, 0] == 0)
+    assert np.any(patch_positions("v", 540, 960, PR)[:, 1] > 0)
+    assert np.all(patch_positions("v", 768, 768, PR) == 0)
+    assert patch_positions("v", 540, 960, FR).shape == (0, 2)

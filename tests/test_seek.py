@@ -11,11 +11,11 @@ import pytest
 from a2inet_jax.errors import VideoError
 from a2inet_jax.video import packets, seek
 from a2inet_jax.video.decode import Decoder
-from a2inet_jax.video.frame_pipe import FramePipe
+from a2inet_jax.video.ffmpeg import FramePipe
 from a2inet_jax.video.packets import Packets
 from a2inet_jax.video.sampling import frame_indices
 from a2inet_jax.video.seek import KeyFrame, OutputFrame, SeekPlan, Slots
-from tests.clips import Clips, ffmpeg
+from tests.clips import Clips, run_ffmpeg
 
 _SOURCE = ["-f", "lavfi", "-i", "testsrc2=s=96x80:r=25:d=24", "-pix_fmt", "yuv420p"]
 _X264 = ["-c:v", "libx264", "-x264-params"]
@@ -77,11 +77,11 @@ def long_clip(clips: Clips, name: str, options: Sequence[str] = ()) -> Path:
     if not path.exists():
         if name in ("rotate90.mp4", "edit_list.mp4"):
             change = ["-display_rotation", "90"] if name == "rotate90.mp4" else ["-ss", "0.28"]
-            ffmpeg(
+            run_ffmpeg(
                 *change, "-i", str(long_clip(clips, "h264.mp4", _CLOSED)), "-c", "copy", str(path)
             )
         else:
-            ffmpeg(*_SOURCE, *(options or SEEKABLE[name]), str(path))
+            run_ffmpeg(*_SOURCE, *(options or SEEKABLE[name]), str(path))
     return path
 
 
@@ -115,7 +115,7 @@ def index_lists(total: int) -> list[list[int]]:
 @pytest.mark.parametrize("name", SEEKABLE)
 def test_single_groups_are_enough(clips: Clips, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     path = long_clip(clips, name)
-    total = Decoder(path, 0).info.frames
+    total = Decoder(path, 0).info.num_frames
     assert total >= 300
     frames = decode_sequentially(path, range(total))
     assert len(np.unique(frames, axis=0)) == total
@@ -176,7 +176,7 @@ def test_false_key_frames(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None
 def test_decoding_times_in_place_of_presentation_times(clips: Clips, tmp_path: Path) -> None:
     source = long_clip(clips, "h264, pyramid.mkv")
     path = tmp_path / "no_ctts.mp4"
-    ffmpeg("-i", str(source), "-c", "copy", "-use_editlist", "0", str(path))
+    run_ffmpeg("-i", str(source), "-c", "copy", "-use_editlist", "0", str(path))
     path.write_bytes(path.read_bytes().replace(b"ctts", b"free"))
     frames = decode_sequentially(path, range(600))
     for index in range(200, 213):
@@ -187,7 +187,7 @@ def test_decoding_times_in_place_of_presentation_times(clips: Clips, tmp_path: P
 def write_damaged(clips: Clips, path: Path, packet: int) -> Path:
     """Write a copy in which noise replaces most of one packet, so that it cannot be decoded."""
     source = long_clip(clips, path.name)
-    listing = ffmpeg("-i", str(source), "-c", "copy", "-f", "framecrc", "-").decode()
+    listing = run_ffmpeg("-i", str(source), "-c", "copy", "-f", "framecrc", "-").decode()
     sizes = [int(line.split(",")[4]) for line in listing.splitlines() if line[0] != "#"]
     content = bytearray(source.read_bytes())
     start = content.index(b"mdat") + 4 + sum(sizes[:packet])

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from a2inet_jax.features.sharing import Budget, Stopwatch, Turns
+from a2inet_jax.features.sharing import Budget, DeviceQueue, Stopwatch
 
 
 def run(*targets: object) -> None:
@@ -15,16 +15,16 @@ def run(*targets: object) -> None:
         assert not thread.is_alive()
 
 
-@pytest.mark.parametrize("places", [1, 2])
-def test_no_more_threads_than_places(places: int) -> None:
-    turns = Turns(places)
+@pytest.mark.parametrize("slots", [1, 2])
+def test_no_more_threads_than_slots(slots: int) -> None:
+    queue = DeviceQueue(slots)
     lock = threading.Lock()
     present, most = 0, 0
 
     def work() -> None:
         nonlocal present, most
         for _ in range(3):
-            with turns.take():
+            with queue.slot():
                 with lock:
                     present += 1
                     most = max(most, present)
@@ -33,63 +33,63 @@ def test_no_more_threads_than_places(places: int) -> None:
                     present -= 1
 
     run(*[work] * 5)
-    assert most == places
-    # 15 turns of a hundredth of a second, side by side where there are places.
-    assert 0.15 / places <= turns.busy_s < 5
+    assert most == slots
+    # Fifteen times a hundredth of a second, in parallel where there are slots.
+    assert 0.15 / slots <= queue.busy_s < 5
 
 
-def test_time_without_anybody_does_not_count() -> None:
-    turns = Turns()
-    with turns.take():
+def test_idle_time_is_not_busy() -> None:
+    queue = DeviceQueue()
+    with queue.slot():
         time.sleep(0.05)
-    busy = turns.busy_s
+    busy_s = queue.busy_s
     time.sleep(0.2)
-    with turns.take(), turns.take():
+    with queue.slot(), queue.slot():
         pass
-    assert 0.05 <= busy <= turns.busy_s < busy + 0.1
+    assert 0.05 <= busy_s <= queue.busy_s < busy_s + 0.1
 
 
-def test_an_error_gives_the_place_back() -> None:
-    turns, budget = Turns(1), Budget(10)
+def test_an_error_releases_slot_and_budget() -> None:
+    queue, budget = DeviceQueue(1), Budget(10)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), budget.take(10), turns.take():
+        with pytest.raises(ZeroDivisionError), budget.reserve(10), queue.slot():
             raise ZeroDivisionError
-    with budget.take(10), turns.take():
+    with budget.reserve(10), queue.slot():
         pass
 
 
 def test_a_budget_is_not_exceeded() -> None:
     budget = Budget(100)
     lock = threading.Lock()
-    taken, most = 0, 0
+    reserved, most = 0, 0
 
     def work(amount: int) -> None:
-        nonlocal taken, most
-        with budget.take(amount):
+        nonlocal reserved, most
+        with budget.reserve(amount):
             with lock:
-                taken += amount
-                most = max(most, taken)
+                reserved += amount
+                most = max(most, reserved)
             time.sleep(0.02)
             with lock:
-                taken -= amount
+                reserved -= amount
 
     run(*[lambda amount=amount: work(amount) for amount in (60, 50, 40, 30, 100, 10)])
     assert 60 <= most <= 100
 
 
-def test_who_needs_more_than_there_is_goes_alone() -> None:
+def test_a_request_above_the_total_runs_alone() -> None:
     budget = Budget(100)
     order = []
 
     def large() -> None:
-        with budget.take(1000):
+        with budget.reserve(1000):
             order.append("large in")
             time.sleep(0.1)
             order.append("large out")
 
     def small() -> None:
         time.sleep(0.03)
-        with budget.take(1):
+        with budget.reserve(1):
             order.append("small in")
 
     run(large, small)
@@ -108,26 +108,26 @@ def test_stopwatch_adds_up() -> None:
     assert 0.06 <= watch["sleep"] < 5
 
 
-def test_small_amounts_do_not_pass_by_a_large_one() -> None:
+def test_small_requests_do_not_overtake_a_large_one() -> None:
     budget = Budget(100)
     order = []
 
-    def take(name: str, amount: int, delay: float) -> None:
+    def reserve(name: str, amount: int, delay: float) -> None:
         time.sleep(delay)
-        with budget.take(amount):
+        with budget.reserve(amount):
             order.append(name)
             time.sleep(0.2)
 
     run(
-        lambda: take("first", 10, 0),
-        lambda: take("large", 100, 0.05),
-        lambda: take("small", 10, 0.1),
+        lambda: reserve("first", 10, 0),
+        lambda: reserve("large", 100, 0.05),
+        lambda: reserve("small", 10, 0.1),
     )
     assert order == ["first", "large", "small"]
 
 
-def test_being_beside_counts_without_a_place() -> None:
-    turns = Turns(1)
-    with turns.take(), turns.beside():
+def test_busy_time_is_counted_without_a_slot() -> None:
+    queue = DeviceQueue(1)
+    with queue.slot(), queue.count_as_busy():
         time.sleep(0.02)
-    assert 0.02 <= turns.busy_s < 5
+    assert 0.02 <= queue.busy_s < 5

@@ -1,4 +1,4 @@
-"""SlowFast beside PyTorchVideo's; paddings, strides and epsilon are far beyond the tolerance."""
+"""SlowFast, compared to PyTorchVideo's; a wrong padding, stride or ε would exceed the tolerance by far."""
 
 import functools
 from fnmatch import fnmatchcase
@@ -20,7 +20,7 @@ from tests.published import published
 BACKBONE = registry.BACKBONES["slowfast_r50_fast"]
 SHAPES = registry.parameter_shapes(BACKBONE)
 PYSLOWFAST, PYTORCHVIDEO, CAFFE2 = range(3)
-# Names in published files, the same tensors in each layout; and what stands beside the fast pathway there.
+# Names of the same tensors in published files of each layout.
 KNOWN = {
     PYSLOWFAST: (
         "s1.pathway1_stem.conv.weight",
@@ -50,7 +50,8 @@ KNOWN = {
         "t_res5_2_branch2c_bn_riv",
     ),
 }
-BESIDE = {
+# Tensors of published files that do not belong to the fast pathway.
+IGNORED = {
     PYSLOWFAST: (
         "s1.pathway0_stem.bn.weight",
         "s5.pathway0_res2.branch2.c_bn.num_batches_tracked",
@@ -80,20 +81,20 @@ BESIDE = {
 
 
 def checkpoint(layout: int) -> dict[str, np.ndarray]:
-    """The same values in each layout."""
+    """Return tensors in one layout, with the same values in each."""
     tensors = published(BACKBONE, PYTORCHVIDEO)
     renamed = {}
-    blocks = [f"res{i}_{j}" for i, (number, _) in enumerate(STAGES, 2) for j in range(number)]
+    blocks = [f"res{i}_{j}" for i, (count, _) in enumerate(STAGES, 2) for j in range(count)]
     paths: list[tuple[str, ...]] = [("stem",)]
     for block in blocks:
         layers = ["conv_a", "conv_b", "conv_c"] + ["shortcut"] * block.endswith("_0")
         paths += [(block, layer) for layer in layers]
     for path in paths:
-        theirs, source = LAYOUTS[PYTORCHVIDEO].source(path), LAYOUTS[layout].source(path)
-        assert isinstance(theirs, Folded)
-        assert isinstance(source, Folded)
-        for part, name in vars(theirs).items():
-            renamed[getattr(source, part)] = tensors[name]
+        names, new_names = LAYOUTS[PYTORCHVIDEO].names(path), LAYOUTS[layout].names(path)
+        assert isinstance(names, Folded)
+        assert isinstance(new_names, Folded)
+        for role, name in vars(names).items():
+            renamed[getattr(new_names, role)] = tensors[name]
     return renamed
 
 
@@ -117,7 +118,7 @@ def test_features_equal_those_of_pytorchvideo() -> None:
     assert_maps_close(features(), "motion_features.npz", "slowfast", (256,), 1e-5)
 
 
-def test_bfloat16_is_near() -> None:
+def test_bfloat16_is_close() -> None:
     assert_maps_close(features(jnp.bfloat16), "motion_features.npz", "slowfast", (256,), 2e-2)
 
 
@@ -125,11 +126,11 @@ def test_bfloat16_is_near() -> None:
 def test_every_layout_gives_the_same_parameters(layout: int) -> None:
     tensors = checkpoint(layout)
     assert len(tensors) == 5 * (1 + 16 * 3 + 4)
-    for name, pytorchvideos in zip(KNOWN[layout], KNOWN[PYTORCHVIDEO]):
+    for name, pytorchvideo_name in zip(KNOWN[layout], KNOWN[PYTORCHVIDEO]):
         np.testing.assert_array_equal(
-            tensors[name], published(BACKBONE, PYTORCHVIDEO)[pytorchvideos]
+            tensors[name], published(BACKBONE, PYTORCHVIDEO)[pytorchvideo_name]
         )
-    whole = tensors | {name: np.zeros(3) for name in BESIDE[layout]}
+    whole = tensors | {name: np.zeros(3) for name in IGNORED[layout]}
     found = convert.convert(whole, SHAPES, LAYOUTS)
     jax.tree.map(np.testing.assert_array_equal, found, params())
 
@@ -141,7 +142,7 @@ def test_nothing_of_the_fast_pathway_is_ignored(layout: int) -> None:
 
 
 def test_a_deeper_network_is_refused() -> None:
-    """Its fast pathway has everything that ours has, and more."""
+    """Its fast pathway has all of our tensors, and more."""
     more = {"t_res4_6_branch2a_w": np.zeros(3)}
     with pytest.raises(ConversionError, match="unexpected: t_res4_6_branch2a_w"):
         convert.convert(checkpoint(CAFFE2) | more, SHAPES, LAYOUTS)

@@ -13,7 +13,7 @@ from a2inet_jax.video.sampling import PR, Sampling
 from tests.store_inputs import RECIPE, assert_equal, features
 
 
-def test_recipe_survives_its_text() -> None:
+def test_a_recipe_survives_json() -> None:
     recipe = Recipe("q", "1", "none", "s", "2", "half", PR, dtype="bfloat16")
     assert Recipe.from_json(recipe.to_json()) == recipe
     assert recipe.fingerprint() == Recipe.from_json(recipe.to_json()).fingerprint()
@@ -37,7 +37,7 @@ def test_every_field_changes_the_fingerprint() -> None:
 
 
 @pytest.mark.parametrize("video_id", ["v", "a/b c.mp4", "..", "Ünï·%2F", "-x"])
-def test_what_is_written_is_read(tmp_path: Path, video_id: str) -> None:
+def test_written_features_are_read(tmp_path: Path, video_id: str) -> None:
     store = Store(tmp_path / "new" / "store", RECIPE)
     assert store.missing([video_id]) == [video_id]
     store.write(video_id, features(), "1000 bytes")
@@ -59,7 +59,7 @@ def test_equal_records_are_equal_files(tmp_path: Path) -> None:
     assert_equal(store.read("v"), features(seed=1))
 
 
-def test_manifest_is_what_is_there(tmp_path: Path) -> None:
+def test_the_manifest_lists_the_files(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     assert store.manifest() == []
     for name, frames in (("b", 7), ("a", 1)):
@@ -71,14 +71,14 @@ def test_manifest_is_what_is_there(tmp_path: Path) -> None:
     assert [record.video_id for record in store.manifest()] == ["b"]
 
 
-def test_another_recipe_is_refused_with_both_named(tmp_path: Path) -> None:
+def test_a_different_recipe_is_refused_with_both_named(tmp_path: Path) -> None:
     Store(tmp_path, RECIPE).write("v", features(), "1000 bytes")
     other = dataclasses.replace(RECIPE, semantic="worse")
     with pytest.raises(StoreError, match="semantic: worse here, better there") as caught:
         Store(tmp_path, other)
     assert RECIPE.fingerprint() in str(caught.value)
     assert other.fingerprint() in str(caught.value)
-    # Nor does a file that was renamed pass.
+    # A renamed file is refused as well.
     fresh = Store(tmp_path / "fresh", other)
     fresh.folder.mkdir()
     Store(tmp_path, RECIPE).path("v").rename(fresh.path("v"))
@@ -86,7 +86,7 @@ def test_another_recipe_is_refused_with_both_named(tmp_path: Path) -> None:
         fresh.read("v")
 
 
-def test_another_videos_file_is_refused(tmp_path: Path) -> None:
+def test_the_file_of_a_different_video_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     store.write("v", features(), "1000 bytes")
     store.path("v").rename(store.path("w"))
@@ -96,8 +96,13 @@ def test_another_videos_file_is_refused(tmp_path: Path) -> None:
 
 def test_missing_and_damaged_files_say_what_to_do(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
-    with pytest.raises(FileNotFoundError, match="a2inet extract"):
+    with pytest.raises(
+        FileNotFoundError, match=r"'v' has no features of .*a2inet extract"
+    ) as caught:
         store.read("v")
+    # The networks are named, not the recipe's hash.
+    assert "good and better" in str(caught.value)
+    assert RECIPE.fingerprint() not in str(caught.value)
     store.write("v", features(), "1000 bytes")
     whole = store.path("v").read_bytes()
     for content in (b"", whole[:-1], whole[: len(whole) // 2], b"x" * 100):
@@ -106,7 +111,7 @@ def test_missing_and_damaged_files_say_what_to_do(tmp_path: Path) -> None:
             store.read("v")
 
 
-def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -124,7 +129,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     assert_equal(store.read("v"), features())
 
 
-def test_a_write_that_is_killed_leaves_nothing_that_counts(tmp_path: Path) -> None:
+def test_a_killed_write_leaves_no_feature_file(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
 from pathlib import Path
@@ -139,7 +144,7 @@ Store(Path(sys.argv[1]), recipe).write("v", record, "1000 bytes")
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path), RECIPE.to_json()])
     assert done.returncode == -9
-    assert len(list(tmp_path.iterdir())) == 1  # what was begun
+    assert len(list(tmp_path.iterdir())) == 1  # the temporary file
     store = Store(tmp_path, RECIPE)
     assert store.missing(["v"]) == ["v"]
     assert store.manifest() == []
@@ -149,20 +154,20 @@ Store(Path(sys.argv[1]), recipe).write("v", record, "1000 bytes")
     assert list(tmp_path.iterdir()) == [store.path("v")]
 
 
-def test_an_existing_store_says_its_recipe(tmp_path: Path) -> None:
+def test_an_existing_store_takes_the_recipe_of_its_files(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     for name in "abc":
         store.write(name, features(), "1000 bytes")
-    store.path("a").write_bytes(b"not one of ours")
+    store.path("a").write_bytes(b"not a feature file")
     assert Store.existing(tmp_path).recipe == RECIPE
     assert Store.existing(tmp_path).missing("abcd") == ["d"]
 
 
-def test_no_store_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_features_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(StoreError, match="no good feature file"):
             Store.existing(folder)
-    Store(tmp_path, RECIPE).path("a").write_bytes(b"not one of ours")
+    Store(tmp_path, RECIPE).path("a").write_bytes(b"not a feature file")
     with pytest.raises(StoreError, match="no good feature file"):
         Store.existing(tmp_path)
 
@@ -181,12 +186,12 @@ def test_a_store_of_two_recipes_is_refused_with_both_named(tmp_path: Path) -> No
 def test_opening_reads_no_header(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     for number in range(20):
-        store.path(str(number)).write_bytes(b"")  # none could be read
+        store.path(str(number)).write_bytes(b"")  # reading any header would fail
     again = Store(tmp_path, RECIPE)
     assert again.missing(["7", "20"]) == ["20"]
 
 
-def test_a_file_under_another_recipes_name_says_nothing_of_the_store(tmp_path: Path) -> None:
+def test_a_file_named_for_a_different_recipe_is_not_a_good_file(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     store.write("v", features(), "1000 bytes")
     other = dataclasses.replace(RECIPE, version=0)

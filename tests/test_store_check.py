@@ -11,18 +11,18 @@ from a2inet_jax.features.store import Store
 from tests.store_inputs import RECIPE, features
 
 
-def stored(folder: Path, **changes: Any) -> Path:
+def write_file(folder: Path, **changes: Any) -> Path:
     store = Store(folder, RECIPE)
     store.write("v", dataclasses.replace(features(), **changes), "1000 bytes")
     return store.path("v")
 
 
 def test_a_good_file_has_no_problem(tmp_path: Path) -> None:
-    assert store_check.check(stored(tmp_path)) == store_check.Finding(stored(tmp_path))
+    assert store_check.check(write_file(tmp_path)) == store_check.Finding(write_file(tmp_path))
     one = features(frames=1)
-    assert store_check.check(stored(tmp_path, **vars(one))).problem == ""
-    # Two frames may be shown at one time.
-    assert store_check.check(stored(tmp_path, timestamps=np.zeros(5))).problem == ""
+    assert store_check.check(write_file(tmp_path, **vars(one))).problem == ""
+    # Frames may have equal timestamps.
+    assert store_check.check(write_file(tmp_path, timestamps=np.zeros(5))).problem == ""
 
 
 @pytest.mark.parametrize(
@@ -42,42 +42,42 @@ def test_a_good_file_has_no_problem(tmp_path: Path) -> None:
         ({"frame_index": np.arange(-1, 4, dtype=np.int32)}, "frame_index that does not ascend"),
     ],
 )
-def test_wrong_arrays_are_told(tmp_path: Path, changes: dict[str, Any], problem: str) -> None:
-    finding = store_check.check(stored(tmp_path, **changes))
+def test_wrong_arrays_are_reported(tmp_path: Path, changes: dict[str, Any], problem: str) -> None:
+    finding = store_check.check(write_file(tmp_path, **changes))
     assert problem in finding.problem
     assert finding.damaged
 
 
-def test_every_flipped_bit_of_the_arrays_is_told(tmp_path: Path) -> None:
-    path = stored(tmp_path)
+def test_every_flipped_bit_of_the_arrays_is_reported(tmp_path: Path) -> None:
+    path = write_file(tmp_path)
     whole = path.read_bytes()
     start = 8 + int.from_bytes(whole[:8], "little")
-    for place in range(start, len(whole)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for index in range(start, len(whole)):
+        path.write_bytes(whole[:index] + bytes([whole[index] ^ 1]) + whole[index + 1 :])
         assert "SHA-256" in store_check.check(path).problem
 
 
 @pytest.mark.parametrize("keep", [0, 5, 100, -1])
-def test_cut_files_are_told(tmp_path: Path, keep: int) -> None:
-    path = stored(tmp_path)
+def test_truncated_files_are_reported(tmp_path: Path, keep: int) -> None:
+    path = write_file(tmp_path)
     path.write_bytes(path.read_bytes()[:keep])
     finding = store_check.check(path)
     assert "is damaged or not a feature file" in finding.problem
     assert finding.damaged
 
 
-def test_another_name_is_told_and_left(tmp_path: Path) -> None:
-    path = stored(tmp_path)
+def test_a_wrong_name_is_reported_and_the_file_stays(tmp_path: Path) -> None:
+    path = write_file(tmp_path)
     other = path.rename(Store(tmp_path, RECIPE).path("w"))
     finding = store_check.check(other)
-    assert finding.problem == f"holds what belongs into {path.name}"
+    assert finding.problem == f"holds the features that belong in {path.name}"
     assert not finding.damaged
     assert not store_check.remove(finding)
 
 
 @pytest.mark.parametrize("part", ["record", "recipe"])
-def test_whole_files_of_another_version_are_never_removed(tmp_path: Path, part: str) -> None:
-    path = stored(tmp_path)
+def test_files_of_another_version_are_never_removed(tmp_path: Path, part: str) -> None:
+    path = write_file(tmp_path)
     content = path.read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
@@ -96,7 +96,7 @@ def test_whole_files_of_another_version_are_never_removed(tmp_path: Path, part: 
     assert path.exists()
 
 
-def test_what_can_not_be_read_is_not_damaged(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_not_damaged(tmp_path: Path) -> None:
     path = Store(tmp_path, RECIPE).path("v")
     path.mkdir()
     finding = store_check.check(path)
@@ -106,11 +106,11 @@ def test_what_can_not_be_read_is_not_damaged(tmp_path: Path) -> None:
     assert path.exists()
 
 
-def test_a_file_made_again_meanwhile_stays(tmp_path: Path) -> None:
-    path = stored(tmp_path)
+def test_a_file_extracted_again_in_the_meantime_stays(tmp_path: Path) -> None:
+    path = write_file(tmp_path)
     path.write_bytes(b"")
     (finding,) = store_check.check_all([path])
-    stored(tmp_path)
+    write_file(tmp_path)
     assert not store_check.remove(finding)
     path.write_bytes(b"")
     assert store_check.remove(finding)

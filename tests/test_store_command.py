@@ -43,7 +43,7 @@ def test_bad_files_are_told_removed_and_only_they(
     assert run("verify", str(tmp_path)) == 1
     told = capsys.readouterr().out
     assert f"{store.path('b')}: is damaged" in told
-    assert f"{store.path('c')}: holds what belongs into {store.path('a').name}" in told
+    assert f"{store.path('c')}: holds the features that belong in {store.path('a').name}" in told
     assert ".0.elsewhere-0.part: left over, or being written" in told
     assert "1 good, 2 bad" in told
     # What lies under another's name is whole: `extract` puts the right one over it.

@@ -1,3 +1,5 @@
+"""Frame entropies, and the picture of `a2inet analyze`."""
+
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from a2inet_jax.report import stream_maps
 from a2inet_jax.report.stream_maps import LEVELS, Analysis, frame_entropies
 
 
-def test_entropy_is_that_of_the_histogram() -> None:
+def test_entropy_of_the_histogram() -> None:
     maps = np.random.default_rng(0).gamma(2.0, size=(3, 20, 30))
     edges = np.linspace(maps.min(), maps.max(), LEVELS + 1)
     for found, frame in zip(frame_entropies(maps), maps):
@@ -17,13 +19,15 @@ def test_entropy_is_that_of_the_histogram() -> None:
         assert found == pytest.approx(entropy(counts, base=2))
 
 
-def test_entropy_of_flat_and_of_even_maps() -> None:
-    even = np.tile(np.arange(LEVELS, dtype=np.float64), (5, 1))
-    np.testing.assert_allclose(frame_entropies(np.stack([even, 0 * even])), [np.log2(LEVELS), 0])
+def test_entropy_of_constant_and_uniform_maps() -> None:
+    uniform = np.tile(np.arange(LEVELS, dtype=np.float64), (5, 1))
+    np.testing.assert_allclose(
+        frame_entropies(np.stack([uniform, 0 * uniform])), [np.log2(LEVELS), 0]
+    )
     np.testing.assert_array_equal(frame_entropies(np.full((2, 4, 4), 3.0)), [0, 0])
 
 
-def analysis(path: str, shown: int) -> Analysis:
+def make_analysis(path: str, shown: int) -> Analysis:
     rng = np.random.default_rng(shown)
     return Analysis(
         path=Path(path),
@@ -37,11 +41,12 @@ def analysis(path: str, shown: int) -> Analysis:
     )
 
 
-def test_a_picture_of_videos_of_any_length(tmp_path: Path) -> None:
+def test_picture_of_videos_of_any_length(tmp_path: Path) -> None:
     path = tmp_path / "maps.png"
     sizes = []
-    twice = [analysis("$a$_$\\x$.mp4", 4), analysis("b/$a$_$\\x$.mp4", 2)]  # names are no formulas
-    for videos in ([analysis("_a.mp4", 1)], twice):
+    # Names with $ and _ are printed as they are.
+    same_name = [make_analysis("$a$_$\\x$.mp4", 4), make_analysis("b/$a$_$\\x$.mp4", 2)]
+    for videos in ([make_analysis("_a.mp4", 1)], same_name):
         stream_maps.write(videos, "MOS", path)
         with Image.open(path) as picture:
             picture.load()

@@ -19,7 +19,7 @@ def checkpoint() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("key", CLIPS)
-def test_features_equal_those_of_torchvision_in_any_company(key: str) -> None:
+def test_features_equal_those_of_torchvision_in_any_batch(key: str) -> None:
     clip = CLIPS[key]
     expected = reference.expected_features(key)
     params = reference.params_from(NAME, checkpoint())
@@ -27,7 +27,7 @@ def test_features_equal_those_of_torchvision_in_any_company(key: str) -> None:
     assert reference.error(found[len(expected) :], expected) <= 1e-5
 
 
-def test_bfloat16_is_near() -> None:
+def test_bfloat16_is_close() -> None:
     key, clip = next(iter(CLIPS.items()))
     params = reference.params_from(NAME, checkpoint())
     found = reference.pooled(NETWORK.clone(dtype=jnp.bfloat16), params, clip)
@@ -35,18 +35,18 @@ def test_bfloat16_is_near() -> None:
 
 
 def official(name: str) -> str:
-    """A name of torchvision's in the authors' repository."""
+    """Return the name in the authors' repository for a name of torchvision's."""
     name = name.replace("mlp.0", "mlp.fc1").replace("mlp.3", "mlp.fc2")
-    part = re.match(r"features\.(\d)\.", name)
-    if part is None:
+    module = re.match(r"features\.(\d)\.", name)
+    if module is None:
         return name.replace("head", "cls_head.fc_cls")
-    stage, merging = divmod(int(part[1]), 2)
+    stage, merging = divmod(int(module[1]), 2)
     kind = "downsample" if merging else "blocks"
-    return name.replace(part[0], f"layers.{stage}.{kind}.")
+    return name.replace(module[0], f"layers.{stage}.{kind}.")
 
 
 @pytest.mark.parametrize("prefix", ["", "backbone."])
-def test_the_names_of_the_authors_repository(prefix: str) -> None:
+def test_checkpoints_of_the_authors_repository_convert(prefix: str) -> None:
     tensors = checkpoint()
     renamed = {official(name): tensor for name, tensor in tensors.items()}
     heads = {name for name in renamed if name.startswith("cls_head")}

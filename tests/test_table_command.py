@@ -42,7 +42,7 @@ def make(number: int, *changes: str, networks: str = "index", sets: Any = ("clip
 
 
 def folder(number: int) -> Path:
-    """Where the only table of this number is; six digits are of the fields that were set."""
+    """The folder of the only table of this number; six digits stand for the fields that were set."""
     (found,) = Path("runs/tables").glob(f"table{number}-clips-*")
     assert re.fullmatch(rf"table{number}-clips(-others)?-[0-9a-f]{{6}}", found.name)
     return found

@@ -20,7 +20,7 @@ pool = quick_jit(subjective_pooling, static_argnums=(2, 3))
     garbage=st.sampled_from([np.nan, np.inf, -np.inf, -1e30, 0.0]),
     seed=st.integers(0, 2**16),
 )
-def test_pooling_is_the_formula_frame_by_frame(
+def test_pooling_equals_the_formula_frame_by_frame(
     length: int, tau: int, beta: float, scale: float, garbage: float, seed: int
 ) -> None:
     q = np.random.default_rng(seed).normal(0, scale, length)
@@ -36,9 +36,9 @@ def test_pooling_is_the_formula_frame_by_frame(
 def test_beta_weighs_the_present_and_windows_hold_tau_frames() -> None:
     q, mask = jnp.asarray([[1.0, 3.0, 2.0, 5.0]]), jnp.ones((1, 4), bool)
     np.testing.assert_allclose(pool(q, mask, 2, 0.0), [[1, 1, 2, 2]])  # memory
-    near = 1 / (1 + np.exp(-2.0))  # weight of 1 beside 3
+    weight = 1 / (1 + np.exp(-2.0))  # of 1, next to 3
     present = pool(q, mask, 2, 1.0)
-    np.testing.assert_allclose(present[0, 0], 1 * near + 3 * (1 - near), rtol=1e-6)
+    np.testing.assert_allclose(present[0, 0], 1 * weight + 3 * (1 - weight), rtol=1e-6)
     np.testing.assert_allclose(present[0, 3], 5)
 
 
@@ -48,7 +48,7 @@ def test_scores_far_from_zero_do_not_overflow() -> None:
     np.testing.assert_allclose(pool(-q, mask), -q, rtol=1e-6)
 
 
-def test_a_video_score_is_the_mean_of_its_pooled_frames() -> None:
+def test_a_video_score_is_the_mean_of_its_pooled_frame_scores() -> None:
     rng = np.random.default_rng(0)
     x, mask = rng.normal(size=(2, 15, 3)), np.arange(15)[None, :] < np.array([[15], [4]])
     with jax.enable_x64(True):

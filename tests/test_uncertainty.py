@@ -1,4 +1,4 @@
-"""Intervals against resamples written out video by video, and both methods against what they promise."""
+"""Intervals against resamples written out video by video, and the coverage and level of both methods."""
 
 import math
 
@@ -7,22 +7,22 @@ import pytest
 from scipy import stats
 
 from a2inet_jax.evaluation import metrics, uncertainty
-from a2inet_jax.evaluation.uncertainty import METRICS, Part
+from a2inet_jax.evaluation.uncertainty import METRICS, ScoredSet
 
 
-def make_part(seed: int, contents: int = 8, each: int = 4, levels: int = 12) -> Part:
-    """Videos with ties in scores and labels."""
+def make_set(seed: int, contents: int = 8, each: int = 4, levels: int = 12) -> ScoredSet:
+    """Return a test set with ties in scores and labels."""
     rng = np.random.default_rng(seed)
     mos = 5 * rng.integers(0, levels, contents * each).astype(np.float64)
     scores = np.round(mos / 10 + rng.normal(0, 2, mos.size), 1)
-    return Part(scores, mos, np.repeat([f"c{n}" for n in range(contents)], each).tolist())
+    return ScoredSet(scores, mos, np.repeat([f"c{n}" for n in range(contents)], each).tolist())
 
 
-def written_out(part: Part, draws: uncertainty.Draws, number: int) -> dict[str, float]:
-    """Metrics of a resample by SciPy, every video as often as it is drawn."""
-    times = np.array([int(draws[content][number]) for content in part.contents])
-    x, y = np.repeat(part.scores, times), np.repeat(part.mos, times)
-    mapped = metrics.fit_logistic(part.scores, part.mos)(x)
+def written_out(scored: ScoredSet, draws: uncertainty.Draws, index: int) -> dict[str, float]:
+    """Return a resample's metrics by SciPy, with every video repeated as often as it is drawn."""
+    times = np.array([int(draws[content][index]) for content in scored.contents])
+    x, y = np.repeat(scored.scores, times), np.repeat(scored.mos, times)
+    mapped = metrics.fit_logistic(scored.scores, scored.mos)(x)
     return {
         "srcc": stats.spearmanr(x, y).statistic,
         "plcc": stats.pearsonr(mapped, y).statistic,
@@ -32,19 +32,21 @@ def written_out(part: Part, draws: uncertainty.Draws, number: int) -> dict[str, 
 
 
 @pytest.mark.parametrize("block", [5, 1024])
-def test_resamples_are_those_written_out(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bootstrap_equals_resamples_that_are_written_out(
+    block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(uncertainty, "_BLOCK", block)
-    parts = [make_part(seed) for seed in range(3)]
-    draws = uncertainty.draw(parts[0].contents, 20)
-    found = uncertainty.bootstrap(parts, draws)
-    for number in range(20):
-        expected = [written_out(part, draws, number) for part in parts]
+    sets = [make_set(seed) for seed in range(3)]
+    draws = uncertainty.draw(sets[0].contents, 20)
+    found = uncertainty.bootstrap(sets, draws)
+    for index in range(20):
+        expected = [written_out(each, draws, index) for each in sets]
         for name in METRICS:
             median = np.median([each[name] for each in expected])
-            assert found[name][number] == pytest.approx(median, abs=1e-12)
+            assert found[name][index] == pytest.approx(median, abs=1e-12)
 
 
-def test_contents_drawn_are_as_many_and_the_same_for_all() -> None:
+def test_draws_depend_on_contents_and_seed_alone() -> None:
     draws = uncertainty.draw(["b", "a", "c", "a"], 500)
     again = uncertainty.draw(["a", "c", "b"], 500)
     assert list(draws) == ["a", "b", "c"]
@@ -56,98 +58,102 @@ def test_contents_drawn_are_as_many_and_the_same_for_all() -> None:
     assert (other["a"] != draws["a"]).any()
 
 
-def test_the_same_scores_are_no_order_and_the_same_labels_no_question() -> None:
+def test_constant_scores_count_as_0_and_constant_labels_as_undefined() -> None:
     mos = np.array([1.0, 2.0, 5.0, 5.0, 7.0, 8.0])
-    part = Part(np.full(6, 0.5), mos, ["a", "b", "c", "d", "e", "f"])
-    draws = {name: np.zeros(4) for name in part.contents}
+    constant = ScoredSet(np.full(6, 0.5), mos, ["a", "b", "c", "d", "e", "f"])
+    draws = {name: np.zeros(4) for name in constant.contents}
     draws["a"][:] = [1, 0, 2, 0]
     draws["b"][:] = [1, 0, 0, 0]
     draws["c"][:] = [0, 1, 0, 0]
     draws["d"][:] = [0, 1, 0, 0]
-    found = uncertainty.bootstrap([part], draws)
+    found = uncertainty.bootstrap([constant], draws)
     for name in ("srcc", "plcc", "krcc"):
         np.testing.assert_array_equal(found[name], [0, np.nan, np.nan, np.nan])
     error = [np.sqrt((0.5**2 + 1.5**2) / 2), 4.5, 0.5, np.nan]
     np.testing.assert_allclose(found["rmse"], error)
-    # Where one test part tells nothing, the others still do.
-    sound = Part(np.arange(6.0), mos, part.contents)
+    # Test sets with defined metrics still count if another one has none.
+    sound = ScoredSet(np.arange(6.0), mos, constant.contents)
     draws["e"][:] = draws["f"][:] = [1, 0, 1, 0]
-    found = uncertainty.bootstrap([sound, Part(*_only(sound, 2))], draws)
+    found = uncertainty.bootstrap([sound, _first(sound, 2)], draws)
     assert found["srcc"][0] == pytest.approx(1)
     assert uncertainty.interval(found["srcc"], 1.0) is not None
     assert uncertainty.interval(np.full(3, np.nan), 1.0) is None
 
 
-def _only(part: Part, number: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    return part.scores[:number], part.mos[:number], list(part.contents[:number])
+def _first(scored: ScoredSet, number: int) -> ScoredSet:
+    return ScoredSet(scored.scores[:number], scored.mos[:number], scored.contents[:number])
 
 
 def test_interval_is_the_middle_95_percent() -> None:
     values = np.append(np.random.default_rng(0).permutation(1001.0 * np.arange(1001)), np.nan)
     limits = (-1e9, 1e9)
-    middle = 500 * 1001
-    assert uncertainty.interval(values, middle, limits) == pytest.approx((25 * 1001, 975 * 1001))
-    # Resamples that lie elsewhere than what was measured are taken to be off by that.
-    shifted = uncertainty.interval(values + 7.0, middle, limits)
+    median = 500 * 1001
+    assert uncertainty.interval(values, median, limits) == pytest.approx((25 * 1001, 975 * 1001))
+    # The median of the resamples is shifted to the measured value.
+    shifted = uncertainty.interval(values + 7.0, median, limits)
     assert shifted == pytest.approx((25 * 1001, 975 * 1001))
-    assert uncertainty.interval(values, middle, (1e5, 6e5)) == (1e5, 6e5)
+    assert uncertainty.interval(values, median, (1e5, 6e5)) == (1e5, 6e5)
 
 
 @pytest.mark.parametrize("clustered", [False, True])
-def test_it_covers_the_truth(clustered: bool) -> None:
-    """Of 100 intervals some 95 hold the true value, also where a content's videos are alike."""
+def test_interval_covers_the_true_value(clustered: bool) -> None:
+    """About 95 of 100 intervals contain the true value, also if a content's videos are alike."""
     rng = np.random.default_rng(7)
     contents, each = (30, 6) if clustered else (90, 1)
 
-    def sample(number: int) -> Part:
-        common = rng.normal(size=(number, 1)) * clustered
-        mos = rng.normal(size=(number, each)) + common
-        scores = (
-            mos + rng.normal(size=(number, each)) + 1.5 * rng.normal(size=(number, 1)) * clustered
-        )
-        return Part(
+    def sample(number: int) -> ScoredSet:
+        content = rng.normal(size=(number, 1)) * clustered
+        mos = rng.normal(size=(number, each)) + content
+        noise = rng.normal(size=(number, each))
+        content_noise = 1.5 * rng.normal(size=(number, 1)) * clustered
+        scores = mos + noise + content_noise
+        return ScoredSet(
             scores.ravel(), mos.ravel(), np.repeat(np.arange(number), each).astype(str).tolist()
         )
 
     large = sample(40000)
     truth = metrics.srcc(large.scores, large.mos)
-    if not clustered:  # a normal distribution's, by its known relation to Pearson's
+    if not clustered:  # for normal distributions it is a known function of Pearson's
         assert truth == pytest.approx(6 / np.pi * np.arcsin(np.sqrt(0.5) / 2), abs=0.01)
     by_content = by_video = 0
     for _ in range(100):
-        part = sample(contents)
-        apart = Part(part.scores, part.mos, [str(n) for n in range(part.mos.size)])
-        for one in (part, apart):
+        grouped = sample(contents)
+        ungrouped = ScoredSet(
+            grouped.scores, grouped.mos, [str(n) for n in range(grouped.mos.size)]
+        )
+        for one in (grouped, ungrouped):
             draws = uncertainty.draw(one.contents, 200)
             found = uncertainty.bootstrap([one], draws, ["srcc"])["srcc"]
             bounds = uncertainty.interval(found, metrics.srcc(one.scores, one.mos))
             assert bounds is not None
-            by_content += one is part and bounds[0] <= truth <= bounds[1]
-            by_video += one is apart and bounds[0] <= truth <= bounds[1]
+            by_content += one is grouped and bounds[0] <= truth <= bounds[1]
+            by_video += one is ungrouped and bounds[0] <= truth <= bounds[1]
     assert 88 <= by_content <= 99
     if clustered:
-        assert by_video < 85  # videos of one content are not so many videos
+        assert by_video < 85  # videos of one content are not independent
 
 
-def test_few_contents_do_not_push_it_up() -> None:
-    """With five contents in each of ten test parts, about as many intervals are too high as too low."""
+def test_few_contents_do_not_bias_the_interval_upwards() -> None:
+    """With five contents in each of ten test sets, about as many intervals are too high as too low."""
     rng = np.random.default_rng(3)
 
-    def parts() -> list[Part]:
+    def make_sets() -> list[ScoredSet]:
         mos = rng.normal(size=(23, 15)) + 0.5 * rng.normal(size=(23, 1))
         scores = mos + 0.5 * rng.normal(size=(23, 15)) + 0.7 * rng.normal(size=(23, 1))
         chosen = [rng.permutation(23)[:5] for _ in range(10)]
         names = np.repeat(np.arange(23), 15).reshape(23, 15).astype(str)
-        return [Part(scores[n].ravel(), mos[n].ravel(), list(names[n].ravel())) for n in chosen]
+        return [
+            ScoredSet(scores[n].ravel(), mos[n].ravel(), list(names[n].ravel())) for n in chosen
+        ]
 
-    def measured(tested: list[Part]) -> float:
-        return float(np.median([metrics.srcc(part.scores, part.mos) for part in tested]))
+    def measured(tested: list[ScoredSet]) -> float:
+        return float(np.median([metrics.srcc(each.scores, each.mos) for each in tested]))
 
-    truth = float(np.median([measured(parts()) for _ in range(200)]))
+    truth = float(np.median([measured(make_sets()) for _ in range(200)]))
     above = below = 0
     for _ in range(100):
-        tested = parts()
-        draws = uncertainty.draw((name for part in tested for name in part.contents), 200)
+        tested = make_sets()
+        draws = uncertainty.draw((name for each in tested for name in each.contents), 200)
         found = uncertainty.bootstrap(tested, draws, ["srcc"])["srcc"]
         bounds = uncertainty.interval(found, measured(tested))
         assert bounds is not None
@@ -157,47 +163,47 @@ def test_few_contents_do_not_push_it_up() -> None:
 
 
 def test_keeping_the_logistic_changes_little() -> None:
-    """The ends of PLCC's interval are near those with a fit for each resample."""
+    """The interval of PLCC is close to that with a new fit for each resample."""
     rng = np.random.default_rng(5)
     mos = rng.uniform(20, 80, 120)
     scores = 1 / (1 + np.exp(-(mos - 45) / 12)) + rng.normal(0, 0.12, 120)
-    part = Part(scores, mos, [str(n) for n in range(120)])
-    draws = uncertainty.draw(part.contents, 200)
-    measured = metrics.measure(part.scores, part.mos).plcc
-    kept = uncertainty.interval(uncertainty.bootstrap([part], draws, ["plcc"])["plcc"], measured)
-    anew = []
-    for number in range(200):
-        times = [int(draws[content][number]) for content in part.contents]
-        anew.append(metrics.measure(np.repeat(scores, times), np.repeat(mos, times)).plcc)
-    assert kept == pytest.approx(uncertainty.interval(np.array(anew), measured), abs=0.01)
+    scored = ScoredSet(scores, mos, [str(n) for n in range(120)])
+    draws = uncertainty.draw(scored.contents, 200)
+    measured = metrics.measure(scored.scores, scored.mos).plcc
+    kept = uncertainty.interval(uncertainty.bootstrap([scored], draws, ["plcc"])["plcc"], measured)
+    refitted = []
+    for index in range(200):
+        times = [int(draws[content][index]) for content in scored.contents]
+        refitted.append(metrics.measure(np.repeat(scores, times), np.repeat(mos, times)).plcc)
+    assert kept == pytest.approx(uncertainty.interval(np.array(refitted), measured), abs=0.01)
 
 
 def test_corrected_t_test_by_hand() -> None:
     differences = [0.02, -0.01, 0.04, 0.03, 0.02]
-    # Mean 0.02, variance 0.00035; times 1/5 + 1/4.
+    # Mean 0.02, variance 0.00035, factor 1/5 + 1/4.
     t = 0.02 / math.sqrt(0.00035 * 0.45)
     p, reason = uncertainty.paired_test(differences, 0.25)
     assert p == pytest.approx(2 * stats.t.sf(t, 4))
     assert reason == ""
-    # Without the correction it is Student's.
+    # Without the correction it is Student's t-test.
     plain = stats.ttest_1samp(differences, 0).pvalue
     assert uncertainty.paired_test(differences, 0.0)[0] == pytest.approx(plain)
     assert uncertainty.paired_test([-d for d in differences], 0.25)[0] == pytest.approx(p)
 
 
-def test_where_there_is_no_t_test_the_reason_is_told() -> None:
+def test_an_impossible_t_test_has_a_reason() -> None:
     assert uncertainty.paired_test([0.1], 0.25) == (None, "the test needs two splits or more")
-    for same in ([0.0] * 3, [0.1 + 0.2, 0.3, 0.3]):
-        assert uncertainty.paired_test(same, 0.25) == (
+    for equal in ([0.0] * 3, [0.1 + 0.2, 0.3, 0.3]):
+        assert uncertainty.paired_test(equal, 0.25) == (
             None,
             "the difference is the same on every split",
         )
 
 
 def test_the_correction_keeps_the_level_of_the_test() -> None:
-    """Two models that are equally good: few tests may find a difference at 5 %, Student's finds many."""
+    """For two equally good models few tests find a difference at 5 %, but Student's t-test finds many."""
     rng = np.random.default_rng(3)
-    corrected = students = 0
+    num_corrected = num_plain = 0
     for _ in range(150):
         x = rng.normal(size=(80, 8))
         y = x.sum(axis=1) + rng.normal(0, 2, 80)
@@ -206,7 +212,7 @@ def test_the_correction_keeps_the_level_of_the_test() -> None:
             order = rng.permutation(80)
             train, test = order[:64], order[64:]
             values = []
-            for columns in (slice(0, 4), slice(4, 8)):  # neither half knows more than the other
+            for columns in (slice(0, 4), slice(4, 8)):  # both halves are equally informative
                 weights = np.linalg.lstsq(x[train, columns], y[train], rcond=None)[0]
                 values.append(metrics.srcc(x[test, columns] @ weights, y[test]))
             differences.append(values[0] - values[1])
@@ -214,7 +220,7 @@ def test_the_correction_keeps_the_level_of_the_test() -> None:
         plain, _ = uncertainty.paired_test(differences, 0.0)
         assert p is not None
         assert plain is not None
-        corrected += p < 0.05
-        students += plain < 0.05
-    assert corrected / 150 < 0.12
-    assert students / 150 > 0.25
+        num_corrected += p < 0.05
+        num_plain += plain < 0.05
+    assert num_corrected / 150 < 0.12
+    assert num_plain / 150 > 0.25

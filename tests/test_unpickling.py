@@ -1,4 +1,4 @@
-"""Checkpoints made to run something or to fill the memory, in every form that a pickle comes in."""
+"""Checkpoints that try to run code or to exhaust memory, in every form of a pickle."""
 
 import pickle
 import struct
@@ -14,7 +14,8 @@ from a2inet_jax.backbones import checkpoint, unpickling
 from a2inet_jax.errors import CheckpointError
 from tests.pickles import array, bare, dtype, legacy, raw, text, zipped
 
-FORMS = {  # where the pickle is, and its protocol
+# Wrapper of the pickle, and its protocol.
+FORMS = {
     "zip": (zipped, 2),
     "legacy": (legacy, 2),
     "caffe2": (bare, 2),
@@ -22,16 +23,17 @@ FORMS = {  # where the pickle is, and its protocol
 }
 TOUCH = text("touch WITNESS")
 MKDIR = text("__import__('os').mkdir('WITNESS')")
-# Pushes the call of a function by its name in protocols 2 and 4.
+# Call a function by name, in protocols 2 and 4.
 CALL = b"cos\nsystem\n" + TOUCH + b"\x85R"
 NAMED = text("os") + text("system") + b"\x93" + TOUCH + b"\x85R"
 
-EXPLOITS = {  # what the error names → program
+# Programs by the name in the error.
+EXPLOITS = {
     "os.system": [
         CALL + b".",
         NAMED + b".",
         b"}" + raw(b"blobs") + b"}" + raw(b"conv1_w") + CALL + b"ss.",
-        # As an argument of something allowed.
+        # As an argument of an allowed call.
         b"ccollections\nOrderedDict\n]]" + text("a") + b"a" + CALL + b"aa\x85R.",
         b"cnumpy.core.multiarray\n_reconstruct\n" + CALL + b"K\0\x85" + raw(b"b") + b"\x87R.",
         array(b"K\1\x85", dtype("f4"), CALL) + b".",
@@ -77,7 +79,7 @@ EXPLOITS = {  # what the error names → program
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", EXPLOITS)
-def test_what_is_forbidden_is_refused_by_name_and_does_not_run(
+def test_forbidden_requests_are_refused_by_name_and_do_not_run(
     name: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -91,7 +93,9 @@ def test_what_is_forbidden_is_refused_by_name_and_does_not_run(
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_python_itself_would_run_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pythons_own_unpickler_would_run_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for program in (CALL + b".", NAMED + b"."):
         pickle.loads(b"\x80\x04" + program)
@@ -104,10 +108,10 @@ def test_python_itself_would_run_them(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (dtype("O8", "|"), "an array of 'O8', no numbers"),
-        (dtype("V8", "|"), "an array of 'V8', no numbers"),
-        (dtype("S4", "|"), "an array of 'S4', no numbers"),
-        (dtype("f4,O8", "|"), "an array of 'f4,O8', no numbers"),
+        (dtype("O8", "|"), "an array of 'O8', not of numbers"),
+        (dtype("V8", "|"), "an array of 'V8', not of numbers"),
+        (dtype("S4", "|"), "an array of 'S4', not of numbers"),
+        (dtype("f4,O8", "|"), "an array of 'f4,O8', not of numbers"),
         (dtype("f4", "<", b"N" + raw(b"x") + b"\x85}"), "asks for an array of records"),
     ],
     ids=["objects", "void", "text", "fields", "records"],
@@ -124,11 +128,11 @@ def test_arrays_of_anything_but_numbers_are_refused(
 
 
 def tensor(length: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> bytes:
-    """Pushes {"a": a tensor of PyTorch}."""
-    numbers = [b"(" + b"".join(long(n) for n in part) + b"t" for part in (shape, strides)]
+    """Push {"a": a PyTorch tensor}."""
+    tuples = [b"(" + b"".join(long(n) for n in values) + b"t" for values in (shape, strides)]
     storage = b"(" + raw(b"storage") + b"ctorch\nFloatStorage\n" + raw(b"0") + raw(b"cpu")
     program = b"}" + raw(b"a") + b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + long(length)
-    return program + b"tQK\0" + numbers[0] + numbers[1] + b"\x89)tRs."
+    return program + b"tQK\0" + tuples[0] + tuples[1] + b"\x89)tRs."
 
 
 def long(value: int) -> bytes:
@@ -143,14 +147,15 @@ MEGABYTE = b"T" + struct.pack("<I", 1 << 20) + bytes(1 << 20)
 ENCODED = b"c_codecs\nencode\n" + b"h\0" + text("latin1") + b"\x86R"
 FLOATS = long(1 << 18) + b"\x85"
 PAIRS = b"](" + (b"]" + b"K\1aK\1a") * 5_000 + b"eq\0"
-BOMBS = {  # program, protocol, what the error says
+# Program, protocol, and text of the error.
+BOMBS = {
     "memo": (b"]r\xff\xff\xff\xff.", 2, "holds a list"),
     "bytes": (b"\x8e" + struct.pack("<Q", 1 << 45) + b"abc.", 4, "cut short"),
     "text": (b"\x8d" + struct.pack("<Q", 1 << 45) + b"abc.", 4, "cut short"),
     "frame": (b"\x95" + struct.pack("<Q", 1 << 45) + b"].", 4, "holds a list"),
     "shape": (in_array(long(1 << 45) + b"\x85", raw(bytes(4))), 2, "don't fill its shape"),
     "overflow": (in_array(long(1 << 62) * 2 + b"\x86", raw(b"")), 2, "don't fill its shape"),
-    "negative": (in_array(long(-1) * 2 + b"\x86", raw(bytes(4))), 2, "makes no sense"),
+    "negative": (in_array(long(-1) * 2 + b"\x86", raw(bytes(4))), 2, "an impossible shape"),
     "text again and again": (
         MEGABYTE + b"q\0]" + array(FLOATS, dtype("f4"), b"h\0") * 200 + b".",
         2,
@@ -168,19 +173,21 @@ BOMBS = {  # program, protocol, what the error says
     ),
     "lists in lists": (b"]" * 100_000 + b"a" * 99_999 + b".", 2, "holds a list"),
     "dicts in dicts": ((b"}" + raw(b"a")) * 50_000 + b"}" + b"s" * 50_000 + b".", 2, "too deeply"),
-    "a dict in itself": (b"}q\0" + raw(b"a") + b"h\0s.", 2, "in two places"),
+    "a dict in itself": (b"}q\0" + raw(b"a") + b"h\0s.", 2, "occurs twice"),
     "a dict in many places": (
         b"}q\0" + (b"}" + raw(b"a") + b"h\0s" + raw(b"b") + b"h\0sq\0") * 60 + b".",
         2,
-        "in two places|too deeply",
+        "occurs twice|too deeply",
     ),
-    "tuples as a name": (b"})" + b"\x85" * 50_000 + b"K\1s.", 2, "a dict with a tuple for a name"),
+    "tuples as a key": (b"})" + b"\x85" * 50_000 + b"K\1s.", 2, "a dict with a tuple as a key"),
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_memory_stays_within_the_size_of_the_file(bomb: str, form: str, tmp_path: Path) -> None:
+def test_memory_stays_within_a_multiple_of_the_files_size(
+    bomb: str, form: str, tmp_path: Path
+) -> None:
     wrap, _ = FORMS[form]
     program, protocol, reason = BOMBS[bomb]
     path = tmp_path / "bomb.pt"
@@ -189,6 +196,7 @@ def test_memory_stays_within_the_size_of_the_file(bomb: str, form: str, tmp_path
 
 
 def assert_bounded(path: Path, reason: str) -> None:
+    """Assert that a file is refused for this reason, without much memory."""
     tracemalloc.start()
     try:
         with pytest.raises(CheckpointError, match=rf"bomb\.pt: .*({reason})"):
@@ -207,12 +215,12 @@ def assert_bounded(path: Path, reason: str) -> None:
         (tensor(1, (1 << 50,), (1,)), "reaches beyond its storage"),
         (tensor(1, (1 << 40,), (0,)), "larger than its storage"),
         (tensor(1, (1 << 70,), (1 << 70,)), "reaches beyond its storage"),
-        (tensor(1, (-1,), (1,)), "makes no sense"),
-        (tensor(1, (1,), (1, 1)), "makes no sense"),
+        (tensor(1, (-1,), (1,)), "an impossible shape"),
+        (tensor(1, (1,), (1, 1)), "an impossible shape"),
     ],
     ids=["storage", "shape", "repeated", "stride", "negative", "axes"],
 )
-def test_a_tensor_that_claims_too_much(
+def test_a_tensor_that_claims_too_much_is_refused(
     wrap: Callable[[bytes], bytes], program: bytes, reason: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "bomb.pt"
@@ -232,7 +240,7 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
     assert_bounded(path, "a compressed archive")
 
 
-def test_an_archive_with_one_place_under_many_names_is_refused(tmp_path: Path) -> None:
+def test_an_archive_with_the_same_content_under_many_names_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bomb.pt"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}.")
@@ -245,13 +253,13 @@ def test_an_archive_with_one_place_under_many_names_is_refused(tmp_path: Path) -
 
 
 def test_an_endless_pickle_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpickling, "_MOST_INSTRUCTIONS", 1000)
+    monkeypatch.setattr(unpickling, "_MAX_INSTRUCTIONS", 1000)
     path = tmp_path / "bomb.pt"
     path.write_bytes(b"\x80\x02" + b"]" * 1001 + b".")
     assert_bounded(path, "far too long")
 
 
-def test_the_same_files_with_nothing_wrong_are_read(tmp_path: Path) -> None:
+def test_valid_files_of_the_same_form_are_read(tmp_path: Path) -> None:
     path = tmp_path / "good.pt"
     path.write_bytes(b"\x80\x02" + in_array(b"K\2\x85", raw(bytes(8))))
     assert checkpoint.read(path)["a"].shape == (2,)

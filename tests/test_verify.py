@@ -1,4 +1,4 @@
-"""What is missing, what can't be decoded and why, and the fingerprint of a list."""
+"""Missing and undecodable videos, and the fingerprint of a data set."""
 
 import hashlib
 import os
@@ -36,28 +36,28 @@ def video(path: Path, raw: RawFormat | None = None) -> Video:
 
 @pytest.fixture
 def mixed(clips: Clips, tmp_path: Path) -> list[Video]:
-    """Good, missing and bad ones by turns."""
+    """Return good, missing and undecodable videos in mixed order."""
     raw = tmp_path / "raw.yuv"
     raw.write_bytes(bytes(64 * 48 * 3 // 2 * 2))
     short = tmp_path / "short.yuv"
     short.write_bytes(bytes(64 * 48 * 3 // 2 + 1))
-    how = RawFormat(64, 48)
+    layout = RawFormat(64, 48)
     (tmp_path / "folder.mp4").mkdir()
     return [
         video(clips["h264.mp4"]),
         video(tmp_path / "gone.mp4"),
         video(clips["text.mp4"]),
-        video(raw, how),
+        video(raw, layout),
         video(clips["cut_last_byte.mp4"]),
         video(tmp_path / "folder.mp4"),
-        video(short, how),
+        video(short, layout),
         video(clips["damaged_frames.mp4"]),
     ]
 
 
-def test_each_video_is_told_of_once(mixed: list[Video]) -> None:
-    told: list[tuple[str, int, int]] = []
-    found = verify(mixed, lambda *what: told.append(what), processes=2)
+def test_each_video_is_reported_once(mixed: list[Video]) -> None:
+    progress: list[tuple[str, int, int]] = []
+    found = verify(mixed, lambda *args: progress.append(args), processes=2)
     assert [v.video_id for v in found.present] == ["h264.mp4", "raw.yuv", "damaged_frames.mp4"]
     assert [v.video_id for v in found.missing] == ["gone.mp4", "folder.mp4"]
     reasons = {v.video_id: reason for v, reason in found.undecodable}
@@ -65,77 +65,79 @@ def test_each_video_is_told_of_once(mixed: list[Video]) -> None:
     assert "1 bytes" in reasons["cut_last_byte.mp4"]
     assert "1 whole frames of 64×48" in reasons["short.yuv"]
     assert found.fingerprint == fingerprint(mixed)
-    assert told[0] == ("", 2, 8)
-    assert [done for _, done, _ in told] == list(range(2, 9))
-    assert {name for name, *_ in told[1:]} == {
+    assert progress[0] == ("", 2, 8)
+    assert [done for _, done, _ in progress] == list(range(2, 9))
+    assert {name for name, *_ in progress[1:]} == {
         v.video_id for v in (*found.present, *(v for v, _ in found.undecodable))
     }
 
 
-def test_in_full_every_frame_is_decoded(
+def test_full_verification_decodes_every_frame(
     mixed: list[Video], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, list[int]] = {}
+    requested: dict[str, list[int]] = {}
     read = Reader.read
 
-    def note(reader: Reader, path: Path, indices: np.ndarray, **how: Any) -> Iterator[np.ndarray]:
-        asked[path.name] = indices.tolist()
-        return read(reader, path, indices, **how)
+    def recording_read(
+        reader: Reader, path: Path, indices: np.ndarray, **kwargs: Any
+    ) -> Iterator[np.ndarray]:
+        requested[path.name] = indices.tolist()
+        return read(reader, path, indices, **kwargs)
 
-    monkeypatch.setattr(Reader, "read", note)
+    monkeypatch.setattr(Reader, "read", recording_read)
     found = verify(mixed, silent, full=True, processes=2)
-    assert (asked["h264.mp4"], asked["raw.yuv"]) == (list(range(25)), [0, 1])
+    assert (requested["h264.mp4"], requested["raw.yuv"]) == (list(range(25)), [0, 1])
     assert [v.video_id for v in found.present] == ["h264.mp4", "raw.yuv"]
     reasons = {v.video_id: reason for v, reason in found.undecodable}
     assert "of 25 frames come out" in reasons["damaged_frames.mp4"]
 
 
-def test_nothing_to_look_at() -> None:
+def test_an_empty_data_set() -> None:
     found = verify([], silent)
     assert (found.present, found.missing, found.undecodable) == ([], [], [])
 
 
-def test_a_decoder_that_dies_harms_no_other_video(
+def test_a_crashed_decoder_affects_only_its_video(
     clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [tmp_path / f"{k}.mp4" for k in range(4)]
-    for name in names:
-        shutil.copy(clips["h264.mp4"], name)
-    send = Reader._request
+    paths = [tmp_path / f"{k}.mp4" for k in range(4)]
+    for path in paths:
+        shutil.copy(clips["h264.mp4"], path)
+    request = Reader._request
 
-    def stumble(reader: Reader, path: Path, *rest: object) -> None:
-        send(reader, path, *rest)  # type: ignore[arg-type]
+    def request_and_crash(reader: Reader, path: Path, *rest: object) -> None:
+        request(reader, path, *rest)  # type: ignore[arg-type]
         if path.name == "1.mp4":
             assert reader.pid is not None
             os.kill(reader.pid, signal.SIGKILL)
 
-    monkeypatch.setattr(Reader, "_request", stumble)
-    found = verify([video(name) for name in names], silent, processes=1)
-    assert [v.path for v in found.present] == [names[0], names[2], names[3]]
+    monkeypatch.setattr(Reader, "_request", request_and_crash)
+    found = verify([video(path) for path in paths], silent, processes=1)
+    assert [v.path for v in found.present] == [paths[0], paths[2], paths[3]]
     ((bad, reason),) = found.undecodable
-    assert (bad.path, "SIGKILL" in reason) == (names[1], True)
+    assert (bad.path, "SIGKILL" in reason) == (paths[1], True)
 
 
-def test_left_early_it_ends_its_processes(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_its_processes(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     readers: list[Reader] = []
-    begin = Reader.__init__
+    init = Reader.__init__
 
-    def note(reader: Reader, timeout_s: float) -> None:
+    def recording_init(reader: Reader, timeout_s: float) -> None:
         readers.append(reader)
-        begin(reader, timeout_s)
+        init(reader, timeout_s)
 
-    monkeypatch.setattr(Reader, "__init__", note)
+    monkeypatch.setattr(Reader, "__init__", recording_init)
     stopped: list[int] = []
-    send = Reader._request
+    request = Reader._request
 
-    def hang(reader: Reader, path: Path, *rest: object) -> None:
-        send(reader, path, *rest)  # type: ignore[arg-type]
+    def request_and_hang(reader: Reader, path: Path, *rest: object) -> None:
+        request(reader, path, *rest)  # type: ignore[arg-type]
         if path.name == "large.mp4":
             assert reader.pid is not None
             os.kill(reader.pid, signal.SIGSTOP)
             stopped.append(reader.pid)
 
-    monkeypatch.setattr(Reader, "_request", hang)
+    monkeypatch.setattr(Reader, "_request", request_and_hang)
 
     def interrupt(video_id: str, done: int, total: int) -> None:
         while done and not stopped:
@@ -155,10 +157,12 @@ def test_left_early_it_ends_its_processes(clips: Clips, monkeypatch: pytest.Monk
     ]
 
 
-def test_the_fingerprint_is_of_ids_labels_and_contents() -> None:
+def test_the_fingerprint_depends_on_ids_labels_and_contents() -> None:
     one, two = Video("b", Path("b"), 0.1, "b"), Video("a", Path("a"), 2.0, "a")
     assert fingerprint([one, two]) == hashlib.sha256(b"a,2.0,a\nb,0.1,b\n").hexdigest()
-    assert fingerprint([two, replace(one, path=Path("c"), part="test")]) == fingerprint([one, two])
+    assert fingerprint([two, replace(one, path=Path("c"), subset="test")]) == fingerprint(
+        [one, two]
+    )
     assert fingerprint([two, replace(one, mos=float(np.nextafter(0.1, 1)))]) != fingerprint(
         [one, two]
     )

@@ -25,7 +25,7 @@ def test_features_equal_those_of_torchvision(dtype: str, tolerance: float) -> No
     assert reference.error(found, reference.expected_features(NAME)) <= tolerance
 
 
-def test_the_older_names_of_the_published_file() -> None:
+def test_the_published_files_older_names_convert() -> None:
     tensors = checkpoint()
     older = {
         name.replace("mlp.0", "mlp.linear_1").replace("mlp.3", "mlp.linear_2"): tensor
@@ -38,7 +38,7 @@ def test_the_older_names_of_the_published_file() -> None:
         np.testing.assert_array_equal(array, again[path])
 
 
-def test_a_map_of_patches_and_frames_of_another_size() -> None:
+def test_the_map_has_a_position_per_patch_and_other_frame_sizes_are_errors() -> None:
     shape = functools.partial(jax.eval_shape, NETWORK.init_with_output, jax.random.key(0))
     ((found,), _) = shape(np.zeros((2, 224, 224, 3), np.float32))
     assert found.shape == (2, 14, 14, NETWORK.width)

@@ -1,4 +1,4 @@
-"""VSFA's published files against torch's own layers (`make_torch_expectations.py`)."""
+"""VSFA's published files, compared to torch's own layers (`make_torch_expectations.py`)."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from a2inet_jax.backbones import checkpoint
+from a2inet_jax.errors import ConversionError
 from a2inet_jax.model.vsfa import VSFA
 from a2inet_jax.model.vsfa_checkpoint import convert, load_published
 from tests.head_inputs import run
@@ -24,7 +25,7 @@ def expected() -> dict[str, np.ndarray]:
 
 
 def batch() -> tuple[tuple[np.ndarray], np.ndarray]:
-    """All videos side by side, NaN behind their ends, after three features that VSFA does not take."""
+    """Batch all videos, with NaN after their ends, after three features that VSFA does not use."""
     x = np.full((len(VSFA_LENGTHS), max(VSFA_LENGTHS), 9), np.nan, np.float32)
     mask = np.arange(max(VSFA_LENGTHS)) < np.array(VSFA_LENGTHS)[:, None]
     for b, n in enumerate(VSFA_LENGTHS):
@@ -57,7 +58,7 @@ def test_the_conversion_is_exact(expected: dict[str, np.ndarray]) -> None:
 
 
 @pytest.mark.parametrize("unused", [True, False])
-def test_a_file_without_the_layer_that_nothing_calls_will_do(tmp_path: Path, unused: bool) -> None:
+def test_the_unused_layer_may_be_missing(tmp_path: Path, unused: bool) -> None:
     tensors = {
         name: np.ascontiguousarray(x)
         for name, x in checkpoint.read(PUBLISHED).items()
@@ -91,7 +92,9 @@ def test_other_networks_are_refused(
     tensors = {**checkpoint.read(PUBLISHED), **change}
     path = tmp_path / "other.safetensors"
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items() if v is not None}, path)
-    with pytest.raises(ValueError, match="is not a checkpoint of VSFA: the tensors are") as refusal:
+    with pytest.raises(
+        ConversionError, match="is not a checkpoint of VSFA: the tensors are"
+    ) as error:
         load_published(path)
     for message in (str(path), *messages):
-        assert message in str(refusal.value)
+        assert message in str(error.value)

@@ -1,4 +1,4 @@
-"""What is kept of weights: checked, converted, remembered, loaded."""
+"""Pretrained weights: checked, converted, kept and loaded."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from a2inet_jax.backbones.registry import BACKBONES
 from a2inet_jax.checksum import sha256
 from a2inet_jax.errors import CheckpointError, ConversionError, WeightsError
 from tests.loopback import Server
-from tests.weights_inputs import TINY, change, digest, here, published, tiny_served
+from tests.weights_inputs import TINY, change, digest, kept_files, published, tiny_served
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-def test_the_table_fits_the_networks_and_itself() -> None:
+def test_the_registry_of_weights_is_consistent() -> None:
     for name, entry in PRETRAINED.items():
         assert entry.backbone in BACKBONES, name
         assert re.fullmatch(r"([0-9a-f]{8}([0-9a-f]{56})?)?", entry.sha256), name
@@ -37,11 +37,11 @@ def test_the_table_fits_the_networks_and_itself() -> None:
     assert set(BACKBONES) <= set(PRETRAINED)
 
 
-def test_get_brings_converts_and_keeps(server: Server, tmp_path: Path) -> None:
+def test_get_fetches_converts_and_keeps(server: Server, tmp_path: Path) -> None:
     (path,) = weights.get("tiny")
     assert path == weights.weights_path("tiny")
-    params, identity = weights.load_params(TINY)
-    assert identity == digest(published(), tmp_path)
+    params, source_sha256 = weights.load_params(TINY)
+    assert source_sha256 == digest(published(), tmp_path)
     kernel = safetensors.numpy.load(published())["conv.weight"]
     np.testing.assert_array_equal(params["conv"]["kernel"], kernel.transpose(2, 3, 1, 0))
     assert (
@@ -50,15 +50,15 @@ def test_get_brings_converts_and_keeps(server: Server, tmp_path: Path) -> None:
             "weights": "tiny",
             "backbone": "tiny",
             "source": f"{server.url}/tiny.pth",
-            "source_sha256": identity,
+            "source_sha256": source_sha256,
             "licence": "MIT",
         }.items()
     )
-    assert here() == {"tiny.safetensors", "tiny.sha256"}
+    assert kept_files() == {"tiny.safetensors", "tiny.sha256"}
     assert weights.verify() == {"tiny": ""}
 
 
-def test_what_is_here_needs_no_network(server: Server) -> None:
+def test_kept_weights_need_no_network(server: Server) -> None:
     weights.get("tiny")
     server.asked.clear()
     weights.get("tiny")
@@ -67,49 +67,51 @@ def test_what_is_here_needs_no_network(server: Server) -> None:
     assert not server.asked
 
 
-def test_the_checksum_of_the_first_use_holds_from_then_on(server: Server, tmp_path: Path) -> None:
+def test_later_downloads_must_have_the_checksum_of_the_first_use(
+    server: Server, tmp_path: Path
+) -> None:
     (path,) = weights.get("tiny")
     path.unlink()
     server.files["/tiny.pth"] = published(1)
-    with pytest.raises(WeightsError) as told:
+    with pytest.raises(WeightsError) as error:
         weights.get("tiny")
-    for part in (digest(published(), tmp_path), digest(published(1), tmp_path), "tiny.sha256"):
-        assert part in str(told.value)
-    assert here() == {"tiny.sha256"}
+    for text in (digest(published(), tmp_path), digest(published(1), tmp_path), "tiny.sha256"):
+        assert text in str(error.value)
+    assert kept_files() == {"tiny.sha256"}
     server.files["/tiny.pth"] = published()
     weights.get("tiny")
     assert weights.verify() == {"tiny": ""}
 
 
-def test_bytes_of_another_checksum_are_not_taken(server: Server, tmp_path: Path) -> None:
+def test_a_file_with_another_checksum_is_refused(server: Server, tmp_path: Path) -> None:
     right = digest(published(), tmp_path)
     wrong = "0" * 8 if right[0] != "0" else "1" * 8
     for known in (wrong, wrong + right[8:]):
         change(sha256=known)
         with pytest.raises(WeightsError, match=f"SHA-256 {right}.*{known}.*do not use it"):
             weights.get("tiny")
-        assert here() == set()
+        assert kept_files() == set()
     change(sha256=right[:8])
     (path,) = weights.get("tiny")
-    assert here() == {"tiny.safetensors", "tiny.sha256"}  # the rest of the checksum is recorded
+    assert kept_files() == {"tiny.safetensors", "tiny.sha256"}  # all of the checksum is recorded
     path.unlink()
     weights.weights_path("tiny").with_suffix(".sha256").unlink()
     change(sha256=right)
     weights.get("tiny")
-    assert here() == {"tiny.safetensors"}
+    assert kept_files() == {"tiny.safetensors"}
 
 
-def test_a_file_that_is_no_checkpoint_is_not_remembered(server: Server) -> None:
+def test_the_checksum_of_a_bad_file_is_not_recorded(server: Server) -> None:
     server.files["/tiny.pth"] = b"<html>Too many requests</html>"
     with pytest.raises(CheckpointError, match="tiny"):
         weights.get("tiny")
     server.files["/tiny.pth"] = published(outputs=5)
     with pytest.raises(ConversionError, match=r"downloads/tiny doesn't fit tiny: .*\n.*shape"):
         weights.get("tiny")
-    assert here() == set()
+    assert kept_files() == set()
 
 
-def test_names_and_paths_that_load(server: Server, tmp_path: Path) -> None:
+def test_weights_load_by_name_and_by_path(server: Server, tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match=r"tiny\.safetensors is missing: run `a2inet weights"
     ):
@@ -117,26 +119,30 @@ def test_names_and_paths_that_load(server: Server, tmp_path: Path) -> None:
     weights.get("tiny")
     weights.PRETRAINED["older"] = weights.PRETRAINED["tiny"]
     change(backbone="large")
-    with pytest.raises(WeightsError, match="tiny are weights of large, not tiny"):
+    with pytest.raises(WeightsError, match="tiny holds weights of large, not of tiny"):
         weights.load_params(TINY)
     weights.weights_path("tiny").rename(weights.weights_path("older"))
     assert weights.load_params(TINY, "older")[1] == digest(published(), tmp_path)
     file = tmp_path / "mine.pth"
     file.write_bytes(published(1))
-    params, identity = weights.load_params(TINY, str(file))
-    assert identity == sha256(file)
+    params, source_sha256 = weights.load_params(TINY, str(file))
+    assert source_sha256 == sha256(file)
     assert jnp.shape(params["conv"]["kernel"]) == (1, 1, 3, 4)
     converted = str(weights.weights_path("older"))
     assert weights.load_params(TINY, converted)[1] == digest(published(), tmp_path)
     for wrong in (f"{file}x", str(tmp_path), "vgg"):
-        with pytest.raises(FileNotFoundError, match=f"{wrong} is neither a file nor the name of"):
+        with pytest.raises(
+            FileNotFoundError, match=f"{wrong} is neither a file nor a name of weights"
+        ):
             weights.load_params(TINY, wrong)
     with pytest.raises(WeightsError, match="no weights called vgg: choose default"):
         weights.get("vgg")
 
 
-def test_verify_finds_what_is_wrong(server: Server) -> None:
-    with pytest.raises(FileNotFoundError, match="no tiny here"):
+def test_verify_reports_problems(server: Server) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"tiny\.safetensors is missing: run `a2inet weights get tiny`"
+    ):
         weights.verify("tiny")
     assert weights.verify() == {}
     (path,) = weights.get("tiny")
@@ -161,10 +167,12 @@ def test_verify_finds_what_is_wrong(server: Server) -> None:
     assert "missing: kernel" in weights.verify()["tiny"]
 
 
-def test_damaged_weights_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_damaged_weights_states_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("A2INET_HOME", str(tmp_path))
     path = weights.weights_path("maniqa")
     path.parent.mkdir()
     path.write_bytes(b"damaged")
-    with pytest.raises(WeightsError, match=r"Remove it, and run `a2inet weights get maniqa`"):
+    with pytest.raises(WeightsError, match=r"Remove it and run `a2inet weights get maniqa`"):
         weights.load_params(BACKBONES["maniqa"])

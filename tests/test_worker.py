@@ -14,7 +14,7 @@ import pytest
 
 from a2inet_jax.video import channel, worker
 from a2inet_jax.video.reader import Reader
-from tests.clips import Clips, ffmpeg
+from tests.clips import Clips, run_ffmpeg
 
 # Prints the id of its decoding process after the first chunk, then reads all others or none.
 PROGRAM = """
@@ -120,10 +120,10 @@ def memory_mib(group: int) -> int:
 
 def test_memory_stays_flat_when_frames_are_read_slowly(clips: Clips, tmp_path: Path) -> None:
     path = tmp_path / "long.mp4"
-    ffmpeg("-stream_loop", "1", "-i", str(clips["uhd4k.mp4"]), "-c", "copy", str(path))
+    run_ffmpeg("-stream_loop", "1", "-i", str(clips["uhd4k.mp4"]), "-c", "copy", str(path))
     used_mib = []
     with Reader() as reader:
-        assert reader.open(path).frames == 60
+        assert reader.open(path).num_frames == 60
         for chunk_index, _ in enumerate(reader.read(path, np.arange(60), chunk=2)):
             # 20 frames per second, half as many as can be decoded.
             time.sleep(0.1)

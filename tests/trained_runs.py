@@ -117,5 +117,5 @@ def extract(dataset: str) -> Store:
 
 
 def crossed(run: str) -> Path:
-    """Where a run's results on the other data set are."""
+    """The folder of a run's results on the other data set."""
     return Path("runs") / run / "cross" / f"theirs-{registry.version('./theirs')}"

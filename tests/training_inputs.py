@@ -1,4 +1,4 @@
-"""A small model and made-up features that it can learn from: what the tests of training share."""
+"""A small model and synthetic features that it can learn from, shared by the tests of training."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,11 +18,11 @@ from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.members import Member, TrainedMember
 
 VIDEOS = 23
-Whole = tuple[Path, list[TrainedMember], list[int]]  # folder, members, and the steps that were told
+Uninterrupted = tuple[Path, list[TrainedMember], list[int]]  # folder, members, reported steps
 
 
 class MeanPooling(nn.Module):
-    """Two dense layers and the mean over frames: it compiles in no time."""
+    """Two dense layers and the mean over frames; compiles in no time."""
 
     width: int = 8
 
@@ -37,8 +37,8 @@ class MeanPooling(nn.Module):
         return Outputs(frames.sum(axis=1) / jnp.maximum(mask.sum(axis=1), 1), frames)
 
 
-def make_features(seed: int = 0, videos: int = VIDEOS, longest: int = 5) -> TrainingData:
-    """Videos of 2 or more frames; the label is a linear function of the features' means."""
+def make_data(seed: int = 0, videos: int = VIDEOS, longest: int = 5) -> TrainingData:
+    """Make videos of at least 2 frames; the label is a linear function of the features' means."""
     random = np.random.default_rng(seed)
     streams = [
         (random.normal(size=(n, 6)), random.normal(size=(n, 4)))
@@ -48,52 +48,52 @@ def make_features(seed: int = 0, videos: int = VIDEOS, longest: int = 5) -> Trai
     return TrainingData.of_arrays([f"v{n:02}" for n in range(videos)], streams, mos)
 
 
-def make_split(features: TrainingData, train: int = 13, validation: int = 5) -> Split:
-    """The first videos to train on, the next to validate on, the rest to test on."""
-    ids = features.ids
+def make_split(data: TrainingData, train: int = 13, validation: int = 5) -> Split:
+    """Split the videos in order: first the training set, then the validation set, then the test set."""
+    ids = data.ids
     return Split(ids[:train], ids[train : train + validation], ids[train + validation :])
 
 
 def make_members(
-    features: TrainingData, train: Sequence[int] = (13, 9, 11), validation: int = 5, seed: int = 0
+    data: TrainingData, train: Sequence[int] = (13, 9, 11), validation: int = 5, seed: int = 0
 ) -> list[Member]:
-    """Members whose training parts have these sizes, each of other videos than the last."""
+    """Make members whose training sets have these sizes, each drawn at random from the videos."""
     members = []
-    for number, size in enumerate(train):
-        ids = np.random.default_rng(number).permutation(features.ids).tolist()
+    for split_index, size in enumerate(train):
+        ids = np.random.default_rng(split_index).permutation(data.ids).tolist()
         split = Split(
             tuple(ids[:size]), tuple(ids[size : size + validation]), tuple(ids[size + validation :])
         )
-        members.append(Member(number, seed, split))
+        members.append(Member(split_index, seed, split))
     return members
 
 
-FEATURES = make_features()
-MEMBERS = make_members(FEATURES)  # of 4, 3 and 3 steps: 13, 9 and 11 videos
-STEPS = 4
-SETTINGS = Train(learning_rate=3e-2, batch_size=4, epochs=7, checkpoint_epochs=2)
-FOLDER = "splits_00-02_seeds_0-0"  # of its checkpoints
+DATA = make_data()
+MEMBERS = make_members(DATA)  # 13, 9 and 11 videos: 4, 3 and 3 steps
+STEPS_PER_EPOCH = 4
+CONFIG = Train(learning_rate=3e-2, batch_size=4, epochs=7, checkpoint_epochs=2)
+CHECKPOINT_FOLDER = "splits_00-02_seeds_0-0"
 
 
 def train(
     folder: Path,
-    settings: Train = SETTINGS,
+    config: Train = CONFIG,
     members: list[Member] = MEMBERS,
     on_step: Callable[[int], None] = lambda _: None,
 ) -> list[TrainedMember]:
-    """Train the members; `on_step` is called with the steps that are done."""
-    watch = Callbacks(advance=lambda text, done, total: on_step(done))
-    return loop.train(MeanPooling(), FEATURES, members, settings, folder, watch)
+    """Train the members; `on_step` is called with the number of steps done."""
+    callbacks = Callbacks(advance=lambda text, done, total: on_step(done))
+    return loop.train(MeanPooling(), DATA, members, config, folder, callbacks)
 
 
-def undisturbed(folder: Path) -> Whole:
-    """A training that nothing disturbs, with its folder and the steps that were told."""
-    told: list[int] = []
-    return folder, train(folder, on_step=told.append), told
+def train_uninterrupted(folder: Path) -> Uninterrupted:
+    """Train without an interruption; return the folder, the members and the reported steps."""
+    reported: list[int] = []
+    return folder, train(folder, on_step=reported.append), reported
 
 
 def assert_same(one: list[TrainedMember], other: list[TrainedMember]) -> None:
-    """Bit for bit."""
+    """Assert that both are equal, bit for bit."""
     for a, b in zip(one, other, strict=True):
         jax.tree.map(np.testing.assert_array_equal, a.params, b.params)
         assert a.history == b.history
@@ -103,7 +103,7 @@ def assert_same(one: list[TrainedMember], other: list[TrainedMember]) -> None:
 def assert_close(
     one: list[TrainedMember], other: list[TrainedMember], tolerance: float = 1e-5
 ) -> None:
-    """Within a tolerance, and with the same choice of an epoch."""
+    """Assert that both are equal within a tolerance, and have selected the same epoch."""
     for a, b in zip(one, other, strict=True):
         jax.tree.map(
             lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=tolerance),

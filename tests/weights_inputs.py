@@ -1,4 +1,4 @@
-"""Weights of a tiny network, from a server on the loopback."""
+"""Weights of a tiny network, served on the loopback interface."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,34 +28,34 @@ class Tiny(nn.Module):
         return [nn.Conv(4, (1, 1), name="conv")(x)]
 
 
-LAYOUTS = (PublishedLayout(source=lambda path: torch_plain(path[0])),)
+LAYOUTS = (PublishedLayout(names=lambda path: torch_plain(path[0])),)
 
 
 TINY = Backbone("tiny", Tiny(), 8, "none", LAYOUTS)
 
 
 def published(seed: int = 0, outputs: int = 4) -> bytes:
-    """A checkpoint of the tiny network, as its publisher has it."""
-    draw = np.random.default_rng(seed)
-    kernel = draw.normal(size=(outputs, 3, 1, 1)).astype(np.float32)
+    """Return a checkpoint of the tiny network in its published layout."""
+    rng = np.random.default_rng(seed)
+    kernel = rng.normal(size=(outputs, 3, 1, 1)).astype(np.float32)
     return safetensors.numpy.save({"conv.weight": kernel, "conv.bias": kernel[:, 0, 0, 0].copy()})
 
 
 def install(url: str) -> None:
-    """Put the tiny network into the tables."""
+    """Register the tiny network and its weights."""
     weights.BACKBONES["tiny"] = TINY
     weights.PRETRAINED["tiny"] = PretrainedConfig("tiny", Url(f"{url}/tiny.pth"), "nothing", "MIT")
 
 
 @contextmanager
 def tiny_served(home: Path) -> Iterator[Server]:
-    """A server of the tiny network's checkpoint, and a cache folder of its own."""
+    """Serve the tiny network's checkpoint, with a cache folder of its own."""
     with pytest.MonkeyPatch.context() as patch, serving() as running:
         patch.setenv("A2INET_HOME", str(home))
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.setenv("no_proxy", "127.0.0.1")
         patch.setattr(download, "_PAUSES", (0, 0, 0))
-        patch.setattr(weights, "SOURCES", dict(PRETRAINED))
+        patch.setattr(weights, "PRETRAINED", dict(PRETRAINED))
         patch.setattr(weights, "BACKBONES", dict(BACKBONES))
         running.files["/tiny.pth"] = published()
         install(running.url)
@@ -63,17 +63,19 @@ def tiny_served(home: Path) -> Iterator[Server]:
 
 
 def change(**fields: object) -> None:
+    """Change fields of the tiny network's weights in the registry."""
     weights.PRETRAINED["tiny"] = replace(weights.PRETRAINED["tiny"], **fields)  # type: ignore[arg-type]
 
 
 def digest(content: bytes, tmp_path: Path) -> str:
+    """Return the SHA-256 of a file with this content."""
     file = tmp_path / "content"
     file.write_bytes(content)
     return sha256(file)
 
 
-def here() -> set[str]:
-    """Files in the folder of weights, but for locks."""
+def kept_files() -> set[str]:
+    """Return the files in the folder of weights, except locks."""
     folder = weights.weights_path("tiny").parent
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {str(path.relative_to(folder)) for path in files}

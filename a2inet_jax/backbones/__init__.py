@@ -1,8 +1,9 @@
-"""Frozen networks that describe a frame: one file each, their weights, and the table of all.
+"""Frozen networks that extract features from frames: the registry, one file per network, and weights.
 
-In the order of use: `table` (names, how each is fed), `description` (frames → features or maps), networks of
-frames (`resnet`, `efficientnet_lite`, `vit`, `maniqa`) and of clips (`slowfast`, `i3d`, `swin3d`), what these
-are made of (`convolution`, `clip_convolution`, `window_attention`, `pooling`), and where parameters come
-from: `sources` says where, `weights` brings, keeps and loads them, `conversion` folds them, `checkpoint`
-reads published files without their frameworks (`unpickling`, `stand_ins`).
+- `registry` lists the backbones and how each is fed; `frame_features` turns frames into features or maps.
+- Networks of single frames are `resnet`, `efficientnet_lite`, `vit` and `maniqa`; networks of clips are
+  `slowfast`, `i3d` and `swin3d`. They share `conv2d`, `conv3d`, `window_attention` and `pooling`.
+- `pretrained` lists the published weights; `weights` fetches, keeps and loads them; `convert` maps published
+  tensors to parameters; `checkpoint` reads published files without their frameworks, with `unpickling`
+  and `stubs`.
 """

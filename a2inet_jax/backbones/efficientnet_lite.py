@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 as a frozen feature extractor (Tan and Le, ICML 2019; the Lite variant of 2020).
 
-Lite has no squeeze-and-excitation, and ReLU6 for swish. Batch norm is already folded, so that every layer
-is a convolution with a bias. Padding is TensorFlow's `SAME` at the size that a map really has: at even
-sizes a strided layer pads less before than after.
+Lite has no squeeze-and-excitation, and ReLU6 in place of swish. Batch norm is already folded, so that every
+layer is a convolution with a bias. Padding is TensorFlow's `SAME` for a map's actual size: at even sizes a
+strided layer pads less before than after.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from a2inet_jax.backbones.conv2d import Conv, taps, window_pads
-from a2inet_jax.backbones.convert import Source, torch_folded
+from a2inet_jax.backbones.convert import TensorNames, torch_folded
 
 EPSILON = 1e-3  # of the batch norms
+
 # Groups of blocks: (blocks, depthwise kernel, stride of the first, expansion, output channels).
 GROUPS = (
     (1, 3, 1, 1, 16),
@@ -26,7 +27,8 @@ GROUPS = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-STAGE_ENDS = (1, 2, 4, 6)  # the groups whose output is the last map at stride 4, 8, 16 and 32
+# Indices of the groups that give the last maps at strides 4, 8, 16 and 32.
+STAGE_ENDS = (1, 2, 4, 6)
 
 
 def _relu6(x: jax.Array) -> jax.Array:
@@ -34,10 +36,10 @@ def _relu6(x: jax.Array) -> jax.Array:
 
 
 class DepthwiseConv(nn.Module):
-    """A k×k filter of its own for each channel, `SAME` padding, with a bias.
+    """A depthwise k×k convolution with `SAME` padding and a bias.
 
-    Written as a sum of k² shifted products: XLA turns it into one loop over memory, on a CPU several times
-    faster than its grouped convolution.
+    It is a sum of k² shifted products, which XLA turns into one loop over memory; on a CPU that is several
+    times faster than its grouped convolution.
     """
 
     kernel: int
@@ -46,7 +48,7 @@ class DepthwiseConv(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-        """Returns [B, ⌈H/stride⌉, ⌈W/stride⌉, C]."""
+        """Return [B, ⌈H/stride⌉, ⌈W/stride⌉, C]."""
         k, stride = self.kernel, self.stride
         channels = x_BxHxWxC.shape[-1]
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (k, k, 1, channels))
@@ -72,7 +74,7 @@ class InvertedResidual(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-        """Returns the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, channels]."""
+        """Return the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, channels]."""
         inputs = x = x_BxHxWxC
         if self.expansion > 1:
             x = _relu6(Conv(self.expansion * x.shape[-1], dtype=self.dtype, name="expand")(x))
@@ -85,42 +87,42 @@ class EfficientNetLite0(nn.Module):
     """The four stages of EfficientNet-Lite0.
 
     Attributes:
-      dtype: of the computation; parameters are float32.
+        dtype: Compute dtype; parameters are float32.
     """
 
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x_BxHxWx3: jax.Array) -> list[jax.Array]:
-        """The last maps at strides 4, 8, 16 and 32 (sizes rounded up), before any activation.
+        """Return the last maps at strides 4, 8, 16 and 32 (sizes rounded up), before any activation.
 
         Args:
-          x_BxHxWx3: normalised frames.
+            x_BxHxWx3: Normalised frames.
 
         Returns:
-          Four arrays [B, h, w, C], with C = 24, 40, 112 and 320.
+            Four arrays [B, h, w, C], with C = 24, 40, 112 and 320.
         """
         x = x_BxHxWx3.astype(self.dtype)
         x = _relu6(Conv(32, 3, 2, same=True, dtype=self.dtype, name="stem")(x))
         stages = []
-        number = 0
+        block = 0
         for group, (blocks, kernel, first_stride, expansion, channels) in enumerate(GROUPS):
             for index in range(blocks):
                 stride = first_stride if index == 0 else 1
                 x = InvertedResidual(
-                    kernel, stride, expansion, channels, self.dtype, name=f"blocks_{number}"
+                    kernel, stride, expansion, channels, self.dtype, name=f"blocks_{block}"
                 )(x)
-                number += 1
+                block += 1
             if group in STAGE_ENDS:
                 stages.append(x)
         return stages
 
 
-def published(path: Sequence[str]) -> Source:
-    """Tensors of a layer as the PyTorch port names them.
+def published(path: Sequence[str]) -> TensorNames:
+    """Return the names of a layer's tensors in the PyTorch port.
 
     Args:
-      path: the layer among the parameters, like `("blocks_3", "depthwise")`.
+        path: The layer's path among the parameters, such as `("blocks_3", "depthwise")`.
     """
     if tuple(path) == ("stem",):
         return torch_folded("_conv_stem", "_bn0")

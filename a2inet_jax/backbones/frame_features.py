@@ -1,4 +1,4 @@
-"""Frames → one vector each, by a frozen network: normalise, cut to what it takes, run, pool."""
+"""Extraction of one feature vector per frame by a frozen network: normalise, cut, run, pool."""
 
 from typing import cast
 
@@ -20,37 +20,37 @@ def extract_features(
     frames_BxHxWx3: jax.Array,
     dtype: DTypeLike = jnp.float32,
 ) -> jax.Array:
-    """One vector a frame: mean ⊕ deviation of each map. Pure; jit it with the backbone closed over.
+    """Return one vector per frame, the mean and deviation of each map. Pure; jit it with a fixed backbone.
 
-    A network of clips takes the frames as one clip, and each row of its output is given to the
-    `backbone.stride` frames that it stands for. A network of fixed size sees a frame as evenly spread squares
-    that cover it (`tile_places`), and the mean and the deviation are over the places of all of them.
+    A network of clips takes the frames as one clip, and each row of its output is repeated for the
+    `backbone.stride` frames that it covers. A network of fixed size sees a frame as evenly spaced tiles that
+    cover it (`tile_places`); mean and deviation are over the positions of all tiles.
 
-    On a CPU single frames, or squares, go through one after another: what is computed of one stays in the
-    cache, which halves the time of EfficientNet-Lite0. Other devices take frames together, or the squares of
-    one.
+    On a CPU, frames or tiles are processed one after another, so that intermediate results stay in the cache,
+    which halves the time of EfficientNet-Lite0. Other devices process all frames, or all tiles of a frame, at
+    once.
 
     Args:
-      backbone: of the table.
-      params: from `weights.load_params`.
-      frames_BxHxWx3: RGB, uint8; for a network of clips B must be `backbone.clip`.
-      dtype: of the network's computation; pooling is float32 always.
+        backbone: A backbone of the registry.
+        params: Its parameters, from `weights.load_params`.
+        frames_BxHxWx3: RGB, uint8; for a network of clips, B must be `backbone.clip`.
+        dtype: Compute dtype of the network; pooling is always in float32.
 
     Returns:
-      [B, backbone.width] float32, in the order of `pool_stages`.
+        [B, backbone.width] float32, in the order of `pool_stages`.
 
     Raises:
-      ValueError: a side is shorter than the backbone's minimum, or the frames are not one clip.
+        ValueError: A side is shorter than the backbone's minimum, or the frames are not one clip.
     """
 
-    def pooled(frames: jax.Array) -> jax.Array:
-        return pool_stages(feature_maps(backbone, params, frames, dtype))
+    def pooled(frames_BxHxWx3: jax.Array) -> jax.Array:
+        return pool_stages(feature_maps(backbone, params, frames_BxHxWx3, dtype))
 
     if backbone.clip > 1:
         return jnp.repeat(pooled(frames_BxHxWx3), backbone.stride, axis=0)
 
-    def one_by_one(frames: jax.Array) -> jax.Array:
-        return lax.map(lambda frame: pooled(frame[None])[0], frames)
+    def one_by_one(frames_BxHxWx3: jax.Array) -> jax.Array:
+        return lax.map(lambda frame: pooled(frame[None])[0], frames_BxHxWx3)
 
     if backbone.tile:
         return one_by_one(frames_BxHxWx3)
@@ -63,44 +63,48 @@ def feature_maps(
     frames_BxHxWx3: jax.Array,
     dtype: DTypeLike = jnp.float32,
 ) -> list[jax.Array]:
-    """Maps of frames, or of the rows of one clip.
+    """Return the network's maps of frames, or of the rows of one clip.
 
     Args:
-      backbone: of the table.
-      params: from `weights.load_params`.
-      frames_BxHxWx3: RGB, uint8; for a network of clips B must be `backbone.clip`.
-      dtype: of the computation.
+        backbone: A backbone of the registry.
+        params: Its parameters, from `weights.load_params`.
+        frames_BxHxWx3: RGB, uint8; for a network of clips, B must be `backbone.clip`.
+        dtype: Compute dtype.
 
     Returns:
-      Arrays [R, h, w, C] in `dtype`, R = B / backbone.stride. Where frames are covered with squares, those of
-      one frame lie one under the other: h is their number times the height of one's map.
+        Arrays [R, h, w, C] in `dtype`, R = B / backbone.stride. The maps of a frame's tiles are stacked along
+        the height: h is the number of tiles times the height of a tile's map.
 
     Raises:
-      ValueError: a side is shorter than the backbone's minimum, or the frames are not one clip.
+        ValueError: A side is shorter than the backbone's minimum, or the frames are not one clip.
     """
-    number, height, width, _ = frames_BxHxWx3.shape
+    num_frames, height, width, _ = frames_BxHxWx3.shape
     if problem := backbone.too_small(height, width):
         raise ValueError(problem)
-    if backbone.clip > 1 and number != backbone.clip:
-        raise ValueError(f"{backbone.name} takes clips of {backbone.clip} frames, not {number}")
-    frames = resize_short_side(frames_BxHxWx3, backbone.shorter_side(height, width))
-    places = tile_places(frames.shape[1], frames.shape[2], backbone.tile)
-    if len(places):
+    if backbone.clip > 1 and num_frames != backbone.clip:
+        raise ValueError(f"{backbone.name} takes clips of {backbone.clip} frames, not {num_frames}")
+
+    # Frames, or tiles, of the size that the network takes, normalised.
+    frames = resize_short_side(frames_BxHxWx3, backbone.resized_short_side(height, width))
+    corners_Nx2 = tile_places(frames.shape[1], frames.shape[2], backbone.tile)
+    if len(corners_Nx2):
         side = backbone.tile
-        tiles = [frames[:, y : y + side, x : x + side] for y, x in places]
+        tiles = [frames[:, y : y + side, x : x + side] for y, x in corners_Nx2]
         frames = jnp.stack(tiles, axis=1).reshape(-1, side, side, 3)
     shift, scale = (
         jnp.asarray(values, jnp.float32).reshape(1, 1, 1, 3)
         for values in NORMALIZATIONS[backbone.normalization]
     )
     x = (frames.astype(jnp.float32) / 255 - shift) / scale
+
+    # The network, on a CPU tile by tile.
     network = backbone.network.clone(dtype=dtype)
 
     def apply(x: jax.Array) -> list[jax.Array]:
         return cast(list[jax.Array], network.apply({"params": params}, x))
 
-    def one_by_one(squares: jax.Array) -> list[jax.Array]:
-        return lax.map(lambda square: [each[0] for each in apply(square[None])], squares)
+    def one_by_one(tiles: jax.Array) -> list[jax.Array]:
+        return lax.map(lambda tile: [each[0] for each in apply(tile[None])], tiles)
 
     if backbone.clip > 1:
         maps = apply(x[None])
@@ -108,51 +112,57 @@ def feature_maps(
         maps = lax.platform_dependent(x, cpu=one_by_one, default=apply)
     else:
         maps = apply(x)
-    rows = number // backbone.stride
+    rows = num_frames // backbone.stride
     return [each.reshape(rows, -1, *each.shape[-2:]) for each in maps]
 
 
 def join_tiles(maps_RxHxW: jax.Array, backbone: Backbone, height: int, width: int) -> jax.Array:
-    """Maps of whole frames, [R, h, w], from those of `feature_maps`: where squares overlap, their mean.
+    """Join maps of tiles, from `feature_maps`, to maps of whole frames; overlapping tiles are averaged.
 
     Args:
-      maps_RxHxW: one channel, or a mean of channels.
-      backbone: that they are of.
-      height: of the frames that were given to it, pixels.
-      width: of the frames, pixels.
+        maps_RxHxW: One channel of the maps, or a mean of channels.
+        backbone: The backbone that gave the maps.
+        height: Height of the frames that were given to it, pixels.
+        width: Width of these frames, pixels.
+
+    Returns:
+        [R, h, w].
     """
     if not backbone.tile:
         return maps_RxHxW
-    height, width = short_side_size(height, width, backbone.shorter_side(height, width))
-    places = tile_places(height, width, backbone.tile)
+    # Tile corners on the map's grid.
+    height, width = short_side_size(height, width, backbone.resized_short_side(height, width))
+    corners_Nx2 = tile_places(height, width, backbone.tile)
     side = maps_RxHxW.shape[2]
-    tiles = maps_RxHxW.reshape(len(maps_RxHxW), len(places), side, side)
+    tiles_RxNxSxS = maps_RxHxW.reshape(len(maps_RxHxW), len(corners_Nx2), side, side)
     h, w = (length * side // backbone.tile for length in (height, width))
-    total, times = jnp.zeros((len(tiles), h, w)), jnp.zeros((1, h, w))
-    for n, (top, left) in enumerate(places * side // backbone.tile):
+    # Sum and number of the tiles at each position.
+    total_RxHxW, count_1xHxW = jnp.zeros((len(tiles_RxNxSxS), h, w)), jnp.zeros((1, h, w))
+    for n, (top, left) in enumerate(corners_Nx2 * side // backbone.tile):
         here = (slice(None), slice(top, top + side), slice(left, left + side))
-        total, times = total.at[here].add(tiles[:, n]), times.at[here].add(1)
-    return total / jnp.maximum(times, 1)
+        total_RxHxW = total_RxHxW.at[here].add(tiles_RxNxSxS[:, n])
+        count_1xHxW = count_1xHxW.at[here].add(1)
+    return total_RxHxW / jnp.maximum(count_1xHxW, 1)
 
 
 def tile_places(height: int, width: int, side: int) -> np.ndarray:
-    """Where squares lie that cover a frame, as few as do, evenly spread: they overlap or touch.
+    """Return the corners of the fewest evenly spaced square tiles that cover a frame; they overlap or touch.
 
     Args:
-      height: of the frame, pixels, at least `side`.
-      width: of the frame, pixels, at least `side`.
-      side: of a square, pixels; 0 for none.
+        height: Height of the frame, pixels, at least `side`.
+        width: Width of the frame, pixels, at least `side`.
+        side: Side of a tile, pixels; 0 for no tiles.
 
     Returns:
-      [n, 2] int32, (top, left) of each, row by row.
+        [N, 2] int32, (top, left) of each tile, row by row.
     """
     if not side:
         return np.zeros((0, 2), np.int32)
-    tops, lefts = (_spread(length, side) for length in (height, width))
+    tops, lefts = (_tile_starts(length, side) for length in (height, width))
     return np.stack(np.meshgrid(tops, lefts, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-def _spread(length: int, side: int) -> np.ndarray:
-    """Where the fewest stretches of `side` begin that cover `length`, in integers."""
-    number = -(-length // side)
-    return np.arange(number, dtype=np.int32) * (length - side) // max(number - 1, 1)
+def _tile_starts(length: int, side: int) -> np.ndarray:
+    """Return the starts of the fewest evenly spaced segments of `side` that cover `length`, as integers."""
+    tiles = -(-length // side)
+    return np.arange(tiles, dtype=np.int32) * (length - side) // max(tiles - 1, 1)

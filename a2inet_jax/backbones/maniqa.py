@@ -1,8 +1,8 @@
 """MANIQA as a frozen feature extractor (Yang et al., CVPR Workshops 2022), frames of 224×224.
 
-Tokens of four blocks of a ViT-B/8, side by side, go through two stages; each attends over channels, halves or
-quarters them, and attends within shifted windows. Features are the tokens behind the second stage, of which
-the network's two heads make a score and a weight for each place.
+The concatenated tokens of four blocks of a ViT-B/8 pass through two stages; each attends over channels,
+reduces them to a quarter or a half, and attends within shifted windows. The features are the second stage's
+tokens, from which the network's two heads make a score and a weight for each position.
 """
 
 from collections.abc import Sequence
@@ -12,46 +12,46 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.convert import PublishedLayout, Source, torch_plain
+from a2inet_jax.backbones.convert import PublishedLayout, TensorNames, torch_plain
 from a2inet_jax.backbones.vit import Encoder, at_least_float32
 from a2inet_jax.backbones.window_attention import SwinBlock, published_block
 
 PATCH = 8  # pixels
-BLOCKS = 10  # of the encoder's twelve that are needed
-TAKEN = slice(6, 10)  # whose tokens are taken
+BLOCKS = 10  # the last two of the encoder's twelve are not used
+TAPPED = slice(6, 10)  # blocks whose tokens are used
 WINDOW = (1, 4, 4)  # a frame is a clip of length one
 HEADS = 4
 
 
 class ChannelAttention(nn.Module):
-    """x + softmax(q kᵀ / √N) v, where channels attend to channels and what they carry are the N places.
+    """x + softmax(q kᵀ / √N) v, in which channels attend to channels, each a vector of N positions.
 
-    As published, the attended [C, N] is transposed to [N, C] and those numbers are read off as [C, N]: the
-    weights are trained for this order.
+    As published, the attended [C, N] is transposed to [N, C] and then reshaped to [C, N]: the weights are
+    trained for this order.
     """
 
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x_BxCxN: jax.Array) -> jax.Array:
-        """Returns [B, C, N]."""
-        places = x_BxCxN.shape[-1]
-        q, k, v = (nn.Dense(places, dtype=self.dtype, name=name)(x_BxCxN) for name in "qkv")
+        """Return [B, C, N]."""
+        positions = x_BxCxN.shape[-1]
+        q, k, v = (nn.Dense(positions, dtype=self.dtype, name=name)(x_BxCxN) for name in "qkv")
         wide = at_least_float32(self.dtype)
-        scores = jnp.einsum("bcn,bdn->bcd", q, k, preferred_element_type=wide) * places**-0.5
-        weights = nn.softmax(scores).astype(self.dtype)
-        y_BxNxC = jnp.einsum("bcd,bdn->bnc", weights, v)
+        logits_BxCxC = jnp.einsum("bcn,bdn->bcd", q, k, preferred_element_type=wide)
+        attention_BxCxC = nn.softmax(logits_BxCxC * positions**-0.5).astype(self.dtype)
+        y_BxNxC = jnp.einsum("bcd,bdn->bnc", attention_BxCxC, v)
         return x_BxCxN + y_BxNxC.reshape(x_BxCxN.shape)
 
 
 class Stage(nn.Module):
-    """Two channel attentions, a 1×1 convolution and two layers of windows, each with a scaled residual.
+    """Two channel attentions, a 1×1 convolution, and two layers of windowed attention with scaled residuals.
 
     Attributes:
-      width: channels that it gives.
-      hidden: channels within the MLPs.
-      scale: of what a layer of windows adds.
-      dtype: of the computation; parameters are float32.
+        width: Output channels.
+        hidden: Hidden channels of the MLPs.
+        scale: Factor of the residuals.
+        dtype: Compute dtype; parameters are float32.
     """
 
     width: int
@@ -61,7 +61,7 @@ class Stage(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-        """Returns [B, H, W, width]."""
+        """Return [B, H, W, width]."""
         batch, height, width, channels = x_BxHxWxC.shape
         x = x_BxHxWxC.reshape(batch, height * width, channels).swapaxes(1, 2)
         for index in range(2):
@@ -82,9 +82,9 @@ class Maniqa(nn.Module):
     """MANIQA up to its heads.
 
     Attributes:
-      width: channels of a token of the encoder; the published network's are 768.
-      scale: of what a layer of windows adds: 0.8, but for the weights trained on PIPAL 0.13.
-      dtype: of the computation; parameters are float32.
+        width: Channels of the encoder's tokens; 768 in the published network.
+        scale: Factor of the residuals: 0.8, but 0.13 for the weights trained on PIPAL.
+        dtype: Compute dtype; parameters are float32.
     """
 
     width: int = 768
@@ -93,37 +93,37 @@ class Maniqa(nn.Module):
 
     @nn.compact
     def __call__(self, x_Bx224x224x3: jax.Array) -> list[jax.Array]:
-        """The tokens of the last layer, as one map.
+        """Return the tokens of the last layer, as one map.
 
         Args:
-          x_Bx224x224x3: frames in [−1, 1].
+            x_Bx224x224x3: Frames in [−1, 1].
 
         Returns:
-          One array [B, 28, 28, width / 2].
+            One array [B, 28, 28, width / 2].
         """
         encoder = Encoder(PATCH, BLOCKS, self.width, self.dtype, name="encoder")
-        x = jnp.concatenate(encoder(x_Bx224x224x3)[TAKEN], axis=-1)[:, 1:]
+        x = jnp.concatenate(encoder(x_Bx224x224x3)[TAPPED], axis=-1)[:, 1:]
         side = x_Bx224x224x3.shape[1] // PATCH
         x = x.reshape(len(x), side, side, 4 * self.width)
         x = Stage(self.width, self.width, self.scale, self.dtype, name="stage_1")(x)
         return [Stage(self.width // 2, self.width, self.scale, self.dtype, name="stage_2")(x)]
 
 
-def published(path: Sequence[str]) -> Source:
-    """Tensors of a layer as github.com/IIGROUP/MANIQA, and timm within it, name them.
+def published(path: Sequence[str]) -> TensorNames:
+    """Return the names of a layer's tensors in github.com/IIGROUP/MANIQA, and in timm within it.
 
     Args:
-      path: the layer among the parameters, like `("stage_1", "channels_0", "q")`.
+        path: The layer's path among the parameters, such as `("stage_1", "channels_0", "q")`.
     """
-    part, name, *rest = path
-    if part == "encoder":
-        outside = {"class_token": "vit.cls_token", "position": "vit.pos_embed"}
-        if name in outside:
-            return outside[name]
+    module, name, *rest = path
+    if module == "encoder":
+        embeddings = {"class_token": "vit.cls_token", "position": "vit.pos_embed"}
+        if name in embeddings:
+            return embeddings[name]
         if name == "patches":
             return torch_plain("vit.patch_embed.proj")
         return torch_plain(".".join(["vit.blocks", name.removeprefix("block_"), *rest]))
-    stage = part.removeprefix("stage_")
+    stage = module.removeprefix("stage_")
     if name == "reduce":
         return torch_plain(f"conv{stage}")
     kind, *numbers = name.split("_")
@@ -136,7 +136,7 @@ def published(path: Sequence[str]) -> Source:
     return published_block(f"{prefix}.blocks.{index}", rest)
 
 
-# The encoder's last two blocks and the convolutions called `downsample` are there and have no effect.
+# Published files also hold the encoder's last two blocks and `downsample` convolutions, which have no effect.
 LAYOUTS = (
     PublishedLayout(
         published,

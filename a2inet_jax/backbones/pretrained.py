@@ -1,4 +1,4 @@
-"""Where pretrained weights come from, under which licence, and by which checksum they are known."""
+"""Pretrained weights by name: origin, licence and checksum of each."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ class Package:
     """A file in a package of the Python package index.
 
     Attributes:
-      requirement: `name==version`.
-      member: path of the file in its wheel, or in its source archive below the top folder.
-      archive_sha256: of the source archive, for a package that has no wheel.
+        requirement: `name==version`.
+        member: Path of the file in the wheel, or in the source archive below its top folder.
+        archive_sha256: SHA-256 of the source archive, for a package without a wheel.
     """
 
     requirement: str
@@ -35,7 +35,7 @@ class Hub:
 
 @dataclass(frozen=True)
 class Url:
-    """A file behind a URL."""
+    """A file at a URL."""
 
     url: str
 
@@ -45,7 +45,7 @@ class Url:
 
 @dataclass(frozen=True)
 class ByHand:
-    """A file that a person has to fetch with a browser: the page, and how it is found there."""
+    """A file that a person has to download with a browser: the page, and how to find it there."""
 
     page: str
     how: str
@@ -59,14 +59,14 @@ class PretrainedConfig:
     """Published weights of a network.
 
     Attributes:
-      backbone: name of the network.
-      origin: where the checkpoint is.
-      trained_on: what the network learned.
-      licence: SPDX name, of the package or repository that publishes them; "none stated" where there is none.
-      restriction: what the licence or its absence keeps users from, for those whom it concerns.
-      sha256: of the checkpoint, in hexadecimal: the whole, or the beginning that the publisher puts into the
-        file's name, or "" where nobody has told. What isn't known whole is recorded at first use.
-      size_mb: of the download, in 10⁶ bytes; None where nobody has told.
+        backbone: Name of the network.
+        origin: Place of the checkpoint.
+        trained_on: Data or task that the network was trained on.
+        licence: SPDX name of the licence of the package or repository, or "none stated".
+        restriction: A note for users whom the licence, or the lack of one, restricts.
+        sha256: SHA-256 of the checkpoint in hexadecimal: all of it, or the beginning that the publisher puts
+            into the file's name, or "" if unknown. Unless all of it is known, it is recorded at first use.
+        size_mb: Size of the download in 10⁶ bytes; None if unknown.
     """
 
     backbone: str
@@ -110,9 +110,8 @@ PRETRAINED = {
         sha256="af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
         size_mb=47,
     ),
-    # torchvision's IMAGENET1K_V1. From the hub and not from download.pytorch.org because there it is no
-    # pickle, pinned by its commit, and to be had from mirrors too (HF_ENDPOINT). The SHA-256 is the one that
-    # several projects which use the file have written down.
+    # torchvision's IMAGENET1K_V1. On the hub, unlike on download.pytorch.org, it is not a pickle, is pinned
+    # by a commit, and is available from mirrors too (HF_ENDPOINT). Several projects record this SHA-256.
     "resnet50_imagenet": PretrainedConfig(
         backbone="resnet50_imagenet",
         origin=Hub(
@@ -142,7 +141,7 @@ PRETRAINED = {
         sha256="7615ae03",
         size_mb=127,
     ),
-    # PyTorchVideo's, and PySlowFast's older training in Caffe2's format.
+    # PyTorchVideo's, and PySlowFast's older weights in Caffe2's format.
     "slowfast_r50_fast": PretrainedConfig(
         backbone="slowfast_r50_fast",
         origin=Url(
@@ -172,7 +171,7 @@ PRETRAINED = {
             "weights of this network on as CC-BY-NC-SA-4.0"
         ),
     ),
-    # The SHA-256 is the one that several projects which use the file have written down.
+    # Several projects that use the file record this SHA-256.
     "maniqa": PretrainedConfig(
         backbone="maniqa",
         origin=Url("https://github.com/IIGROUP/MANIQA/releases/download/Koniq10k/ckpt_koniq10k.pt"),

@@ -1,4 +1,4 @@
-"""All backbones by name: the network, how it is fed, and how its checkpoints are laid out."""
+"""Registry of all backbones: the networks, their inputs, and the layouts of their checkpoints."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from a2inet_jax.backbones import efficientnet_lite, i3d, maniqa, resnet, slowfast, swin3d, vit
 from a2inet_jax.backbones.convert import Params, PublishedLayout
 
-_COUNTERS = "*.num_batches_tracked"
+_BATCH_COUNTERS = "*.num_batches_tracked"
 
-NORMALIZATIONS = {  # name → subtracted from RGB in [0, 1], and what divides the rest
+# By name: the shift subtracted from RGB in [0, 1], and the scale it is then divided by.
+NORMALIZATIONS = {
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # [−1, 1]
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -22,21 +23,21 @@ NORMALIZATIONS = {  # name → subtracted from RGB in [0, 1], and what divides t
 
 @dataclass(frozen=True)
 class Backbone:
-    """A frozen network with the way it is fed and the checkpoints it takes.
+    """A frozen network, its input and its checkpoints.
 
     Attributes:
-      name: in the table, and of the weights that are taken where none are named.
-      network: Linen module. Of single frames: [B, H, W, 3] → maps [B, h, w, C]. Of clips: [N, clip, H, W, 3]
-        → maps [N, clip / stride, h, w, C]. Input is normalised.
-      width: of a frame's feature, twice the channels of all maps.
-      normalization: of its input, a name in `NORMALIZATIONS`.
-      layouts: of its checkpoints.
-      min_side: shortest side of a frame, pixels.
-      clip: frames that go in together; 1 for a network of single frames.
-      stride: consecutive frames that one row of its output stands for.
-      tile: side of the squares that it takes, pixels; a frame is covered with them, and enlarged first
-        where it is smaller. 0: any size.
-      short_side: a frame's shorter side is resized to this first, pixels. 0: as it is.
+        name: Name in the registry, and of its default weights.
+        network: Linen module that takes normalised input. A network of single frames maps [B, H, W, 3] to
+            arrays [B, h, w, C], one of clips [N, clip, H, W, 3] to arrays [N, clip / stride, h, w, C].
+        width: Width of a frame's feature vector, twice the channels of all maps.
+        normalization: Normalization of its input, a name in `NORMALIZATIONS`.
+        layouts: Known layouts of its checkpoints.
+        min_side: Smallest side of a frame, pixels.
+        clip: Frames of a clip; 1 for a network of single frames.
+        stride: Consecutive frames that one row of the output covers.
+        tile: Side of the square tiles that it takes, pixels; tiles cover a frame, which is enlarged first
+            if it is smaller. 0: any size.
+        short_side: Short side to which frames are resized first, pixels. 0: none.
     """
 
     name: str
@@ -51,24 +52,22 @@ class Backbone:
     short_side: int = 0
 
     def takes(self, chunk: int, spacing: int) -> tuple[int, int]:
-        """Length and spacing of its passes: a chunk of frames one by one, or a clip of spaced ones."""
+        """Return length and spacing of its passes: a chunk of single frames, or a clip of spaced frames."""
         return (self.clip, spacing) if self.clip > 1 else (chunk, 1)
 
-    def shorter_side(self, height: int, width: int) -> int:
-        """To how many pixels it brings the shorter side of a frame of so many."""
+    def resized_short_side(self, height: int, width: int) -> int:
+        """Return the short side, in pixels, to which it resizes a frame of this size."""
         return self.short_side or max(self.tile, min(height, width))
 
     def too_small(self, height: int, width: int) -> str:
-        """Why it can't take frames of so many pixels; "" where it can."""
+        """Return why it cannot take frames of this size; "" if it can."""
         if min(height, width) >= self.min_side:
             return ""
-        return (
-            f"frames of {width}×{height} pixels; {self.name} needs at least {self.min_side} a side"
-        )
+        return f"frames of {width}×{height} pixels; {self.name} needs at least {self.min_side} per side"
 
 
-def _resnet(prefix: str = "", *ignored: str) -> tuple[PublishedLayout]:
-    patterns = (_COUNTERS, *ignored)
+def _resnet_layouts(prefix: str = "", *ignored: str) -> tuple[PublishedLayout]:
+    patterns = (_BATCH_COUNTERS, *ignored)
     return (PublishedLayout(resnet.published, resnet.EPSILON, prefix, patterns),)
 
 
@@ -79,9 +78,9 @@ _ENTRIES = (
         network=resnet.ResNet(18),
         width=1920,
         normalization="none",
-        layouts=_resnet("backbone.", "DFFs.*", "attens.*", "fc.*"),
+        layouts=_resnet_layouts("backbone.", "DFFs.*", "attens.*", "fc.*"),
     ),
-    # ImageNet, as TensorFlow's networks are fed.
+    # Trained on ImageNet, with the input of TensorFlow's networks.
     Backbone(
         name="efficientnet_lite0",
         network=efficientnet_lite.EfficientNetLite0(),
@@ -91,27 +90,27 @@ _ENTRIES = (
             PublishedLayout(
                 efficientnet_lite.published,
                 efficientnet_lite.EPSILON,
-                ignored=(_COUNTERS, "_conv_head.*", "_bn1.*", "_fc.*"),
+                ignored=(_BATCH_COUNTERS, "_conv_head.*", "_bn1.*", "_fc.*"),
             ),
         ),
     ),
-    # UNIQUE (Zhang et al., TIP 2021): its own head `fc` and the unused one of ImageNet are left out.
+    # UNIQUE (Zhang et al., TIP 2021), without its own head `fc` and ImageNet's unused one.
     Backbone(
         name="resnet34_unique",
         network=resnet.ResNet(34),
         width=1920,
         normalization="imagenet",
-        layouts=_resnet("backbone.", "backbone.fc.*", "fc.*"),
+        layouts=_resnet_layouts("backbone.", "backbone.fc.*", "fc.*"),
     ),
-    # torchvision's, `IMAGENET1K_V1` being what papers mean by a pretrained ResNet-50.
+    # torchvision's; papers that say "pretrained ResNet-50" mean its `IMAGENET1K_V1`.
     Backbone(
         name="resnet50_imagenet",
         network=resnet.ResNet(50),
         width=7680,
         normalization="imagenet",
-        layouts=_resnet("", "fc.*"),
+        layouts=_resnet_layouts("", "fc.*"),
     ),
-    # Trained on 224×224: content doesn't hang on the frame's size, so its shorter side is brought to that.
+    # Trained on 224×224. Content does not depend on a frame's size, so frames are resized to that.
     Backbone(
         name="vit_b_16",
         network=vit.ViTB16(),
@@ -121,7 +120,7 @@ _ENTRIES = (
         tile=224,
         short_side=224,
     ),
-    # Trained on squares cut out of images of full size, whose pixels quality does hang on.
+    # Trained on crops of full-size images: quality does depend on the original pixels.
     Backbone(
         name="maniqa",
         network=maniqa.Maniqa(),
@@ -130,7 +129,7 @@ _ENTRIES = (
         layouts=maniqa.LAYOUTS,
         tile=224,
     ),
-    # Normalised as in PyTorchVideo; BVQA-2022, the nearest published feature, takes ImageNet's values.
+    # Normalised as in PyTorchVideo; BVQA-2022, the closest published feature, uses ImageNet's values.
     Backbone(
         name="slowfast_r50_fast",
         network=slowfast.SlowFastR50Fast(),
@@ -148,7 +147,7 @@ _ENTRIES = (
         clip=32,
         stride=2,
     ),
-    # Snippets of 16 frames are what its features are usually taken from; it was trained on 64.
+    # Its features are usually extracted from snippets of 16 frames; it was trained on 64.
     Backbone(
         name="i3d_kinetics400",
         network=i3d.I3D(),
@@ -163,7 +162,7 @@ BACKBONES = {entry.name: entry for entry in _ENTRIES}
 
 
 def parameter_shapes(backbone: Backbone) -> Params:
-    """Shapes and dtypes of a backbone's parameters, nothing computed."""
+    """Return shapes and dtypes of a backbone's parameters without computing anything."""
     side = backbone.tile or backbone.min_side
     clip = (backbone.clip,) if backbone.clip > 1 else ()
     frames = jax.ShapeDtypeStruct((1, *clip, side, side, 3), jnp.float32)

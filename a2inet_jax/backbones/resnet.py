@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from a2inet_jax.backbones.conv2d import Conv, max_pool
-from a2inet_jax.backbones.convert import Source, torch_folded
+from a2inet_jax.backbones.convert import TensorNames, torch_folded
 
 EPSILON = 1e-5  # of the batch norms
 STAGE_WIDTHS = (64, 128, 256, 512)
@@ -30,7 +30,7 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-        """Returns the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, width]."""
+        """Return the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, width]."""
         y = nn.relu(Conv(self.width, 3, self.stride, dtype=self.dtype, name="conv1")(x_BxHxWxC))
         y = Conv(self.width, 3, 1, dtype=self.dtype, name="conv2")(y)
         return nn.relu(y + _shortcut(x_BxHxWxC, self.width, self.stride, self.dtype))
@@ -46,7 +46,7 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-        """Returns the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, 4 × width]."""
+        """Return the block's map, [B, ⌈H/stride⌉, ⌈W/stride⌉, 4 × width]."""
         channels = self.expansion * self.width
         y = nn.relu(Conv(self.width, 1, 1, dtype=self.dtype, name="conv1")(x_BxHxWxC))
         y = nn.relu(Conv(self.width, 3, self.stride, dtype=self.dtype, name="conv2")(y))
@@ -55,7 +55,7 @@ class Bottleneck(nn.Module):
 
 
 def _shortcut(x: jax.Array, channels: int, stride: int, dtype: DTypeLike) -> jax.Array:
-    """The input itself, or its projection where the block changes the shape."""
+    """Return the input, or its projection if the block changes the shape."""
     if stride == 1 and x.shape[-1] == channels:
         return x
     return Conv(channels, 1, stride, dtype=dtype, name="downsample")(x)
@@ -65,8 +65,8 @@ class ResNet(nn.Module):
     """The four stages of a ResNet.
 
     Attributes:
-      depth: 18, 34 or 50.
-      dtype: of the computation; parameters are float32.
+        depth: 18, 34 or 50.
+        dtype: Compute dtype; parameters are float32.
     """
 
     depth: int
@@ -74,13 +74,13 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxHxWx3: jax.Array) -> list[jax.Array]:
-        """Maps of the four stages, at strides 4, 8, 16 and 32 (sizes rounded up).
+        """Return the maps of the four stages, at strides 4, 8, 16 and 32 (sizes rounded up).
 
         Args:
-          x_BxHxWx3: normalised frames.
+            x_BxHxWx3: Normalised frames.
 
         Returns:
-          Four arrays [B, h, w, C], with C = 64, 128, 256, 512 (ResNet-50: four times as many).
+            Four arrays [B, h, w, C], with C = 64, 128, 256, 512 (ResNet-50: four times as many).
         """
         block = Bottleneck if self.depth == 50 else BasicBlock
         x = nn.relu(Conv(64, 7, 2, dtype=self.dtype, name="conv1")(x_BxHxWx3.astype(self.dtype)))
@@ -94,11 +94,11 @@ class ResNet(nn.Module):
         return stages
 
 
-def published(path: Sequence[str]) -> Source:
-    """Tensors of a layer as torchvision names them.
+def published(path: Sequence[str]) -> TensorNames:
+    """Return torchvision's names of a layer's tensors.
 
     Args:
-      path: the layer among the parameters, like `("layer1_0", "conv2")`.
+        path: The layer's path among the parameters, such as `("layer1_0", "conv2")`.
     """
     *block, layer = path
     prefix = "".join(f"{name.replace('_', '.')}." for name in block)

@@ -1,11 +1,11 @@
 """Fast pathway of SlowFast 8×8 R50 (Feichtenhofer et al., ICCV 2019): a narrow ResNet-50 over every frame.
 
 In SlowFast, lateral connections lead from the fast pathway to the slow one only. The fast pathway alone
-therefore gives what it gives inside the whole network, with 1.5 % of the parameters. Time is never
-strided: a clip of T frames comes out as T rows.
+therefore gives the same as inside the whole network, with 1.5 % of the parameters. It never strides over
+time: a clip of T frames gives T rows.
 
 Batch norm is already folded. Padding is explicit and symmetric in time and space. The first convolution of
-a bottleneck looks at three frames, its 3×3 has the stride.
+a bottleneck spans three frames, its 3×3 has the stride.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from a2inet_jax.backbones.conv3d import ClipConv, max_pool
 from a2inet_jax.backbones.convert import Folded, PublishedLayout, torch_folded
 
 EPSILON = 1e-5  # of the batch norms
-STAGES = ((3, 8), (4, 16), (6, 32), (3, 64))  # blocks, and channels of their 3×3
+STAGES = ((3, 8), (4, 16), (6, 32), (3, 64))  # (blocks, channels of their 3×3)
 
 
 class Bottleneck(nn.Module):
@@ -31,7 +31,7 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x_NxTxHxWxC: jax.Array) -> jax.Array:
-        """Returns the block's map, [N, T, ⌈H/stride⌉, ⌈W/stride⌉, 4 × width]."""
+        """Return the block's map, [N, T, ⌈H/stride⌉, ⌈W/stride⌉, 4 × width]."""
         channels = 4 * self.width
         stride = (1, self.stride, self.stride)
 
@@ -56,20 +56,20 @@ class SlowFastR50Fast(nn.Module):
     """The fast pathway up to its last stage.
 
     Attributes:
-      dtype: of the computation; parameters are float32.
+        dtype: Compute dtype; parameters are float32.
     """
 
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x_NxTxHxWx3: jax.Array) -> list[jax.Array]:
-        """The map of the last stage, at stride 32 (sizes rounded up).
+        """Return the map of the last stage, at stride 32 (sizes rounded up).
 
         Args:
-          x_NxTxHxWx3: normalised clips; trained on 32 frames, one of two.
+            x_NxTxHxWx3: Normalised clips; the network was trained on every second of 64 frames.
 
         Returns:
-          One array [N, T, h, w, 256].
+            One array [N, T, h, w, 256].
         """
         stem = ClipConv(8, (5, 7, 7), (1, 2, 2), dtype=self.dtype, name="stem")
         x = max_pool(nn.relu(stem(x_NxTxHxWx3)), (1, 3, 3), (1, 2, 2))
@@ -81,21 +81,21 @@ class SlowFastR50Fast(nn.Module):
 
 
 def _pyslowfast(path: Sequence[str]) -> Folded:
-    """Tensors of a layer as PySlowFast names them."""
+    """Return PySlowFast's names of a layer's tensors."""
     if path[0] == "stem":
         return torch_folded("s1.pathway1_stem.conv", "s1.pathway1_stem.bn")
-    stage, index = _place(path[0])
+    stage, index = _stage_and_index(path[0])
     layer = {"shortcut": "branch1"}.get(path[1], f"branch2.{path[1][-1]}")
     name = f"s{stage}.pathway1_res{index}.{layer}"
     return torch_folded(name, f"{name}_bn")
 
 
 def _pytorchvideo(path: Sequence[str]) -> Folded:
-    """Tensors of a layer as PyTorchVideo names them."""
+    """Return PyTorchVideo's names of a layer's tensors."""
     if path[0] == "stem":
         pathway = "blocks.0.multipathway_blocks.1"
         return torch_folded(f"{pathway}.conv", f"{pathway}.norm")
-    stage, index = _place(path[0])
+    stage, index = _stage_and_index(path[0])
     block = f"blocks.{stage - 1}.multipathway_blocks.1.res_blocks.{index}"
     if path[1] == "shortcut":
         return torch_folded(f"{block}.branch1_conv", f"{block}.branch1_norm")
@@ -104,7 +104,7 @@ def _pytorchvideo(path: Sequence[str]) -> Folded:
 
 
 def _caffe2(path: Sequence[str]) -> Folded:
-    """Tensors of a layer as Caffe2 names them; its `riv` is the variance, whatever the letters say."""
+    """Return Caffe2's names of a layer's tensors; despite its name, `riv` is the variance."""
     if path[0] == "stem":
         return _caffe2_folded("t_conv1", "t_res_conv1_bn")
     layer = {"shortcut": "branch1"}.get(path[1], f"branch2{path[1][-1]}")
@@ -116,13 +116,13 @@ def _caffe2_folded(conv: str, norm: str) -> Folded:
     return Folded(f"{conv}_w", f"{norm}_s", f"{norm}_b", f"{norm}_rm", f"{norm}_riv")
 
 
-def _place(block: str) -> tuple[int, int]:
-    """Stage and number of a block, from a name like `res2_0`."""
+def _stage_and_index(block: str) -> tuple[int, int]:
+    """Return stage and index of a block, from a name such as `res2_0`."""
     stage, index = block.removeprefix("res").split("_")
     return int(stage), int(index)
 
 
-# In each, what is ignored are the slow pathway, the lateral connections, the head, and what training kept.
+# Ignored are the slow pathway, the lateral connections, the head, and leftovers of training.
 LAYOUTS = (
     PublishedLayout(
         _pyslowfast,

@@ -1,7 +1,7 @@
-"""What the pickles of checkpoints may name, and what stands for it here.
+"""The names that pickles of checkpoints may use, and the stubs that replace them.
 
-Nothing outside of this file is ever called for a pickle, and nothing here copies what a pickle can name over
-and over again.
+A pickle can call only the functions of this file, and none of them copies data that a pickle could refer to
+over and over again.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,12 @@ import numpy as np
 
 from a2inet_jax.errors import CheckpointError
 
-MOST_AXES = 32
+MAX_AXES = 32
 _Kind = TypeVar("_Kind")
 
 
 class Storage(NamedTuple):
-    """A run of numbers that PyTorch keeps outside the pickle; `length` counts them."""
+    """Numbers that PyTorch keeps outside the pickle, `length` of them."""
 
     key: str
     dtype: np.dtype
@@ -26,7 +26,7 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """A strided view of a storage; offset and strides count elements."""
+    """A strided view of a storage; offset and strides are in elements."""
 
     storage: Storage
     offset: int
@@ -36,25 +36,25 @@ class Tensor(NamedTuple):
 
 @dataclass(eq=False)
 class Array:
-    """A NumPy array, its values None until the pickle gives them."""
+    """A NumPy array; its values are None until the pickle sets them."""
 
     values: np.ndarray | None = None
 
 
 @dataclass(eq=False)
 class Dtype:
-    """NumPy's name of a kind of numbers, and the order of their bytes."""
+    """NumPy's name of a dtype, and its byte order."""
 
     name: str
     order: str = "="
 
 
 class Ignored:
-    """Stands for a value that isn't needed."""
+    """Stub of a value that is not needed."""
 
 
 class ArrayType:
-    """Stands for `numpy.ndarray`."""
+    """Stub of `numpy.ndarray`."""
 
 
 def _ignore(*_: object) -> Ignored:
@@ -62,52 +62,53 @@ def _ignore(*_: object) -> Ignored:
 
 
 def _ordered_dict(pairs: object = ()) -> dict[object, object]:
-    found: dict[object, object] = {}
-    if pairs:  # as Python 2 wrote them
-        listed = of_type(pairs, list)
+    items: dict[object, object] = {}
+    if pairs:  # Python 2 passes them; Python 3 sets them later
+        listed = expect_type(pairs, list)
         for name, value in listed:
-            set_items(found, [name, value])
-        listed.clear()  # one list mustn't become many dicts
-    return found
+            set_items(items, [name, value])
+        # A pickle could otherwise make many dicts of one list.
+        listed.clear()
+    return items
 
 
 def _size(sides: object) -> tuple:
-    return of_type(sides, tuple)
+    return expect_type(sides, tuple)
 
 
 def _rebuild_tensor(
     storage: object, offset: object, shape: object, strides: object, *_: object
 ) -> Tensor:
     sides, steps = (
-        tuple(of_type(n, int) for n in of_type(numbers, tuple)[: MOST_AXES + 1])
+        tuple(expect_type(n, int) for n in expect_type(numbers, tuple)[: MAX_AXES + 1])
         for numbers in (shape, strides)
     )
-    return Tensor(of_type(storage, Storage), of_type(offset, int), sides, steps)
+    return Tensor(expect_type(storage, Storage), expect_type(offset, int), sides, steps)
 
 
 def _rebuild_parameter(data: object, *_: object) -> Tensor:
-    return of_type(data, Tensor)
+    return expect_type(data, Tensor)
 
 
 def _reconstruct(kind: object, *_: object) -> Array:
     if not isinstance(kind, ArrayType):
-        raise refusal("an array of a class of its own")
+        raise refused("an array of a class of its own")
     return Array()
 
 
 def _dtype(name: object, *_: object) -> Dtype:
-    return Dtype(of_type(name, str))
+    return Dtype(expect_type(name, str))
 
 
 def _encode(text: object, encoding: object) -> str:
-    """Bytes that Python 3 wrote for Python 2; they become bytes where an array takes them."""
-    if of_type(encoding, str) not in ("latin1", "latin-1"):
-        raise refusal(f"_codecs.encode to {encoding!r:.80}")
-    return of_type(text, str)
+    """Accept bytes that Python 3 wrote for Python 2, as the text that stands for them."""
+    if expect_type(encoding, str) not in ("latin1", "latin-1"):
+        raise refused(f"_codecs.encode to {encoding!r:.80}")
+    return expect_type(text, str)
 
 
-# Every name that a pickle may use. NumPy scalars (losses, correlations) occur beside the weights.
-_NAMES: dict[str, Callable | np.dtype | ArrayType] = {
+# Every name that a pickle may use. NumPy scalars, such as losses, occur beside the weights.
+_STUBS: dict[str, Callable | np.dtype | ArrayType] = {
     "collections.OrderedDict": _ordered_dict,
     "torch.Size": _size,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
@@ -133,31 +134,35 @@ _NAMES: dict[str, Callable | np.dtype | ArrayType] = {
 }
 
 
-def named(name: str) -> object:
-    """What stands for a name; raises CheckpointError where nothing does."""
-    if name not in _NAMES:
-        raise refusal(name)
-    return _NAMES[name]
+def resolve(name: str) -> object:
+    """Return the stub of a name.
+
+    Raises:
+        CheckpointError: The name is not allowed.
+    """
+    if name not in _STUBS:
+        raise refused(name)
+    return _STUBS[name]
 
 
-def refusal(what: str) -> CheckpointError:
-    """The error that says what a pickle asked for."""
+def refused(what: str) -> CheckpointError:
+    """Return the error for a pickle that asks for something forbidden."""
     return CheckpointError(
         f"refused: its pickle asks for `{what}`, which a plain state dict doesn't need; nothing was run"
     )
 
 
 def set_items(target: object, values: list[Any]) -> None:
-    """Names and values in turn into a dict."""
+    """Put alternating names and values into a dict."""
     for name, value in zip(values[::2], values[1::2], strict=True):
-        # Nested tuples could be too deep to hash.
+        # Nested tuples could be too deep to be hashed.
         if not isinstance(name, str | int | float | None):
-            raise CheckpointError(f"holds a dict with a {type(name).__name__} for a name")
-        of_type(target, dict)[name] = value
+            raise CheckpointError(f"holds a dict with a {type(name).__name__} as a key")
+        expect_type(target, dict)[name] = value
 
 
-def of_type(value: object, kind: type[_Kind]) -> _Kind:
-    """The value itself; raises TypeError where it is of another type."""
+def expect_type(value: object, kind: type[_Kind]) -> _Kind:
+    """Return the value; raise TypeError if it is not of the type."""
     if not isinstance(value, kind):
-        raise TypeError(f"{type(value).__name__} where {kind.__name__} belongs")
+        raise TypeError(f"{type(value).__name__} in place of {kind.__name__}")
     return value

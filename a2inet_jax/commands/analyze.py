@@ -37,18 +37,18 @@ def add_arguments(parser: Parser) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from a2inet_jax.analysis import Analyst
-    from a2inet_jax.console import progress, say
+    from a2inet_jax.console import per_frame, progress, say
     from a2inet_jax.datasets import lists
     from a2inet_jax.errors import VideoError
     from a2inet_jax.report import stream_maps
 
-    videos = lists.videos([Path(path) for path in options.videos])
+    videos = lists.find_videos([Path(path) for path in options.videos])
     analyses, failures = [], []
     with Analyst(options.run) as analyst, progress("analyze") as advance:
         for done, video in enumerate(videos):
-            advance(video.path.name, done, len(videos))
+            on_frames = per_frame(advance, video.path.name, done, len(videos))
             try:
-                analyses.append(analyst.analyze(video.path, video.raw))
+                analyses.append(analyst.analyze(video.path, video.raw, on_frames))
             except VideoError as error:
                 failures.append(error)
         advance("", len(videos), len(videos))

@@ -14,7 +14,7 @@ from a2inet_jax.commands.options import Parser, add_override_help
 if TYPE_CHECKING:
     from a2inet_jax.config import Data
     from a2inet_jax.datasets.scan import Progress
-    from a2inet_jax.datasets.verify import Findings
+    from a2inet_jax.datasets.verify import VerifyResult
     from a2inet_jax.datasets.video import Video
 
 SUMMARY = "list, prepare and verify data sets; read published splits"
@@ -116,7 +116,7 @@ def _list(data: "Data", as_json: bool) -> int:
     for name in registry.NAMES:
         info = registry.info(name)
         try:
-            videos: int | None = len(registry.labelled(name, _folder(data)))
+            videos: int | None = len(registry.list_videos(name, _folder(data)))
         except FileNotFoundError:
             videos = None
         if as_json:
@@ -139,11 +139,11 @@ def _verify(data: "Data", full: bool, as_json: bool) -> int:
 
     # The list and the files may have changed since the data set was prepared.
     name, folder = data.name, _folder(data)
-    registry.labelled(name, folder)  # fails if it was never prepared
+    registry.list_videos(name, folder)  # fails if it was never prepared
     if name != "sample":
         with shown("prepare") as advance:
             registry.prepare(name, folder, advance)
-    videos, unlabelled = registry.labelled(name, folder), registry.unlabelled(name, folder)
+    videos, unlabelled = registry.list_videos(name, folder), registry.list_unlabelled(name, folder)
     with shown("verify") as advance:
         found = verify(videos, advance, full)
     # All problems go into a file, the first ones onto the screen.
@@ -151,7 +151,7 @@ def _verify(data: "Data", full: bool, as_json: bool) -> int:
         print(json.dumps(_record(name, found, unlabelled)))
     else:
         _say_findings(name, videos, unlabelled, found, full)
-    listing = folder / f"{registry.file_name(name)}-problems.csv"
+    listing = folder / f"{registry.unique_slug(name)}-problems.csv"
     wrong = [(video, "is missing") for video in found.missing] + found.undecodable
     if not wrong:
         listing.unlink(missing_ok=True)
@@ -166,7 +166,7 @@ def _say_findings(
     name: str,
     videos: "Sequence[Video]",
     unlabelled: Sequence[str],
-    found: "Findings",
+    found: "VerifyResult",
     full: bool,
 ) -> None:
     from a2inet_jax.console import say
@@ -177,7 +177,7 @@ def _say_findings(
     say_unlabelled(unlabelled)
     say(
         f"{name}: {summary(videos)}; {len(found.present)} good, {len(found.missing)} missing, "
-        f"{len(found.undecodable)} can't be decoded"
+        f"{len(found.undecodable)} cannot be decoded"
         + ("" if full else " (first frames; --full tries all)")
     )
     say(f"Fingerprint of ids, labels and contents: {found.fingerprint}")
@@ -189,9 +189,9 @@ def _splits(data: "Data", file: Path, listing: Path | None, out: Path | None) ->
     from a2inet_jax.pipeline.prepare import some
 
     # Read, restrict and save them.
-    videos = registry.labelled(data.name, _folder(data))
+    videos = registry.list_videos(data.name, _folder(data))
     found = published_splits.read(file, listing, videos, allow_missing=data.allow_missing)
-    path = out or _folder(data) / "splits" / f"{registry.file_name(data.name)}-published.json"
+    path = out or _folder(data) / "splits" / f"{registry.unique_slug(data.name)}-published.json"
     splits.save(found.splits, path)
 
     # Say what they are, and what a comparison by them means.
@@ -204,7 +204,7 @@ def _splits(data: "Data", file: Path, listing: Path | None, out: Path | None) ->
     ):
         if names:
             say(f"{what} ({len(names)}): {some(names)}")
-    if leaking := splits.leaks(found.splits, videos):
+    if leaking := splits.count_shared_contents(found.splits, videos):
         contents = len({video.reference_id for video in videos})
         say(
             f"{leaking} of {contents} contents have videos in two subsets of a split: compare results "
@@ -218,7 +218,7 @@ def _folder(data: "Data") -> Path:
     return Path(data.folder).expanduser()
 
 
-def _record(name: str, found: "Findings", unlabelled: Sequence[str]) -> dict[str, Any]:
+def _record(name: str, found: "VerifyResult", unlabelled: Sequence[str]) -> dict[str, Any]:
     missing = [{"video": video.video_id, "path": str(video.path)} for video in found.missing]
     undecodable = [
         {"video": video.video_id, "path": str(video.path), "reason": reason}

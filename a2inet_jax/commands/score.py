@@ -47,7 +47,7 @@ def add_arguments(parser: Parser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from a2inet_jax.datasets import lists
 
-    videos = lists.videos([Path(path) for path in options.videos])
+    videos = lists.find_videos([Path(path) for path in options.videos])
     table = options.csv.expanduser() if options.csv else None
     return score_all(videos, options.run, options.json, table)
 
@@ -66,7 +66,7 @@ def score_all(
     Returns:
         The exit code: 1 if a video failed, else 0.
     """
-    from a2inet_jax.console import progress, say
+    from a2inet_jax.console import per_frame, progress, say
     from a2inet_jax.errors import VideoError
     from a2inet_jax.scoring import Scorer
 
@@ -77,9 +77,9 @@ def score_all(
             say(f"   score ± spread   in {scorer.calibrated_to}: {low:.1f} to {high:.1f}")
         for done, video in enumerate(videos):
             path = video.path
-            advance(path.name, done, len(videos))
+            on_frames = per_frame(advance, path.name, done, len(videos))
             try:
-                scored = scorer.score(path, video.raw)
+                scored = scorer.score(path, video.raw, on_frames)
             except (VideoError, OSError) as error:
                 reason = error.reason if isinstance(error, VideoError) else str(error)
                 rows.append({"path": str(path), "error": reason})

@@ -61,16 +61,16 @@ def _folder(folder: Path) -> Path:
 def _verify(folder: Path) -> int:
     from a2inet_jax import atomic
     from a2inet_jax.console import say
-    from a2inet_jax.features.store import recipes, several
+    from a2inet_jax.features.store import mixed_recipes_message, recipes
 
     bad, good = _check(folder)
     for finding in bad:
         say(f"{finding.path}: {finding.problem}")
-    for path in atomic.parts(folder):
+    for path in atomic.unfinished_files(folder):
         say(f"{path}: left over, or being written")
     found = recipes(folder)
     if len(found) > 1:
-        say(several(folder, found))
+        say(mixed_recipes_message(folder, found))
     say(f"{folder}: {good} good, {len(bad)} bad")
     if not good + len(bad):
         say(f"{folder} holds no feature files: name a folder that `a2inet extract` wrote")
@@ -84,7 +84,7 @@ def _repair(folder: Path) -> int:
     from a2inet_jax import atomic
     from a2inet_jax.console import say
     from a2inet_jax.features import store_check
-    from a2inet_jax.features.store import recipes, several
+    from a2inet_jax.features.store import mixed_recipes_message, recipes
 
     bad, good = _check(folder)
     left = 0
@@ -103,7 +103,7 @@ def _repair(folder: Path) -> int:
         say("`a2inet extract`, with the same arguments, makes the removed ones again")
     found = recipes(folder)
     if len(found) > 1:
-        say(several(folder, found))
+        say(mixed_recipes_message(folder, found))
     return int(left > 0 or len(found) > 1)
 
 

@@ -49,4 +49,4 @@ def _joined(parser: Parser, options: argparse.Namespace) -> AbstractContextManag
         )
     from a2inet_jax import processes
 
-    return processes.joined(*one)
+    return processes.joined_processes(*one)

@@ -1,1 +1,1 @@
-"""Labelled videos: the data sets, their index and how they are split."""
+"""Labelled videos: the data sets, their indices and their splits; lists of any videos."""

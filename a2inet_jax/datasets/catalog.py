@@ -1,19 +1,19 @@
-"""What a reader must know of each data set, wherever its name or its results stand."""
+"""Title, labels, caveats and source of each built-in data set, wherever its name or results are shown."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Title, labels and caveats of a data set, prepared or not.
+    """Title, labels, caveats and source of a data set, prepared or not.
 
     Attributes:
-      name: as in configs.
-      title: as in the literature.
-      label: what its labels are called.
-      note: what a reader of results must know; may be empty.
-      homepage: where it can be had; empty for the sample and for the user's own.
-      licence: under which it can be had; empty for the user's own.
+        name: Name in configs.
+        title: Name in the literature.
+        label: Name of its labels.
+        note: Caveat for readers of results; may be empty.
+        homepage: Where it is available; empty for the sample and for custom data sets.
+        licence: Terms of use; empty for custom data sets.
     """
 
     name: str
@@ -24,7 +24,7 @@ class DatasetInfo:
     licence: str = ""
 
 
-_LSVQ = "https://github.com/baidut/PatchVQ"
+_LSVQ_HOMEPAGE = "https://github.com/baidut/PatchVQ"
 _AUSTIN = "The copyright notice of the University of Texas at Austin that comes with it; it asks to be cited."
 _AUSTIN_2020 = (
     "Free to use, copy, modify and distribute under the copyright notice of the University of Texas at "
@@ -72,14 +72,14 @@ _ALL = (
         "lsvq",
         "LSVQ",
         note="Its own training part and test part.",
-        homepage=_LSVQ,
+        homepage=_LSVQ_HOMEPAGE,
         licence=_AUSTIN_2020,
     ),
     DatasetInfo(
         "lsvq_1080p",
         "LSVQ-1080p",
         note="A test part of LSVQ: nothing is trained on it.",
-        homepage=_LSVQ,
+        homepage=_LSVQ_HOMEPAGE,
         licence=_AUSTIN_2020,
     ),
     DatasetInfo(
@@ -90,4 +90,4 @@ _ALL = (
         licence="Each clip has that of its source: see the README of the data set.",
     ),
 )
-DATASETS = {about.name: about for about in _ALL}
+DATASETS = {dataset.name: dataset for dataset in _ALL}

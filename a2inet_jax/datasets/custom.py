@@ -1,4 +1,4 @@
-"""A data set of one's own: a CSV file of paths and labels, or a folder that holds one."""
+"""A custom data set: a CSV list of paths and labels, or a folder that contains one."""
 
 import os
 from pathlib import Path
@@ -6,75 +6,78 @@ from pathlib import Path
 from a2inet_jax.datasets import lists
 from a2inet_jax.datasets.number import parse_number
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.errors import DataError
 
-LISTING = "labels.csv"
+DEFAULT_LIST = "labels.csv"
 
 
 def read(path: Path) -> list[Video]:
-    """The labelled videos that a CSV file lists; whether they are there is not looked at.
+    """Read the labelled videos of a CSV list; the video files need not exist.
 
-    Columns are `path` (relative to the file's folder) and `mos`; if need be, `reference_id` (what the video
-    shows; videos of one content share it), and those of raw video that `files` takes.
+    The list has the columns `path` (relative to the list's folder) and `mos`, and optionally `reference_id`
+    (the content; videos of one content share it) and the columns for raw video of `lists.videos`.
 
     Args:
-      path: of the CSV file, or of a folder that holds `labels.csv`, or no other CSV file than the one.
+        path: The CSV list, or a folder with a `labels.csv` or with exactly one CSV file.
 
     Returns:
-      The videos in the file's order. A video's id is its path as the file has it; without a reference id,
-      it is its own content.
+        The videos in the order of the list. A video's id is its path as written in the list, and also its
+        content where there is no reference id.
 
     Raises:
-      FileNotFoundError: there is no such file, or none in the folder.
-      ValueError: the list is not sound; names the file and the line.
+        FileNotFoundError: There is no such file, or no list in the folder.
+        DataError: The list is not sound; names the file and the line.
     """
-    file = _listing(path)
-    rows = lists.rows(file)
-    if "mos" not in rows[0][1]:
-        raise ValueError(f"{file}: needs a column `mos`; its columns are {', '.join(rows[0][1])}")
+    file = _find_list(path)
+    rows = lists.read_rows(file)
+    columns = rows[0][1]
+    if "mos" not in columns:
+        raise DataError(f"{file} needs a column `mos`; its columns are {', '.join(columns)}")
     videos = []
-    lines: dict[str, int] = {}
+    lines_by_path: dict[str, int] = {}
     for line, row in rows:
-        found = lists.video_file(file, line, row)
+        found = lists.parse_video(file, line, row)
+        # One file under two names would be two videos, which a split could separate.
         try:
-            real = os.path.realpath(found.path)
+            real_path = os.path.realpath(found.path)
         except ValueError:
-            raise ValueError(
+            raise DataError(
                 f"{file}: line {line}: {found.video_id!r} is not the path of a file"
             ) from None
-        before = lines.setdefault(real, line)
-        if before != line:
-            raise ValueError(f"{file}: lines {before} and {line} both name {found.video_id}")
+        earlier = lines_by_path.setdefault(real_path, line)
+        if earlier != line:
+            raise DataError(f"{file}: lines {earlier} and {line} both name {found.video_id}")
         content = row.get("reference_id") or found.video_id
-        mos = _mos(file, line, row["mos"])
+        mos = _parse_mos(file, line, row["mos"])
         videos.append(Video(found.video_id, found.path, mos, content, raw=found.raw))
     if len({video.mos for video in videos}) == 1:
-        raise ValueError(
+        raise DataError(
             f"{file}: every `mos` is {videos[0].mos:g}: labels must differ for there to be anything to learn"
         )
     return videos
 
 
-def _listing(path: Path) -> Path:
+def _find_list(path: Path) -> Path:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist: name a CSV file, or a folder with one")
     if path.is_file():
         return path
-    if (path / LISTING).is_file():
-        return path / LISTING
+    if (path / DEFAULT_LIST).is_file():
+        return path / DEFAULT_LIST
     found = sorted(each for each in path.iterdir() if each.suffix.lower() == ".csv")
     if len(found) == 1:
         return found[0]
     if found:
         names = ", ".join(each.name for each in found[:3])
-        raise ValueError(
+        raise DataError(
             f"{path} has {len(found)} CSV files ({names}{', ...' if len(found) > 3 else ''}): name "
-            f"the one with the labels, or call it {LISTING}"
+            f"the one with the labels, or call it {DEFAULT_LIST}"
         )
     raise FileNotFoundError(f"{path} has no CSV file: one with columns path and mos is needed")
 
 
-def _mos(file: Path, line: int, cell: str) -> float:
+def _parse_mos(file: Path, line: int, cell: str) -> float:
     try:
         return parse_number(cell)
     except ValueError:
-        raise ValueError(f"{file}: line {line}: the mos must be a number, is {cell!r}") from None
+        raise DataError(f"{file}: line {line}: the mos must be a number, is {cell!r}") from None

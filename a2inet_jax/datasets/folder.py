@@ -1,34 +1,35 @@
-"""The files of a folder into which somebody unpacked a data set, wherever in it they ended up."""
+"""Files of a folder into which somebody unpacked a data set, at any depth."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from a2inet_jax.datasets.lists import SUFFIXES, walk
-from a2inet_jax.video.raw import HEADERLESS
+from a2inet_jax.errors import DataError
+from a2inet_jax.video.raw import HEADERLESS_SUFFIXES
 
 
 class Folder:
-    """A folder and all files in it, at any depth, links followed.
+    """A folder and all files in it at any depth, with links followed.
 
     Attributes:
-      path: the folder, absolute.
-      files: paths from it with "/", shallow ones first, then sorted. What lies in folders that start with a
-        dot, such as a waste bin, is not among them.
+        path: The folder, absolute.
+        files: Paths relative to it with "/", the least deep first, then sorted. Files in folders whose name
+            starts with a dot, such as `.Trash`, are left out.
     """
 
     def __init__(self, path: Path) -> None:
-        """Look through it."""
+        """List the files of a folder."""
         self.path = path.absolute()
         found = []
         for root, folders, names in walk(self.path):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            here = root.relative_to(self.path)
-            # A link to nothing is a file that is missing.
-            found += [(here / name).as_posix() for name in names if (root / name).is_file()]
+            relative = root.relative_to(self.path)
+            # A broken link counts as a missing file.
+            found += [(relative / name).as_posix() for name in names if (root / name).is_file()]
         self.files = sorted(found, key=lambda file: (file.count("/"), file))
 
     def first(self, names: Sequence[str]) -> Path | None:
-        """The file of the first of these names that is there, whatever its case and depth."""
+        """Return the file with the first of these names that exists, in any case and at any depth."""
         by_name = {PurePosixPath(file).name.lower(): file for file in reversed(self.files)}
         for name in names:
             if file := by_name.get(name.lower()):
@@ -36,14 +37,20 @@ class Folder:
         return None
 
     def choose(self, files: Sequence[str], expected: str) -> str | None:
-        """Of files that all claim to be one video, the only one, or the only one that lies as is expected.
+        """Choose the file of a video from all those whose names match it.
+
+        A single file is taken wherever it is. Of several, the one at the expected path is taken, or else the
+        only one whose path ends in it: a distribution may have been unpacked into a folder of its own.
 
         Args:
-          files: paths from the folder.
-          expected: the path, or its end: a distribution may have been unpacked into a folder of its own.
+            files: Paths relative to the folder.
+            expected: Path in the distribution.
+
+        Returns:
+            The chosen path; None if `files` is empty.
 
         Raises:
-          ValueError: there are several, and none or several of them lie so.
+            DataError: There are several files, and it is not clear which one to take.
         """
         if len(files) < 2:
             return files[0] if files else None
@@ -52,13 +59,13 @@ class Folder:
         found = exact or [file for file in files if file.lower().endswith(f"/{wanted}")]
         if len(found) == 1:
             return found[0]
-        raise ValueError(
+        raise DataError(
             f"{self.path} has {len(files)} files for one video: {' and '.join(files)}. "
-            f"Keep one of them, or have the right one at {self.path / expected}"
+            f"Keep one of them, or move the right one to {self.path / expected}"
         )
 
 
 def stem(name: str) -> str:
-    """Last part of a path without the suffix of a video; other dots are part of the name."""
+    """Return the last component of a path without a video suffix; other dots belong to the name."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return path.stem if path.suffix.lower() in {*SUFFIXES, *HEADERLESS} else path.name
+    return path.stem if path.suffix.lower() in {*SUFFIXES, *HEADERLESS_SUFFIXES} else path.name

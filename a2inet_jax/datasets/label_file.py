@@ -1,6 +1,6 @@
-"""Lists of videos and their labels, as data sets bring them: CSV, XLSX, plain text and MATLAB files.
+"""Label files of data sets: CSV, XLSX, plain text and MATLAB.
 
-A row knows where it stands, so that what is wrong with it can be said in full.
+Each row knows its file and number, so that an error can name them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,47 +11,49 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from a2inet_jax.datasets import separated
+from a2inet_jax.datasets import delimited
 from a2inet_jax.datasets.number import parse_number
+from a2inet_jax.errors import DataError
 
-_EXTRA = "reading it needs another package: pip install 'a2inet-jax[labels]'"
+_INSTALL = "reading it needs another package: pip install 'a2inet-jax[labels]'"
 _HDF5 = b"\x89HDF"
-# What the lists that come with published code hold, which have no header.
+# Columns of the text lists that come with published code, which have no header.
 _TEXT_COLUMNS = ("video", "duration", "fps", "mos")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of a list.
+class LabelRow:
+    """One row of a label file.
 
     Attributes:
-      file: the list.
-      number: of the row, from 1, a header included.
-      cells: value of each column; column names are in lower case.
+        file: The label file.
+        row_number: Number of the row, from 1; a header counts.
+        cells: Value of each column, by lower-case column name.
     """
 
     file: Path
-    number: int
+    row_number: int
     cells: dict[str, Any]
 
     def text(self, *columns: str) -> str:
-        """What stands in the first of these columns that the list has.
+        """Return the text in the first of these columns that the file has.
 
         Raises:
-          ValueError: it has none of them, or the cell is empty.
+            DataError: The file has none of them, or the cell is empty.
         """
         value = self._cell(columns)
+        # A spreadsheet may keep a numeric id as a float.
         if isinstance(value, float) and value.is_integer():
-            value = int(value)  # an id that a spreadsheet keeps as a number
+            value = int(value)
         if not (text := str("" if value is None else value).strip()):
             raise self.error(f"column {columns[0]!r} is empty")
         return text
 
     def number_in(self, *columns: str) -> float:
-        """The number in the first of these columns that the list has; a decimal comma is read as a point.
+        """Return the number in the first of these columns; a decimal comma is read as a point.
 
         Raises:
-          ValueError: as `text`, or it is not a finite number.
+            DataError: As `text`, or the cell is not a finite number.
         """
         text = self.text(*columns)
         try:
@@ -59,119 +61,128 @@ class Row:
         except ValueError:
             raise self.error(f"{text!r} is not a number") from None
 
-    def empty(self, *columns: str) -> bool:
-        """Whether nothing stands in the first of these columns that the list has."""
+    def is_empty(self, *columns: str) -> bool:
+        """Return whether the cell in the first of these columns that the file has is empty."""
         return str("" if (value := self._cell(columns)) is None else value).strip() == ""
 
-    def error(self, reason: str) -> ValueError:
-        """An error that names the file and the row."""
-        return ValueError(f"{self.file}: row {self.number}: {reason}")
+    def error(self, reason: str) -> DataError:
+        """Return an error that names the file and the row."""
+        return DataError(f"{self.file}: row {self.row_number}: {reason}")
 
     def _cell(self, columns: Sequence[str]) -> Any:
         for column in columns:
             if column in self.cells:
                 return self.cells[column]
-        raise ValueError(
-            f"{self.file}: has no column {' or '.join(map(repr, columns))}, but "
+        raise DataError(
+            f"{self.file} has no column {' or '.join(map(repr, columns))}; its columns are "
             f"{', '.join(map(repr, self.cells))}"
         )
 
 
-def rows(file: Path, sheet: str | None = None) -> list[Row]:
-    """Read a list; rows without any content are left out.
+def read_rows(file: Path, sheet: str | None = None) -> list[LabelRow]:
+    """Read a label file, without its empty rows.
 
     Args:
-      file: `.csv` (separated by comma, semicolon or tab, with a header), `.xlsx` (with a header) or `.txt`
-        (path, duration, fps, mos, without a header).
-      sheet: which sheet of an XLSX file; the first if it has no such sheet.
+        file: `.csv` (separated by comma, semicolon or tab, with a header), `.xlsx` (with a header) or `.txt`
+            (path, duration, fps, mos, without a header).
+        sheet: Name of the sheet of an XLSX file; the first sheet if there is none of that name.
 
     Raises:
-      ValueError: the file can't be read, or holds no row; names it.
+        DataError: The file cannot be read or has no rows.
     """
-    is_sheet = file.suffix.lower() == ".xlsx"
     lines: list[tuple[int, list[Any]]]
-    # Names and numbers are ASCII; titles that come with them may be anything.
-    lines = list(_sheet(file, sheet)) if is_sheet else separated.lines(file, foreign=True)
+    if file.suffix.lower() == ".xlsx":
+        lines = list(_read_sheet(file, sheet))
+    else:
+        # Names and labels are ASCII; titles beside them may be in any encoding.
+        lines = delimited.lines(file, replace_undecodable=True)
     if file.suffix.lower() == ".txt":
         header: Sequence[Any] = _TEXT_COLUMNS
     else:
         header, lines = (lines[0][1], lines[1:]) if lines else ((), [])
     names = [str("" if cell is None else cell).strip().lower() for cell in header]
-    found = []
+    rows = []
     for number, cells in lines:
         if len(cells) > len(names) and any(cell not in (None, "") for cell in cells[len(names) :]):
-            raise ValueError(f"{file}: row {number}: has more than {len(names)} columns")
+            raise DataError(f"{file}: row {number} has more than {len(names)} columns")
         padded = [*cells, *[None] * (len(names) - len(cells))]
-        named: dict[str, Any] = {}
+        by_name: dict[str, Any] = {}
         for name, cell in zip(names, padded):
-            named.setdefault(name, cell)  # of columns that share a name the first counts
-        found.append(Row(file, number, named))
-    if not found:
-        raise ValueError(f"{file}: holds no rows")
-    return found
+            # Of columns with the same name the first counts.
+            by_name.setdefault(name, cell)
+        rows.append(LabelRow(file, number, by_name))
+    if not rows:
+        raise DataError(f"{file} has no rows")
+    return rows
 
 
-def mat(file: Path) -> dict[str, Any]:
-    """Read a MATLAB file of version 5 or 7.3.
+def read_mat(file: Path) -> dict[str, Any]:
+    """Read the variables of a MATLAB file of version 5 or 7.3.
 
     Returns:
-      Variable → str of a char array, list of a cell array or of numbers, dict of a struct.
+        By name: a str for a char array, a list for a cell array or numbers, a dict for a struct.
 
     Raises:
-      ValueError: the file can't be read; names it.
+        DataError: The file cannot be read.
     """
     with file.open("rb") as opened:
-        # A MATLAB file of version 7.3 is HDF5 after 512 bytes that MATLAB leaves to itself.
-        hdf5 = _HDF5 in (opened.read(4), opened.read(512)[508:])
-    if hdf5:
+        # A MATLAB file of version 7.3 is HDF5 after 512 bytes that MATLAB reserves.
+        is_hdf5 = _HDF5 in (opened.read(4), opened.read(512)[508:])
+    if is_hdf5:
         return _read_hdf5(file)
     try:
-        found = scipy.io.loadmat(file, simplify_cells=True)
-    except Exception as error:  # SciPy has no error of its own for a file that is not one
-        raise ValueError(f"{file}: is not a MATLAB file ({error})") from None
-    return {name: _plain(value) for name, value in found.items() if not name.startswith("__")}
+        variables = scipy.io.loadmat(file, simplify_cells=True)
+    # SciPy raises many kinds of errors for a file that is not MATLAB's.
+    except Exception as error:
+        raise DataError(f"{file} is not a MATLAB file ({error})") from None
+    return {name: _plain(value) for name, value in variables.items() if not name.startswith("__")}
 
 
-def columns(file: Path, places: Mapping[str, Sequence[str]]) -> list[Row]:
-    """Rows made of vectors of a MATLAB file.
+def read_mat_rows(file: Path, paths: Mapping[str, Sequence[str]]) -> list[LabelRow]:
+    """Make rows of vectors in a MATLAB file.
 
     Args:
-      file: the file.
-      places: for each column of the rows, the variable, or the struct and its field.
+        file: A MATLAB file of version 5 or 7.3.
+        paths: For each column of the rows, the name of the variable, or of a struct and its field.
 
     Raises:
-      ValueError: as `mat` and `field`, or the vectors differ in length or are empty.
+        DataError: As `read_mat` and `mat_field`, or the vectors are empty or differ in length.
     """
-    variables = mat(file)
-    vectors = {column: field(file, variables, *names) for column, names in places.items()}
+    variables = read_mat(file)
+    vectors = {column: mat_field(file, variables, *names) for column, names in paths.items()}
     lengths = {column: len(vector) for column, vector in vectors.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
-        raise ValueError(f"{file}: holds no rows, or columns of several lengths: {lengths}")
+        raise DataError(f"{file} has no rows, or columns of different lengths: {lengths}")
     return [
-        Row(file, number, dict(zip(vectors, cells)))
+        LabelRow(file, number, dict(zip(vectors, cells)))
         for number, cells in enumerate(zip(*vectors.values()), start=1)
     ]
 
 
-def field(file: Path, variables: dict[str, Any], *names: str) -> Any:
-    """A variable, or a field of a struct, of what `mat` read; ValueError where it isn't there."""
+def mat_field(file: Path, variables: dict[str, Any], *names: str) -> Any:
+    """Return a variable, or a field of a struct, from the result of `read_mat`.
+
+    Raises:
+        DataError: There is no such variable or field.
+    """
     value: Any = variables
     for name in names:
         if not isinstance(value, dict) or name not in value:
-            raise ValueError(f"{file}: has no {'.'.join(names)}")
+            raise DataError(f"{file} has no {'.'.join(names)}")
         value = value[name]
     return value
 
 
-def _sheet(file: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]:
+def _read_sheet(file: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]:
     try:
         import openpyxl
     except ImportError:
-        raise ValueError(f"{file}: {_EXTRA}") from None
+        raise DataError(f"{file}: {_INSTALL}") from None
     try:
         book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    except Exception as error:  # a ZIP's, an XML parser's or its own
-        raise ValueError(f"{file}: is not an XLSX file ({error})") from None
+    # The error may come from zipfile, from the XML parser or from openpyxl.
+    except Exception as error:
+        raise DataError(f"{file} is not an XLSX file ({error})") from None
     try:
         sheet = book[name] if name in book.sheetnames else book.worksheets[0]
         for number, cells in enumerate(sheet.iter_rows(values_only=True), start=1):
@@ -182,7 +193,7 @@ def _sheet(file: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]:
 
 
 def _plain(value: Any) -> Any:
-    """The same of what SciPy read, as Python's own types."""
+    """Convert what SciPy read to Python's own types."""
     if isinstance(value, dict):
         return {name: _plain(field) for name, field in value.items()}
     if isinstance(value, str):
@@ -196,12 +207,12 @@ def _read_hdf5(file: Path) -> dict[str, Any]:
     try:
         import h5py
     except ImportError:
-        raise ValueError(f"{file}: {_EXTRA}") from None
+        raise DataError(f"{file}: {_INSTALL}") from None
 
     def read(node: Any) -> Any:
         if isinstance(node, h5py.Group):
             return {name: read(child) for name, child in node.items()}
-        # MATLAB's arrays lie in it with their axes reversed: their order is the same.
+        # MATLAB stores arrays with reversed axes, so that the flat order is that of MATLAB.
         values = np.ravel(node[()])
         kind = node.attrs.get("MATLAB_class", b"")
         if node.attrs.get("MATLAB_empty", 0):
@@ -216,4 +227,4 @@ def _read_hdf5(file: Path) -> dict[str, Any]:
         with h5py.File(file, "r") as opened:
             return {name: read(node) for name, node in opened.items() if not name.startswith("#")}
     except OSError as error:
-        raise ValueError(f"{file}: is not a MATLAB file ({error})") from None
+        raise DataError(f"{file} is not a MATLAB file ({error})") from None

@@ -1,13 +1,13 @@
-"""A number in a cell of a list, as people write it."""
+"""Numbers in the cells of a list, as people write them."""
 
 import math
 
 
 def parse_number(cell: str) -> float:
-    """The finite number that a cell holds; a decimal comma is read as a point.
+    """Return the finite number in a cell; a decimal comma is read as a point.
 
     Raises:
-      ValueError: it holds something else, such as 1_000, which Python alone takes for a number.
+        ValueError: The cell holds something else, such as 1_000, which Python would take for a number.
     """
     try:
         value = math.nan if "_" in cell else float(cell.replace(",", "."))
@@ -19,7 +19,11 @@ def parse_number(cell: str) -> float:
 
 
 def parse_whole(cell: str) -> int:
-    """The whole number that a cell holds; ValueError if it holds something else."""
+    """Return the whole number in a cell.
+
+    Raises:
+        ValueError: The cell holds something else.
+    """
     value = parse_number(cell)
     if not value.is_integer():
         raise ValueError(f"{cell!r} is not a whole number")

@@ -1,7 +1,7 @@
-"""From the name of a data set to its labelled videos: the door to all data sets.
+"""All data sets by name: prepare one, read its videos, and name its files.
 
-A name is that of a built-in data set, or the path of a CSV file, or of a folder that holds one, of the user's
-own. TFDS takes seconds to import, so it is imported only where a data set is prepared or read.
+A name is that of a built-in data set, or the path of a custom one: a CSV list, or a folder with one. TFDS
+takes seconds to import, so it is imported only where a data set is prepared or read.
 """
 
 import hashlib
@@ -10,62 +10,65 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from a2inet_jax.config import Data
 from a2inet_jax.datasets import custom
 from a2inet_jax.datasets.catalog import DATASETS, DatasetInfo
-from a2inet_jax.datasets.video import Video, absent
+from a2inet_jax.datasets.video import Video, missing_videos
+from a2inet_jax.errors import ConfigError
 
-TEST_ONLY = "lsvq_1080p"  # a test part of LSVQ, not a set to train on
+# A test set of LSVQ, not a data set to train on.
+TEST_ONLY = "lsvq_1080p"
 NAMES: tuple[str, ...] = tuple(DATASETS)
 
-# Of the ids of the built-in data sets. Whether the file behind an id is the same is for the store to see.
+# Version of the built-in data sets' video ids. Whether the file of an id is still the same is checked by the
+# feature store.
 _VERSION = "1"
 
 
 def info(name: str) -> DatasetInfo:
-    """Title, labels and caveats of a data set, prepared or not.
+    """Return title, labels and caveats of a data set, prepared or not.
 
-    One's own goes by its path, as it is given: it has a slash or ends in .csv, and so is not the title of
-    another.
+    The title of a custom data set is its path as given. It contains a slash or ends in .csv, so that it is
+    not the title of a built-in one.
 
     Raises:
-      ValueError: the name is that of no data set, and no path.
+        ConfigError: There is no data set of this name.
     """
     if name in DATASETS:
         return DATASETS[name]
-    if "/" in name or name.lower().endswith(".csv") or (name and Path(name).exists()):
-        return DatasetInfo(
-            name, name if "/" in name or name.lower().endswith(".csv") else f"{name}/"
-        )
-    raise ValueError(
-        f"no data set {name!r}: known are {', '.join(NAMES)}, and any CSV file, or folder with one, that "
-        "is named by its path"
+    is_path = "/" in name or name.lower().endswith(".csv")
+    if is_path or (name and Path(name).exists()):
+        return DatasetInfo(name, name if is_path else f"{name}/")
+    raise ConfigError(
+        f"no data set {name!r}: known are {', '.join(NAMES)}, and the path of any CSV file with paths and "
+        "labels, or of a folder with one"
     )
 
 
-def label(name: str) -> str:
-    """What a data set's labels are called; it need not be there any more."""
+def label_name(name: str) -> str:
+    """Return the name of a data set's labels; a custom data set need not exist any more."""
     return DATASETS[name].label if name in DATASETS else "MOS"
 
 
 def slug(name: str) -> str:
-    """A data set's name as that of a file or folder; one's own goes by the last part of its path.
+    """Return a data set's name as that of a file or folder; for a custom one, the last part of its path.
 
     Raises:
-      ValueError: as `about`.
+        ConfigError: As `info`.
     """
     if _is_built_in(name):
         return name
-    path = _own(name)
+    path = _custom_path(name)
     stem = path.stem if path.suffix.lower() == ".csv" else path.name
     plain = re.sub(r"[^\w.-]+", "_", stem).lstrip(".") or "own"
     return f"{plain}-own" if plain in DATASETS else plain
 
 
-def file_name(name: str) -> str:
-    """As `slug`, and no two data sets share it: one's own in two folders may have one slug.
+def unique_slug(name: str) -> str:
+    """Return `slug` made unique: custom data sets in two folders may have one slug.
 
     Raises:
-      ValueError: as `about`.
+        ConfigError: As `info`.
     """
     return slug(name) if _is_built_in(name) else f"{slug(name)}-{version(name)}"
 
@@ -76,25 +79,27 @@ def prepare(
     on_progress: Callable[[str, int, int], None],
     manual_dir: Path | None = None,
 ) -> list[Path]:
-    """Make what is missing of a data set's index under the data folder; quick when all is there.
+    """Make the missing parts of a data set and its index; quick when everything is there.
 
-    The sample's clips are made; of the other built-in data sets, labels and videos must be in `manual_dir`.
+    The clips of the sample are made. For the other built-in data sets, labels and videos must be in
+    `manual_dir`.
 
     Args:
-      name: the data set.
-      data_dir: the data folder.
-      on_progress: called with (video id, videos done, videos in all).
-      manual_dir: where the user has put the data set; None: `manual/<name>` in the data folder (lsvq_1080p
-        lies with lsvq), or where it was the last time.
+        name: The data set.
+        data_dir: The data folder.
+        on_progress: Called with (video id, videos done, videos in all).
+        manual_dir: Folder of the downloaded data set; None: `manual/<name>` in the data folder
+            (`manual/lsvq` for lsvq_1080p), or the same as the last time.
 
     Returns:
-      Where videos are expected that have a label and are not there, sorted.
+        Expected paths of the labelled videos that are missing, sorted.
 
     Raises:
-      ValueError: there is no data set of that name, or its labels are not sound; says where.
-      FileNotFoundError: the labels are not there; says what was looked for.
-      ClipError: a clip of the sample could not be made.
-      PackageFileError: the source of a clip of the sample could not be fetched.
+        ConfigError: There is no data set of this name, or its folder is not known.
+        DataError: The labels are not sound.
+        FileNotFoundError: The labels are missing; says which files were looked for.
+        ClipError: A clip of the sample could not be made.
+        PackageFileError: The source of a clip of the sample could not be fetched.
     """
     if name == "sample":
         from a2inet_jax.datasets.sample import prepare as sample
@@ -104,28 +109,26 @@ def prepare(
     if _is_built_in(name):
         from a2inet_jax.datasets import builder
 
-        usual = data_dir / "manual" / ("lsvq" if name == "lsvq_1080p" else name)
-        folder = manual_dir or (usual if usual.is_dir() else None)
+        default = data_dir / "manual" / ("lsvq" if name == "lsvq_1080p" else name)
+        folder = manual_dir or (default if default.is_dir() else None)
         return sorted(builder.prepare(name, data_dir, folder, on_progress))
-    return sorted(video.path for video in absent(custom.read(Path(name).expanduser())))
+    return sorted(video.path for video in missing_videos(custom.read(Path(name).expanduser())))
 
 
-def labelled(name: str, data_dir: Path) -> list[Video]:
-    """All labelled videos of a prepared data set, those whose files are missing too.
-
-    Returns:
-      The videos, sorted by video id.
+def list_videos(name: str, data_dir: Path) -> list[Video]:
+    """Return all labelled videos of a prepared data set, sorted by video id; files may be missing.
 
     Raises:
-      ValueError: there is no data set of that name, or a list of one's own is not sound.
-      FileNotFoundError: it was not prepared.
+        ConfigError: There is no data set of this name.
+        DataError: The list of a custom data set is not sound.
+        FileNotFoundError: The data set was not prepared.
     """
     if name == "sample":
         from a2inet_jax.datasets.sample import prepare as sample
         from a2inet_jax.datasets.sample import sample_dataset_builder
-        from a2inet_jax.datasets.sample.recipe import Recipe
+        from a2inet_jax.datasets.sample.recipe import SampleRecipe
 
-        return sample_dataset_builder.read(sample.folder(data_dir, Recipe()))
+        return sample_dataset_builder.read(sample.folder(data_dir, SampleRecipe()))
     if _is_built_in(name):
         from a2inet_jax.datasets import builder
 
@@ -135,27 +138,26 @@ def labelled(name: str, data_dir: Path) -> list[Video]:
     return sorted(videos, key=lambda video: video.video_id)
 
 
-def load(name: str, data_dir: Path, allow_missing: bool = False) -> list[Video]:
-    """The labelled videos of a prepared data set.
+def load(name: str, data_dir: Path, allow_missing: bool = Data.allow_missing) -> list[Video]:
+    """Return the labelled videos of a prepared data set whose files exist, sorted by video id.
 
     Args:
-      name: the data set.
-      data_dir: the data folder.
-      allow_missing: leave out videos that are not there; without it, each must be.
-
-    Returns:
-      The videos, sorted by video id.
+        name: The data set.
+        data_dir: The data folder.
+        allow_missing: Leave out videos whose files are missing, instead of raising an error.
 
     Raises:
-      ValueError: as `labelled`.
-      FileNotFoundError: it was not prepared, or videos of it are missing.
+        ConfigError, DataError: As `labelled`.
+        FileNotFoundError: The data set was not prepared, or videos are missing.
     """
-    videos = labelled(name, data_dir)
-    missing = absent(videos)
+    videos = list_videos(name, data_dir)
+    missing = missing_videos(videos)
     if missing and (not allow_missing or len(missing) == len(videos)):
         first = ", ".join(str(video.path) for video in missing[:3])
         more = ", ..." if len(missing) > 3 else ""
-        remedy = "" if allow_missing else "; config.data.allow_missing goes on without them"
+        remedy = (
+            "" if allow_missing else "; --config.data.allow_missing=True continues without them"
+        )
         raise FileNotFoundError(
             f"{len(missing)} of {len(videos)} videos of {name} are missing: {first}{more}. "
             f"`a2inet data verify {name}` lists them{remedy}"
@@ -164,11 +166,14 @@ def load(name: str, data_dir: Path, allow_missing: bool = False) -> list[Video]:
     return [video for video in videos if video.video_id not in left_out]
 
 
-def unlabelled(name: str, data_dir: Path) -> list[str]:
-    """Ids of videos that a prepared data set's list has without a label, sorted; `labelled` lacks them.
+def list_unlabelled(name: str, data_dir: Path) -> list[str]:
+    """Return the ids of videos that a prepared data set lists without a label, sorted.
+
+    `labelled` does not return these videos.
 
     Raises:
-      ValueError, FileNotFoundError: as `labelled`.
+        ConfigError: There is no data set of this name.
+        FileNotFoundError: The data set was not prepared.
     """
     if name == "sample" or not _is_built_in(name):
         return []
@@ -178,25 +183,25 @@ def unlabelled(name: str, data_dir: Path) -> list[str]:
 
 
 def version(name: str) -> str:
-    """What the ids of a data set are a version of: features of one version don't serve another.
+    """Return the version of a data set's video ids; features of another version cannot be reused.
 
     Raises:
-      ValueError: as `about`.
+        ConfigError: There is no data set of this name.
     """
     if name == "sample":
-        from a2inet_jax.datasets.sample.recipe import Recipe
+        from a2inet_jax.datasets.sample.recipe import SampleRecipe
 
-        return Recipe().fingerprint()
+        return SampleRecipe().fingerprint()
     if _is_built_in(name):
         return _VERSION
-    return hashlib.sha256(os.fsencode(_own(name))).hexdigest()[:12]
+    return hashlib.sha256(os.fsencode(_custom_path(name))).hexdigest()[:12]
 
 
 def _is_built_in(name: str) -> bool:
     return info(name).name in DATASETS
 
 
-def _own(name: str) -> Path:
-    """What tells one's own data set from others: all folders have a list of the usual name."""
+def _custom_path(name: str) -> Path:
+    """Return the path that identifies a custom data set: the folder, if its list has the default name."""
     path = Path(name).expanduser().resolve()
-    return path.parent if path.name == custom.LISTING else path
+    return path.parent if path.name == custom.DEFAULT_LIST else path

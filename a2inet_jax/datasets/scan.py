@@ -1,4 +1,4 @@
-"""What a folder holds of a data set: the rows of its label list, and the file of each, if it is there."""
+"""Scan of a data set's folder: the rows of its label files, and the video file of each row."""
 
 import hashlib
 import json
@@ -8,69 +8,71 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from a2inet_jax.datasets.folder import Folder
-from a2inet_jax.datasets.label_file import Row
-from a2inet_jax.datasets.probe import UNKNOWN, Probe, probe
+from a2inet_jax.datasets.label_file import LabelRow
+from a2inet_jax.datasets.probe import UNKNOWN, ProbeResult, probe
+from a2inet_jax.errors import DataError
 from a2inet_jax.video.raw_format import RawFormat
 
+# Called with (video id, videos done, videos in all).
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Label:
-    """One row of a list.
+class ListedVideo:
+    """A video as a label file lists it.
 
     Attributes:
-      row: where it stands.
-      name: what the list calls the video.
-      mos: the label; None where the list leaves it open.
-      split: of TFDS.
+        row: The row of the label file.
+        name: Name of the video in the label file.
+        mos: The label; None where the cell is empty.
+        split: Name of the TFDS split.
     """
 
-    row: Row
+    row: LabelRow
     name: str
     mos: float | None
     split: str = "train"
 
 
-class Layout(Protocol):
-    """How a data set names things: what its builder knows."""
+class DatasetLayout(Protocol):
+    """Names and paths of a data set, as its builder knows them."""
 
     SUFFIXES: frozenset[str]
-    RAW: RawFormat | None
+    RAW_FORMAT: RawFormat | None
 
-    def labels(self, folder: Folder) -> list[Label]:
-        """All rows of the label files."""
+    def read_labels(self, folder: Folder) -> list[ListedVideo]:
+        """Read all rows of the label files."""
         ...
 
-    def identify(self, name: str) -> str:
-        """Video id for a name; ValueError where the data set has no such names."""
+    def video_id(self, name: str) -> str:
+        """Return the video id for a name; DataError if no video of the data set has such a name."""
         ...
 
-    def content(self, video_id: str) -> str:
-        """What the video shows."""
+    def content_id(self, video_id: str) -> str:
+        """Return the id of the video's content."""
         ...
 
-    def expected(self, name: str, video_id: str) -> str:
-        """Where the distribution has the video."""
+    def expected_path(self, name: str, video_id: str) -> str:
+        """Return the path of the video in the distribution."""
         ...
 
 
 @dataclass(frozen=True)
-class Found:
-    """A labelled video, and its file.
+class ScannedVideo:
+    """A labelled video and its file.
 
     Attributes:
-      video_id: the same whatever the generation of file names.
-      path: of the file, from the folder; where it should be if it is missing.
-      present: whether it is there.
-      bytes: of the file, 0 if missing.
-      mos: the label.
-      reference_id: the content.
-      split: of TFDS.
-      look: at the file.
+        video_id: The same for every generation of file names.
+        path: Path of the file in the folder; the expected path if the file is missing.
+        present: Whether the file exists.
+        bytes: Size of the file, 0 if it is missing.
+        mos: The label.
+        reference_id: The content.
+        split: Name of the TFDS split.
+        probed: Frame rate and size.
     """
 
     video_id: str
@@ -80,107 +82,124 @@ class Found:
     mos: float
     reference_id: str
     split: str
-    look: Probe = UNKNOWN
+    probed: ProbeResult = UNKNOWN
 
 
 @dataclass(frozen=True)
-class Scan:
-    """What a folder holds of a data set.
+class ScanResult:
+    """The labelled videos of a folder.
 
     Attributes:
-      folder: the folder, absolute.
-      videos: in the order of the list.
-      without_mos: ids of videos that the list has without a label, sorted.
+        folder: The folder, absolute.
+        videos: In the order of the label files.
+        without_mos: Ids of the videos that are listed without a label, sorted.
     """
 
     folder: Path
-    videos: tuple[Found, ...]
+    videos: tuple[ScannedVideo, ...]
     without_mos: tuple[str, ...] = field(default=())
 
-    def state(self) -> str:
-        """SHA-256 of all this but what was seen in the files: an index of the same state is up to date."""
-        videos = [asdict(replace(video, look=UNKNOWN)) for video in self.videos]
+    def state_sha256(self) -> str:
+        """Return a hash of everything but the probe results; an index with the same hash is up to date."""
+        videos = [_hashed_fields(video) for video in self.videos]
         text = json.dumps([str(self.folder), videos, self.without_mos])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def scan(layout: Layout, path: Path) -> Scan:
-    """Find a data set's labels and files; of the files none is opened but the lists.
+def scan(layout: DatasetLayout, path: Path) -> ScanResult:
+    """Read a data set's label files and find its video files, without opening these.
 
     Args:
-      layout: how the data set names things.
-      path: the folder.
+        layout: Names and paths of the data set.
+        path: The folder.
 
     Raises:
-      FileNotFoundError: there is no list in it.
-      ValueError: a list is broken or names a video twice, or two files claim to be one video.
+        FileNotFoundError: There is no label file in the folder.
+        DataError: A label file is broken or lists a video twice, or two files match one video.
     """
     folder = Folder(path)
-    labels = layout.labels(folder)
-    places = _places(layout, folder)
-    seen: dict[str, Row] = {}
+    listed_videos = layout.read_labels(folder)
+    files = _files_by_id(layout, folder)
+    rows_by_id: dict[str, LabelRow] = {}
     videos, without_mos = [], []
-    for label in labels:
+    for listed in listed_videos:
+        # Identify the video; each may be listed once.
         try:
-            video_id = layout.identify(label.name)
-        except ValueError as error:
-            raise label.row.error(str(error)) from None
-        # File systems may not tell cases apart, and lists of one data set differ in them.
+            video_id = layout.video_id(listed.name)
+        except DataError as error:
+            raise listed.row.error(str(error)) from None
+        # File systems may ignore case, and lists of one data set differ in it.
         key = video_id.lower()
-        other = seen.setdefault(key, label.row)
-        if other is not label.row:
-            raise label.row.error(f"{video_id} is in row {other.number} of {other.file} already")
-        if label.mos is None:
+        other = rows_by_id.setdefault(key, listed.row)
+        if other is not listed.row:
+            raise listed.row.error(
+                f"{video_id} is in row {other.row_number} of {other.file} already"
+            )
+        if listed.mos is None:
             without_mos.append(video_id)
             continue
-        expected = layout.expected(label.name, video_id)
-        file = folder.choose(places.get(key, []), expected)
-        size = (folder.path / file).stat().st_size if file else 0
-        about = (label.mos, layout.content(video_id), label.split)
-        videos.append(Found(video_id, file or expected, file is not None, size, *about))
+        # Find its file.
+        expected = layout.expected_path(listed.name, video_id)
+        file = folder.choose(files.get(key, []), expected)
+        videos.append(
+            ScannedVideo(
+                video_id,
+                path=file or expected,
+                present=file is not None,
+                bytes=(folder.path / file).stat().st_size if file else 0,
+                mos=listed.mos,
+                reference_id=layout.content_id(video_id),
+                split=listed.split,
+            )
+        )
     if not videos:
-        raise ValueError(f"{labels[0].row.file}: no video in it has a label")
-    return Scan(folder.path, tuple(videos), tuple(sorted(without_mos)))
+        raise DataError(f"{listed_videos[0].row.file}: no video in it has a label")
+    return ScanResult(folder.path, tuple(videos), tuple(sorted(without_mos)))
 
 
-def looked_at(
-    found: Scan,
+def probe_files(
+    scanned: ScanResult,
     raw: RawFormat | None,
-    known: Mapping[tuple[str, int], Probe],
+    known: Mapping[tuple[str, int], ProbeResult],
     on_progress: Progress,
-) -> Scan:
-    """Look at the files, several at a time.
+) -> ScanResult:
+    """Probe the files of a scan, several at a time.
 
-    Args:
-      found: files to look at.
-      raw: how frames lie in files without a header.
-      known: what was seen earlier, by path and size; such files are not opened again.
-      on_progress: called with (video id, videos done, videos in all).
+    `raw` is the layout of the frames in files without a header. Results known from an earlier scan, by path
+    and size in bytes, are reused.
     """
 
-    def look(video: Found) -> Found:
+    def probe_one(video: ScannedVideo) -> ScannedVideo:
         if not video.present:
             return video
-        seen = known.get((video.path, video.bytes), UNKNOWN)
-        if seen == UNKNOWN:
-            seen = probe(found.folder / video.path, raw)
-        return replace(video, look=seen)
+        result = known.get((video.path, video.bytes), UNKNOWN)
+        if result == UNKNOWN:
+            result = probe(scanned.folder / video.path, raw)
+        return replace(video, probed=result)
 
-    videos: list[Found] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # threads, for the work is done by ffmpeg
-        for video in pool.map(look, found.videos):
+    videos: list[ScannedVideo] = []
+    # Threads suffice, since ffmpeg's processes do the work.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for video in pool.map(probe_one, scanned.videos):
             videos.append(video)
-            on_progress(video.video_id, len(videos), len(found.videos))
-    return replace(found, videos=tuple(videos))
+            on_progress(video.video_id, len(videos), len(scanned.videos))
+    return replace(scanned, videos=tuple(videos))
 
 
-def _places(layout: Layout, folder: Folder) -> dict[str, Sequence[str]]:
-    """Files of the folder by the video that they claim to be."""
-    places = defaultdict(list)
+def _files_by_id(layout: DatasetLayout, folder: Folder) -> dict[str, Sequence[str]]:
+    """Group the folder's video files by the lower-case id that their name stands for."""
+    files = defaultdict(list)
     for file in folder.files:
         if Path(file).suffix.lower() in layout.SUFFIXES:
             try:
-                places[layout.identify(file).lower()].append(file)
-            except ValueError:
-                continue  # a video of something else
-    return dict(places)
+                files[layout.video_id(file).lower()].append(file)
+            except DataError:
+                continue  # not a video of this data set
+    return dict(files)
+
+
+def _hashed_fields(video: ScannedVideo) -> dict[str, Any]:
+    # The key "look" must stay: it is part of the hash that existing indices contain.
+    fields = asdict(video)
+    del fields["probed"]
+    return {**fields, "look": asdict(UNKNOWN)}

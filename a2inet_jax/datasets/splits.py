@@ -1,8 +1,8 @@
-"""Training, validation and test parts that share no content.
+"""Splits into train, validation and test subsets that share no content.
 
-Clips made from one source look alike whatever befell them, so a split that parted them would measure memory.
-Parts are therefore drawn from contents (`reference_id`), and a content's videos stay together. Splits that
-others have made may part them: `leaks` counts.
+Clips made from one source look alike however they were degraded, so a split that separated them would
+measure memory. Subsets are therefore drawn by content (`reference_id`), and the videos of a content stay
+together. Splits made by others may separate them: `leaks` counts such contents.
 """
 
 import hashlib
@@ -18,11 +18,12 @@ import numpy as np
 
 from a2inet_jax import atomic
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
 class Split:
-    """Video ids of the three parts, each sorted; `validation` may be empty."""
+    """Video ids of the three subsets, each sorted; `validation` may be empty."""
 
     train: tuple[str, ...]
     validation: tuple[str, ...]
@@ -36,179 +37,191 @@ def make_splits(
     test_fraction: float,
     validation_fraction: float,
 ) -> list[Split]:
-    """Draw splits by content.
+    """Draw random splits by content.
 
     Args:
-      videos: the whole data set, in any order.
-      number: how many splits; each is an independent draw, again where an earlier one had its test part.
-      seed: of the draws. Split k does not depend on `number`.
-      test_fraction: share of the contents that is tested on, rounded, at least one.
-      validation_fraction: share of the remaining contents, rounded, at least one; 0 gives no validation part.
+        videos: The whole data set, in any order.
+        number: Number of splits. Each is drawn independently, and again if an earlier one has the same test
+            set.
+        seed: Seed of the draws. Split k does not depend on `number`.
+        test_fraction: Fraction of the contents that are for testing, rounded, at least one content.
+        validation_fraction: Fraction of the remaining contents, rounded, at least one content; 0: no
+            validation set.
 
     Returns:
-      The splits. Every video is in exactly one part of each, and no content is in two. No two splits test on
-      the same contents.
+        The splits. In each, every video is in exactly one subset and no content is in two. No two splits
+        test on the same contents.
 
     Raises:
-      ValueError: a video id occurs twice, a number is out of range, or there are too few contents for parts
-        that are not empty, or for so many test parts.
+        ConfigError: A fraction or the number is out of range, or there are not so many different test sets.
+        DataError: A video id occurs twice, or there are too few contents to fill each subset.
     """
     if not 0 < test_fraction < 1 or not 0 <= validation_fraction < 1:
-        raise ValueError(
-            f"fractions must lie between 0 and 1: test {test_fraction}, validation {validation_fraction}"
+        raise ConfigError(
+            f"fractions must be between 0 and 1: test {test_fraction}, validation {validation_fraction}"
         )
     if number < 1:
-        raise ValueError(f"{number} splits: take at least 1")
+        raise ConfigError(f"splits.num_splits is {number}: take at least 1")
     _check_unique([video.video_id for video in videos])
+
+    # Count the contents of each subset.
     contents = sorted({video.reference_id for video in videos})
-    tested = max(1, round(test_fraction * len(contents)))
-    rest = len(contents) - tested
-    validated = max(1, round(validation_fraction * rest)) if validation_fraction else 0
-    if rest - validated < 1:
-        raise ValueError(
-            f"{len(contents)} contents are too few for {tested} to test on and {validated} to validate on: "
-            "nothing would be left to train on"
+    num_test = max(1, round(test_fraction * len(contents)))
+    num_rest = len(contents) - num_test
+    num_validation = max(1, round(validation_fraction * num_rest)) if validation_fraction else 0
+    if num_rest - num_validation < 1:
+        raise DataError(
+            f"{len(contents)} contents are too few for {num_test} to test on and {num_validation} to "
+            "validate on: nothing would be left to train on"
         )
-    if number > (possible := math.comb(len(contents), tested)):
-        raise ValueError(
-            f"{number} splits of {len(contents)} contents, {tested} of them to test on: there are only "
-            f"{possible} such test parts. Take fewer (splits.number), another share (splits.test), or more "
-            "contents"
+    if number > (possible := math.comb(len(contents), num_test)):
+        raise ConfigError(
+            f"{number} splits of {len(contents)} contents, {num_test} of them to test on: there are only "
+            f"{possible} such test sets. Take fewer (splits.num_splits), another fraction "
+            "(splits.test_fraction), or more contents"
         )
+
+    # Draw the splits, each with a generator of its own.
     splits = []
-    before: set[frozenset[str]] = set()
+    drawn: set[frozenset[str]] = set()
     for index in range(number):
         random = np.random.default_rng([seed, index])
         shuffled = random.permutation(contents).tolist()
-        while frozenset(shuffled[:tested]) in before:
+        while frozenset(shuffled[:num_test]) in drawn:
             shuffled = random.permutation(contents).tolist()
-        before.add(frozenset(shuffled[:tested]))
-        test, validation = shuffled[:tested], shuffled[tested : tested + validated]
-        train = shuffled[tested + validated :]
-        splits.append(Split(*(_ids(videos, part) for part in (train, validation, test))))
+        drawn.add(frozenset(shuffled[:num_test]))
+        test, rest = shuffled[:num_test], shuffled[num_test:]
+        validation, train = rest[:num_validation], rest[num_validation:]
+        splits.append(Split(*(_ids(videos, subset) for subset in (train, validation, test))))
     return splits
 
 
 def own_split(videos: Sequence[Video], seed: int, validation_fraction: float) -> Split:
-    """The split that a data set itself makes, less a validation part that is drawn by content.
+    """Return the split that a data set itself defines, with a validation set drawn by content.
 
     Args:
-      videos: the whole data set, each with its part, "train" or "test".
-      seed: of the draw.
-      validation_fraction: share of the training part's contents, rounded, at least one; 0 gives no
-        validation part.
+        videos: The whole data set; each video's `part` is "train" or "test".
+        seed: Seed of the draw.
+        validation_fraction: Fraction of the training contents, rounded, at least one content; 0: no
+            validation set.
 
     Returns:
-      The split. Whether its own training and test part share contents is for the data set to answer.
+        The split. Its train and test subsets share contents if the data set defines them so.
 
     Raises:
-      ValueError: a video id occurs twice, the fraction is out of range, the data set leaves a video's part
-        open, one part is missing, or the training part has too few contents.
+        ConfigError: The fraction is out of range, or the data set defines no split.
+        DataError: A video id occurs twice, or the training subset has too few contents.
     """
     if not 0 <= validation_fraction < 1:
-        raise ValueError(f"the validation fraction must lie between 0 and 1: {validation_fraction}")
+        raise ConfigError(f"the validation fraction must be between 0 and 1: {validation_fraction}")
     _check_unique([video.video_id for video in videos])
-    parts = Counter(video.part for video in videos)
-    if set(parts) != {"train", "test"}:
-        found = ", ".join(f"{n} in {part!r}" for part, n in sorted(parts.items())) or "no videos"
-        raise ValueError(
-            f"the data set makes no split of its own, with a train and a test part: it has {found}. "
-            "Take splits.kind=content"
+    counts = Counter(video.subset for video in videos)
+    if set(counts) != {"train", "test"}:
+        found = ", ".join(f"{n} in {subset!r}" for subset, n in sorted(counts.items()))
+        raise ConfigError(
+            "the data set defines no split of its own, with a train and a test subset: it has "
+            f"{found or 'no videos'}. Take splits.kind=content"
         )
-    train = [video for video in videos if video.part == "train"]
+    train = [video for video in videos if video.subset == "train"]
     contents = sorted({video.reference_id for video in train})
-    validated = max(1, round(validation_fraction * len(contents))) if validation_fraction else 0
-    if len(contents) <= validated:
-        raise ValueError(f"{len(contents)} contents to train on are too few to validate on some")
+    num_validation = (
+        max(1, round(validation_fraction * len(contents))) if validation_fraction else 0
+    )
+    if len(contents) <= num_validation:
+        raise DataError(f"{len(contents)} contents to train on are too few to validate on some")
     shuffled = np.random.default_rng([seed, 0]).permutation(contents).tolist()
     return Split(
-        _ids(train, shuffled[validated:]),
-        _ids(train, shuffled[:validated]),
-        tuple(sorted(video.video_id for video in videos if video.part == "test")),
+        _ids(train, shuffled[num_validation:]),
+        _ids(train, shuffled[:num_validation]),
+        tuple(sorted(video.video_id for video in videos if video.subset == "test")),
     )
 
 
-def leaks(splits: Sequence[Split], videos: Sequence[Video]) -> int:
-    """How many contents have videos in two parts of a split, in the worst of the splits.
+def count_shared_contents(splits: Sequence[Split], videos: Sequence[Video]) -> int:
+    """Return the number of contents with videos in two subsets of a split, for the worst split.
 
-    Splits drawn by content have none; published ones may have many. Ids of other videos are passed over.
+    Splits drawn by content have none; published ones may have many. Ids of other videos are ignored.
     """
     content = {video.video_id: video.reference_id for video in videos}
     worst = 0
     for split in splits:
-        parts = ({content[name] for name in part if name in content} for part in _parts(split))
-        times = Counter(name for part in parts for name in part)
-        worst = max(worst, sum(number > 1 for number in times.values()))
+        subsets = ({content[name] for name in ids if name in content} for ids in _subsets(split))
+        num_subsets = Counter(name for subset in subsets for name in subset)
+        worst = max(worst, sum(number > 1 for number in num_subsets.values()))
     return worst
 
 
-def check(splits: Sequence[Split], videos: Sequence[Video]) -> None:
-    """Make sure that every video of the splits is in the data set.
+def check_known(splits: Sequence[Split], videos: Sequence[Video]) -> None:
+    """Check that every video of the splits is in the data set.
 
     Raises:
-      ValueError: some are not; names the first.
+        DataError: Some are not; names the first.
     """
     known = {video.video_id for video in videos}
-    named = {name for split in splits for part in _parts(split) for name in part}
+    named = {name for split in splits for subset in _subsets(split) for name in subset}
     if unknown := sorted(named - known):
         first = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
-        raise ValueError(
+        raise DataError(
             f"{len(unknown)} of {len(named)} videos of the splits are not in the data set: {first}. The "
-            "splits are of another one, or these videos are missing"
+            "splits belong to another data set, or these videos are missing"
         )
 
 
-def check_tested(splits: Sequence[Split], videos: Sequence[Video]) -> None:
-    """Make sure that each test part has something to rank: two videos at least, and not of one label.
+def check_test_sets(splits: Sequence[Split], videos: Sequence[Video]) -> None:
+    """Check that every test set can be ranked: it has at least two different labels.
 
     Raises:
-      ValueError: one has not; says what it has of how many.
+        DataError: A test set cannot be ranked; says how many videos it has.
     """
     labels = {video.video_id: video.mos for video in videos}
     contents = len({video.reference_id for video in videos})
-    for number, split in enumerate(splits):
+    for index, split in enumerate(splits):
         if len({labels[name] for name in split.test}) < 2:
-            only = ", all of one label" if len(split.test) > 1 else ""
-            raise ValueError(
-                f"split {number} has {len(split.test)} of {len(videos)} videos, which show {contents} "
-                f"contents, to test on{only}: a correlation needs two videos of different labels at least"
+            only = ", all with the same label" if len(split.test) > 1 else ""
+            raise DataError(
+                f"split {index} has {len(split.test)} of {len(videos)} videos, which show {contents} "
+                f"contents, to test on{only}: a correlation needs at least two videos with different labels"
             )
 
 
 def restrict(splits: Sequence[Split], videos: Sequence[Video]) -> list[Split]:
-    """The splits without videos that are not in the data set, whose files may be missing.
+    """Return the splits without the videos that are not in the data set.
 
     Raises:
-      ValueError: nothing is left to train on, to test on, or to validate on where something was.
+        DataError: A train, test or non-empty validation subset would become empty.
     """
     known = {video.video_id for video in videos}
-    left = []
-    for number, split in enumerate(splits):
-        kept = Split(*(tuple(name for name in part if name in known) for part in _parts(split)))
+    restricted = []
+    for index, split in enumerate(splits):
+        kept = Split(*(tuple(name for name in ids if name in known) for ids in _subsets(split)))
         if not kept.train or not kept.test or bool(kept.validation) < bool(split.validation):
-            raise ValueError(f"split {number}: all videos of a part are missing from the data set")
-        left.append(kept)
-    return left
+            raise DataError(f"split {index}: all videos of a subset are missing from the data set")
+        restricted.append(kept)
+    return restricted
 
 
 def digest(splits: Sequence[Split]) -> str:
-    """SHA-256 of what splits say."""
+    """Return the SHA-256 of the splits' content."""
     return _hash([asdict(split) for split in splits])
 
 
 def save(splits: Sequence[Split], path: Path) -> None:
-    """Write splits as JSON with a hash of what they say; FolderError where that can't be done."""
+    """Write splits as JSON, with a hash of their content.
+
+    Raises:
+        FolderError: The file cannot be written.
+    """
     body = [asdict(split) for split in splits]
     text = json.dumps({"sha256": _hash(body), "splits": body}, indent=1) + "\n"
     atomic.write(path, text.encode())
 
 
 def read(path: Path) -> list[Split]:
-    """Read splits written by `save`.
+    """Read splits that `save` wrote.
 
     Raises:
-      FileNotFoundError: no such file.
-      ValueError: the file is not one of `save`, was changed since, or has a video in two parts.
+        FileNotFoundError: There is no such file.
+        DataError: The file is not a splits file, was changed, or has a video in two subsets.
     """
     if not path.exists():
         raise FileNotFoundError(
@@ -216,30 +229,30 @@ def read(path: Path) -> list[Split]:
             "imports published ones"
         )
     try:
-        found = json.loads(path.read_text())
-        body, digest = found["splits"], found["sha256"]
+        content = json.loads(path.read_text())
+        body, expected = content["splits"], content["sha256"]
         splits = [Split(**{name: tuple(ids) for name, ids in split.items()}) for split in body]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not a splits file: delete it and make it again") from error
-    if _hash(body) != digest:
-        raise ValueError(f"{path} was changed since it was written: delete it and make it again")
+        raise DataError(f"{path} is not a splits file: delete it and make it again") from error
+    if _hash(body) != expected:
+        raise DataError(f"{path} was changed since it was written: delete it and make it again")
     if not splits:
-        raise ValueError(f"{path} has no splits in it: make it again")
-    for number, split in enumerate(splits):
+        raise DataError(f"{path} has no splits in it: make it again")
+    for index, split in enumerate(splits):
         try:
-            _check_unique([name for part in _parts(split) for name in part])
-        except ValueError as error:
-            raise ValueError(f"{path}, split {number}, has a video in two parts: {error}") from None
+            _check_unique([name for subset in _subsets(split) for name in subset])
+        except DataError as error:
+            raise DataError(f"{path}, split {index}, has a video in two subsets: {error}") from None
     return splits
 
 
 def _check_unique(video_ids: Sequence[str]) -> None:
-    twice = sorted(name for name, times in Counter(video_ids).items() if times > 1)
-    if twice:
-        raise ValueError(f"{len(twice)} video ids occur more than once, such as {twice[0]!r}")
+    repeated = sorted(name for name, count in Counter(video_ids).items() if count > 1)
+    if repeated:
+        raise DataError(f"{len(repeated)} video ids occur more than once, such as {repeated[0]!r}")
 
 
-def _parts(split: Split) -> tuple[tuple[str, ...], ...]:
+def _subsets(split: Split) -> tuple[tuple[str, ...], ...]:
     return split.train, split.validation, split.test
 
 

@@ -1,4 +1,4 @@
-"""Whether the videos of a data set are there and can be decoded."""
+"""Check that the videos of a data set exist and can be decoded."""
 
 import hashlib
 import os
@@ -10,20 +10,21 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from a2inet_jax.datasets.video import Video, absent
+from a2inet_jax.config import Features
+from a2inet_jax.datasets.video import Video, missing_videos
 from a2inet_jax.errors import VideoError
 from a2inet_jax.video.reader import Reader
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What was found of a data set's videos, in their order.
+class VerifyResult:
+    """State of a data set's videos, each list in the data set's order.
 
     Attributes:
-      present: videos that are there and can be decoded, as far as was tried.
-      missing: videos whose file is not there.
-      undecodable: videos that can't be decoded, and why.
-      fingerprint: of the list, as `fingerprint`.
+        present: Videos that exist and can be decoded, as far as they were decoded.
+        missing: Videos whose file does not exist.
+        undecodable: Videos that cannot be decoded, each with the reason.
+        fingerprint: Result of `fingerprint` for the data set.
     """
 
     present: list[Video]
@@ -33,7 +34,7 @@ class Findings:
 
 
 def fingerprint(videos: Sequence[Video]) -> str:
-    """SHA-256 of the ids, labels and contents of a data set's videos, in whatever order; not of the files."""
+    """Return the SHA-256 of the videos' ids, labels and contents, in any order; files are not read."""
     ordered = sorted(videos, key=lambda video: video.video_id)
     lines = [f"{video.video_id},{video.mos!r},{video.reference_id}\n" for video in ordered]
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
@@ -43,18 +44,19 @@ def verify(
     videos: Sequence[Video],
     on_progress: Callable[[str, int, int], None],
     full: bool = False,
-    processes: int = 0,
-    timeout_s: float = 120.0,
-) -> Findings:
-    """Look for each video, see whether its container is whole, and decode its first frame.
+    processes: int = Features.num_decoders,
+    timeout_s: float = Features.timeout_s,
+) -> VerifyResult:
+    """Check that each video exists, its container is complete and its first frame can be decoded.
 
     Args:
-      videos: a data set.
-      on_progress: called with (video id, videos done, videos in all).
-      full: decode every frame.
-      processes: how many decode at a time; 0: one for each core that this process may use.
-      timeout_s: longest time to wait for a first frame or, with `full`, a chunk of frames.
+        videos: The whole data set.
+        on_progress: Called with (video id, videos done, videos in all).
+        full: Decode every frame.
+        processes: Number of decoding processes; 0: one for each core that this process may use.
+        timeout_s: Longest time to wait for a first frame or, with `full`, for a chunk of frames, seconds.
     """
+    # A pool of readers, each used by one thread at a time.
     count = processes or len(os.sched_getaffinity(0))
     readers = [Reader(timeout_s) for _ in range(max(1, min(count, len(videos))))]
     idle: SimpleQueue[Reader] = SimpleQueue()
@@ -71,32 +73,33 @@ def verify(
             idle.put(reader)
         return ""
 
-    missing = absent(videos)
-    gone = {video.video_id for video in missing}
-    there = [video for video in videos if video.video_id not in gone]
+    # Decode those that exist.
+    missing = missing_videos(videos)
+    missing_ids = {video.video_id for video in missing}
+    existing = [video for video in videos if video.video_id not in missing_ids]
     problems: dict[int, str] = {}
     done = len(missing)
     on_progress("", done, len(videos))
     pool = ThreadPoolExecutor(len(readers))
-    jobs = {pool.submit(problem, video): number for number, video in enumerate(there)}
+    jobs = {pool.submit(problem, video): index for index, video in enumerate(existing)}
     try:
         for job in as_completed(jobs):
             problems[jobs[job]] = job.result()
             done += 1
-            on_progress(there[jobs[job]].video_id, done, len(videos))
+            on_progress(existing[jobs[job]].video_id, done, len(videos))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        # Left early: a thread between two requests would start another process, so one kill may not do.
+        # After an interrupt, a thread between two requests may start another process after a kill: repeat.
         while not all(job.done() for job in jobs):
             for reader in readers:
                 reader.kill()
             time.sleep(0.05)
         for reader in readers:
             reader.close()
-    return Findings(
-        [video for number, video in enumerate(there) if not problems[number]],
+    return VerifyResult(
+        [video for index, video in enumerate(existing) if not problems[index]],
         missing,
-        [(video, problems[number]) for number, video in enumerate(there) if problems[number]],
+        [(video, problems[index]) for index, video in enumerate(existing) if problems[index]],
         fingerprint(videos),
     )
 
@@ -104,5 +107,5 @@ def verify(
 def _decode(reader: Reader, video: Video, full: bool) -> None:
     info = reader.open(video.path, video.raw)
     if full:
-        for _ in reader.read(video.path, np.arange(info.frames), raw=video.raw):
+        for _ in reader.read(video.path, np.arange(info.num_frames), raw=video.raw):
             pass

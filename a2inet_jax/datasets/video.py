@@ -1,4 +1,4 @@
-"""One video, and one labelled video: what every data set comes down to."""
+"""A video file, with or without its label: the form that every data set is read into."""
 
 import errno
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ class VideoFile:
     """A video file.
 
     Attributes:
-      video_id: name of the video, unique in its data set.
-      path: where the file is.
-      raw: how frames lie in a file that has no header; None for every other.
+        video_id: Name of the video, unique in its data set.
+        path: Path of the file.
+        raw: Layout of the frames in a file that has no header; None for every other.
     """
 
     video_id: str
@@ -28,18 +28,20 @@ class Video(VideoFile):
     """A video file and its label.
 
     Attributes:
-      mos: the label on the data set's own scale, larger is better.
-      reference_id: what the video shows. Videos made from one source share it, and a split never parts them.
-      part: where the data set itself puts the video, such as "train" or "test"; "" if it leaves that open.
+        mos: The label on the data set's own scale; larger is better.
+        reference_id: The content. Videos made from one source share it, and splits by content keep them
+            together.
+        part: The subset that the data set itself puts the video into, "train" or "test"; "" if it defines
+            none.
     """
 
     mos: float
     reference_id: str
-    part: str = field(default="", kw_only=True)
+    subset: str = field(default="", kw_only=True)
 
 
-def is_there(path: Path) -> bool:
-    """Whether there is a file of this path; there is none where the path is too long for a file's."""
+def file_exists(path: Path) -> bool:
+    """Return whether `path` is a file; a path too long for the file system is none."""
     try:
         return path.is_file()
     except OSError as error:
@@ -48,6 +50,6 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def absent(videos: Sequence[Video]) -> list[Video]:
-    """Those whose file is not there."""
-    return [video for video in videos if not is_there(video.path)]
+def missing_videos(videos: Sequence[Video]) -> list[Video]:
+    """Return the videos whose file does not exist."""
+    return [video for video in videos if not file_exists(video.path)]

@@ -1,1 +1,1 @@
-"""How well scores agree with labels: metrics, protocol, baselines, report."""
+"""Agreement of predicted scores with labels: metrics, the paper's protocol, uncertainty and baselines."""

@@ -1,7 +1,7 @@
 """Agreement of predicted scores with MOS: SRCC, KRCC, PLCC and RMSE.
 
-PLCC and RMSE are taken after a four-parameter logistic has mapped the scores onto the MOS scale. Where
-that curve cannot be fitted, the result says why and both numbers are those of the scores as they are.
+PLCC and RMSE are computed after a four-parameter logistic has mapped the scores to the MOS scale. If that
+curve cannot be fitted, the result gives the reason and both metrics are those of the unmapped scores.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,14 @@ from scipy.optimize import least_squares
 from scipy.special import expit
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
-FEWEST_POINTS = 5  # four parameters pass through any four points
+MIN_POINTS = 5  # four parameters pass through any four points
 MAX_EVALUATIONS = 300
-GRID = (64, 12)  # places and widths that a fit may start at
-GRID_LOG_WIDTHS = (-6.0, 2.0)  # in standard deviations of the scores
+# Grid of the curve's centres and widths, the best of which are starting points of the fit. Widths are
+# logarithms, in standard deviations of the scores.
+GRID_SIZE = (64, 12)
+GRID_LOG_WIDTHS = (-6.0, 2.0)
 GRID_STARTS = 6
-LOG_WIDTHS = (-12.0, 12.0)  # of the curve, in standard deviations of the scores
+LOG_WIDTHS = (-12.0, 12.0)  # bounds of the fitted width
 Vector = NDArray[np.float64]
 
 
@@ -27,12 +29,12 @@ class Logistic:
     """The curve `(b1 - b2) / (1 + exp(-(x - b3) / |b4|)) + b2`, or the reason why there is none.
 
     Attributes:
-        b1: asymptote for high scores, in MOS units.
-        b2: asymptote for low scores, in MOS units.
-        b3: score in the middle of the two.
-        b4: width of the transition, in score units.
-        converged: whether the curve may be used; if not, the parameters are NaN.
-        reason: why it may not be used; empty when it may.
+        b1: Asymptote for high scores, in MOS units.
+        b2: Asymptote for low scores, in MOS units.
+        b3: Score at the centre of the transition.
+        b4: Width of the transition, in score units.
+        converged: Whether the fit succeeded; if not, the parameters are NaN.
+        reason: Why the fit failed; empty if it succeeded.
     """
 
     b1: float
@@ -43,7 +45,7 @@ class Logistic:
     reason: str = ""
 
     def __call__(self, scores: ArrayLike) -> Vector:
-        """Maps scores [n] to the MOS scale; raises `ValueError` if the fit failed."""
+        """Map scores [n] to the MOS scale; `ValueError` if the fit failed."""
         if not self.converged:
             raise ValueError(f"there is no logistic curve to apply: {self.reason}")
         x = np.asarray(scores, np.float64)
@@ -55,12 +57,12 @@ class Metrics:
     """Agreement on one set of videos.
 
     Attributes:
-        srcc: Spearman's rank correlation; NaN if the scores or the MOS are all alike.
-        plcc: Pearson's correlation after `logistic`, or without it if it did not converge.
-        krcc: Kendall's tau-b; NaN as `srcc`.
-        rmse: root mean square error in MOS units, after `logistic` as `plcc`.
-        n: number of videos.
-        logistic: the mapping, with the reason if it failed.
+        srcc: Spearman's rank correlation; NaN if the scores or the MOS are constant.
+        plcc: Pearson's correlation after `logistic`, or of the unmapped scores if its fit failed.
+        krcc: Kendall's tau-b; NaN in the same cases as `srcc`.
+        rmse: Root mean square error in MOS units, after `logistic` as for `plcc`.
+        n: Number of videos.
+        logistic: The fitted mapping.
     """
 
     srcc: float
@@ -72,9 +74,9 @@ class Metrics:
 
 
 def srcc(scores: ArrayLike, mos: ArrayLike) -> float:
-    """Spearman's rank correlation of two vectors [n], ties ranked by their average.
+    """Return Spearman's rank correlation of two vectors [n], with average ranks for ties.
 
-    NaN if either is constant (to float32 resolution): nothing has been put in order then.
+    NaN if either is constant (to float32 resolution): constant values have no order.
     """
     x, y = _checked(scores, mos)
     if _constant(x) or _constant(y):
@@ -83,7 +85,7 @@ def srcc(scores: ArrayLike, mos: ArrayLike) -> float:
 
 
 def krcc(scores: ArrayLike, mos: ArrayLike) -> float:
-    """Kendall's tau-b of two vectors [n]; NaN if either is constant."""
+    """Return Kendall's tau-b of two vectors [n]; NaN if either is constant."""
     x, y = _checked(scores, mos)
     if _constant(x) or _constant(y):
         return nan
@@ -91,7 +93,7 @@ def krcc(scores: ArrayLike, mos: ArrayLike) -> float:
 
 
 def plcc(scores: ArrayLike, mos: ArrayLike) -> float:
-    """Pearson's correlation of two vectors [n] as they are; NaN if either is constant."""
+    """Return Pearson's correlation of two vectors [n], without a mapping; NaN if either is constant."""
     x, y = _checked(scores, mos)
     if _constant(x) or _constant(y):
         return nan
@@ -99,33 +101,34 @@ def plcc(scores: ArrayLike, mos: ArrayLike) -> float:
 
 
 def rmse(scores: ArrayLike, mos: ArrayLike) -> float:
-    """Root mean square difference of two vectors [n] as they are."""
+    """Return the root mean square difference of two vectors [n], without a mapping."""
     x, y = _checked(scores, mos)
     return float(np.sqrt(np.mean(np.square(x - y))))
 
 
 def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
-    """Least-squares fit of the four-parameter logistic from scores [n] to MOS [n].
+    """Fit the four-parameter logistic from scores [n] to MOS [n] by least squares.
 
-    Where scores and MOS agree weakly there are many minima, and the best fit of several starts is kept: the
-    usual one of published code (a width of 0.5), one of a width like the scores' standard deviation, and
-    those places and widths of a grid, with the asymptotes that are best for them, that leave the least
-    over. As in published code the curve may fall, so that PLCC after it is not negative: SRCC has the sign.
+    If scores and MOS agree weakly, there are many minima. The fit therefore runs from several starting points
+    and the best result is kept: the one of published code (a width of 0.5), one with the scores' standard
+    deviation as width, and the points of a grid of centres and widths, each with its optimal asymptotes,
+    that have the smallest residuals. As in published code the curve may fall, so that PLCC after it is not
+    negative: only SRCC has the sign.
 
     Returns:
         The curve, or one with `converged=False` and a reason: fewer than five videos, constant scores,
         constant MOS, a flat curve, or no convergence.
     """
     x, y = _checked(scores, mos)
-    if x.size < FEWEST_POINTS:
-        return _failed(f"fewer than {FEWEST_POINTS} videos")
+    if x.size < MIN_POINTS:
+        return _failed(f"fewer than {MIN_POINTS} videos")
     if _constant(x):
         return _failed("constant scores")
     if _constant(y):
         return _failed("constant MOS")
 
-    # Both axes standardised: one set of tolerances then serves every scale. The width is fitted as
-    # its logarithm, which keeps it positive; clipped where the curve is a step or a line.
+    # Standardise both axes, so that one set of tolerances serves every scale. The width is fitted as its
+    # logarithm, which keeps it positive, and clipped where the curve is practically a step or a line.
     x_mean, x_std, y_mean, y_std = x.mean(), x.std(), y.mean(), y.std()
     u, v = (x - x_mean) / x_std, (y - y_mean) / y_std
 
@@ -137,9 +140,9 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
         slopes = [s, 1 - s, -ds * steepness, -ds * z]
         return b[1] + (b[0] - b[1]) * s, np.stack(slopes, axis=1)
 
-    # What the line leaves over: a curve that leaves no more may be used, converged or not. Where the best
-    # curve is a line or an exponential, its optimum is at infinity, and close to it is good enough.
-    of_line = 0.5 * x.size * (1 - np.mean(u * v) ** 2)
+    # A curve that fits at least as well as a straight line is accepted, converged or not: if the data are a
+    # line or an exponential, the optimum is at infinity, and a point close to it is good enough.
+    line_cost = 0.5 * x.size * (1 - np.mean(u * v) ** 2)
     fits = []
     for start in _starts(u, v, 0.5 / x_std):
         fit = least_squares(
@@ -149,7 +152,7 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
             method="lm",
             max_nfev=MAX_EVALUATIONS,
         )
-        if fit.success or fit.cost <= 1.001 * of_line + 1e-6 * x.size:
+        if fit.success or fit.cost <= 1.001 * line_cost + 1e-6 * x.size:
             fits.append(fit)
     if not fits:
         return _failed(f"no convergence in {MAX_EVALUATIONS} evaluations")
@@ -164,34 +167,37 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
     return _failed("flat curve") if _constant(curve(x)) else curve
 
 
-def _starts(u: Vector, v: Vector, usual_width: float) -> list[list[float]]:
-    """Parameters to begin a fit of standardised MOS v [n] by standardised scores u [n] with."""
+def _starts(u: Vector, v: Vector, published_width: float) -> list[list[float]]:
+    """Return starting points of the fit from standardised scores u [n] to standardised MOS v [n]."""
     high, low = v.max(), v.min()
-    starts = [[high, low, 0.0, np.log(usual_width)], [high, low, 0.0, 0.0]]
-    # For a place and a width the asymptotes are a linear least-squares problem.
-    places = np.linspace(u.min(), u.max(), GRID[0])
-    found = []
-    for log_width in np.linspace(*GRID_LOG_WIDTHS, GRID[1]):
-        s_PxN = expit((u - places[:, None]) * np.exp(-log_width))
-        middle_P = s_PxN.mean(axis=1)
-        c_PxN = s_PxN - middle_P[:, None]
-        size_P = np.square(c_PxN).sum(axis=1)
-        along_P = (c_PxN * v).sum(axis=1)  # a matrix product may round differently each time
-        slope_P = np.divide(along_P, size_P, out=np.zeros_like(size_P), where=size_P > 1e-12)
-        explained_P = np.square(slope_P) * size_P
-        best = int(np.argmax(explained_P))  # its neighbours lead to the same minimum
-        low = -slope_P[best] * middle_P[best]  # v has mean 0
-        start = [low + slope_P[best], low, places[best], log_width]
-        found.append((float(explained_P[best]), start))
-    found.sort(key=lambda each: each[0], reverse=True)
-    return [*starts, *(start for _, start in found[:GRID_STARTS])]
+    starts = [[high, low, 0.0, np.log(published_width)], [high, low, 0.0, 0.0]]
+    # For a given centre and width, the asymptotes are a linear least-squares problem.
+    centre_C = np.linspace(u.min(), u.max(), GRID_SIZE[0])
+    candidates = []
+    for log_width in np.linspace(*GRID_LOG_WIDTHS, GRID_SIZE[1]):
+        s_CxN = expit((u - centre_C[:, None]) * np.exp(-log_width))
+        mean_C = s_CxN.mean(axis=1)
+        deviation_CxN = s_CxN - mean_C[:, None]
+        square_sum_C = np.square(deviation_CxN).sum(axis=1)
+        # Not as a matrix product, whose rounding may differ from call to call.
+        product_sum_C = (deviation_CxN * v).sum(axis=1)
+        slope_C = np.divide(
+            product_sum_C, square_sum_C, out=np.zeros_like(square_sum_C), where=square_sum_C > 1e-12
+        )
+        explained_C = np.square(slope_C) * square_sum_C
+        best = int(np.argmax(explained_C))  # neighbouring centres lead to the same minimum
+        low = -slope_C[best] * mean_C[best]  # v has mean 0
+        start = [low + slope_C[best], low, centre_C[best], log_width]
+        candidates.append((float(explained_C[best]), start))
+    candidates.sort(key=lambda each: each[0], reverse=True)
+    return [*starts, *(start for _, start in candidates[:GRID_STARTS])]
 
 
 def measure(scores: ArrayLike, mos: ArrayLike) -> Metrics:
-    """All four metrics of scores [n] against MOS [n].
+    """Return all four metrics of scores [n] against MOS [n].
 
     Raises:
-        ValueError: the vectors differ in length, are empty, or hold values that are not finite.
+        ValueError: The vectors differ in length, are empty, or have values that are not finite.
     """
     x, y = _checked(scores, mos)
     logistic = fit_logistic(x, y)
@@ -204,7 +210,7 @@ def _failed(reason: str) -> Logistic:
 
 
 def _constant(x: Vector) -> bool:
-    """Whether the values differ by no more than float32 arithmetic may make equal ones differ."""
+    """Return whether the values are equal up to the rounding errors of float32."""
     return bool(np.ptp(x) <= 1e-6 * np.abs(x).max())
 
 
@@ -212,7 +218,7 @@ def _checked(scores: ArrayLike, mos: ArrayLike) -> tuple[Vector, Vector]:
     x, y = np.asarray(scores, np.float64), np.asarray(mos, np.float64)
     if x.ndim != 1 or x.shape != y.shape or x.size == 0:
         raise ValueError(
-            f"scores and MOS must be vectors of one length ≥ 1, not {x.shape} and {y.shape}"
+            f"scores and MOS must be vectors of the same length ≥ 1, not {x.shape} and {y.shape}"
         )
     for name, values in (("scores", x), ("MOS", y)):
         if not np.isfinite(values).all():

@@ -1,4 +1,4 @@
-"""Test predictions as a table: one row for each video of each split's test part, and each seed."""
+"""Test predictions as a table: one row per video of a split's test set, for each seed."""
 
 import csv
 import io
@@ -13,23 +13,24 @@ import numpy as np
 
 from a2inet_jax import atomic
 from a2inet_jax.datasets.splits import Split
+from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation.metrics import Metrics, measure
-from a2inet_jax.evaluation.uncertainty import Part
+from a2inet_jax.evaluation.uncertainty import ScoredSet
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.members import Member
 
-REMEDY = "delete it, and `a2inet train` and `evaluate` make it again"
+REMEDY = "delete it, and `a2inet train` and `a2inet evaluate` write it again"
 
 
 class Prediction(NamedTuple):
-    """What a split's model said of a video of that split's test part.
+    """Score of a video by an ensemble member that has it in its test set.
 
     Attributes:
-        split: number of the split, from 0.
-        video: video id.
-        mos: label.
-        score: prediction, in the label's unit.
-        seed: of the training.
+        split: Index of the split.
+        video: Video id.
+        mos: Label.
+        score: Predicted score, in the unit of the label.
+        seed: Seed of the ensemble member.
     """
 
     split: int
@@ -39,23 +40,25 @@ class Prediction(NamedTuple):
     seed: int = 0
 
 
-def tested(member: Member, features: TrainingData, scores: np.ndarray) -> list[Prediction]:
-    """Rows of a member's test part, whose scores `[n]` are in the part's order."""
+def member_predictions(
+    member: Member, features: TrainingData, scores: np.ndarray
+) -> list[Prediction]:
+    """Return the predictions for a member's test set, whose scores `[n]` are in the order of the set."""
     return [
         Prediction(
             member.split_index, features.ids[n], float(features.mos[n]), float(score), member.seed
         )
-        for n, score in zip(features.rows(member.split.test), scores, strict=True)
+        for n, score in zip(features.indices(member.split.test), scores, strict=True)
     ]
 
 
 def write(path: Path, predictions: Iterable[Prediction]) -> None:
-    """Writes the CSV `split,video,mos,score,seed`, sorted; whole or not at all.
+    """Write the CSV file `split,video,mos,score,seed`, sorted; whole or not at all.
 
-    Labels come back exactly. Scores have the nine digits that tell float32 numbers apart, on any scale.
+    Labels are read back exactly. Scores have nine digits, which distinguish float32 numbers on any scale.
 
     Raises:
-        FolderError: the file can't be written.
+        FolderError: The file cannot be written.
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -66,42 +69,42 @@ def write(path: Path, predictions: Iterable[Prediction]) -> None:
 
 
 def read(path: Path) -> list[Prediction]:
-    """Reads what `write` wrote.
+    """Read a file of `write`.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it has other columns, values that are not finite numbers, or no rows; names it.
+        FileNotFoundError: There is no such file.
+        RunError: The file has other columns, values that are not finite numbers, or no rows.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: `a2inet evaluate` writes it")
     try:
         rows = _rows(path)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not text in UTF-8 ({error}): {REMEDY}") from None
+        raise RunError(f"{path} is not UTF-8 text ({error}): {REMEDY}") from None
     if not rows:
-        raise ValueError(f"{path} holds no predictions: {REMEDY}")
+        raise RunError(f"{path} has no predictions: {REMEDY}")
     return rows
 
 
-def check(
+def check_complete(
     path: Path, rows: Iterable[Prediction], splits: Sequence[Split], seeds: Iterable[int]
 ) -> None:
-    """Makes sure that rows are those of the test parts, each video once a seed.
+    """Check that there is one row for each test video of each split and seed, and no other.
 
     Raises:
-        ValueError: rows are missing, or others are there; names the file.
+        RunError: Rows are missing, or there are others.
     """
     found = Counter((row.split, row.seed, row.video) for row in rows)
-    wanted = Counter(
-        (number, seed, video)
+    expected = Counter(
+        (index, seed, video)
         for seed in seeds
-        for number, split in enumerate(splits)
+        for index, split in enumerate(splits)
         for video in split.test
     )
-    if found != wanted:
-        raise ValueError(
-            f"{path} lacks {(wanted - found).total()} of {wanted.total()} predictions, and has "
-            f"{(found - wanted).total()} that are not of the splits' test parts: {REMEDY}"
+    if found != expected:
+        raise RunError(
+            f"{path} lacks {(expected - found).total()} of {expected.total()} predictions, and has "
+            f"{(found - expected).total()} that do not belong to the splits' test sets: {REMEDY}"
         )
 
 
@@ -109,8 +112,8 @@ def _rows(path: Path) -> list[Prediction]:
     with path.open(encoding="utf-8", newline="") as file:
         table = csv.DictReader(file)
         if list(table.fieldnames or ()) != list(Prediction._fields):
-            wanted = ",".join(Prediction._fields)
-            raise ValueError(f"{path}: the columns must be {wanted}, not {table.fieldnames}")
+            expected = ",".join(Prediction._fields)
+            raise RunError(f"{path}: the columns must be {expected}, not {table.fieldnames}")
         rows = []
         for cells in table:
             try:
@@ -126,36 +129,36 @@ def _rows(path: Path) -> list[Prediction]:
                 if not (math.isfinite(row.mos) and math.isfinite(row.score)):
                     raise ValueError("a number is not finite")
             except (TypeError, ValueError) as error:
-                raise ValueError(f"{path}, line {table.line_num}: {error}: {REMEDY}") from None
+                raise RunError(f"{path}, line {table.line_num}: {error}: {REMEDY}") from None
             rows.append(row)
     return rows
 
 
-def by_training(predictions: Iterable[Prediction]) -> list[list[Prediction]]:
-    """The rows of each split and seed, in the order of their numbers; within one, sorted by video."""
+def by_member(predictions: Iterable[Prediction]) -> list[list[Prediction]]:
+    """Group the rows by ensemble member, in the order of split index and seed; sort each by video."""
 
-    def training(row: Prediction) -> tuple[int, int]:
+    def member(row: Prediction) -> tuple[int, int]:
         return row.split, row.seed
 
-    ordered = sorted(sorted(predictions), key=training)
-    return [list(rows) for _, rows in groupby(ordered, key=training)]
+    ordered = sorted(sorted(predictions), key=member)
+    return [list(rows) for _, rows in groupby(ordered, key=member)]
 
 
-def measure_splits(predictions: Iterable[Prediction]) -> list[Metrics]:
-    """Metrics of each split and seed, in the order of their numbers."""
+def measure_members(predictions: Iterable[Prediction]) -> list[Metrics]:
+    """Return the metrics of each ensemble member's test set, in the order of `by_member`."""
     return [
-        measure([row.score for row in part], [row.mos for row in part])
-        for part in by_training(predictions)
+        measure([row.score for row in rows], [row.mos for row in rows])
+        for rows in by_member(predictions)
     ]
 
 
-def parts(predictions: Iterable[Prediction], contents: Mapping[str, str]) -> list[Part]:
-    """The test part of each split and seed, with the content of each video, in the order of their numbers."""
+def scored_sets(predictions: Iterable[Prediction], contents: Mapping[str, str]) -> list[ScoredSet]:
+    """Return each ensemble member's test set with the videos' contents, in the order of `by_member`."""
     return [
-        Part(
-            np.array([row.score for row in part]),
-            np.array([row.mos for row in part]),
-            [contents[row.video] for row in part],
+        ScoredSet(
+            np.array([row.score for row in rows]),
+            np.array([row.mos for row in rows]),
+            [contents[row.video] for row in rows],
         )
-        for part in by_training(predictions)
+        for rows in by_member(predictions)
     ]

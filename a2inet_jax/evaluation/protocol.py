@@ -1,4 +1,7 @@
-"""The protocol of the paper: metrics of each split, their median over the splits, and how sure they are."""
+"""The paper's protocol: metrics of each split, their median over the splits, and its uncertainty.
+
+The texts of `remarks` and `comparison_lines` are kept in result files: they must stay as they are.
+"""
 
 import json
 import math
@@ -11,32 +14,33 @@ import numpy as np
 
 from a2inet_jax import atomic
 from a2inet_jax.datasets.splits import Split
+from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import paired, predictions, uncertainty
 from a2inet_jax.evaluation.metrics import Metrics
 from a2inet_jax.evaluation.predictions import Prediction
 
-# Of a test part, for intervals to hold: see `uncertainty`.
-FEW_CONTENTS = 15
-METRICS = {"srcc": "SRCC ↑", "plcc": "PLCC ↑", "krcc": "KRCC ↑", "rmse": "RMSE ↓"}
-TITLES = {
+# Contents that a test set needs for its intervals to hold: see `uncertainty`.
+MIN_CONTENTS = 15
+METRIC_TITLES = {"srcc": "SRCC ↑", "plcc": "PLCC ↑", "krcc": "KRCC ↑", "rmse": "RMSE ↓"}
+MODEL_TITLES = {
     "a2inet": "A2INet",
     "concat": "A2INet, concatenation for CAGI",
     "vsfa": "VSFA head",
     "svr": "SVR on mean-pooled features",
 }
 Summary = dict[str, dict[str, float]]
-Results = Mapping[str, Any]  # of a metrics.json, as `results` makes them
+Results = Mapping[str, Any]  # the content of a metrics.json, as `results` returns it
 
 
 @dataclass(frozen=True)
-class Data:
-    """What the scores are compared with.
+class EvaluatedDataset:
+    """The data set whose labels the scores are compared with.
 
     Attributes:
-        name: title of the data set.
-        videos: number of its videos; of its test part, if it has one of its own.
-        label: name of the labels, such as "MOS" or "VMAF".
-        note: what a reader must know about them; may be empty.
+        name: Title of the data set.
+        videos: Number of its videos, or of those in its own test set if it has one.
+        label: Name of the labels, such as "MOS" or "VMAF".
+        note: Text for readers of the results; may be empty.
     """
 
     name: str
@@ -46,15 +50,15 @@ class Data:
 
 
 def summarise(splits: Sequence[Metrics]) -> Summary:
-    """Median, mean, std (n − 1), min and max of each metric over the splits.
+    """Return median, mean, std (n − 1), min and max of each metric over the splits.
 
-    A correlation that is not defined, because a model gave every video of a test part the same score,
-    counts as 0 here: left out, it would flatter the model. `undefined` says for how many splits.
+    A correlation that is undefined, because a model gave every video of a test set the same score, counts
+    as 0 here: leaving it out would flatter the model. `undefined` is the number of such splits.
     """
     if not splits:
         raise ValueError("there are no splits to summarise")
     summary = {}
-    for name in METRICS:
+    for name in METRIC_TITLES:
         values = np.array([getattr(metrics, name) for metrics in splits], np.float64)
         counted = np.nan_to_num(values, nan=0.0)
         summary[name] = {
@@ -71,39 +75,39 @@ def summarise(splits: Sequence[Metrics]) -> Summary:
 def results(
     model: str,
     tested: Mapping[str, Sequence[Prediction]],
-    data: Data,
+    data: EvaluatedDataset,
     epoch_rule: str,
     contents: Mapping[str, str],
-    parts: Sequence[Split],
-    seeds: int = 1,
+    splits: Sequence[Split],
+    num_seeds: int = 1,
 ) -> dict[str, Any]:
-    """What `metrics.json` holds: metrics, summaries and comparisons, rounded; NaN is null.
+    """Return the content of `metrics.json`: metrics, summaries and comparisons, rounded; NaN is null.
 
     Args:
-        model: the one that the run is about; the others are baselines, and it is compared with each.
-        tested: for each model what it said of each split's test part, and with each seed.
-        data: what the scores are compared with.
-        epoch_rule: which epoch is reported.
-        contents: content (reference id) of each video.
-        parts: the splits, of which the comparisons need the sizes.
-        seeds: trainings of each split.
+        model: Name of the run's own model, which is compared with each of the others, its baselines.
+        tested: Each model's predictions for the test sets of all splits and seeds.
+        data: The data set.
+        epoch_rule: Rule by which the models' epoch was chosen.
+        contents: Content (reference id) of each video.
+        splits: The splits, whose sizes enter the comparisons.
+        num_seeds: Ensemble members of each split.
 
     Raises:
-        ValueError: the models were not tested on the same videos, or a video's content is not known.
+        RunError: The models were not tested on the same videos, or a video's content is unknown.
     """
     if unknown := sorted({row.video for rows in tested.values() for row in rows} - contents.keys()):
-        raise ValueError(
-            f"{len(unknown)} videos that were tested are not in {data.name}, {unknown[0]} the first: "
-            "train again"
+        raise RunError(
+            f"{len(unknown)} tested videos are not in {data.name} ({unknown[0]} is the first): "
+            "train the run again"
         )
     draws = uncertainty.draw(contents[row.video] for row in tested[model])
     models = {}
     for name, rows in tested.items():
-        splits = predictions.measure_splits(rows)
-        summary = summarise(splits)
-        medians = uncertainty.bootstrap(predictions.parts(rows, contents), draws)
+        measured = predictions.measure_members(rows)
+        summary = summarise(measured)
+        medians = uncertainty.bootstrap(predictions.scored_sets(rows, contents), draws)
         models[name] = {
-            "splits": _rounded([asdict(metrics) for metrics in splits]),
+            "splits": _rounded([asdict(metrics) for metrics in measured]),
             "summary": _rounded(summary),
             "interval": _rounded(
                 {
@@ -114,16 +118,16 @@ def results(
         }
     return {
         "model": model,
-        "seeds": seeds,
+        "seeds": num_seeds,
         "data": asdict(data),
         "epoch_rule": epoch_rule,
         "models": models,
         "contents_tested": min(
-            len({contents[row.video] for row in part})
-            for part in predictions.by_training(tested[model])
+            len({contents[row.video] for row in rows})
+            for rows in predictions.by_member(tested[model])
         ),
         "paired": {
-            name: _rounded(paired.compare(tested[model], rows, contents, parts))
+            name: _rounded(paired.compare(tested[model], rows, contents, splits))
             for name, rows in tested.items()
             if name != model
         },
@@ -131,65 +135,72 @@ def results(
 
 
 def weighted_average(values: Mapping[str, float], videos: Mapping[str, int]) -> float:
-    """Average over data sets, each weighted by the number of its videos, as Table 2's W.A."""
+    """Return the average over data sets, weighted by their numbers of videos, as W.A. in Table 2."""
     if not values or values.keys() != videos.keys() or min(videos.values()) < 1:
         raise ValueError(f"a weighted average needs videos of each of {sorted(values)}: {videos}")
     return sum(values[name] * videos[name] for name in values) / sum(videos.values())
 
 
 def write(path: Path, results: Results) -> None:
-    """Writes results as JSON with sorted keys, whole or not at all: same results, same bytes.
+    """Write results as JSON with sorted keys, whole or not at all: equal results give equal bytes.
 
     Raises:
-        FolderError: the file can't be written.
+        FolderError: The file cannot be written.
     """
     text = json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     atomic.write(path, (text + "\n").encode())
 
 
-def models(results: Results) -> dict[str, Any]:
-    """The models of results: the run's own, then in `TITLES`' order."""
-    order = [results["model"], *TITLES, *sorted(results["models"].keys() - TITLES.keys())]
-    return {name: results["models"][name] for name in order if name in results["models"]}
+def ordered_models(results: Results) -> dict[str, Any]:
+    """Return the models of results: the run's own first, then in the order of `MODEL_TITLES`."""
+    models = results["models"]
+    order = [results["model"], *MODEL_TITLES, *sorted(models.keys() - MODEL_TITLES.keys())]
+    return {name: models[name] for name in order if name in models}
 
 
-def title(name: str) -> str:
-    """A model's name as people read it."""
-    return TITLES.get(name, name)
+def model_title(name: str) -> str:
+    """Return the name of a model in tables and texts."""
+    return MODEL_TITLES.get(name, name)
 
 
-def digits(metric: str, value: float) -> int:
-    """Digits behind the point that a metric is shown with: three of a correlation.
+def num_decimals(metric: str, value: float) -> int:
+    """Return the number of decimals that a metric is printed with: three for a correlation.
 
-    An RMSE is in the unit of the labels: it has two, and more below 1, so that three tell.
+    An RMSE is in the unit of the labels: it has two, and below 1 as many as give three significant digits.
     """
     if metric != "rmse":
         return 3
     return 2 - math.floor(math.log10(value)) if 0 < value < 1 else 2
 
 
-def shown(value: float | None, metric: str, beside: float | None = None) -> str:
-    """A metric's value as people read it; a dash where it is not defined.
+def format_value(value: float | None, metric: str, like: float | None = None) -> str:
+    """Return a metric's value as text; a dash if it is undefined.
 
     Args:
-        value: to be shown.
-        metric: its name.
-        beside: the value whose digits it takes: that of which it is the deviation, or an end of the interval.
+        value: In the metric's unit.
+        metric: One of `METRIC_TITLES`.
+        like: Another value that sets the number of decimals, such as the median for its deviation.
     """
     if value is None or math.isnan(value):
         return "–"
-    places = digits(metric, value if beside is None else beside)
-    rounded = round(value, places) + 0.0  # no −0
-    return f"{rounded:.{places}f}".replace("-", "−")
+    decimals = num_decimals(metric, value if like is None else like)
+    rounded = round(value, decimals) + 0.0  # no −0
+    return f"{rounded:.{decimals}f}".replace("-", "−")
 
 
-def interval(bounds: Sequence[float] | None, metric: str, beside: float | None = None) -> str:
-    """The interval of a metric's median, `0.812–0.843`, with the digits of that; a dash if there is none."""
-    return "–".join(shown(bound, metric, beside) for bound in bounds) if bounds else "–"
+def format_interval(bounds: Sequence[float] | None, metric: str, like: float | None = None) -> str:
+    """Return an interval as `0.812–0.843`; a dash if there is none. `like` is as in `format_value`."""
+    return "–".join(format_value(bound, metric, like) for bound in bounds) if bounds else "–"
+
+
+def format_splits(num_splits: int, num_seeds: int) -> str:
+    """Return "10 splits", or "10 splits × 3 seeds" if there are several seeds."""
+    splits = "1 split" if num_splits == 1 else f"{num_splits} splits"
+    return f"{splits} × {num_seeds} seeds" if num_seeds > 1 else splits
 
 
 def remarks(results: Results) -> list[str]:
-    """What a reader of the summaries must know: what flatters a model, and splits that were not ordinary."""
+    """Return warnings for readers of the summaries: biases in favour of a model, and unusual splits."""
     found = []
     if results["epoch_rule"] == "best_test":
         found.append(
@@ -207,64 +218,66 @@ def remarks(results: Results) -> list[str]:
             f"{results['known']} of {results['data']['videos']} videos tested are of the data set "
             "trained on, so that the numbers are optimistic."
         )
-    if results.get("contents_tested", FEW_CONTENTS) < FEW_CONTENTS:
+    if results.get("contents_tested", MIN_CONTENTS) < MIN_CONTENTS:
         found.append(
             f"95 % intervals are too narrow: a test part has {results['contents_tested']} contents, "
-            f"where it takes {FEW_CONTENTS} or more for them to hold."
+            f"where it takes {MIN_CONTENTS} or more for them to hold."
         )
-    for name, model in models(results).items():
-        splits = model["splits"]
-        number = trainings(len(splits), results["seeds"])
+    for name, model in ordered_models(results).items():
+        splits, title = model["splits"], model_title(name)
+        total = _member_count(len(splits), results["seeds"])
         undefined = sum(metrics["srcc"] is None for metrics in splits)
         logistics = [metrics["logistic"] for metrics in splits]
-        unmapped = [each["reason"] for each in logistics if not each["converged"]]
+        failures = [each["reason"] for each in logistics if not each["converged"]]
         falling = sum(each["converged"] and each["b1"] < each["b2"] for each in logistics)
         if falling:
             found.append(
-                f"{title(name)}: the logistic falls in {falling} of {number}: scores run against the labels "
+                f"{title}: the logistic falls in {falling} of {total}: scores run against the labels "
                 "there, which SRCC tells and PLCC does not."
             )
         if undefined:
             found.append(
-                f"{title(name)}: all scores or all labels are equal in {undefined} of {number}: "
+                f"{title}: all scores or all labels are equal in {undefined} of {total}: "
                 "correlations count as 0 there."
             )
-        if unmapped:
+        if failures:
             found.append(
-                f"{title(name)}: no logistic could be fitted in {len(unmapped)} of {number} "
-                f"({', '.join(sorted(set(unmapped)))}); PLCC and RMSE are of the scores as they are there."
+                f"{title}: no logistic could be fitted in {len(failures)} of {total} "
+                f"({', '.join(sorted(set(failures)))}); PLCC and RMSE are of the scores as they are there."
             )
     return found
 
 
-def comparisons(results: Results) -> list[str]:
-    """The run's model against each other one, in words."""
+def comparison_lines(results: Results) -> list[str]:
+    """Return a line on the run's model against each baseline."""
     return [
-        paired.in_words(title(results["model"]), title(name), results["paired"][name])
-        for name in models(results)
+        paired.comparison_line(
+            model_title(results["model"]), model_title(name), results["paired"][name]
+        )
+        for name in ordered_models(results)
         if name in results["paired"]
     ]
 
 
-def trainings(number: int, seeds: int) -> str:
-    """How many trainings there are, in words: "10 splits", or "30 trainings (10 splits × 3 seeds)"."""
-    if seeds > 1:
-        return f"{number} trainings ({number // seeds} splits × {seeds} seeds)"
-    return "1 split" if number == 1 else f"{number} splits"
+def _member_count(num_members: int, num_seeds: int) -> str:
+    """Return "10 splits" or "30 trainings (10 splits × 3 seeds)", as remarks count ensemble members."""
+    if num_seeds > 1:
+        return f"{num_members} trainings ({num_members // num_seeds} splits × {num_seeds} seeds)"
+    return format_splits(num_members, 1)
 
 
 def _scales(results: Results) -> str:
-    """What became of the scale of scores that were learned on another data set."""
+    """Return the remark on the label scales of a run that was trained on another data set."""
     data, ranges = results["data"], results["ranges"]
-    learned, tested = ("{:.4g} to {:.4g}".format(*ranges[key]) for key in ("trained", "tested"))
+    trained, tested = ("{:.4g} to {:.4g}".format(*ranges[key]) for key in ("trained", "tested"))
     return (
-        f"Trained on {results['trained_on']} (labels {learned}), tested on {data['name']} ({tested}). "
+        f"Trained on {results['trained_on']} (labels {trained}), tested on {data['name']} ({tested}). "
         f"SRCC and KRCC need no common scale; PLCC and RMSE are after a {results['mapping']}."
     )
 
 
 def _rounded(value: Any) -> Any:
-    """Floats to six significant digits; NaN becomes None."""
+    """Round floats to six significant digits, at any depth; NaN becomes None."""
     if isinstance(value, dict):
         return {key: _rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -6,10 +6,10 @@ Two different things vary, and each has its own method here.
 and keeps the trained models: it covers the choice of the test videos, and neither training nor the split.
 A resample has fewer different contents than the data, and correlations of few contents come out higher: the
 resamples are shifted so that their median is the number that was measured. In simulations 94 to 97 of 100
-intervals held the true value with 40 contents or more in a test part, 91 with 11, and 79 to 90 with 5: with
+intervals held the true value with 40 contents or more in a test set, 91 with 11, and 79 to 90 with 5: with
 so few they are too narrow.
 
-`paired_test` asks what other training and test parts would have given. It looks at the differences between
+`paired_test` asks what other training and test sets would have given. It looks at the differences between
 two models over the splits, and allows for the videos that the splits share. It takes the data set as given.
 """
 
@@ -27,19 +27,19 @@ METRICS = ("srcc", "plcc", "krcc", "rmse")
 RESAMPLES = 1000
 LEVEL = 0.95
 LIMITS = {"srcc": (-1.0, 1.0), "plcc": (-1.0, 1.0), "krcc": (-1.0, 1.0), "rmse": (0.0, inf)}
-_BLOCK = 1024  # columns of the pairs' matrix at a time
+_BLOCK = 1024  # columns of the pair matrix that are computed at a time
 Array = NDArray[np.float64]
 Draws = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
-class Part:
-    """The test part of one training.
+class ScoredSet:
+    """The test set of one ensemble member, with its scores.
 
     Attributes:
-        scores: predictions, [n].
-        mos: labels, [n].
-        contents: content of each video, [n].
+        scores: Predictions, [n].
+        mos: Labels, [n].
+        contents: Content of each video, [n].
     """
 
     scores: Array
@@ -47,162 +47,182 @@ class Part:
     contents: Sequence[str]
 
 
-def draw(contents: Iterable[str], number: int = RESAMPLES, seed: int = 0) -> Draws:
-    """Draws as many contents as there are, with replacement, `number` times.
+def draw(contents: Iterable[str], num_resamples: int = RESAMPLES, seed: int = 0) -> Draws:
+    """Draw as many contents as there are, with replacement, once for each resample.
+
+    Args:
+        contents: Content ids, in any order; repeated ones count once.
+        num_resamples: R.
+        seed: Seed of the draws.
 
     Returns:
-        For each content how often it is in each resample, [R]. The order of `contents` does not matter.
+        For each content, how often it is in each resample, [R].
     """
     names = sorted(set(contents))
-    share = np.full(len(names), 1 / len(names))
-    counts = np.random.default_rng(seed).multinomial(len(names), share, size=number)
+    probability = np.full(len(names), 1 / len(names))
+    counts = np.random.default_rng(seed).multinomial(len(names), probability, size=num_resamples)
     return dict(zip(names, counts.T.astype(np.float64), strict=True))
 
 
 def bootstrap(
-    parts: Sequence[Part], draws: Draws, metrics: Sequence[str] = METRICS
+    scored_sets: Sequence[ScoredSet], draws: Draws, metrics: Sequence[str] = METRICS
 ) -> dict[str, Array]:
-    """Median over the trainings of each metric, [R], in each resample.
+    """Return each metric's median over the ensemble members in each resample, [R].
 
-    A video counts as often as its content is drawn, in every test part that it is in. PLCC and RMSE keep
-    the logistic that was fitted to the whole test part: fitted anew to each resample, with its videos that
-    occur twice, it would flatter the model more than the fit that is reported.
+    A video counts as often as its content is drawn, in every test set that it is in. PLCC and RMSE keep
+    the logistic that was fitted to the whole test set: refitted to each resample, in which videos occur
+    twice, it would flatter the model more than the fit that is reported.
 
-    A correlation is 0 where a model gives all videos that are drawn the same score, as in the summary.
-    Where their labels are all alike, or none is drawn, nothing can be measured: that test part is left
-    out of the resample's median, which is NaN if no part is left.
+    A correlation is 0 if a model gives all drawn videos the same score, as in the summary. If the labels of
+    the drawn videos are all equal, or none is drawn, nothing can be measured: that test set is left out of
+    the resample's median, which is NaN if none remains.
+
+    Args:
+        scored_sets: The members' test sets.
+        draws: Return value of `draw` for the contents of all of them.
+        metrics: Names of the metrics, among `METRICS`.
     """
-    measured = [_resampled(part, draws, metrics) for part in parts]
+    measured = [_resampled(each, draws, metrics) for each in scored_sets]
     return {name: _median(np.stack([each[name] for each in measured])) for name in metrics}
 
 
 def interval(
     resampled: Array, measured: float, limits: tuple[float, float] = (-1.0, 1.0)
 ) -> tuple[float, float] | None:
-    """95 % interval of a statistic: the percentiles of its resamples, shifted to what was measured.
+    """Return the 95 % interval of a statistic: percentiles of its resamples, shifted to the measured value.
 
     Args:
-        resampled: the statistic in each resample, [R]; NaN where it is not defined.
-        measured: the statistic of the data.
-        limits: the values that it can have.
+        resampled: The statistic in each resample, [R]; NaN where it is undefined.
+        measured: The statistic of the data.
+        limits: Its smallest and largest possible value.
 
     Returns:
-        Both ends, or None if it is defined in no resample.
+        Both ends, or None if the statistic is undefined in every resample.
     """
     defined = resampled[~np.isnan(resampled)]
     if not defined.size:
         return None
     tail = 50 * (1 - LEVEL)
-    low, middle, high = np.percentile(defined, [tail, 50, 100 - tail])
-    low, high = np.clip([low - middle + measured, high - middle + measured], *limits)
+    low, median, high = np.percentile(defined, [tail, 50, 100 - tail])
+    low, high = np.clip([low - median + measured, high - median + measured], *limits)
     return float(low), float(high)
 
 
-def paired_test(differences: Sequence[float], ratio: float) -> tuple[float | None, str]:
-    """Corrected resampled t-test of two models on the same random splits (Nadeau and Bengio, 2003).
+def paired_test(differences: Sequence[float], test_to_train: float) -> tuple[float | None, str]:
+    """Compare two models on the same random splits by the corrected resampled t-test.
 
-    The training parts of random splits overlap, so that differences over n splits are not n independent
-    ones. Their variance is taken times 1/n + n_test/n_train instead of 1/n.
+    The training sets of random splits overlap, so that the differences on n splits are not n independent
+    ones. Their variance is multiplied by 1/n + n_test/n_train instead of 1/n (Nadeau and Bengio, 2003).
 
     Args:
-        differences: of a metric, one a split.
-        ratio: n_test/n_train, videos tested and videos trained on.
+        differences: Differences of a metric, one for each split.
+        test_to_train: n_test/n_train, the numbers of test and training videos.
 
     Returns:
-        The two-sided p, or None and the reason why there is none.
+        The two-sided p, or None; and the reason if it is None.
     """
-    number = len(differences)
-    if number < 2:
+    num_splits = len(differences)
+    if num_splits < 2:
         return None, "the test needs two splits or more"
-    spread = float(np.std(differences, ddof=1))
-    if spread <= 1e-12:
+    std = float(np.std(differences, ddof=1))
+    if std <= 1e-12:
         return None, "the difference is the same on every split"
-    t = float(np.mean(differences)) / (spread * sqrt(1 / number + ratio))
-    return float(2 * stats.t.sf(abs(t), number - 1)), ""
+    t = float(np.mean(differences)) / (std * sqrt(1 / num_splits + test_to_train))
+    return float(2 * stats.t.sf(abs(t), num_splits - 1)), ""
 
 
-def _resampled(part: Part, draws: Draws, metrics: Sequence[str]) -> dict[str, Array]:
-    weights_RxN = np.stack([draws[content] for content in part.contents], axis=1)
-    x, y = np.asarray(part.scores, np.float64), np.asarray(part.mos, np.float64)
-    mapped = x
-    if {"plcc", "rmse"} & set(metrics) and (logistic := fit_logistic(x, y)).converged:
-        mapped = logistic(x)
-    ranks = _Ranks(x, weights_RxN), _Ranks(y, weights_RxN)
-    no_labels = _constant(y, weights_RxN)
+def _resampled(scored_set: ScoredSet, draws: Draws, metrics: Sequence[str]) -> dict[str, Array]:
+    """Return the metrics of one test set in each resample, [R]."""
+    weights_RxN = np.stack([draws[content] for content in scored_set.contents], axis=1)
+    x_N = np.asarray(scored_set.scores, np.float64)
+    y_N = np.asarray(scored_set.mos, np.float64)
+    mapped_N = x_N
+    if {"plcc", "rmse"} & set(metrics) and (logistic := fit_logistic(x_N, y_N)).converged:
+        mapped_N = logistic(x_N)
+    x_ranks, y_ranks = _Ranks(x_N, weights_RxN), _Ranks(y_N, weights_RxN)
+    constant_labels_R = _constant(y_N, weights_RxN)
 
-    def defined(values: Array, of: Array) -> Array:
-        return np.where(no_labels, nan, np.where(_constant(of, weights_RxN), 0.0, values))
+    def where_defined(values_R: Array, scores_N: Array) -> Array:
+        values_R = np.where(_constant(scores_N, weights_RxN), 0.0, values_R)
+        return np.where(constant_labels_R, nan, values_R)
 
-    measure = {
-        "srcc": lambda: defined(_correlation(ranks[0].average, ranks[1].average, weights_RxN), x),
-        "plcc": lambda: defined(_correlation(mapped[None], y[None], weights_RxN), mapped),
-        "krcc": lambda: defined(_tau_b(*ranks, weights_RxN), x),
-        "rmse": lambda: _rmse(mapped, y, weights_RxN),
+    compute = {
+        "srcc": lambda: where_defined(
+            _correlation(x_ranks.average_RxN, y_ranks.average_RxN, weights_RxN), x_N
+        ),
+        "plcc": lambda: where_defined(
+            _correlation(mapped_N[None], y_N[None], weights_RxN), mapped_N
+        ),
+        "krcc": lambda: where_defined(_tau_b(x_ranks, y_ranks, weights_RxN), x_N),
+        "rmse": lambda: _rmse(mapped_N, y_N, weights_RxN),
     }
-    return {name: measure[name]() for name in metrics}
+    return {name: compute[name]() for name in metrics}
 
 
 class _Ranks:
-    """Ranks of values [n] in which each video occurs as often as its weight [R, n] says.
+    """Ranks of values [n] in resamples, in which each video occurs as often as its weight [R, n].
 
     Attributes:
-        average: [R, n], ties by their average.
-        dense: [n] float32, the number of the value among the different ones.
-        tied: pairs of videos with the same value, [R].
+        average_RxN: Ranks with ties at their average.
+        dense_N: Index of each value among the distinct ones, float32.
+        ties_R: Number of pairs of videos with the same value.
     """
 
-    def __init__(self, values: Array, weights_RxN: Array) -> None:
-        _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-        order = np.argsort(place, kind="stable")
-        same = np.add.reduceat(weights_RxN[:, order], np.cumsum(count) - count, axis=1)
-        below = np.cumsum(same, axis=1) - same
-        self.average = (below + (same + 1) / 2)[:, place]
-        self.dense = place.astype(np.float32)
-        self.tied = (same * (same - 1)).sum(axis=1) / 2
+    def __init__(self, values_N: Array, weights_RxN: Array) -> None:
+        _, index, count = np.unique(values_N, return_inverse=True, return_counts=True)
+        order = np.argsort(index, kind="stable")
+        # V: the distinct values.
+        equal_RxV = np.add.reduceat(weights_RxN[:, order], np.cumsum(count) - count, axis=1)
+        below_RxV = np.cumsum(equal_RxV, axis=1) - equal_RxV
+        self.average_RxN = (below_RxV + (equal_RxV + 1) / 2)[:, index]
+        self.dense_N = index.astype(np.float32)
+        self.ties_R = (equal_RxV * (equal_RxV - 1)).sum(axis=1) / 2
 
 
 def _correlation(x: Array, y: Array, weights_RxN: Array) -> Array:
-    """Pearson's correlation [R] of x and y, [R, n] or [1, n], weighted; 0 where one does not vary."""
+    """Return Pearson's weighted correlation [R] of x and y, [R, n] or [1, n]; 0 if one is constant."""
     total = np.maximum(weights_RxN.sum(axis=1, keepdims=True), 1)
     u = x - (weights_RxN * x).sum(axis=1, keepdims=True) / total
     v = y - (weights_RxN * y).sum(axis=1, keepdims=True) / total
-    top = (weights_RxN * u * v).sum(axis=1)
-    below = np.sqrt((weights_RxN * u * u).sum(axis=1) * (weights_RxN * v * v).sum(axis=1))
-    return np.divide(top, below, out=np.zeros_like(top), where=below > 0)
+    covariance = (weights_RxN * u * v).sum(axis=1)
+    norm = np.sqrt((weights_RxN * u * u).sum(axis=1) * (weights_RxN * v * v).sum(axis=1))
+    return np.divide(covariance, norm, out=np.zeros_like(covariance), where=norm > 0)
 
 
 def _tau_b(x: _Ranks, y: _Ranks, weights_RxN: Array) -> Array:
-    """Kendall's tau-b [R]; 0 where one does not vary. Counts are whole numbers: float32 is exact."""
+    """Return Kendall's tau-b [R]; 0 if one is constant. Counts are integers, which float32 keeps exactly."""
     weights = weights_RxN.astype(np.float32)
-    balance = np.zeros(len(weights))
-    for first in range(0, weights.shape[1], _BLOCK):
-        part = slice(first, first + _BLOCK)
-        agree_NxB = np.sign(x.dense[:, None] - x.dense[None, part])
-        agree_NxB *= np.sign(y.dense[:, None] - y.dense[None, part])
-        balance += np.einsum("rb,rb->r", (weights @ agree_NxB).astype(np.float64), weights[:, part])
+    concordance = np.zeros(len(weights))
+    for start in range(0, weights.shape[1], _BLOCK):
+        block = slice(start, start + _BLOCK)
+        signs_NxB = np.sign(x.dense_N[:, None] - x.dense_N[None, block])
+        signs_NxB *= np.sign(y.dense_N[:, None] - y.dense_N[None, block])
+        products_RxB = (weights @ signs_NxB).astype(np.float64)
+        concordance += np.einsum("rb,rb->r", products_RxB, weights[:, block])
     total = weights_RxN.sum(axis=1)
     pairs = total * (total - 1) / 2
-    below = np.sqrt((pairs - x.tied) * (pairs - y.tied))
-    return np.divide(balance / 2, below, out=np.zeros_like(below), where=below > 0)
+    norm = np.sqrt((pairs - x.ties_R) * (pairs - y.ties_R))
+    return np.divide(concordance / 2, norm, out=np.zeros_like(norm), where=norm > 0)
 
 
-def _rmse(x: Array, y: Array, weights_RxN: Array) -> Array:
+def _rmse(x_N: Array, y_N: Array, weights_RxN: Array) -> Array:
     total = weights_RxN.sum(axis=1)
-    mean = np.divide(weights_RxN @ np.square(x - y), total, out=total * nan, where=total > 0)
+    mean = np.divide(weights_RxN @ np.square(x_N - y_N), total, out=total * nan, where=total > 0)
     return np.sqrt(mean)
 
 
-def _constant(values: Array, weights_RxN: Array) -> NDArray[np.bool_]:
-    """Where the values that are drawn are all alike, to float32 resolution as in `metrics`; or none is."""
+def _constant(values_N: Array, weights_RxN: Array) -> NDArray[np.bool_]:
+    """Return whether the drawn values are equal, to float32 resolution as in `metrics`; True for none."""
     drawn = weights_RxN > 0
-    high = np.where(drawn, values, -np.inf).max(axis=1)
-    low = np.where(drawn, values, np.inf).min(axis=1)
-    scale = np.where(drawn, np.abs(values), 0).max(axis=1)
+    high = np.where(drawn, values_N, -np.inf).max(axis=1)
+    low = np.where(drawn, values_N, np.inf).min(axis=1)
+    scale = np.where(drawn, np.abs(values_N), 0).max(axis=1)
     return ~(high - low > 1e-6 * scale)
 
 
 def _median(values_SxR: Array) -> Array:
-    found = np.full(values_SxR.shape[1], nan)
+    """Return the median over S without NaNs; NaN if there is nothing else."""
+    median_R = np.full(values_SxR.shape[1], nan)
     defined = ~np.isnan(values_SxR).all(axis=0)
-    found[defined] = np.nanmedian(values_SxR[:, defined], axis=0)
-    return found
+    median_R[defined] = np.nanmedian(values_SxR[:, defined], axis=0)
+    return median_R

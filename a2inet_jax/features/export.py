@@ -1,4 +1,4 @@
-"""A store as a TFDS data set, written without TensorFlow: for tools that read array_record files."""
+"""Export of a store as a TFDS data set of array_record files, written without TensorFlow."""
 
 import contextlib
 import io
@@ -17,12 +17,12 @@ from a2inet_jax.errors import StoreError
 from a2inet_jax.features.store import Record, Store
 from a2inet_jax.features.store_check import check
 
-# Without TensorFlow, TFDS fails for a split of more than 1000 MiB. It holds a split in memory while it
-# writes it, so splits stay well below.
+# Without TensorFlow, TFDS fails for splits of more than 1000 MiB. It holds a split in memory while it writes
+# it, so most splits are kept well below.
 SPLIT_BYTES = 512 << 20
-_LARGEST = 990 << 20
-# What a record takes beside its arrays: names, and lengths of the fields.
-_OVERHEAD = 1024
+_MAX_SPLIT_BYTES = 990 << 20
+# Bytes of a record beside its arrays: names, and lengths of the fields.
+_OVERHEAD_BYTES = 1024
 _DESCRIPTION = """
 Features of videos, frame by frame, from two frozen networks; `metadata.json` says which, and how frames were
 chosen. Row t of `quality` and of `semantic` describes frame `frame_index[t]`, shown at `timestamps[t]`
@@ -30,39 +30,42 @@ seconds. The videos are in alphabetical order of their ids over the splits, whic
 """
 
 
-class Features(tfds.core.GeneratorBasedBuilder):
-    """The records of a store, in several splits."""
+class _FeaturesBuilder(tfds.core.GeneratorBasedBuilder):
+    """A TFDS builder that writes the records of a store into several splits."""
+
+    # The name of the data set and of its files.
+    name = "features"
 
     VERSION = tfds.core.Version("1.0.0")
 
     def __init__(
         self,
         store: Store,
-        plan: Sequence[Sequence[Record]],
+        records_of_splits: Sequence[Sequence[Record]],
         on_progress: Callable[[str, int, int], None],
         data_dir: Path,
         silence: contextlib.ExitStack,
     ) -> None:
-        """Nothing is written yet.
+        """Prepare the export; `download_and_prepare` writes it.
 
         Args:
-          store: what is exported.
-          plan: the records of each split.
-          on_progress: called with (video id, videos done, videos in all).
-          data_dir: TFDS makes two levels of folders in it.
-          silence: of standard output; it is lifted while records are written.
+            store: The store to export.
+            records_of_splits: The records of each split.
+            on_progress: Called with (video id, videos done, videos in all).
+            data_dir: Folder in which TFDS makes two levels of folders.
+            silence: A stack that silences standard output, and is closed while records are written.
         """
         self._store = store
-        self._plan = plan
+        self._records_of_splits = records_of_splits
         self._on_progress = on_progress
         self._silence = silence
         super().__init__(data_dir=str(data_dir), file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        widths = self._plan[0][0].widths
+        widths = self._records_of_splits[0][0].widths
 
         def array(shape: tuple[int | None, ...], dtype: type[np.generic]) -> tfds.features.Tensor:
-            # Number after number, without an encoding, reading takes three times as long.
+            # Without this encoding TFDS reads number by number, which takes three times as long.
             return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
 
         return tfds.core.DatasetInfo(
@@ -84,10 +87,10 @@ class Features(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager
-        total = sum(len(records) for records in self._plan)
+        total = sum(len(records) for records in self._records_of_splits)
         splits = {}
         done = 0
-        for number, records in enumerate(self._plan):
+        for number, records in enumerate(self._records_of_splits):
             splits[f"part_{number:03d}"] = self._generate_examples(records, done, total)
             done += len(records)
         self._silence.close()
@@ -117,33 +120,33 @@ def export(
     """Write a store as a data set that `tfds.builder_from_directory` reads.
 
     Args:
-      store: what is exported.
-      out: folder of the data set, which is made; it is there whole or not at all.
-      on_progress: called with (video id, videos done, videos in all).
-      split_bytes: a split holds no more, but for a video that is larger alone.
+        store: The store to export.
+        out: Folder of the data set, which must not exist; it is written whole or not at all.
+        on_progress: Called with (video id, videos done, videos in all).
+        split_bytes: Largest size of a split, unless it is of a single video.
 
     Returns:
-      Number of splits.
+        Number of splits.
 
     Raises:
-      StoreError: the folder is there already, a file of the store is damaged, the videos differ in their
-        features' widths, or one is too large.
-      OSError: the folder can't be written.
+        StoreError: The folder exists, the store is empty, one of its files is damaged, its videos
+            differ in the widths of their features, or a video is too large.
+        OSError: The folder cannot be written.
     """
     if out.exists() or out.is_symlink():
         raise StoreError(f"{out} exists already: name another folder, or remove it")
-    plan = _plan(store.manifest(), split_bytes)
+    records_of_splits = _split(store.manifest(), split_bytes)
     tfds.disable_progress_bar()
-    aside = out.parent / f".{out.name}.{uuid.uuid4().hex}.part"
+    temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}.part"
     try:
-        aside.mkdir(parents=True)
+        temporary.mkdir(parents=True)
         with (
             tempfile.TemporaryDirectory(prefix="a2inet-") as downloads,
             contextlib.ExitStack() as silence,
         ):
-            # TFDS tells before and after what it "downloads".
+            # TFDS prints messages about a "download" before and after the work.
             silence.enter_context(contextlib.redirect_stdout(io.StringIO()))
-            builder = Features(store, plan, on_progress, aside, silence)
+            builder = _FeaturesBuilder(store, records_of_splits, on_progress, temporary, silence)
             builder.download_and_prepare(download_dir=downloads)
         Path(builder.data_path).rename(out)
     except OSError as error:
@@ -151,30 +154,30 @@ def export(
             raise
         raise FolderError(out.parent, error) from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return len(plan)
+        shutil.rmtree(temporary, ignore_errors=True)
+    return len(records_of_splits)
 
 
-def _plan(records: Sequence[Record], split_bytes: int) -> list[list[Record]]:
+def _split(records: Sequence[Record], split_bytes: int) -> list[list[Record]]:
     if not records:
         raise StoreError("there is nothing to export: the store is empty")
-    plan: list[list[Record]] = []
-    room = 0
+    splits: list[list[Record]] = []
+    free_bytes = 0
     for record in records:
         if record.widths != records[0].widths:
             raise StoreError(
                 f"{record.path} has features of widths {record.widths}, {records[0].path} of "
-                f"{records[0].widths}: they can't stand in one data set"
+                f"{records[0].widths}: they can't be in one data set"
             )
-        size = record.size + _OVERHEAD
-        if size > _LARGEST:
+        size = record.size + _OVERHEAD_BYTES
+        if size > _MAX_SPLIT_BYTES:
             raise StoreError(
                 f"{record.path} has {record.size >> 20} MB, and a data set takes "
-                f"{_LARGEST >> 20} MB of a video at most: leave the video out"
+                f"{_MAX_SPLIT_BYTES >> 20} MB of a video at most: leave the video out"
             )
-        if size > room:
-            plan.append([])
-            room = split_bytes
-        plan[-1].append(record)
-        room -= size
-    return plan
+        if size > free_bytes:
+            splits.append([])
+            free_bytes = split_bytes
+        splits[-1].append(record)
+        free_bytes -= size
+    return splits

@@ -1,4 +1,4 @@
-"""The features of a whole data set: those that a store lacks are extracted, what fails is listed."""
+"""Extraction of the features that a data set's store lacks, with a list of the videos that fail."""
 
 import os
 import time
@@ -12,20 +12,21 @@ from threading import Event
 import jax
 import numpy as np
 
+from a2inet_jax.config import Features
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.errors import DecoderDiedError, StoreError, VideoError
+from a2inet_jax.errors import ConfigError, DecoderDiedError, StoreError, VideoError
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.reuse import borrow, lenders
+from a2inet_jax.features.reuse import reusable_stores, reuse_streams
 from a2inet_jax.features.store import Store, VideoFeatures
 from a2inet_jax.video.reader import Reader
 
 Progress = Callable[[str, int, int], None]
-_PARTS = ("compile", "transfer", "compute", "store")
+_EXTRACTOR_STAGES = ("compile", "transfer", "compute", "store")
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A video that could not be described, and why."""
+    """A video without features, and the reason."""
 
     video_id: str
     path: Path
@@ -33,19 +34,19 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Work:
-    """What an extraction did, and how long its parts took.
+class ExtractionSummary:
+    """A summary of an extraction: results, and time by stage.
 
     Attributes:
-      failures: videos that failed, in the order of the videos.
-      videos: that were described.
-      frames: of these.
-      seconds: from beginning to end.
-      device_share: of this time that the devices were at work, or were compiled for; they waited for frames
-        in the rest.
-      blocked_share: of this time that the decoding processes were blocked, as their last frames had not been
-        taken yet; a mean over them.
-      spent: seconds by "decode", "transfer", "compute", "compile" and "store", added up over threads.
+        failures: Videos that failed, in the order of the videos.
+        videos: Number of videos whose features were extracted.
+        frames: Number of their frames.
+        seconds: Duration of the extraction.
+        device_share: Fraction of the duration in which the devices computed or were compiled for; in
+            the rest they waited for frames.
+        blocked_share: Fraction of the duration in which a decoding process waited for its frames to be
+            taken; a mean over the processes.
+        spent: Seconds by "decode", "transfer", "compute", "compile" and "store", added up over threads.
     """
 
     failures: list[Failure]
@@ -67,13 +68,17 @@ class Work:
         )
 
 
-def default_decoders() -> int:
-    """A decoding process for each core that this process may use."""
+def default_num_decoders() -> int:
+    """Return the number of cores that this process may use: one decoding process for each."""
     return len(os.sched_getaffinity(0))
 
 
 def missing(videos: Sequence[VideoFile], store: Store) -> list[VideoFile]:
-    """The videos that a store has no features of, or damaged ones, or those of a file of another size."""
+    """Return the videos to be extracted.
+
+    These are the videos whose features a store lacks, whose feature file is damaged, and whose features were
+    extracted from a different video file.
+    """
     lacking = set(store.missing(video.video_id for video in videos))
     return [v for v in videos if v.video_id in lacking or not _is_current(v, store)]
 
@@ -83,102 +88,113 @@ def extract_all(
     extractor: Extractor,
     store: Store,
     on_progress: Progress,
-    decoders: int = 1,
-    timeout_s: float = 60.0,
-    others: Iterable[Path] = (),
-) -> Work:
-    """Extract the features that a store lacks. A video that fails is listed, and the rest goes on.
+    num_decoders: int = 1,
+    timeout_s: float = Features.timeout_s,
+    reuse_from: Iterable[Path] = (),
+) -> ExtractionSummary:
+    """Extract the features that a store lacks; a video that fails is listed, and the others continue.
 
-    Each decoding process serves a thread, which works on a video of its own; the threads take turns at the
-    devices. A decoding process that dies or takes too long is replaced, and its video tried once more. The
-    features don't depend on how many there are.
+    Each decoding process has a thread, which works on one video at a time; the threads share the devices. A
+    decoding process that dies or takes too long is replaced, and its video is tried once more. The features
+    do not depend on the number of decoding processes.
 
-    What is in the store is left as it is, so that a job that was killed goes on where it was; unless it is
-    damaged, or the video's file is another by its size or raw format. Features of videos that are gone are
-    kept.
+    Features in the store are left as they are, so that a job that was killed resumes where it was. They are
+    extracted again if they are damaged, or if the size or raw format of the video's file has changed.
+    Features of videos that no longer exist are kept.
 
     Args:
-      videos: all videos of the data set.
-      extractor: with the recipe of the store.
-      store: where the features go.
-      on_progress: called with (video id, videos done, videos in all), at the start and after each video.
-      decoders: number of decoding processes.
-      timeout_s: longest time to wait for a chunk of frames.
-      others: folders of stores of the same videos; a stream that one of them has is taken from there.
+        videos: All videos of the data set.
+        extractor: An extractor with the store's recipe.
+        store: The store to be completed.
+        on_progress: Called with (video id, videos done, videos in all), at the start and after each
+            video.
+        num_decoders: Number of decoding processes, at least 1.
+        timeout_s: Longest time to wait for a chunk of frames, seconds.
+        reuse_from: Folders of other stores of the same videos, whose streams are reused.
 
     Raises:
-      ValueError: extractor and store have different recipes, or there is no decoder.
-      OSError: the store can't be written.
+        ConfigError: There is no decoder.
+        ValueError: Extractor and store have different recipes.
+        OSError: The store cannot be written.
     """
     if extractor.recipe != store.recipe:
         raise ValueError(
-            f"the extractor and {store.folder} differ: {extractor.recipe.differences(store.recipe)}"
+            "extractor and store have different recipes: "
+            f"{extractor.recipe.differences(store.recipe)}"
         )
-    if decoders < 1:
-        raise ValueError(f"features.decoders is {decoders}: at least one is needed")
-    start, busy = time.monotonic(), extractor.busy_s
-    before = {name: extractor.spent[name] for name in _PARTS}
+    if num_decoders < 1:
+        raise ConfigError(f"features.num_decoders is {num_decoders}: at least one is needed")
+
+    # Find out what is to be done.
+    start_s, busy_before_s = time.monotonic(), extractor.busy_s
+    spent_before = {stage: extractor.spent[stage] for stage in _EXTRACTOR_STAGES}
     store.sweep()
     todo = missing(videos, store)
     done = len(videos) - len(todo)
     on_progress("", done, len(videos))
-    lending = lenders(store.recipe, others) if todo else []
-    crew = _Crew(extractor, store, lending, max(1, min(decoders, len(todo))), timeout_s)
+    other_stores = reusable_stores(store.recipe, reuse_from) if todo else []
+
+    # Extract, and report each video as it is done.
+    num_workers = max(1, min(num_decoders, len(todo)))
+    pool = _WorkerPool(extractor, store, other_stores, num_workers, timeout_s)
     failed: dict[int, Failure] = {}
     frames = 0
-    with crew:
-        futures = {crew.submit(video): number for number, video in enumerate(todo)}
+    with pool:
+        futures = {pool.submit(video): index for index, video in enumerate(todo)}
         for future in as_completed(futures):
-            result, number = future.result(), futures[future]
+            result, index = future.result(), futures[future]
             if isinstance(result, Failure):
-                failed[number] = result
+                failed[index] = result
             else:
                 frames += result
             done += 1
-            on_progress(todo[number].video_id, done, len(videos))
-    seconds = time.monotonic() - start
-    spent = {name: extractor.spent[name] - before[name] for name in _PARTS}
-    spent["decode"] = sum(reader.decoding_s for reader in crew.readers)
-    return Work(
-        failures=[failed[number] for number in sorted(failed)],
+            on_progress(todo[index].video_id, done, len(videos))
+
+    # Sum up.
+    seconds = time.monotonic() - start_s
+    spent = {stage: extractor.spent[stage] - spent_before[stage] for stage in _EXTRACTOR_STAGES}
+    spent["decode"] = sum(reader.decoding_s for reader in pool.readers)
+    blocked_s = sum(reader.blocked_s for reader in pool.readers)
+    return ExtractionSummary(
+        failures=[failed[index] for index in sorted(failed)],
         videos=len(todo) - len(failed),
         frames=frames,
         seconds=seconds,
-        device_share=(extractor.busy_s - busy) / seconds,
-        blocked_share=sum(reader.blocked_s for reader in crew.readers)
-        / (seconds * len(crew.readers)),
+        device_share=(extractor.busy_s - busy_before_s) / seconds,
+        blocked_share=blocked_s / (seconds * num_workers),
         spent=spent,
     )
 
 
-class _Crew:
-    """Threads, each with a decoding process and a device. Left early, it drops what is not done."""
+class _WorkerPool:
+    """Threads, each with a decoding process and a device. Leaving its context cancels all unfinished work."""
 
     def __init__(
         self,
         extractor: Extractor,
         store: Store,
-        lending: Sequence[tuple[Store, Mapping[str, str]]],
-        size: int,
+        other_stores: Sequence[tuple[Store, Mapping[str, str]]],
+        num_workers: int,
         timeout_s: float,
     ) -> None:
-        self.readers = [Reader(timeout_s) for _ in range(size)]
+        self.readers = [Reader(timeout_s) for _ in range(num_workers)]
         self._extractor = extractor
         self._store = store
-        self._lending = lending
-        self._pool = ThreadPoolExecutor(size, thread_name_prefix="extract")
+        self._other_stores = other_stores
+        self._threads = ThreadPoolExecutor(num_workers, thread_name_prefix="extract")
         self._stopped = Event()
         self._futures: list[Future[int | Failure]] = []
-        self._seats: SimpleQueue[tuple[Reader, int]] = SimpleQueue()
-        for number, reader in enumerate(self.readers):
-            self._seats.put((reader, number % extractor.devices))
+        # The reader and device index of each thread that has no video.
+        self._free: SimpleQueue[tuple[Reader, int]] = SimpleQueue()
+        for index, reader in enumerate(self.readers):
+            self._free.put((reader, index % extractor.num_devices))
 
-    def __enter__(self) -> "_Crew":
+    def __enter__(self) -> "_WorkerPool":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
         # A thread between two requests would start another process, so one kill may not be enough.
         while not all(future.done() for future in self._futures):
             for reader in self.readers:
@@ -188,32 +204,38 @@ class _Crew:
             reader.close()
 
     def submit(self, video: VideoFile) -> Future[int | Failure]:
-        """Have a video described and stored; the result is its number of frames, or why there are none."""
-        self._futures.append(self._pool.submit(self._work, video))
+        """Schedule a video; the result is its number of frames, or why it has no features."""
+        self._futures.append(self._threads.submit(self._process, video))
         return self._futures[-1]
 
-    def _work(self, video: VideoFile) -> int | Failure:
-        reader, device = self._seats.get()
+    def _process(self, video: VideoFile) -> int | Failure:
+        reader, device_index = self._free.get()
         try:
-            source = describe_source(video)
-            loan = borrow(video.video_id, source, self._lending)
-            features = loan.whole() or self._describe(video, reader, device, loan.streams)
+            signature = file_signature(video)
+            reused = reuse_streams(video.video_id, signature, self._other_stores)
+            features = reused.complete() or self._extract(
+                video, reader, device_index, reused.streams
+            )
             with self._extractor.spent.time("store"):
-                self._store.write(video.video_id, features, source)
+                self._store.write(video.video_id, features, signature)
             return len(features.timestamps)
         except VideoError as error:
-            # The error itself would keep its video's frames alive for as long as it is known.
+            # The error itself must not be kept: its traceback keeps the video's frames alive.
             return Failure(video.video_id, video.path, error.reason)
         finally:
-            self._seats.put((reader, device))
+            self._free.put((reader, device_index))
 
-    def _describe(
-        self, video: VideoFile, reader: Reader, device: int, known: Mapping[str, np.ndarray]
+    def _extract(
+        self,
+        video: VideoFile,
+        reader: Reader,
+        device_index: int,
+        known: Mapping[str, np.ndarray],
     ) -> VideoFeatures:
         deaths: list[str] = []
         while True:
             try:
-                return self._extractor.extract(video, reader, device, known)
+                return self._extractor.extract(video, reader, device_index, known)
             except DecoderDiedError as error:
                 deaths.append(error.reason)
                 if self._stopped.is_set() or len(deaths) == 2:
@@ -224,21 +246,23 @@ class _Crew:
                     raise
                 raise VideoError(
                     video.path,
-                    "the device's memory is too small for it: lower features.chunk, or resize the video",
+                    "the device's memory is too small for it: lower features.chunk_frames, or resize "
+                    "the video",
                 ) from None
 
 
-def describe_source(video: VideoFile) -> str:
-    """What tells the video's file from another one of the same name: its size, and how raw frames lie in it.
+def file_signature(video: VideoFile) -> str:
+    """Return what distinguishes a video's file from another one of the same name: size and raw format.
 
     Raises:
-      VideoError: it can't be looked at.
+        VideoError: The file does not exist, or its size cannot be read.
     """
     try:
         size = f"{video.path.stat().st_size} bytes"
     except FileNotFoundError:
         raise VideoError(video.path, "does not exist") from None
-    except (OSError, ValueError) as error:  # a path may be none: too long, with a NUL
+    # ValueError: the path may be impossible, too long or with a NUL.
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise VideoError(video.path, f"can't be read ({reason})") from None
     return f"{size}, {video.raw}" if video.raw else size
@@ -250,6 +274,7 @@ def _is_current(video: VideoFile, store: Store) -> bool:
     except (StoreError, OSError):
         return False
     try:
-        return stored == describe_source(video)
+        return stored == file_signature(video)
     except VideoError:
-        return True  # features of videos that are gone are kept
+        # Features of videos that no longer exist are kept.
+        return True

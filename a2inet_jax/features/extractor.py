@@ -1,8 +1,8 @@
-"""Videos → per-frame features of the two frozen backbones, both on the same decoded frames."""
+"""Extraction of per-frame features from a video by two frozen backbones, on the same decoded frames."""
 
 import functools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,26 +14,27 @@ import numpy as np
 
 from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.registry import Backbone
+from a2inet_jax.config import Features
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.errors import VideoError
+from a2inet_jax.errors import ConfigError, VideoError
 from a2inet_jax.features import view
 from a2inet_jax.features.passes import frames_at_once, longest, run_passes, schedule
 from a2inet_jax.features.recipe import STREAMS, Recipe
-from a2inet_jax.features.sharing import Budget, Stopwatch, Turns
+from a2inet_jax.features.sharing import Budget, DeviceQueue, Stopwatch
 from a2inet_jax.features.store import VideoFeatures
 from a2inet_jax.video.reader import Reader
-from a2inet_jax.video.sampling import Sampling, frame_indices, patch_places
+from a2inet_jax.video.sampling import Sampling, frame_indices, patch_positions
 
-# Of a video, beside those that a pass needs: the rest of the chunks these lie in, one that is being decoded,
-# one on the way to this process, and one on the way to the device.
-_CHUNKS_UNDER_WAY = 5
-# Each takes about 20 MB, and a data set may have thousands of frame sizes.
-_MOST_PROGRAMS = 64
+# Chunks of a video in memory beside the frames of a pass: two that the pass covers only in part, one being
+# decoded, one on the way to this process, and one on the way to the device.
+_CHUNKS_IN_FLIGHT = 5
+# A compiled program takes about 20 MB, and a data set may have thousands of frame sizes.
+_MAX_COMPILED = 64
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A backbone with its parameters and the SHA-256 of the checkpoint they come from."""
+    """A backbone with its parameters and the SHA-256 of the checkpoint that they come from."""
 
     backbone: Backbone
     params: Params
@@ -41,24 +42,24 @@ class Pretrained:
 
 
 @dataclass(frozen=True)
-class _Lane:
-    """A device, the backbones' parameters on it, and the turns that threads take at it."""
+class _DeviceState:
+    """A device, the backbones' parameters on it, and the queue of threads that use it."""
 
     device: jax.Device
     params: Mapping[str, Params]
-    turns: Turns
+    queue: DeviceQueue
 
 
 class Extractor:
-    """The backbones on one device or several, ready for video after video, from any thread.
+    """An extractor of video features that uses one or several devices, and may be called from any thread.
 
-    Both streams see the same frames: row t of `quality` and of `semantic` describe frame `frame_index[t]`.
-    A network of clips sees clips of these frames; `passes.plan` says which.
+    Both streams see the same frames: row t of `quality` and of `semantic` belongs to frame `frame_index[t]`.
+    A network of clips sees clips of these frames, see `passes.plan`.
 
     Attributes:
-      recipe: of its features.
-      streams: stream → its backbone and parameters.
-      spent: seconds of all threads, by "compile", "transfer" (to the device) and "compute".
+        recipe: Recipe of the features.
+        streams: Stream → its backbone and parameters.
+        spent: Seconds of all threads, by "compile", "transfer" (to the device) and "compute".
     """
 
     def __init__(
@@ -66,35 +67,36 @@ class Extractor:
         quality: Pretrained,
         semantic: Pretrained,
         sampling: Sampling,
-        dtype: str = "float32",
-        chunk: int = 8,
-        memory: int = 2 << 30,
+        dtype: str = Features.dtype,
+        chunk_frames: int = Features.chunk_frames,
+        memory_bytes: int = int(Features.memory_gib * 2**30),
         devices: Sequence[jax.Device] | None = None,
     ) -> None:
-        """Nothing is compiled yet; each new frame size is compiled once for a device.
+        """Put the parameters on the devices. Each frame size is compiled for a device when it first occurs.
 
         Args:
-          quality: backbone of the quality stream.
-          semantic: backbone of the semantic stream.
-          sampling: frames, sizes and patches.
-          dtype: of the backbones' computation.
-          chunk: frames on the device at a time; fewer where they are larger than 1920×1080. A network of
-            clips takes its clip, whatever their size.
-          memory: bytes of decoded frames that are under way at a time, of all threads. A video that needs
-            more waits until it is alone.
-          devices: where to compute; the first one if not given.
+            quality: Backbone of the quality stream.
+            semantic: Backbone of the semantic stream.
+            sampling: Frames, sizes and patches.
+            dtype: Dtype of the backbones' computation.
+            chunk_frames: Frames on the device at a time, fewer if they are larger than 1920×1080. A
+                network of clips takes a whole clip, whatever the frames' size.
+            memory_bytes: Bytes of decoded frames in memory at a time, over all threads. A video that
+                needs more waits until it can have all of it.
+            devices: Devices that compute; None: the first one.
 
         Raises:
-          ValueError: the sampling makes frames or patches that are too small for a backbone.
+            ConfigError: With this sampling, frames or patches are too small for a backbone.
         """
-        for needed, given in (
-            (semantic.backbone, sampling.short_side),
-            (quality.backbone, sampling.patch_size if sampling.patches else None),
+        for pretrained, field, side in (
+            (semantic, "short_side_px", sampling.short_side),
+            (quality, "patch_size_px", sampling.patch_size if sampling.patches else None),
         ):
-            if given is not None and given < needed.min_side:
-                raise ValueError(
-                    f"features.short_side or patch_size is {given}: {needed.name} needs at least "
-                    f"{needed.min_side} pixels a side"
+            backbone = pretrained.backbone
+            if side is not None and side < backbone.min_side:
+                raise ConfigError(
+                    f"features.{field} is {side}: {backbone.name} needs at least "
+                    f"{backbone.min_side} pixels a side"
                 )
         self.recipe = Recipe(
             quality=quality.backbone.name,
@@ -109,157 +111,191 @@ class Extractor:
         self.streams = {"quality": quality, "semantic": semantic}
         self.spent = Stopwatch()
         self._sampling = sampling
-        self._chunk = chunk
-        self._memory = Budget(memory)
+        self._chunk_frames = chunk_frames
+        self._memory = Budget(memory_bytes)
         params = {name: stream.params for name, stream in self.streams.items()}
-        # Two at a time keep an accelerator busy; a CPU has nothing to gain from a second.
-        self._lanes = [
-            _Lane(
-                device, jax.device_put(params, device), Turns(1 if device.platform == "cpu" else 2)
+        # Two threads at a time keep an accelerator busy; a CPU gains nothing from a second one.
+        self._devices = [
+            _DeviceState(
+                device,
+                jax.device_put(params, device),
+                DeviceQueue(slots=1 if device.platform == "cpu" else 2),
             )
             for device in (devices or jax.local_devices()[:1])
         ]
-        self._programs: dict[Any, Any] = {}
+        self._compiled: dict[Any, Any] = {}
         self._compiling: dict[Any, threading.Lock] = {}
 
         @functools.partial(jax.jit, static_argnames="names")
         def run(
             params: Mapping[str, Params],
-            places_Px2: jax.Array,
+            positions_Px2: jax.Array,
             frames_NxHxWx3: jax.Array,
             names: tuple[str, ...],
         ) -> dict[str, jax.Array]:
-            backbones = {name: self.streams[name].backbone for name in names}
             return {
                 name: view.features(
-                    name, sampling, each, params[name], frames_NxHxWx3, places_Px2, jnp.dtype(dtype)
+                    name,
+                    sampling,
+                    self.streams[name].backbone,
+                    params[name],
+                    frames_NxHxWx3,
+                    positions_Px2,
+                    jnp.dtype(dtype),
                 )
-                for name, each in backbones.items()
+                for name in names
             }
 
         self._run = run
 
     @property
-    def devices(self) -> int:
-        """How many devices there are."""
-        return len(self._lanes)
+    def num_devices(self) -> int:
+        """Number of devices that compute."""
+        return len(self._devices)
 
     @property
     def busy_s(self) -> float:
-        """Seconds that the devices were at work, or were compiled for; a mean over devices."""
-        return sum(lane.turns.busy_s for lane in self._lanes) / len(self._lanes)
+        """Seconds during which a device computed or was compiled for; a mean over the devices."""
+        return sum(each.queue.busy_s for each in self._devices) / len(self._devices)
 
     def extract(
         self,
         video: VideoFile,
         reader: Reader,
-        device: int = 0,
+        device_index: int = 0,
         known: Mapping[str, np.ndarray] = MappingProxyType({}),
+        on_frames: Callable[[int, int], None] = lambda done, total: None,
     ) -> VideoFeatures:
-        """Describe the frames of one video.
+        """Extract the features of one video.
 
-        While the device works on one pass, the reader's process decodes the frames of the next one. Every
-        pass of a network has the same number of frames: one compilation for each frame size.
+        While the device works on one pass, the reader's process decodes the frames of the next one. All
+        passes of a network have the same number of frames, so that each frame size is compiled once.
 
         Args:
-          video: its id decides the patches' places.
-          reader: this thread's own.
-          device: number of the device.
-          known: features of a stream, [T, D] float16, that need not be computed.
+            video: The video; its id decides the positions of the patches.
+            reader: A reader that no other thread uses.
+            device_index: Index of the device that computes.
+            known: Features of a stream, `[T, D]` float16, that need not be computed.
+            on_frames: Called with the number of frames decoded so far and of all, T.
 
         Raises:
-          VideoError: the video can't be decoded, or its features don't fit float16.
+            VideoError: The video cannot be decoded, its frames are too small for a backbone, or its
+                features exceed float16.
         """
+        # Choose the frames, and check that their size suits both backbones.
         info = reader.open(video.path, video.raw)
-        indices = frame_indices(info.frames, self._sampling.frames)
+        indices_T = frame_indices(info.num_frames, self._sampling.frames)
         sizes = [(info.height, info.width)]
         for name, stream in self.streams.items():
             seen = view.size(name, self._sampling, info.height, info.width)
             if problem := stream.backbone.too_small(*seen):
                 raise VideoError(video.path, problem)
             sizes.append(seen)
-        places = patch_places(video.video_id, info.height, info.width, self._sampling)
-        if len(places) and np.all(places == places[:1]):
-            places = places[:1]  # the mean of equal features is each of them
-        chunk = min(frames_at_once(self._chunk, *size) for size in sizes)
+        positions_Px2 = patch_positions(video.video_id, info.height, info.width, self._sampling)
+        if len(positions_Px2) and np.all(positions_Px2 == positions_Px2[:1]):
+            # Equal patches have equal features, and the mean of those is any of them.
+            positions_Px2 = positions_Px2[:1]
+
+        # Schedule the passes of the streams that are not known.
+        chunk = min(frames_at_once(self._chunk_frames, *size) for size in sizes)
         takes = {
             name: stream.backbone.takes(chunk, self._sampling.clip_spacing)
             for name, stream in self.streams.items()
             if name not in known
         }
-        work = schedule(len(indices), takes)
+        work = schedule(len(indices_T), takes)
 
         def run(frames_NxHxWx3: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-            rows = self.compute(frames_NxHxWx3, places, names, device)
+            rows = self.compute(frames_NxHxWx3, positions_Px2, names, device_index)
             return {
                 name: _as_float16(each, video.path, self.streams[name].backbone.name)
                 for name, each in rows.items()
             }
 
+        # Decode and compute, within the memory that all threads share.
         frame_bytes = info.height * info.width * 3
-        with self._memory.take((longest(work) + _CHUNKS_UNDER_WAY * chunk) * frame_bytes):
-            rows = run_passes(reader.read(video.path, indices, chunk, video.raw), work, run)
-        features = {**known, **{name: np.concatenate(parts) for name, parts in rows.items()}}
-        return VideoFeatures(**features, frame_index=indices, timestamps=info.timestamps[indices])
+        with self._memory.reserve((longest(work) + _CHUNKS_IN_FLIGHT * chunk) * frame_bytes):
+            chunks = reader.read(video.path, indices_T, chunk, video.raw)
+            rows = run_passes(_counted(chunks, len(indices_T), on_frames), work, run)
+        computed = {name: np.concatenate(pieces) for name, pieces in rows.items()}
+        return VideoFeatures(
+            **known, **computed, frame_index=indices_T, timestamps=info.timestamps[indices_T]
+        )
 
     def compute(
         self,
         frames_NxHxWx3: np.ndarray,
-        places_Px2: np.ndarray,
+        positions_Px2: np.ndarray,
         names: tuple[str, ...] = STREAMS,
-        device: int = 0,
+        device_index: int = 0,
     ) -> dict[str, np.ndarray]:
-        """One pass. The thread waits: its reader's process decodes in the meantime.
+        """Run one pass, and wait for its result; the reader's process decodes in the meantime.
 
         Args:
-          frames_NxHxWx3: RGB, uint8.
-          places_Px2: top and left of the patches that the quality stream sees, int32.
-          names: the streams.
-          device: number of the device.
+            frames_NxHxWx3: RGB, uint8.
+            positions_Px2: Top and left of the quality stream's patches, int32; P = 0: whole frames.
+            names: Streams to compute.
+            device_index: Index of the device that computes.
 
         Returns:
-          For each stream its rows, [n, width] float32, on the host.
+            For each stream its rows, `[N, width]` float32, on the host.
         """
-        lane = self._lanes[device]
-        program = self._program(lane, places_Px2, frames_NxHxWx3, names)
-        with lane.turns.take():
+        state = self._devices[device_index]
+        compiled = self._compile(state, positions_Px2, frames_NxHxWx3, names)
+        with state.queue.slot():
             with self.spent.time("transfer"):
-                frames = jax.block_until_ready(jax.device_put(frames_NxHxWx3, lane.device))
+                frames = jax.block_until_ready(jax.device_put(frames_NxHxWx3, state.device))
             with self.spent.time("compute"):
-                places = jax.device_put(places_Px2, lane.device)
-                return jax.device_get(program(lane.params, places, frames))
+                positions = jax.device_put(positions_Px2, state.device)
+                return jax.device_get(compiled(state.params, positions, frames))
 
-    def _program(
+    def _compile(
         self,
-        lane: _Lane,
-        places_Px2: np.ndarray,
+        state: _DeviceState,
+        positions_Px2: np.ndarray,
         frames_NxHxWx3: np.ndarray,
         names: tuple[str, ...],
     ) -> Any:
-        """Compiled by the first thread that needs it, while others compute; who needs it too waits."""
-        key = (lane.device, len(places_Px2), frames_NxHxWx3.shape, names)
-        with self._compiling.setdefault(key, threading.Lock()):  # atomic in a dict
-            if (program := self._programs.get(key)) is not None:
-                return program
-            if len(self._programs) >= _MOST_PROGRAMS:
-                self._programs.clear()
-                jax.clear_caches()  # which hold them as well; on disk they stay
-            with self.spent.time("compile"), lane.turns.beside():
-                place = jax.sharding.SingleDeviceSharding(lane.device)
+        """Return the compiled program for these shapes.
+
+        The first thread that needs it compiles it, while others compute; threads that need the same one wait.
+        """
+        key = (state.device, len(positions_Px2), frames_NxHxWx3.shape, names)
+        # dict.setdefault is atomic.
+        with self._compiling.setdefault(key, threading.Lock()):
+            if (compiled := self._compiled.get(key)) is not None:
+                return compiled
+            if len(self._compiled) >= _MAX_COMPILED:
+                self._compiled.clear()
+                # JAX's caches in memory hold them as well; those on disk stay.
+                jax.clear_caches()
+            with self.spent.time("compile"), state.queue.count_as_busy():
+                sharding = jax.sharding.SingleDeviceSharding(state.device)
                 shapes = [
-                    jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=place)
-                    for each in (places_Px2, frames_NxHxWx3)
+                    jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=sharding)
+                    for each in (positions_Px2, frames_NxHxWx3)
                 ]
-                program = self._run.lower(lane.params, *shapes, names=names).compile()
-            self._programs[key] = program
-            return program
+                compiled = self._run.lower(state.params, *shapes, names=names).compile()
+            self._compiled[key] = compiled
+            return compiled
 
 
-def _as_float16(features: np.ndarray, path: Path, backbone: str) -> np.ndarray:
-    largest = np.abs(features).max()
+def _counted(
+    chunks: Iterator[np.ndarray], total: int, on_frames: Callable[[int, int], None]
+) -> Iterator[np.ndarray]:
+    """The chunks; after each, `on_frames` is called."""
+    done = 0
+    for frames_NxHxWx3 in chunks:
+        yield frames_NxHxWx3
+        done += len(frames_NxHxWx3)
+        on_frames(done, total)
+
+
+def _as_float16(features_NxD: np.ndarray, path: Path, backbone: str) -> np.ndarray:
+    largest = np.abs(features_NxD).max()
     # Also true for NaN.
     if not largest <= np.finfo(np.float16).max:
         raise VideoError(
             path, f"{backbone} gives features up to {largest:g}, too large for float16"
         )
-    return features.astype(np.float16)
+    return features_NxD.astype(np.float16)

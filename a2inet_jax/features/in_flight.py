@@ -1,8 +1,9 @@
-"""Which videos were under way when a worker died, told by files, so that no video takes all of them down.
+"""In-flight markers: files that record which videos were being processed when a worker died.
 
-Before a worker begins a video it leaves a mark, a file, and takes it away when it is done, whatever the
-result. A mark that somebody else finds is of a worker that died. The marks of a job lie in a folder of its
-own, on the disk that the workers share.
+They keep a video that kills its worker from taking down all workers. A worker creates a marker before it
+starts a video, and removes it when it is done, whatever the result. A marker that another worker finds is
+therefore that of a dead worker. The markers of a job are in a folder of their own, on the disk that the
+workers share.
 """
 
 import hashlib
@@ -12,73 +13,69 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-# So many workers a video may take down; then it is not tried again.
-DEATHS = 2
+# A video that was in flight when so many workers died is not tried again.
+MAX_DEATHS = 2
 _PREFIX = ".begun-"
-# A folder in which nothing happened for so long is of a job that was killed.
+# A folder without changes for so long is that of a job that was killed.
 _ABANDONED_S = 7 * 24 * 3600.0
 
 
-class Quarantine:
-    """The marks of a job: a file for each time that a video was begun and not brought to an end."""
+class InFlightMarkers:
+    """The markers of a job: one file for each time that a video was started and not finished."""
 
     def __init__(self, folder: Path) -> None:
-        """Look at the marks in a folder, which `create` made.
-
-        Args:
-          folder: of one job.
-        """
+        """Open the markers in a folder that `create` made."""
         self.folder = folder
 
     @classmethod
-    def create(cls, parent: Path) -> "Quarantine":
-        """A folder for a new job. Those that killed jobs left behind long ago are removed.
+    def create(cls, parent: Path) -> "InFlightMarkers":
+        """Make a folder for a new job, and remove those that killed jobs left long ago.
 
         Raises:
-          OSError: there can be none.
+            OSError: The folder cannot be made.
         """
         for other in parent.glob(f"{_PREFIX}*"):
-            if _age(other) > _ABANDONED_S:
+            if _idle_s(other) > _ABANDONED_S:
                 shutil.rmtree(other, ignore_errors=True)
         folder = parent / f"{_PREFIX}{uuid.uuid4().hex}"
         folder.mkdir(parents=True)
         return cls(folder)
 
     def remove(self) -> None:
-        """Take the folder away."""
+        """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def deaths(self, video_id: str) -> int:
-        """How many times the video was begun without an end: each time its worker has died."""
-        return sum(mark.exists() for mark in self._marks(video_id))
+        """Return how many workers died while the video was in flight."""
+        return sum(marker.exists() for marker in self._markers(video_id))
 
     def begin(self, video_ids: Iterable[str]) -> None:
-        """Mark videos, once more each.
+        """Add a marker for each video.
 
         Raises:
-          OSError: the folder can't be written.
+            OSError: The folder cannot be written.
         """
         for video_id in video_ids:
-            for mark in self._marks(video_id):
-                if not mark.exists():
-                    mark.touch()
+            for marker in self._markers(video_id):
+                if not marker.exists():
+                    marker.touch()
                     break
 
     def end(self, video_ids: Iterable[str]) -> None:
-        """Take every mark of these videos away."""
+        """Remove all markers of these videos."""
         for video_id in video_ids:
-            for mark in self._marks(video_id):
-                mark.unlink(missing_ok=True)
+            for marker in self._markers(video_id):
+                marker.unlink(missing_ok=True)
 
-    def _marks(self, video_id: str) -> list[Path]:
-        # An id may be longer than a file's name.
+    def _markers(self, video_id: str) -> list[Path]:
+        # Hashed, because an id may be longer than a file name may be.
         name = hashlib.sha256(video_id.encode()).hexdigest()[:32]
-        return [self.folder / f"{name}.{number}" for number in range(DEATHS)]
+        return [self.folder / f"{name}.{number}" for number in range(MAX_DEATHS)]
 
 
-def _age(path: Path) -> float:
-    """Seconds since something in the folder was made or removed."""
+def _idle_s(folder: Path) -> float:
+    """Return the seconds since a file in the folder was made or removed."""
     try:
-        return time.time() - path.stat().st_mtime
+        return time.time() - folder.stat().st_mtime
     except OSError:
         return 0.0

@@ -1,4 +1,4 @@
-"""How the frames of a video pass through networks that take a fixed number of them at a time.
+"""Passes of a video's frames through networks that take a fixed number of them at a time.
 
 The one rule by which both streams end with one row a frame, whatever their networks take: single frames go
 in by the chunk, clips by their length.
@@ -13,10 +13,11 @@ from typing import Any
 import jax
 import numpy as np
 
-# A chunk holds fewer frames where they are larger than this, so that memory stays the same.
+# Of frames larger than this a chunk holds fewer, so that it takes no more memory.
 _FULL_CHUNK_PIXELS = 1920 * 1080
 
-Work = list[tuple["Pass", tuple[str, ...]]]  # passes in order, and the streams of each
+# Passes in order, each with its streams.
+Work = list[tuple["Pass", tuple[str, ...]]]
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Pass:
     """One run of a network.
 
     Attributes:
-      frames: which frames go in, [length] int, ascending.
-      rows: which rows of the output are kept, [n] int; they describe the next n frames of the video.
+        frames: Indices of the frames that go in, `[length]` int, ascending.
+        rows: Indices of the output's rows that are kept, `[n]` int, for the next n frames of the video.
     """
 
     frames: np.ndarray
@@ -33,22 +34,22 @@ class Pass:
 
 
 def frames_at_once(chunk: int, height: int, width: int) -> int:
-    """How many frames of this size make a chunk: `chunk`, or fewer that take as much memory."""
+    """Return the number of frames of this size in a chunk: `chunk`, or fewer that take as much memory."""
     return max(1, chunk * _FULL_CHUNK_PIXELS // max(height * width, _FULL_CHUNK_PIXELS))
 
 
 def plan(total: int, length: int, spacing: int = 1) -> list[Pass]:
-    """Passes that together give each frame of a video one row.
+    """Return passes that together give each frame of a video one row.
 
     A pass spans `length` · `spacing` frames and takes ⌊k (span − 1) / (length − 1)⌋, k = 0 … length − 1, of
     them; a frame in between gets the row of the one before it. Passes follow each other; what is left at the
-    end is covered by a pass over the last frames of the video, of which only the rows that are still wanting
+    end is covered by a pass over the last frames of the video, of which only the rows that are still missing
     are kept. A video shorter than a pass is filled up with copies of its last frame.
 
     Args:
-      total: frames of the video, at least 1.
-      length: frames that go in together, at least 1.
-      spacing: every how many frames one goes in, at least 1.
+        total: Frames of the video, at least 1.
+        length: Frames that go in together, at least 1.
+        spacing: Distance of the frames that go in, in frames, at least 1.
     """
     span = length * spacing
     taken = np.arange(length) * (span - 1) // max(length - 1, 1)
@@ -62,13 +63,13 @@ def plan(total: int, length: int, spacing: int = 1) -> list[Pass]:
 
 
 def schedule(total: int, takes: Mapping[str, tuple[int, int]]) -> Work:
-    """The passes of all streams, in the order in which their last frames are decoded.
+    """Return the passes of all streams, in the order in which their last frames are decoded.
 
     Streams that take the same frames share their passes: frames go to the device once.
 
     Args:
-      total: frames of the video.
-      takes: stream → length and spacing of its passes.
+        total: Frames of the video.
+        takes: Stream → length and spacing of its passes.
     """
     together: dict[tuple[int, int], tuple[str, ...]] = {}
     for name, each in takes.items():
@@ -85,13 +86,14 @@ def run_passes(
     """Run pass after pass as their frames arrive.
 
     Args:
-      chunks: all frames in order, [n, H, W, 3] each.
-      work: from `schedule`.
-      run: called with frames [length, H, W, 3] and `names`, the streams; gives for each stream a tree of
-        arrays with a row a frame.
+        chunks: All frames in order, `[n, H, W, 3]` each.
+        work: Result of `schedule`.
+        run: Called with frames `[length, H, W, 3]` and `names`, the streams; returns for each stream a
+            tree of arrays with a row a frame.
 
     Returns:
-      For each stream the rows of its passes, on the host, in order: a row for every frame of the video.
+        For each stream the rows of its passes, on the host, in order: a row for every frame of the
+        video.
     """
     window = _Window(longest(work))
     rows: dict[str, list[Any]] = {name: [] for _, names in work for name in names}
@@ -99,16 +101,16 @@ def run_passes(
         while window.end <= item.frames[-1]:
             window.add(next(chunks))
         for name, tree in run(window.take(item.frames), names=names).items():
-            rows[name].append(jax.tree.map(partial(_kept, rows=item.rows), tree))
+            rows[name].append(jax.tree.map(partial(_take_rows, rows=item.rows), tree))
     return rows
 
 
-def _kept(array: Any, rows: np.ndarray) -> np.ndarray:
+def _take_rows(array: Any, rows: np.ndarray) -> np.ndarray:
     return np.asarray(array)[rows]
 
 
 def longest(work: Work) -> int:
-    """The most frames that must be at hand for one pass."""
+    """Return the most frames that must be in memory for one pass."""
     return max(int(np.ptp(item.frames)) + 1 for item, _ in work)
 
 
@@ -116,26 +118,28 @@ class _Window:
     """The latest frames of a video, as many as a pass may need."""
 
     def __init__(self, length: int) -> None:
-        self.end = 0  # frames seen so far
+        # Number of frames seen so far.
+        self.end = 0
         self._length = length
-        self._chunks: deque[tuple[int, np.ndarray]] = deque()  # number of the first frame, frames
+        # Index of a chunk's first frame, and its frames.
+        self._chunks: deque[tuple[int, np.ndarray]] = deque()
 
     def add(self, frames_NxHxWx3: np.ndarray) -> None:
         self._chunks.append((self.end, frames_NxHxWx3))
         self.end += len(frames_NxHxWx3)
 
-    def take(self, numbers: np.ndarray) -> np.ndarray:
-        """The frames of these numbers, ascending, and the last not below that of any call before.
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """Return the frames of these indices without a copy where they are one whole chunk.
 
-        Those of one whole chunk are not copied.
+        The indices ascend, and the last one is not below that of any earlier call.
         """
-        while self._chunks[0][0] + len(self._chunks[0][1]) <= numbers[-1] + 1 - self._length:
+        while self._chunks[0][0] + len(self._chunks[0][1]) <= indices[-1] + 1 - self._length:
             self._chunks.popleft()
-        parts = []
+        pieces = []
         for first, frames in self._chunks:
-            here = numbers[(numbers >= first) & (numbers < first + len(frames))] - first
+            here = indices[(indices >= first) & (indices < first + len(frames))] - first
             if np.array_equal(here, np.arange(len(frames))):
-                parts.append(frames)
+                pieces.append(frames)
             elif len(here):
-                parts.append(frames[here])
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+                pieces.append(frames[here])
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)

@@ -1,8 +1,8 @@
-"""Extraction by the actors of a Ray cluster, which share a disk: `extract.extract_all` on many machines.
+"""Extraction on a Ray cluster whose nodes share a disk: `extract.extract_all` on many machines.
 
-Ray Data deals batches of videos out, and deals a batch out again when the worker that had it is lost. The
-store's files are the truth: a batch that comes again leaves what is there, and what the workers said is
-checked against the files at the end.
+Ray Data hands out batches of videos, and hands a batch out again when its worker is lost. The files of the
+store are the truth: a repeated batch leaves stored features as they are, and the workers' reports are checked
+against the files at the end.
 """
 
 import pickle
@@ -11,35 +11,36 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
+from a2inet_jax.config import Features
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.errors import EngineError
+from a2inet_jax.errors import ConfigError, EngineError
 from a2inet_jax.features import extract
 from a2inet_jax.features.extract import Failure, Progress
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.in_flight import Quarantine
+from a2inet_jax.features.in_flight import InFlightMarkers
 from a2inet_jax.features.ray_session import connect, import_ray, one_line
 from a2inet_jax.features.ray_worker import Worker
 from a2inet_jax.features.store import Store
 
-# Rounds of a worker's decoding processes in a batch: more of them let a process wait less at the batch's end,
-# fewer of them lose less when the worker is lost.
-_ROUNDS = 4
-# Batches of a worker, where there are enough videos, so that all end at about the same time.
-_BATCHES = 4
-# A shared disk may take a while to show here what was written on another machine.
-_PATIENCE_S = 30.0
+# Videos of a batch for each decoding process, at most. More of them shorten the time that processes idle at
+# the end of a batch; fewer of them lose less with a worker.
+_VIDEOS_PER_DECODER = 4
+# Batches for each actor, if there are enough videos, so that all actors end at about the same time.
+_BATCHES_PER_ACTOR = 4
+# A shared disk may take a while to show files that another machine has written.
+_VISIBLE_AFTER_S = 30.0
 
 
 @dataclass(frozen=True)
-class RayWork:
-    """What an extraction on Ray did.
+class RayExtractionSummary:
+    """A summary of an extraction on Ray.
 
     Attributes:
-      failures: videos that failed, in the order of the videos.
-      videos: that have features now and had none before.
-      frames: of these, but for those that a worker stored before it was lost.
-      seconds: from beginning to end, the start of the workers included.
-      actors: how many worked at a time.
+        failures: Videos that failed, in the order of the videos.
+        videos: Number of videos that have features now and had none before.
+        frames: Number of their frames, except of videos that a worker stored before it was lost.
+        seconds: Duration, including the start of the workers.
+        actors: Number of actors.
     """
 
     failures: list[Failure]
@@ -56,8 +57,8 @@ class RayWork:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How a cluster is used: so many actors, each with so many CPUs and GPUs."""
+class Allocation:
+    """Resources of a job: a number of actors, and the CPUs and GPUs of each."""
 
     actors: int
     cpus: int
@@ -72,145 +73,166 @@ def extract_all(
     *,
     address: str | None = None,
     actors: int = 0,
-    decoders: int = 0,
-    timeout_s: float = 60.0,
-) -> RayWork:
-    """Extract the features that a store lacks, on a Ray cluster. A video that fails is listed.
+    decoders: int = Features.num_decoders,
+    timeout_s: float = Features.timeout_s,
+) -> RayExtractionSummary:
+    """Extract the features that a store lacks on a Ray cluster; videos that fail are listed.
 
-    As `extract.extract_all`, whose features it makes, byte for byte. This process computes nothing and
-    touches no device. Workers and nodes may be lost at any time: their batches are done by others. A video
-    that was under way when two workers were lost is listed, and not tried again.
+    The features are those of `extract.extract_all`, byte for byte. This process computes nothing and uses no
+    device. Workers and nodes may be lost at any time: others repeat their batches. A video that was in flight
+    when two workers were lost is listed, and not tried again.
 
     Args:
-      videos: all videos; their files are reached by the same path on every node.
-      make: gives a worker its extractor, on one device, with the store's recipe; it is pickled.
-      store: where the features go, on a disk that all nodes share.
-      on_progress: called with (video id, videos done, videos in all), at the start and, a batch at a time,
-        after each video.
-      address: of a cluster's head, or "auto"; a Ray of this machine is started, and stopped, if not given.
-      actors: how many work at a time; 0: as many as the cluster has GPUs, or nodes if it has none.
-      decoders: decoding processes of an actor; 0: one for each of its CPUs.
-      timeout_s: longest time to wait for a chunk of frames.
+        videos: All videos of the data set, whose paths hold on every node.
+        make: Makes a worker's extractor, with one device and the store's recipe. It is pickled.
+        store: The store to be completed, on a disk that all nodes share.
+        on_progress: Called with (video id, videos done, videos in all), at the start and after each
+            video, a batch at a time.
+        address: HOST:PORT of a cluster's head, or "auto"; None: start a local Ray, and stop it at the
+            end.
+        actors: Number of actors; 0: one for each GPU of the cluster, or for each node if there are no
+            GPUs.
+        decoders: Decoding processes of an actor; 0: one for each of its CPUs.
+        timeout_s: Longest time to wait for a chunk of frames, seconds.
 
     Raises:
-      ValueError: `decoders` is negative.
-      EngineError: Ray is not installed or can't be reached, the store can't be written, the weights are not
-        there, or whatever else is not a video's fault.
-      OSError: the store's folder can't be written from here.
+        ConfigError: `decoders` is negative.
+        EngineError: Ray is not installed or cannot be reached, or a worker reports an error that is no
+            fault of a video, such as missing weights or a store that cannot be written.
+        OSError: The store's folder cannot be written from here.
     """
     if decoders < 0:
-        raise ValueError(f"features.decoders is {decoders}: at least one is needed")
-    start = time.monotonic()
-    store = Store(store.folder.absolute(), store.recipe)  # a worker has another working folder
+        raise ConfigError(f"features.num_decoders is {decoders}: 0 or more is needed")
+    start_s = time.monotonic()
+    # Absolute, because the workers have another working folder.
+    store = Store(store.folder.absolute(), store.recipe)
     todo = extract.missing(videos, store)
-    before = len(videos) - len(todo)
-    on_progress("", before, len(videos))
+    done_before = len(videos) - len(todo)
+    on_progress("", done_before, len(videos))
     if not todo:
-        return RayWork([], 0, 0, time.monotonic() - start, 0)
+        return RayExtractionSummary([], 0, 0, time.monotonic() - start_s, 0)
+
+    # Hand the videos out to the actors, and collect their reports.
     rows: dict[str, Mapping[str, Any]] = {}
     ray = import_ray()
-    quarantine = Quarantine.create(store.folder)
+    markers = InFlightMarkers.create(store.folder)
     try:
         connect(ray, address)
-        chosen = plan([node["Resources"] for node in ray.nodes() if node["Alive"]], actors)
-        arguments = (make, store.folder, store.recipe, quarantine.folder)
-        decoders = decoders or chosen.cpus
-        batches = _batches(len(todo), chosen.actors, decoders)
-        chosen = replace(chosen, actors=min(chosen.actors, batches))
-        for row in _rows(ray, todo, batches, chosen, (*arguments, decoders, timeout_s)):
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        allocation = allocate(nodes, actors)
+        decoders = decoders or allocation.cpus
+        num_batches = _num_batches(len(todo), allocation.actors, decoders)
+        allocation = replace(allocation, actors=min(allocation.actors, num_batches))
+        arguments = (make, store.folder, store.recipe, markers.folder, decoders, timeout_s)
+        for row in _rows(ray, todo, num_batches, allocation, arguments):
             if row["error"]:
-                _give_up(row)
+                _raise_error_of(row)
             rows[row["video_id"]] = row
-            on_progress(row["video_id"], before + len(rows), len(videos))
+            on_progress(row["video_id"], done_before + len(rows), len(videos))
     except ray.exceptions.RayError as error:
         raise EngineError(one_line(error)) from error
     finally:
-        # A Ray of our own ends with this; of a cluster, the actors of this job do.
+        # This stops a local Ray; of a cluster it stops this job's actors.
         ray.shutdown()
-        quarantine.remove()
+        markers.remove()
+
+    # Check the reports against the files.
     failures = [
         Failure(video.video_id, video.path, reason)
         for video, reason in _without_features(todo, rows, store)
     ]
-    return RayWork(
+    return RayExtractionSummary(
         failures=failures,
         videos=len(todo) - len(failures),
         frames=sum(row["frames"] for row in rows.values()),
-        seconds=time.monotonic() - start,
-        actors=chosen.actors,
+        seconds=time.monotonic() - start_s,
+        actors=allocation.actors,
     )
 
 
-def plan(nodes: Sequence[Mapping[str, float]], actors: int = 0) -> Plan:
-    """Deal out the CPUs and GPUs of nodes.
+def allocate(nodes: Sequence[Mapping[str, float]], actors: int = 0) -> Allocation:
+    """Allocate the CPUs and GPUs of a cluster to actors, the same to each.
 
     Args:
-      nodes: what each has: "CPU", "GPU".
-      actors: how many; 0: one a GPU, or one a node if there are no GPUs.
+        nodes: Resources of each node: "CPU", "GPU".
+        actors: Number of actors; 0: one for each GPU, or for each node if there are no GPUs.
 
     Raises:
-      EngineError: there are fewer GPUs than actors; without GPUs, fewer CPUs.
+        EngineError: There are fewer GPUs than actors; without GPUs, fewer CPUs.
     """
     gpus = [int(node.get("GPU", 0)) for node in nodes]
     if sum(gpus):
         if actors > sum(gpus):
             raise EngineError(f"--actors={actors}: the cluster has {sum(gpus)} GPUs, one for each")
-        places = gpus
+        actors_of_node = gpus
         actors = actors or sum(gpus)
     else:
         cpus = [int(node.get("CPU", 0)) for node in nodes]
-        useful = [number > 0 for number in cpus]
-        if not any(useful) or actors > sum(cpus):
+        usable = [number > 0 for number in cpus]
+        if not any(usable) or actors > sum(cpus):
             raise EngineError(f"--actors={actors}: the cluster has {sum(cpus)} CPUs, no GPU")
-        actors = actors or sum(useful)
-        a_node = -(-actors // sum(useful))
-        places = [a_node * has for has in useful]
-    # Of each node one CPU is left to Ray; all are alike, so that an actor fits wherever one was lost.
-    shares = [int(node.get("CPU", 0) - 1) // n for node, n in zip(nodes, places) if n]
-    return Plan(actors, max(1, min(shares)), int(sum(gpus) > 0))
+        actors = actors or sum(usable)
+        actors_per_node = -(-actors // sum(usable))
+        actors_of_node = [actors_per_node * has_cpus for has_cpus in usable]
+    # Ray keeps one CPU of each node. All actors get the same, so that a lost one fits in anywhere.
+    cpus_of_actor = [
+        int(node.get("CPU", 0) - 1) // number
+        for node, number in zip(nodes, actors_of_node)
+        if number
+    ]
+    return Allocation(actors, max(1, min(cpus_of_actor)), int(sum(gpus) > 0))
 
 
-def _batches(videos: int, actors: int, decoders: int) -> int:
-    """How many batches to make of the videos: each has work for all decoders, each actor has several."""
-    size = min(_ROUNDS * decoders, max(decoders, -(-videos // (_BATCHES * actors))))
+def _num_batches(videos: int, actors: int, decoders: int) -> int:
+    """Return a number of batches with work for all decoders in each, and several batches for each actor."""
+    size = min(
+        _VIDEOS_PER_DECODER * decoders, max(decoders, -(-videos // (_BATCHES_PER_ACTOR * actors)))
+    )
     return -(-videos // min(size, -(-videos // actors)))
 
 
 def _rows(
-    ray: Any, videos: Sequence[VideoFile], batches: int, chosen: Plan, arguments: tuple[Any, ...]
+    ray: Any,
+    videos: Sequence[VideoFile],
+    num_batches: int,
+    allocation: Allocation,
+    arguments: tuple[Any, ...],
 ) -> Iterator[Mapping[str, Any]]:
-    """What the actors say of the videos, as it comes."""
-    items = [{"video": pickle.dumps(_absolute(video))} for video in videos]
-    # A block is a task, and so a batch.
+    """Yield the rows of `Worker` as they arrive."""
+    items = [{"video": pickle.dumps(_with_absolute_path(video))} for video in videos]
+    # Ray makes one task of each block, and with batch_size=None one batch of each task.
     yield from (
-        ray.data.from_items(items, override_num_blocks=batches)
+        ray.data.from_items(items, override_num_blocks=num_batches)
         .map_batches(
             Worker,
             batch_size=None,
             fn_constructor_args=arguments,
-            compute=ray.data.ActorPoolStrategy(size=chosen.actors, max_tasks_in_flight_per_actor=1),
-            num_cpus=chosen.cpus,
-            num_gpus=chosen.gpus,
+            compute=ray.data.ActorPoolStrategy(
+                size=allocation.actors, max_tasks_in_flight_per_actor=1
+            ),
+            num_cpus=allocation.cpus,
+            num_gpus=allocation.gpus,
         )
         .iter_rows()
     )
 
 
-def _absolute(video: VideoFile) -> VideoFile:
+def _with_absolute_path(video: VideoFile) -> VideoFile:
     return VideoFile(video.video_id, video.path.absolute(), raw=video.raw)
 
 
 def _without_features(
     videos: Sequence[VideoFile], rows: Mapping[str, Mapping[str, Any]], store: Store
 ) -> Iterator[tuple[VideoFile, str]]:
-    """Videos that the store still lacks, and why."""
-    stored = [name for name, row in rows.items() if not row["reason"]]
-    patient_until = time.monotonic() + _PATIENCE_S
-    while store.missing(stored) and time.monotonic() < patient_until:
+    """Yield the videos that still have no features, with the reason."""
+    reported = [video_id for video_id, row in rows.items() if not row["reason"]]
+    deadline_s = time.monotonic() + _VISIBLE_AFTER_S
+    while store.missing(reported) and time.monotonic() < deadline_s:
         time.sleep(1)
-    lacking = set(store.missing(stored))
-    unheard = [video for video in videos if video.video_id not in rows]
-    lacking.update(video.video_id for video in extract.missing(unheard, store))
+    lacking = set(store.missing(reported))
+    # A worker that was lost may have stored videos that it did not report.
+    unreported = [video for video in videos if video.video_id not in rows]
+    lacking.update(video.video_id for video in extract.missing(unreported, store))
     for video in videos:
         row = rows.get(video.video_id)
         if row and row["reason"]:
@@ -218,13 +240,14 @@ def _without_features(
         elif video.video_id in lacking:
             yield (
                 video,
-                f"a worker has stored it, but not where we look: do all nodes share {store.folder}?"
+                "a worker has stored its features, but this machine does not see them: do all nodes "
+                f"share {store.folder.parent}?"
                 if row
-                else "no worker has said what became of it: run the command again",
+                else "no worker has reported a result: run the command again",
             )
 
 
-def _give_up(row: Mapping[str, Any]) -> NoReturn:
+def _raise_error_of(row: Mapping[str, Any]) -> NoReturn:
     error = EngineError(row["error"])
     error.add_note(row["trace"])
     raise error

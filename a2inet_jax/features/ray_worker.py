@@ -1,4 +1,4 @@
-"""An actor of Ray that describes videos, and tells what became of each."""
+"""A Ray actor that extracts batches of videos, and reports the result of each video."""
 
 import pickle
 import socket
@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.errors import A2INetError
 from a2inet_jax.features import extract
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.in_flight import DEATHS, Quarantine
+from a2inet_jax.features.in_flight import MAX_DEATHS, InFlightMarkers
 from a2inet_jax.features.recipe import Recipe
 from a2inet_jax.features.store import Store
 
 
 class Worker:
-    """An actor: describes batches of videos, and says of each what became of it.
+    """An actor that extracts batches of videos, and returns one row of results for each video.
 
-    Whatever happens is told in a row, because an exception would end the job with pages of Ray's.
+    Errors are returned in a row too, because an exception would end the job with pages of Ray's output.
     """
 
     def __init__(
@@ -28,66 +29,75 @@ class Worker:
         make: Callable[[], Extractor],
         folder: Path,
         recipe: Recipe,
-        begun: Path,
-        decoders: int,
+        markers_folder: Path,
+        num_decoders: int,
         timeout_s: float,
     ) -> None:
-        """Nothing is loaded yet: what goes wrong in that is told as well."""
+        """Keep the arguments. The extractor is made with the first batch, which also reports its errors."""
         self._make = make
         self._folder = folder
         self._recipe = recipe
-        self._quarantine = Quarantine(begun)
-        self._decoders = decoders
+        self._markers = InFlightMarkers(markers_folder)
+        self._num_decoders = num_decoders
         self._timeout_s = timeout_s
         self._opened: tuple[Extractor, Store] | None = None
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
-        """Rows of videos to rows of `video_id`, `frames`, `reason` (of a failure), `error`, `trace`."""
+        """Extract the pickled videos of a batch.
+
+        Returns:
+            Columns `video_id`, `frames`, `reason` (of a failure), `error` and `trace` (of an error that
+            is no fault of a video).
+        """
         videos = [pickle.loads(video) for video in batch["video"]]
         try:
-            rows = self._described(videos)
+            rows = self._extract_batch(videos)
         except Exception as error:
             text = str(error) or type(error).__name__
-            if not isinstance(error, OSError | ValueError | RuntimeError):
+            # Any other error is a bug, whose text alone would say little.
+            if not isinstance(error, A2INetError | OSError):
                 text = f"{type(error).__name__}: {text}"
-            told = f"{text} (worker on {socket.gethostname()})"
-            rows = [_row(videos[0].video_id, error=told, trace=traceback.format_exc())]
+            message = f"{text} (worker on {socket.gethostname()})"
+            rows = [_row(videos[0].video_id, error=message, trace=traceback.format_exc())]
         return {name: [row[name] for row in rows] for name in rows[0]}
 
-    def _described(self, videos: Sequence[VideoFile]) -> list[dict[str, Any]]:
+    def _extract_batch(self, videos: Sequence[VideoFile]) -> list[dict[str, Any]]:
         if self._opened is None:
             self._opened = self._make(), Store(self._folder, self._recipe)
-        lacking = set(self._opened[1].missing(video.video_id for video in videos))
-        # What a worker stored before it died was not what it died of.
-        deaths = {v.video_id: self._quarantine.deaths(v.video_id) for v in videos}
-        fresh = [v for v in videos if not deaths[v.video_id] or v.video_id not in lacking]
-        rows = self._extracted(fresh, self._decoders)
+        _, store = self._opened
+        lacking = set(store.missing(video.video_id for video in videos))
+        deaths = {v.video_id: self._markers.deaths(v.video_id) for v in videos}
+        # A worker did not die of a video that it stored.
+        harmless = [v for v in videos if not deaths[v.video_id] or v.video_id not in lacking]
+        rows = self._extract(harmless, self._num_decoders)
         for video in videos:
-            if video in fresh:
+            if video in harmless:
                 continue
-            if deaths[video.video_id] < DEATHS:
-                rows += self._extracted([video], 1)  # alone: if it kills again, it is known
+            if deaths[video.video_id] < MAX_DEATHS:
+                # Alone, so that the blame is clear if this worker dies too.
+                rows += self._extract([video], 1)
             else:
-                reason = f"took {DEATHS} workers down, or was under way when they were lost"
+                reason = f"took {MAX_DEATHS} workers down, or was in flight when they were lost"
                 rows.append(_row(video.video_id, reason=reason))
         return rows
 
-    def _extracted(self, videos: Sequence[VideoFile], decoders: int) -> list[dict[str, Any]]:
+    def _extract(self, videos: Sequence[VideoFile], num_decoders: int) -> list[dict[str, Any]]:
         if not videos:
             return []
         assert self._opened is not None
         extractor, store = self._opened
-        names = [video.video_id for video in videos]
-        self._quarantine.begin(names)
+        video_ids = [video.video_id for video in videos]
+        self._markers.begin(video_ids)
         try:
             work = extract.extract_all(
-                videos, extractor, store, lambda *_: None, decoders, self._timeout_s
+                videos, extractor, store, lambda *_: None, num_decoders, self._timeout_s
             )
         finally:
-            self._quarantine.end(names)
+            self._markers.end(video_ids)
         reasons = {failure.video_id: failure.reason for failure in work.failures}
-        rows = [_row(name, reason=reasons.get(name, "")) for name in names]
-        rows[0]["frames"] = work.frames  # of all of them
+        rows = [_row(video_id, reason=reasons.get(video_id, "")) for video_id in video_ids]
+        # The frames of all these videos are counted in their first row.
+        rows[0]["frames"] = work.frames
         return rows
 
 

@@ -1,4 +1,4 @@
-"""Everything that decides the numbers of a feature file."""
+"""Everything that decides the numbers in a feature file."""
 
 import dataclasses
 import hashlib
@@ -6,28 +6,30 @@ import json
 from dataclasses import dataclass
 from typing import Any, Self
 
+from a2inet_jax.config import Features
 from a2inet_jax.video.sampling import Sampling
 
-STREAMS = ("quality", "semantic")  # of features: a network each
+# The streams of features, each made by one network.
+STREAMS = ("quality", "semantic")
 
-# To be raised by whoever changes what extraction computes from the same backbones and sampling.
+# Raise it with every change of the extracted numbers for the same backbones and sampling.
 VERSION = 3
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How features were made: two features with the same recipe may stand in one data set.
+    """Settings that features were extracted with; features of equal recipes may be used together.
 
     Attributes:
-      quality: backbone of the quality stream.
-      quality_sha256: of its published checkpoint.
-      quality_normalization: of its input.
-      semantic: backbone of the semantic stream.
-      semantic_sha256: of its published checkpoint.
-      semantic_normalization: of its input.
-      sampling: frames, sizes and patches.
-      dtype: of the backbones' computation.
-      version: of the code that extracts.
+        quality: Backbone of the quality stream.
+        quality_sha256: SHA-256 of its published checkpoint.
+        quality_normalization: Normalization of its input.
+        semantic: Backbone of the semantic stream.
+        semantic_sha256: SHA-256 of its published checkpoint.
+        semantic_normalization: Normalization of its input.
+        sampling: Frames, sizes and patches.
+        dtype: Dtype of the backbones' computation.
+        version: Version of the extracting code.
     """
 
     quality: str
@@ -37,15 +39,18 @@ class Recipe:
     semantic_sha256: str
     semantic_normalization: str
     sampling: Sampling
-    dtype: str = "float32"
+    dtype: str = Features.dtype
     version: int = VERSION
 
     def as_dict(self) -> dict[str, Any]:
-        """The recipe as plain values."""
+        """Return the recipe as nested plain values."""
         return dataclasses.asdict(self)
 
     def stream(self, name: str) -> dict[str, Any]:
-        """What decides the numbers of one of the `STREAMS`: equal for equal features."""
+        """Return the settings that decide the numbers of one of the `STREAMS`.
+
+        Two streams with equal settings have equal features, whatever their names and recipes.
+        """
         own = {
             key.removeprefix(f"{name}_"): value
             for key, value in self.as_dict().items()
@@ -61,22 +66,26 @@ class Recipe:
         rest = {"dtype": self.dtype, "version": self.version}
         return {"backbone": getattr(self, name), **own, **sampling, **rest}
 
+    def networks(self) -> str:
+        """Return the names of both networks, for messages."""
+        return f"{self.quality} and {self.semantic}"
+
     def to_json(self) -> str:
-        """The recipe as text, the same text for the same recipe."""
+        """Return the recipe as JSON; equal recipes give equal text."""
         return json.dumps(self.as_dict(), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The recipe that `to_json` wrote."""
+        """Make the recipe that `to_json` wrote."""
         fields = json.loads(text)
         return cls(**{**fields, "sampling": Sampling(**fields["sampling"])})
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that stand for the recipe."""
+        """Return 16 hexadecimal digits that identify the recipe."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def differences(self, other: "Recipe") -> str:
-        """What another recipe does differently, for messages: `field: ours, theirs: theirs`."""
+        """List the fields that differ, for messages: `field: ours here, theirs there; …`."""
         ours, theirs = json.loads(self.to_json()), json.loads(other.to_json())
         return "; ".join(
             f"{k}: {ours[k]} here, {theirs[k]} there" for k in ours if ours[k] != theirs[k]

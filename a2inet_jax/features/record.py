@@ -21,13 +21,13 @@ _RANKS = (2, 2, 1, 1)
 
 @dataclass(frozen=True)
 class VideoFeatures:
-    """What the model knows of one video.
+    """The features of one video; row t of both streams belongs to frame `frame_index[t]`.
 
     Attributes:
-      quality: features of the quality stream, [T, Dq] float16.
-      semantic: features of the semantic stream, [T, Ds] float16.
-      frame_index: which frames of the video they describe, [T] int32.
-      timestamps: when these are shown, seconds, [T] float64.
+        quality: Features of the quality stream, `[T, Dq]` float16.
+        semantic: Features of the semantic stream, `[T, Ds]` float16.
+        frame_index: Indices of the frames in the video, `[T]` int32.
+        timestamps: Times at which the frames are shown, seconds, `[T]` float64.
     """
 
     quality: np.ndarray
@@ -38,14 +38,14 @@ class VideoFeatures:
 
 @dataclass(frozen=True)
 class Header:
-    """What a feature file says of itself.
+    """The header of a feature file.
 
     Attributes:
-      video_id: name of the video.
-      recipe: what the features were made by.
-      source: of the video file, such as its size.
-      content_sha256: of the arrays, their names, types and shapes.
-      shapes: of the arrays.
+        video_id: Id of the video.
+        recipe: Settings that the features were extracted with.
+        source: Signature of the video file, such as its size.
+        content_sha256: Checksum of the arrays, their names, dtypes and shapes.
+        shapes: Shapes of the arrays.
     """
 
     video_id: str
@@ -56,9 +56,9 @@ class Header:
 
 
 def encode(video_id: str, recipe: Recipe, source: str, features: VideoFeatures) -> bytes:
-    """The content of a feature file; equal for equal records."""
+    """Return the content of a feature file; equal records give equal bytes."""
     arrays = {name: np.ascontiguousarray(getattr(features, name)) for name in FIELDS}
-    # One key: the library writes several in any order, and equal records should be equal files.
+    # A single key, because the library writes several in arbitrary order.
     header = json.dumps(
         {
             "video_id": video_id,
@@ -71,11 +71,11 @@ def encode(video_id: str, recipe: Recipe, source: str, features: VideoFeatures) 
 
 
 def read_header(path: Path) -> Header:
-    """What a file says of itself; its arrays are not read.
+    """Read the header of a feature file, without its arrays.
 
     Raises:
-      VersionError: another version of the package wrote it.
-      StoreError: the file is damaged or not a feature file.
+        VersionError: The file was written by another version of the package.
+        StoreError: The file is damaged or not a feature file.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -86,7 +86,7 @@ def read_header(path: Path) -> Header:
     except (SafetensorError, TypeError, KeyError, ValueError) as error:
         raise StoreError(f"{path} is damaged or not a feature file ({error}): {REMEDY}") from None
     try:
-        recipe = _recipe(record["recipe"])
+        recipe = _parse_recipe(record["recipe"])
         return Header(
             record["video_id"], recipe, record["source"], record["content_sha256"], shapes
         )
@@ -97,10 +97,10 @@ def read_header(path: Path) -> Header:
 
 
 def read_features(path: Path) -> VideoFeatures:
-    """The arrays of a file.
+    """Read the arrays of a feature file.
 
     Raises:
-      StoreError: the file is damaged.
+        StoreError: The file is damaged.
     """
     try:
         tensors = load_file(path)
@@ -110,9 +110,9 @@ def read_features(path: Path) -> VideoFeatures:
 
 
 def content_sha256(features: VideoFeatures) -> str:
-    """Of the arrays, their names, types and shapes, as `encode` notes it in the header."""
+    """Return the checksum of features that `encode` writes into the header."""
     return sha256_of_arrays({name: getattr(features, name) for name in FIELDS})
 
 
-# A store has one recipe, and reading it from its text takes longer than the rest of a header.
-_recipe = functools.lru_cache(maxsize=16)(Recipe.from_json)
+# Cached: the files of a store share one recipe, and parsing it takes longer than the rest of a header.
+_parse_recipe = functools.lru_cache(maxsize=16)(Recipe.from_json)

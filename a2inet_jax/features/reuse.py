@@ -1,6 +1,6 @@
-"""Streams that another store has: a network that was run on a video once need not be run again.
+"""Reuse of stored streams: a network that was run on a video for one store need not be run for another.
 
-The stores of a data set differ in their pairs of networks, and each network is in several pairs.
+The stores of a data set differ in their pairs of networks, and a network may be in several pairs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,21 +16,21 @@ from a2inet_jax.features.store import Store
 
 
 @dataclass(frozen=True)
-class Loan:
-    """What is known of a video.
+class ReusedStreams:
+    """Streams of a video that other stores have.
 
     Attributes:
-      streams: name → features, [T, D] float16.
-      frame_index: which frames they describe, [T] int32; None if nothing is known.
-      timestamps: when these are shown, seconds, [T] float64; None if nothing is known.
+        streams: Name of a stream → its features, `[T, D]` float16.
+        frame_index: Indices of their frames, `[T]` int32; None if there are no streams.
+        timestamps: Times of these frames, seconds, `[T]` float64; None if there are no streams.
     """
 
     streams: Mapping[str, np.ndarray] = field(default_factory=dict)
     frame_index: np.ndarray | None = None
     timestamps: np.ndarray | None = None
 
-    def whole(self) -> VideoFeatures | None:
-        """The features, if both streams are known."""
+    def complete(self) -> VideoFeatures | None:
+        """Return the video's features if both streams are there, else None."""
         if self.frame_index is None or self.timestamps is None or len(self.streams) < len(STREAMS):
             return None
         return VideoFeatures(
@@ -38,15 +38,17 @@ class Loan:
         )
 
 
-def lenders(recipe: Recipe, folders: Iterable[Path]) -> list[tuple[Store, dict[str, str]]]:
-    """The stores that have a stream which a recipe asks for.
+def reusable_stores(recipe: Recipe, folders: Iterable[Path]) -> list[tuple[Store, dict[str, str]]]:
+    """Find the stores that have a stream of a recipe.
 
     Args:
-      recipe: what is asked for.
-      folders: of stores; those of the recipe itself, of several recipes or of none are left out.
+        recipe: The recipe whose streams are needed.
+        folders: Folders of stores. Those of the recipe itself, of several recipes or without a store
+            are left out.
 
     Returns:
-      Stores, in the order of their folders, and for each which of our streams is which of its own.
+        The stores in the order of their folders, and for each a mapping from the names of our streams
+        to those of its equal ones.
     """
     found = []
     for folder in sorted(folders):
@@ -54,41 +56,43 @@ def lenders(recipe: Recipe, folders: Iterable[Path]) -> list[tuple[Store, dict[s
             store = Store.existing(folder)
         except StoreError:
             continue
-        same = {
+        equal_streams = {
             ours: theirs
             for ours in STREAMS
             for theirs in STREAMS
             if recipe.stream(ours) == store.recipe.stream(theirs)
         }
-        if same and store.recipe != recipe:
-            found.append((store, same))
+        if equal_streams and store.recipe != recipe:
+            found.append((store, equal_streams))
     return found
 
 
-def borrow(
-    video_id: str, source: str, from_stores: Iterable[tuple[Store, Mapping[str, str]]]
-) -> Loan:
-    """What stores have of a video.
+def reuse_streams(
+    video_id: str, source: str, stores: Iterable[tuple[Store, Mapping[str, str]]]
+) -> ReusedStreams:
+    """Read the streams of a video that other stores have.
 
     Args:
-      video_id: name of the video.
-      source: of its file; features of another file are not taken.
-      from_stores: as `lenders` gives them.
+        video_id: Id of the video.
+        source: Signature of its file; features of a different file are not reused.
+        stores: Result of `reusable_stores`.
     """
     streams: dict[str, np.ndarray] = {}
-    loan = Loan()
-    for store, same in from_stores:
-        wanted = {ours: theirs for ours, theirs in same.items() if ours not in streams}
-        if not wanted:
+    reused = ReusedStreams()
+    for store, equal_streams in stores:
+        needed = {ours: theirs for ours, theirs in equal_streams.items() if ours not in streams}
+        if not needed:
             continue
+        # What cannot be reused is computed instead.
         try:
             if store.source(video_id) != source:
                 continue
             stored = store.read(video_id)
+            # A copy of damaged features would get a checksum that matches them.
             if content_sha256(stored) != store.record(video_id).content_sha256:
-                continue  # a copy would have a checksum that fits
+                continue
         except (FileNotFoundError, StoreError):
-            continue  # they are computed
-        streams |= {ours: getattr(stored, theirs) for ours, theirs in wanted.items()}
-        loan = Loan(streams, stored.frame_index, stored.timestamps)
-    return loan
+            continue
+        streams |= {ours: getattr(stored, theirs) for ours, theirs in needed.items()}
+        reused = ReusedStreams(streams, stored.frame_index, stored.timestamps)
+    return reused

@@ -1,4 +1,4 @@
-"""What the threads of an extraction share: a device, and the memory for frames that are under way."""
+"""Resources that the threads of an extraction share: a device, and memory for decoded frames."""
 
 import threading
 import time
@@ -7,101 +7,98 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
-    """Lets few threads at a time to a device: one may compute while the next one's frames are on the way.
+class DeviceQueue:
+    """A queue that admits few threads at a time to a device.
+
+    With two slots one thread computes while the frames of the next one are transferred.
 
     Attributes:
-      busy_s: seconds that at least one thread was at the device, or had it compiled for.
+        busy_s: Seconds during which at least one thread used the device or compiled for it.
     """
 
-    def __init__(self, places: int = 2) -> None:
-        """Nobody is there yet.
-
-        Args:
-          places: how many threads may be at the device together.
-        """
+    def __init__(self, slots: int = 2) -> None:
+        """Make an empty queue for so many threads at a time."""
         self.busy_s = 0.0
-        self._places = threading.Semaphore(places)
+        self._slots = threading.Semaphore(slots)
         self._lock = threading.Lock()
-        self._present = 0
+        self._users = 0
         self._since = 0.0
 
     @contextmanager
-    def take(self) -> Iterator[None]:
-        """Wait for a place, and keep it within the `with` statement."""
-        with self._places, self.beside():
+    def slot(self) -> Iterator[None]:
+        """Wait for a slot, and hold it within the `with` statement."""
+        with self._slots, self.count_as_busy():
             yield
 
     @contextmanager
-    def beside(self) -> Iterator[None]:
-        """Count as being there within the `with` statement, without a place."""
-        self._count(1)
+    def count_as_busy(self) -> Iterator[None]:
+        """Count the `with` statement into `busy_s`, without a slot."""
+        self._change_users(1)
         try:
             yield
         finally:
-            self._count(-1)
+            self._change_users(-1)
 
-    def _count(self, change: int) -> None:
+    def _change_users(self, change: int) -> None:
         with self._lock:
             now = time.monotonic()
-            if self._present:
+            if self._users:
                 self.busy_s += now - self._since
-            self._present += change
+            self._users += change
             self._since = now
 
 
 class Budget:
-    """An amount, such as bytes, that threads share. Who needs more than there is gets all of it, alone."""
+    """An amount, such as bytes, that threads share.
+
+    A request above the total waits until it can have all of it.
+    """
 
     def __init__(self, total: int) -> None:
-        """All of it is free.
-
-        Args:
-          total: the amount.
-        """
+        """Make a budget of which nothing is reserved."""
         self._total = total
-        self._taken = 0
+        self._reserved = 0
         self._queue: deque[object] = deque()
         self._changed = threading.Condition()
 
     @contextmanager
-    def take(self, amount: int) -> Iterator[None]:
-        """Wait until so much is free, first come, first served, and keep it within the `with` statement."""
+    def reserve(self, amount: int) -> Iterator[None]:
+        """Wait until so much is free, first come, first served, and hold it within the `with` statement."""
         amount = min(amount, self._total)
         ticket = object()
         with self._changed:
-            # In order: many small amounts would keep a large one waiting for ever.
+            # Served in order, because many small requests would keep a large one waiting for ever.
             self._queue.append(ticket)
             self._changed.wait_for(
-                lambda: self._queue[0] is ticket and self._taken + amount <= self._total
+                lambda: self._queue[0] is ticket and self._reserved + amount <= self._total
             )
             self._queue.popleft()
-            self._taken += amount
+            self._reserved += amount
             self._changed.notify_all()
         try:
             yield
         finally:
             with self._changed:
-                self._taken -= amount
+                self._reserved -= amount
                 self._changed.notify_all()
 
 
 class Stopwatch:
-    """Seconds that threads spent on things of a name, added up."""
+    """Seconds by activity, added up over threads."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def time(self, name: str) -> Iterator[None]:
-        """Count the `with` statement's duration for this name."""
+    def time(self, activity: str) -> Iterator[None]:
+        """Add the duration of the `with` statement to an activity."""
         start = time.monotonic()
         try:
             yield
         finally:
             with self._lock:
-                self._seconds[name] = self[name] + time.monotonic() - start
+                self._seconds[activity] = self[activity] + time.monotonic() - start
 
-    def __getitem__(self, name: str) -> float:
-        return self._seconds.get(name, 0.0)
+    def __getitem__(self, activity: str) -> float:
+        return self._seconds.get(activity, 0.0)

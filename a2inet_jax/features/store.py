@@ -1,7 +1,7 @@
-"""Features on disk: one safetensors file a video, float16, with its recipe in the header.
+"""A store of features: a folder with one safetensors file a video, float16, with its recipe in the header.
 
-The files are the truth: what is there is found by looking. A file is written under another name and renamed
-when it is whole, so that a record is there entirely or not at all, whoever is killed when, and several
+The files are the truth; there is no index beside them. A file is written under a temporary name and renamed
+when it is complete, so that it is there entirely or not at all, even if its writer is killed. Several
 processes may write to one store, on one machine or on several that share the folder.
 """
 
@@ -23,23 +23,22 @@ from a2inet_jax.features.recipe import STREAMS, Recipe
 from a2inet_jax.features.record import Header, VideoFeatures, encode, read_features, read_header
 
 _SUFFIX = ".safetensors"
-# A file system takes 255 bytes, the recipe's fingerprint and the suffix among them.
+# File names may have 255 bytes, including the recipe's fingerprint and the suffix.
 _LONGEST_NAME = 200
-_NO_STORE = "name a folder that `a2inet extract` wrote"
 _NAME = re.compile(r".+\.([0-9a-f]{16})\.safetensors")
 
 
 @dataclass(frozen=True)
 class Record:
-    """A line of the manifest: which video, where, how many frames, how many bytes, and of what content.
+    """The manifest's entry of a video.
 
     Attributes:
-      video_id: name of the video.
-      path: its feature file.
-      frames: T.
-      widths: features of a frame in the quality and the semantic stream.
-      size: bytes of the file.
-      content_sha256: of the arrays in it.
+        video_id: Id of the video.
+        path: Its feature file.
+        frames: T, the number of frames with features.
+        widths: Stream → features of a frame.
+        size: Size of the file, bytes.
+        content_sha256: Checksum of the arrays.
     """
 
     video_id: str
@@ -51,17 +50,13 @@ class Record:
 
 
 class Store:
-    """A folder of feature files, all of one recipe."""
+    """A folder of feature files that share one recipe."""
 
     def __init__(self, folder: Path, recipe: Recipe) -> None:
-        """Open a store; the folder is made with the first file.
-
-        Args:
-          folder: where the files are.
-          recipe: what they are made by.
+        """Open a store; its folder is made with the first file.
 
         Raises:
-          StoreError: the folder has files of another recipe.
+            StoreError: The folder has files of another recipe.
         """
         self.folder = folder
         self.recipe = recipe
@@ -72,91 +67,82 @@ class Store:
 
     @classmethod
     def existing(cls, folder: Path) -> Self:
-        """Open a store by what its files say.
-
-        Args:
-          folder: where the files are.
+        """Open a store, and take its recipe from its files.
 
         Raises:
-          StoreError: there is no good file, or there are files of several recipes.
+            StoreError: There is no good file, or there are files of several recipes.
         """
         found = recipes(folder)
         if not found:
-            raise StoreError(f"{folder} holds no good feature file: {_NO_STORE}")
+            raise StoreError(
+                f"{folder} holds no good feature file: name a folder that `a2inet extract` wrote"
+            )
         if len(found) > 1:
-            raise StoreError(several(folder, found))
+            raise StoreError(mixed_recipes_message(folder, found))
         return cls(folder, found[0])
 
     def path(self, video_id: str) -> Path:
-        """Where a video's features are, or will be."""
+        """Return the path of a video's feature file, whether it exists or not."""
         return self.folder / file_name(video_id, self.recipe)
 
     def write(self, video_id: str, features: VideoFeatures, source: str) -> None:
-        """Put a video's features in place, whole, over what may be there.
+        """Write a video's features, replacing any that are there.
 
         Args:
-          video_id: name of the video.
-          features: of this store's recipe.
-          source: what another video file of the same name would differ in, such as its size.
+            video_id: Id of the video.
+            features: Features of this store's recipe.
+            source: Signature of the video file, such as its size; a different file of the same name
+                has a different one.
 
         Raises:
-          OSError: the folder can't be written or the disk is full; nothing half-written is left.
+            OSError: The folder cannot be written, or the disk is full; nothing incomplete is left.
         """
         atomic.write(self.path(video_id), encode(video_id, self.recipe, source, features))
 
     def sweep(self) -> list[Path]:
-        """Remove what writers left that were killed; those that live are not disturbed.
-
-        Returns:
-          What was removed.
-        """
+        """Remove the temporary files of killed writers, and return them; living writers are not disturbed."""
         return atomic.sweep(self.folder)
 
     def read(self, video_id: str) -> VideoFeatures:
-        """Features of one video.
-
-        Args:
-          video_id: name of the video.
+        """Read the features of one video.
 
         Raises:
-          FileNotFoundError: they have not been extracted.
-          StoreError: the file is damaged, of another recipe or of another video.
+            FileNotFoundError: They have not been extracted.
+            StoreError: The file is damaged, of another recipe or of another video.
         """
         path, _ = self._checked(video_id)
         return read_features(path)
 
     def streams(self, video_id: str, names: Sequence[str]) -> tuple[np.ndarray, ...]:
-        """Some of the `STREAMS` of one video: `[T, D]` float16 each; errors as `read`."""
+        """Read some of the `STREAMS` of one video, `[T, D]` float16 each; raises the errors of `read`."""
         path, _ = self._checked(video_id)
         with safe_open(path, framework="numpy") as file:
             return tuple(file.get_tensor(name) for name in names)
 
     def record(self, video_id: str) -> Record:
-        """The manifest's line of one video, from its header alone; errors as `read`."""
+        """Return the manifest's entry of one video, from its header alone; raises the errors of `read`."""
         path, header = self._checked(video_id)
         return _record(path, header)
 
     def missing(self, video_ids: Iterable[str]) -> list[str]:
-        """Those videos, in the order given, that have no features here yet."""
+        """Return the videos without a feature file, in the order given."""
         present = set(_names(self.folder))
         return [video_id for video_id in video_ids if self.path(video_id).name not in present]
 
     def source(self, video_id: str) -> str:
-        """What was noted of the video file that the features on disk were made from.
-
-        Args:
-          video_id: name of a video that isn't missing.
+        """Return the signature of the video file that the stored features were extracted from.
 
         Raises:
-          StoreError: the file is damaged, or another video's.
+            FileNotFoundError: The features have not been extracted.
+            StoreError: The file is damaged, of another recipe or of another video.
         """
         return self._checked(video_id)[1].source
 
     def manifest(self) -> list[Record]:
-        """What the folder holds, by looking at every file's header; sorted by video id.
+        """Return the entries of all videos, read from the files' headers and sorted by video id.
 
         Raises:
-          StoreError: a file is damaged or of another recipe.
+            StoreError: A file is damaged or of another recipe.
         """
         records = []
         for path in self.paths():
@@ -168,7 +154,10 @@ class Store:
     def _checked(self, video_id: str) -> tuple[Path, Header]:
         path = self.path(video_id)
         if not path.exists():
-            raise FileNotFoundError(f"{path} is missing: run `a2inet extract` to make it")
+            raise FileNotFoundError(
+                f"video {video_id!r} has no features of {self.recipe.networks()} yet: "
+                "run `a2inet extract`"
+            )
         header = read_header(path)
         self._check_recipe(path, header.recipe)
         if header.video_id != video_id:
@@ -178,21 +167,21 @@ class Store:
         return path, header
 
     def paths(self) -> list[Path]:
-        """The feature files of this recipe, sorted; none is opened."""
+        """Return the paths of all feature files of this recipe, sorted, without opening any."""
         names = sorted(name for name in _names(self.folder) if name.endswith(self._ending))
         return [self.folder / name for name in names]
 
     def _check_recipe(self, path: Path, recipe: Recipe) -> None:
         if recipe != self.recipe:
             raise StoreError(
-                f"{path} was made by recipe {recipe.fingerprint()}, and recipe "
-                f"{self.recipe.fingerprint()} is asked for ({self.recipe.differences(recipe)}): "
+                f"{path} was extracted with recipe {recipe.fingerprint()}, but recipe "
+                f"{self.recipe.fingerprint()} is needed ({self.recipe.differences(recipe)}): "
                 "take another folder, or remove the files"
             )
 
 
 def file_name(video_id: str, recipe: Recipe) -> str:
-    """The name of a feature file: video id (URL-quoted, and cut where it is long) and recipe."""
+    """Return the name of a feature file: video id (URL-quoted, shortened if it is long) and recipe."""
     name = urllib.parse.quote(video_id, safe="", errors="surrogateescape")
     if len(name) > _LONGEST_NAME:
         digest = hashlib.sha256(name.encode()).hexdigest()[:16]
@@ -201,12 +190,12 @@ def file_name(video_id: str, recipe: Recipe) -> str:
 
 
 def feature_files(folder: Path) -> list[Path]:
-    """The files that are named like feature files, of whatever recipe, sorted; none is opened."""
+    """Return the files named like feature files of any recipe, sorted, without opening any."""
     return [folder / name for name in sorted(_names(folder)) if _NAME.fullmatch(name)]
 
 
 def recipes(folder: Path) -> list[Recipe]:
-    """The recipes of the good files of a folder; of each, one file's header is read."""
+    """Return the recipes of a folder's good files, reading the header of one file for each recipe."""
     found: dict[str, Recipe] = {}
     for path in feature_files(folder):
         fingerprint = path.name.removesuffix(_SUFFIX)[-16:]
@@ -220,8 +209,8 @@ def recipes(folder: Path) -> list[Recipe]:
     return list(found.values())
 
 
-def several(folder: Path, found: Sequence[Recipe]) -> str:
-    """What is said of a folder with several recipes."""
+def mixed_recipes_message(folder: Path, found: Sequence[Recipe]) -> str:
+    """Return the message about a folder with files of several recipes."""
     first, second = found[:2]
     return (
         f"{folder} holds files of {len(found)} recipes, such as {first.fingerprint()} and "
@@ -230,7 +219,7 @@ def several(folder: Path, found: Sequence[Recipe]) -> str:
 
 
 def _names(folder: Path) -> list[str]:
-    """Names of what may be feature files. No path is made of each: a store may have 100,000."""
+    """Return the sorted names of safetensors files; no `Path` is made of each of perhaps 100,000."""
     try:
         return sorted(name for name in os.listdir(folder) if name.endswith(_SUFFIX))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Whether the files of a store are what they should be: every array is read again."""
+"""Checks of stored feature files, which read every array."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """A file that was looked at.
+    """The result of a file's check.
 
     Attributes:
-      path: of the file.
-      problem: what is wrong with it; empty if nothing is.
-      damaged: whether its content is at fault, and making it again would help.
+        path: The file.
+        problem: What is wrong with it; "" if nothing is.
+        damaged: Whether its content is wrong, so that extracting it again would help.
     """
 
     path: Path
@@ -41,18 +41,14 @@ class Finding:
 
 
 def check(path: Path) -> Finding:
-    """Read a feature file wholly: its header, its name, its checksum, and the arrays.
-
-    Args:
-      path: a file that is named like a feature file.
-    """
+    """Check the header, the name, the checksum and the arrays of a file named like a feature file."""
     try:
         with path.open("rb"):
             pass
         header = read_header(path)
-        wanted = file_name(header.video_id, header.recipe)
-        if path.name != wanted:
-            return Finding(path, f"holds what belongs into {wanted}")
+        expected = file_name(header.video_id, header.recipe)
+        if path.name != expected:
+            return Finding(path, f"holds the features that belong in {expected}")
         problem = content_problem(header, read_features(path))
     except VersionError as error:
         return Finding(path, str(error).removeprefix(f"{path} "))
@@ -64,7 +60,7 @@ def check(path: Path) -> Finding:
 
 
 def check_all(paths: list[Path]) -> Iterator[Finding]:
-    """Check file after file; one is in memory at a time, and what is gone meanwhile is left out."""
+    """Check files one after the other; those that were removed in the meantime are left out."""
     for path in paths:
         finding = check(path)
         if path.exists() or path.is_symlink():
@@ -72,11 +68,7 @@ def check_all(paths: list[Path]) -> Iterator[Finding]:
 
 
 def remove(finding: Finding) -> bool:
-    """Remove a damaged file, if it is still damaged: a job may have made it again.
-
-    Returns:
-      Whether it was removed.
-    """
+    """Remove a damaged file unless a job has extracted it again; return whether it was removed."""
     if not finding.damaged or not check(finding.path).damaged:
         return False
     finding.path.unlink(missing_ok=True)
@@ -84,7 +76,7 @@ def remove(finding: Finding) -> bool:
 
 
 def content_problem(header: Header, features: VideoFeatures) -> str:
-    """What is wrong with the arrays of a file; empty if nothing is."""
+    """Return what is wrong with the arrays of a file; "" if nothing is."""
     arrays = {name: getattr(features, name) for name in _DTYPES}
     for name, dtype in _DTYPES.items():
         if arrays[name].dtype != dtype:

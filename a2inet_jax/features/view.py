@@ -1,4 +1,8 @@
-"""What the streams see of a frame: quality all of it or patches, semantic all of it, resized if need be."""
+"""The view that each stream has of a frame.
+
+The quality stream sees the whole frame or patches of it; the semantic stream sees the whole frame, resized if
+the sampling says so.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +15,7 @@ from a2inet_jax.video.sampling import Sampling
 
 
 def size(stream: str, sampling: Sampling, height: int, width: int) -> tuple[int, int]:
-    """Height and width of what a stream sees of a frame of this size."""
+    """Return height and width of a stream's view of a frame of this size, in pixels."""
     if stream == "quality" and sampling.patches:
         return min(height, sampling.patch_size), min(width, sampling.patch_size)
     if stream == "semantic" and sampling.short_side:
@@ -25,33 +29,35 @@ def features(
     backbone: Backbone,
     params: Params,
     frames_NxHxWx3: jax.Array,
-    places_Px2: jax.Array,
+    positions_Px2: jax.Array,
     dtype: jnp.dtype,
 ) -> jax.Array:
-    """Features of frames as a stream sees them; of patches, the mean over those of a frame.
+    """Extract the features of a stream; those of patches are averaged over the patches of a frame.
 
     Args:
-      stream: one of the `STREAMS`.
-      sampling: sizes and patches.
-      backbone: of the stream.
-      params: of the backbone.
-      frames_NxHxWx3: RGB, uint8.
-      places_Px2: top and left of the patches that the quality stream sees, int32; none: whole frames.
-      dtype: of the computation.
+        stream: One of the `STREAMS`.
+        sampling: Sizes and patches.
+        backbone: Backbone of the stream.
+        params: Its parameters.
+        frames_NxHxWx3: RGB, uint8.
+        positions_Px2: Top and left of the quality stream's patches, int32; P = 0: whole frames.
+        dtype: Dtype of the computation.
 
     Returns:
-      [n, backbone.width] float32: a row for each frame, or for each that a network of clips describes.
+        `[N, backbone.width]` float32, one row a frame.
     """
     if stream == "semantic" and sampling.short_side:
         frames_NxHxWx3 = resize_short_side(frames_NxHxWx3, sampling.short_side)
-    patches = places_Px2.shape[0]
-    if stream == "semantic" or patches == 0:
+    num_patches = positions_Px2.shape[0]
+    if stream == "semantic" or num_patches == 0:
         return extract_features(backbone, params, frames_NxHxWx3, dtype)
-    number, height, width, _ = frames_NxHxWx3.shape
-    h, w = size(stream, sampling, height, width)
-    total = jnp.zeros((number, backbone.width), jnp.float32)
-    # One patch after the other: side by side they would take their number times the memory.
-    for top, left in places_Px2:
-        patch = jax.lax.dynamic_slice(frames_NxHxWx3, (0, top, left, 0), (number, h, w, 3))
-        total += extract_features(backbone, params, patch, dtype)
-    return total / patches
+    num_frames, height, width, _ = frames_NxHxWx3.shape
+    patch_height, patch_width = size(stream, sampling, height, width)
+    sum_NxD = jnp.zeros((num_frames, backbone.width), jnp.float32)
+    # One patch after the other: all at once they would need P times the memory.
+    for top, left in positions_Px2:
+        patch = jax.lax.dynamic_slice(
+            frames_NxHxWx3, (0, top, left, 0), (num_frames, patch_height, patch_width, 3)
+        )
+        sum_NxD += extract_features(backbone, params, patch, dtype)
+    return sum_NxD / num_patches

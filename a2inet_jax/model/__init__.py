@@ -1,1 +1,1 @@
-"""The head of A2INet, the figure of the paper from top to bottom, and the VSFA baseline."""
+"""The A2INet head, whose modules follow the paper's figure from top to bottom, and the VSFA baseline."""

@@ -1,4 +1,4 @@
-"""A2INet: the head that turns two streams of frozen features into a video's score."""
+"""A2INet, the head that maps two streams of frozen features to a video's score."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from a2inet_jax.config import Fusion, Model, Normalization, NormAxis, Pooling
+from a2inet_jax.errors import ConfigError
 from a2inet_jax.model.cagi import CAGI
 from a2inet_jax.model.catm import CATM
 from a2inet_jax.model.linear import Linear
@@ -18,37 +19,37 @@ from a2inet_jax.model.temporal import TemporalNetwork
 
 
 class A2INet(nn.Module):
-    """FC of each stream, CAGI, CATM, temporal network; a padded video scores what it scores alone.
+    """An FC layer per stream, CAGI, CATM and the temporal network; padding does not change a score.
 
-    What happened inside can be looked at:
+    Intermediate values are available:
 
         outputs, state = model.apply(
             {"params": params}, streams, mask, mutable="intermediates"
         )
-        inside = state["intermediates"]
-        inside["cagi"]["attention"]["attention"][0]       # [B, T, T], a query's row sums to 1
-        inside["catm"]["quality_saliency"]["gate"][0]     # [B, 1, D], in (0, 1)
-        inside["catm"]["content_variation"]["gate"][0]    # [B, 1, D]
+        intermediates = state["intermediates"]
+        intermediates["cagi"]["attention"]["attention"][0]     # [B, T, T], rows sum to 1
+        intermediates["catm"]["quality_saliency"]["gate"][0]   # [B, 1, D], in (0, 1)
+        intermediates["catm"]["content_variation"]["gate"][0]  # [B, 1, D]
 
     Attributes:
         width: D, the features of each stream after its FC layer.
-        fusion: How the streams become one of width 2D: "cagi"; "concat", side by side; "concat_mlp",
-            side by side and through an FC layer, ReLU and dropout.
-        dropout: Rate of "concat_mlp"'s dropout; the paper gives none, 0.5 is torch's default.
-        normalization: CAGI's: "cgin", "fgin_s_to_q", "fgin_q_to_s", "adain_s_to_q" or
+        fusion: Fusion of the streams into one of width 2D: "cagi"; "concat" for concatenation;
+            "concat_mlp" for concatenation, an FC layer, ReLU and dropout.
+        dropout: Dropout rate of "concat_mlp"; the paper gives none, 0.5 is torch's default.
+        normalization: CAGI's normalization: "cgin", "fgin_s_to_q", "fgin_q_to_s", "adain_s_to_q" or
             "adain_q_to_s".
-        norm_axis: What its statistics run over: "time" or "channel".
-        attention: False leaves CAGI's attention out.
-        catm: False lets the fused streams go straight into the temporal network.
+        norm_axis: Axis of its statistics, "time" or "channel".
+        attention: Use CAGI's attention.
+        catm: Use CATM between the fusion and the temporal network.
         reduction: r, by which the gates of CATM are narrower than D.
-        kernel: Frames that CATM's convolutions see.
+        kernel: Frames of CATM's convolution window.
         neck: Features of a frame that enter the GRU.
         hidden: Hidden units of the GRU.
-        pooling: Of the frame scores: "subjective", or "mean".
+        pooling: Pooling of the frame scores, "subjective" or "mean".
         tau: Frames of the subjective pooling's windows.
         beta: Weight of the present against the memory in the subjective pooling.
-        dtype: Of the computation, bfloat16 for speed; norms, softmax, GRU and scores are float32 or
-            wider, and parameters start as float32.
+        dtype: Compute dtype, bfloat16 for speed; norms, softmax, GRU and scores are float32 or wider,
+            and parameters start as float32.
     """
 
     width: int = Model.width
@@ -69,50 +70,54 @@ class A2INet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, streams: Sequence[jax.Array], mask: jax.Array, keys: jax.Array | None = None
+        self, streams: Sequence[jax.Array], mask_BxT: jax.Array, keys_B: jax.Array | None = None
     ) -> Outputs:
-        """Scores a batch.
+        """Score a batch.
 
         Args:
             streams: Quality `[B, T, Dq]` and semantic `[B, T, Ds]` features of the same frames, any
-                float type; anything may stand in the padding.
-            mask: `[B, T]` bool, True for each video's frames, False behind its end.
-            keys: `[B]` typed PRNG keys, one a video, for the dropout; None for no dropout, which is
-                how videos are scored.
+                float dtype; the padding may hold anything.
+            mask_BxT: `[B, T]` bool, True for each video's frames, False after its end.
+            keys_B: `[B]` typed PRNG keys, one per video, for the dropout; None for no dropout, as in
+                scoring.
 
         Returns:
-            The scores, and each frame's.
+            Video scores and frame scores.
 
         Raises:
-            ValueError: There are not two streams, or a field is none of its values.
+            ConfigError: The number of streams is not two, or a field has none of its values.
         """
+        # Both streams in width D.
         if len(streams) != 2:
-            raise ValueError(
+            raise ConfigError(
                 f"A2INet takes two streams, quality and semantic, not {len(streams)}; VSFA takes any"
             )
-        quality, semantic = (
-            Linear(self.width, dtype=self.dtype, name=name)(zero_padding(stream, mask))
+        quality_BxTxD, semantic_BxTxD = (
+            Linear(self.width, dtype=self.dtype, name=name)(zero_padding(stream, mask_BxT))
             for name, stream in zip(("quality_fc", "semantic_fc"), streams)
         )
-        together = jnp.concatenate([quality, semantic], axis=-1)
+
+        # One stream of width 2D.
+        both_BxTx2D = jnp.concatenate([quality_BxTxD, semantic_BxTxD], axis=-1)
         match self.fusion:
             case "cagi":
                 cagi = CAGI(
                     self.normalization, self.norm_axis, self.attention, self.dtype, name="cagi"
                 )
-                fused = cagi(quality, semantic, mask)
+                fused_BxTx2D = cagi(quality_BxTxD, semantic_BxTxD, mask_BxT)
             case "concat":
-                fused = together
+                fused_BxTx2D = both_BxTx2D
             case "concat_mlp":
-                fused = MLP(self.dropout, self.dtype, name="mlp")(together, keys)
+                fused_BxTx2D = MLP(self.dropout, self.dtype, name="mlp")(both_BxTx2D, keys_B)
             case _:
-                raise ValueError(
+                raise ConfigError(
                     f"fusion is {self.fusion!r}; take 'cagi', 'concat' or 'concat_mlp'"
                 )
+
+        # Scores.
         if self.catm:
-            fused = CATM(self.width, self.reduction, self.kernel, self.dtype, name="catm")(
-                fused, mask
-            )
+            catm = CATM(self.width, self.reduction, self.kernel, self.dtype, name="catm")
+            fused_BxTx2D = catm(fused_BxTx2D, mask_BxT)
         return TemporalNetwork(
             self.neck, self.hidden, self.pooling, self.tau, self.beta, self.dtype, name="temporal"
-        )(fused, mask)
+        )(fused_BxTx2D, mask_BxT)

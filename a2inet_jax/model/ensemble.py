@@ -1,4 +1,4 @@
-"""The split models of a run, stacked in one file, and their joint verdict on a video."""
+"""The split models of a run: one file of stacked parameters, and their scores of a video."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,18 @@ from flax import traverse_util
 from safetensors import SafetensorError, safe_open
 
 from a2inet_jax import atomic
+from a2inet_jax.errors import RunError
 
 _RANGES = "label_ranges"
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """One set of parameters a split, each with the label range that its scores are mapped back to.
+    """One set of parameters per split, with the label range to which its scores are mapped back.
 
     Attributes:
-      params: parameters of the model with a leading split axis, [S, ...].
-      label_ranges: float64 [S, 2], lowest and highest label of each split's training part.
+        params: Parameters of the model with a leading split axis, [S, ...].
+        label_ranges: [S, 2] float64, the lowest and the highest label of each split's training subset.
     """
 
     params: Mapping[str, Any]
@@ -34,19 +35,22 @@ class Ensemble:
     def scores(
         self, model: nn.Module, streams: tuple[np.ndarray, ...]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Score one video with every split's model.
+        """Score one video with the model of every split.
 
         Args:
-          model: the network that the parameters belong to.
-          streams: features of the video, each [T, D].
+            model: The network that the parameters belong to.
+            streams: Features of the video, each [T, D].
 
         Returns:
-          scores [S] and frame scores [S, T], float64, in the labels' scale.
+            Scores [S] and frame scores [S, T], float64, on the scale of the labels.
         """
-        score_S, frames_SxT = _apply(model, self.params, tuple(jnp.asarray(x) for x in streams))
-        low, high = self.label_ranges[:, :1], self.label_ranges[:, 1:]
-        score = low[:, 0] + (high - low)[:, 0] * np.asarray(score_S, np.float64)
-        return score, low + (high - low) * np.asarray(frames_SxT, np.float64)
+        score_S, frame_scores_SxT = _apply(
+            model, self.params, tuple(jnp.asarray(x) for x in streams)
+        )
+        low_Sx1, high_Sx1 = self.label_ranges[:, :1], self.label_ranges[:, 1:]
+        range_Sx1 = high_Sx1 - low_Sx1
+        score = low_Sx1[:, 0] + range_Sx1[:, 0] * np.asarray(score_S, np.float64)
+        return score, low_Sx1 + range_Sx1 * np.asarray(frame_scores_SxT, np.float64)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -56,11 +60,11 @@ def _apply(
     mask_1xT = jnp.ones((1, streams[0].shape[0]), bool)
     batch = tuple(x[None] for x in streams)
 
-    def one(p: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
+    def score(p: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
         out: Any = model.apply({"params": p}, batch, mask_1xT)
         return out.score[0], out.frame_scores[0]
 
-    return jax.vmap(one)(params)
+    return jax.vmap(score)(params)
 
 
 def save(
@@ -74,13 +78,18 @@ def save(
 
 
 def load(path: Path) -> Ensemble:
-    """Read what `save` wrote; FileNotFoundError or ValueError says what is wrong with the file."""
+    """Read the models that `save` wrote.
+
+    Raises:
+        FileNotFoundError: The run has no models yet.
+        RunError: The file is damaged.
+    """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: train the run first (`a2inet train`)")
+        raise FileNotFoundError(f"{path} is missing: train the run first (`a2inet train`)")
     try:
         with safe_open(path, framework="numpy") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole model file ({error}): train again") from error
+        raise RunError(f"{path} is damaged or incomplete ({error}): train again") from error
     ranges = tensors.pop(_RANGES)
     return Ensemble(traverse_util.unflatten_dict(tensors, sep="/"), ranges)

@@ -21,10 +21,10 @@ def recurrence(input_BxTx3H: jax.Array, kernel_Hx3H: jax.Array, bias_H: jax.Arra
 
     d_t = ∂L/∂h_t + d_{t+1} J_{t+1}.
 
-    Products of J are associative: log T rounds of matrix products, in which all frames take part, stand
-    in the place of T turns of a loop, which an accelerator spends waiting. They take H times the
-    arithmetic, little at a GRU's width, and memory for `[B, T, H, H]`. The gradients of kernel and bias
-    are one product over all frames.
+    Products of J are associative: log T rounds of matrix products, in which all frames take part, replace
+    the T iterations of a loop, which an accelerator spends waiting. They take H times the arithmetic,
+    little at a GRU's width, and memory for `[B, T, H, H]`. The gradients of kernel and bias are one
+    product over all frames.
 
     Args:
         input_BxTx3H: `[B, T, 3H]`, W_i x + b_i in the order r, z, n.
@@ -32,7 +32,7 @@ def recurrence(input_BxTx3H: jax.Array, kernel_Hx3H: jax.Array, bias_H: jax.Arra
         bias_H: `[H]`, b_hn.
 
     Returns:
-        The states after each frame, `[B, T, H]`; all four arrays are of one type.
+        The states after each frame, `[B, T, H]`; all four arrays have one dtype.
     """
 
     def step(h_BxH: jax.Array, input_Bx3H: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -41,7 +41,7 @@ def recurrence(input_BxTx3H: jax.Array, kernel_Hx3H: jax.Array, bias_H: jax.Arra
         return h_BxH, h_BxH
 
     zeros = jnp.zeros_like(input_BxTx3H[:, 0, : bias_H.shape[0]])
-    # An accelerator spends its time on starting the loop's turns; a CPU only compiles longer.
+    # Unrolling saves an accelerator the overhead of iterations; a CPU would only compile longer.
     unroll = 1 if jax.default_backend() == "cpu" else 8
     _, states_TxBxH = jax.lax.scan(step, zeros, jnp.swapaxes(input_BxTx3H, 0, 1), unroll=unroll)
     return jnp.swapaxes(states_TxBxH, 0, 1)
@@ -61,17 +61,19 @@ def _backward(saved: _Saved, d_states_BxTxH: jax.Array) -> tuple[jax.Array, jax.
     input_BxTx3H, kernel_Hx3H, bias_H, states_BxTxH = saved
     before_BxTxH = jnp.pad(states_BxTxH, ((0, 0), (1, 0), (0, 0)))[:, :-1]
     r, z, n, hidden_n = _gates(input_BxTx3H, before_BxTxH, kernel_Hx3H, bias_H)
-    # ∂h_t by what r, z and n receive from the input, and by what they receive from h_{t−1}.
+    # ∂h_t by the inputs of r, z and n: those from x, and those from h_{t−1}.
     by_n = (1 - z) * (1 - n**2)
     by_r, by_z = by_n * hidden_n * r * (1 - r), (before_BxTxH - n) * z * (1 - z)
     by_input, by_hidden = (by_r, by_z, by_n), (by_r, by_z, by_n * r)
 
+    # ∂h_t/∂h_{t−1}, and the gradient by each state.
     kernels = jnp.split(kernel_Hx3H.T, 3)
     jacobian_BxTxHxH = z[..., None] * jnp.eye(z.shape[-1], dtype=z.dtype)[None, None] + sum(
         by[..., None] * kernel[None, None] for by, kernel in zip(by_hidden, kernels)
     )
     d_BxTxH = _through_time(jacobian_BxTxHxH, d_states_BxTxH)
 
+    # The gradients by the arguments.
     d_input_BxTx3H = jnp.concatenate([d_BxTxH * by for by in by_input], axis=-1)
     d_hidden_BxTx3H = jnp.concatenate([d_BxTxH * by for by in by_hidden], axis=-1)
     d_kernel_Hx3H = jnp.einsum(
@@ -87,8 +89,8 @@ recurrence.defvjp(_forward, _backward)
 def _gates(
     input_3H: jax.Array, h_H: jax.Array, kernel_Hx3H: jax.Array, bias_H: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """r, z and n, and what r stands before: W_hn h + b_hn; each `[..., H]`."""
-    # Highest: errors add up over time, and at this size the quick products of a GPU are no quicker.
+    """Return r, z, n, and the term that r multiplies, W_hn h + b_hn; each `[..., H]`."""
+    # Highest precision: errors add up over time, and at this size a GPU's fast products are no faster.
     hidden_3H = jnp.matmul(h_H, kernel_Hx3H, precision=jax.lax.Precision.HIGHEST)
     input_r, input_z, input_n = jnp.split(input_3H, 3, axis=-1)
     hidden_r, hidden_z, hidden_n = jnp.split(hidden_3H, 3, axis=-1)
@@ -98,15 +100,17 @@ def _gates(
 
 
 def _through_time(jacobian_BxTxHxH: jax.Array, d_states_BxTxH: jax.Array) -> jax.Array:
-    """d_t = ∂L/∂h_t + d_{t+1} J_{t+1}, `[B, T, H]`, as a product of the pairs (J_{t+1}, ∂L/∂h_t)."""
+    """Return d_t = ∂L/∂h_t + d_{t+1} J_{t+1}, `[B, T, H]`, as a product of the pairs (J_{t+1}, ∂L/∂h_t)."""
 
     def join(later: tuple[jax.Array, jax.Array], earlier: tuple[jax.Array, jax.Array]) -> tuple:
         product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
         return product(later[0], earlier[0]), product(later[1], earlier[0]) + earlier[1]
 
-    following = jnp.pad(jacobian_BxTxHxH[:, 1:], ((0, 0), (0, 1), (0, 0), (0, 0)))
+    next_BxTxHxH = jnp.pad(jacobian_BxTxHxH[:, 1:], ((0, 0), (0, 1), (0, 0), (0, 0)))
     rows_BxTx1xH = d_states_BxTxH[:, :, None]
-    _, d_BxTx1xH = jax.lax.associative_scan(join, (following, rows_BxTx1xH), reverse=True, axis=1)
+    _, d_BxTx1xH = jax.lax.associative_scan(
+        join, (next_BxTxHxH, rows_BxTx1xH), reverse=True, axis=1
+    )
     return d_BxTx1xH[:, :, 0]
 
 
@@ -117,8 +121,8 @@ class GRU(nn.Module):
     n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn)), h' = (1 − z) ∘ n + z ∘ h.
 
     torch's second biases of r and z are one with the first. The products with x are made for all
-    frames at once, before the loop; gates stand in the order r, z, n. State and gates are float32 or
-    wider. There is no mask: no frame is reached by a later one, and padding comes last.
+    frames at once, before the loop; gates are in the order r, z, n. State and gates are float32 or
+    wider. There is no mask: no frame depends on a later one, and padding comes last.
     """
 
     hidden: int = Model.hidden
@@ -126,15 +130,15 @@ class GRU(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxTxC: jax.Array) -> jax.Array:
-        """Returns the states after each frame, `[B, T, hidden]`."""
+        """Return the states after each frame, `[B, T, hidden]`."""
         wide = jnp.promote_types(self.dtype, jnp.float32)
         # torch draws both matrices from U(−1/√hidden, 1/√hidden), whatever the input's width.
-        start = nn.initializers.variance_scaling(
+        input_init = nn.initializers.variance_scaling(
             x_BxTxC.shape[-1] / (3 * self.hidden), "fan_in", "uniform"
         )
-        from_input = Linear(3 * self.hidden, dtype=self.dtype, kernel_init=start, name="input")(
-            x_BxTxC
-        )
+        from_input = Linear(
+            3 * self.hidden, dtype=self.dtype, kernel_init=input_init, name="input"
+        )(x_BxTxC)
         kernel = self.param("recurrent_kernel", torch_uniform, (self.hidden, 3 * self.hidden))
         bias_n = self.param("recurrent_bias", nn.initializers.zeros, (self.hidden,))
         return recurrence(from_input.astype(wide), kernel.astype(wide), bias_n.astype(wide))

@@ -1,10 +1,10 @@
-"""Fully connected layers whose weights start where torch starts them."""
+"""Fully connected layer with torch's initial weights."""
 
 import jax
 from flax import linen as nn
 from flax.typing import Initializer
 
-# U(−1/√fan_in, 1/√fan_in): torch's default, which the paper's learning rate goes with.
+# U(−1/√fan_in, 1/√fan_in), torch's default, for which the paper's learning rate was chosen.
 torch_uniform: Initializer = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
@@ -14,7 +14,7 @@ class Linear(nn.Dense):
     kernel_init: Initializer = torch_uniform
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Returns `[…, features]` of `[…, C]`."""
-        # As one matrix of rows: for the kernel's gradient of more axes, XLA would transpose in memory.
+        """Map `[…, C]` to `[…, features]`."""
+        # As one matrix of rows: with more axes, XLA would copy transposed arrays for the kernel's gradient.
         rows = super().__call__(inputs.reshape(-1, inputs.shape[-1]))
         return rows.reshape(*inputs.shape[:-1], self.features)

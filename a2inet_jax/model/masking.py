@@ -1,6 +1,6 @@
 """Operations over the frames a video really has.
 
-A batch holds videos of different lengths, each padded behind its last frame. `mask` is `[B, T]`,
+A batch holds videos of different lengths, each padded after its last frame. `mask` is `[B, T]`,
 bool, True for a video's own frames and False from its end on. Every function here gives each video
 what it would get alone, and stays finite, as its gradient does, for one frame, for constant frames
 and for a row without any frame.
@@ -11,14 +11,14 @@ import jax.numpy as jnp
 
 
 def zero_padding(x_BxTxC: jax.Array, mask_BxT: jax.Array) -> jax.Array:
-    """Puts zeros where there is padding, whatever stands there, NaN included."""
+    """Put zeros into the padding, whatever it holds, NaN included."""
     return jnp.where(mask_BxT[:, :, None], x_BxTxC, 0)
 
 
 def deviation_and_std(
     x_BxTxC: jax.Array, mask_BxT: jax.Array, axis: int, ddof: int, epsilon: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Deviation from the mean and standard deviation along one axis, in float32 or wider.
+    """Return the deviation from the mean and the standard deviation along one axis, in float32 or wider.
 
     σ = √(Σ (x − μ)² / max(n − ddof, 1) + ε), the sum taken over the n valid entries. With ε under
     the root the gradient is finite (zero) where x is constant; with the max, one entry has σ = √ε.
@@ -28,8 +28,8 @@ def deviation_and_std(
         mask_BxT: `[B, T]` bool.
         axis: 1 for the statistics of each channel over time, 2 for those of each frame over its
             channels.
-        ddof: taken off the count: 0 for the population, 1 for torch's default.
-        epsilon: added to the variance.
+        ddof: Taken off the count: 0 for the population, 1 for torch's default.
+        epsilon: Added to the variance.
 
     Returns:
         `x − μ` as `[B, T, C]`, zero in the padding, and σ with the axis kept as 1.
@@ -44,7 +44,7 @@ def deviation_and_std(
 
 
 def maximum(x_BxTxC: jax.Array, mask_BxT: jax.Array) -> jax.Array:
-    """Largest value of each channel over the valid frames, `[B, 1, C]`; 0 if there is no frame."""
+    """Return the largest value of each channel over the valid frames, `[B, 1, C]`; 0 if there is no frame."""
     lowest = jnp.finfo(x_BxTxC.dtype).min
     valid = mask_BxT[:, :, None]
     largest = jnp.max(jnp.where(valid, x_BxTxC, lowest), axis=1, keepdims=True)
@@ -52,6 +52,6 @@ def maximum(x_BxTxC: jax.Array, mask_BxT: jax.Array) -> jax.Array:
 
 
 def mean(x_BxT: jax.Array, mask_BxT: jax.Array) -> jax.Array:
-    """Mean over the valid frames, `[B]`; 0 if there is no frame."""
+    """Return the mean over the valid frames, `[B]`; 0 if there is no frame."""
     count = jnp.sum(mask_BxT, axis=1, dtype=x_BxT.dtype)
     return jnp.sum(jnp.where(mask_BxT, x_BxT, 0), axis=1) / jnp.maximum(count, 1)

@@ -1,4 +1,4 @@
-"""What a model says of a batch of videos."""
+"""Output of a model for a batch of videos."""
 
 import flax.struct
 import jax
@@ -6,11 +6,11 @@ import jax
 
 @flax.struct.dataclass
 class Outputs:
-    """Scores of a batch, in the scale of the labels that the model was trained on.
+    """Scores of a batch, on the scale of the labels that the model was trained on.
 
     Attributes:
         score: `[B]`, float32 or wider: the videos' scores.
-        frame_scores: `[B, T]`, same type: the frame scores q_t, before temporal pooling; 0 in the
+        frame_scores: `[B, T]`, same dtype: the frame scores q_t, before temporal pooling; 0 in the
             padding.
     """
 

@@ -6,6 +6,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from a2inet_jax.config import Model, Pooling
+from a2inet_jax.errors import ConfigError
 from a2inet_jax.model.gru import GRU
 from a2inet_jax.model.linear import Linear
 from a2inet_jax.model.masking import mean, zero_padding
@@ -29,33 +30,33 @@ def subjective_pooling(
     Args:
         q_BxT: `[B, T]`, float32 or wider: the frame scores.
         mask_BxT: `[B, T]` bool.
-        tau: frames of each window.
-        beta: weight of the present.
+        tau: Frames of each window.
+        beta: Weight of the present.
 
     Returns:
         q', `[B, T]`, 0 in the padding. A video's score is its mean over the video's frames.
 
     Raises:
-        ValueError: `tau` is below 1.
+        ConfigError: `tau` is below 1.
     """
     if tau < 1:
-        raise ValueError(f"tau is {tau}; a window of the temporal pooling holds 1 frame or more")
+        raise ConfigError(f"tau is {tau}; a window of the temporal pooling holds 1 frame or more")
 
     def windows(x_BxT: jax.Array, before: int, after: int, beyond: float | bool) -> jax.Array:
-        """`[B, T, τ]`: the entries from t − before to t + after, `beyond` outside of the array."""
+        """Return `[B, T, τ]`: the entries from t − before to t + after, `beyond` outside of the array."""
         padded = jnp.pad(x_BxT, ((0, 0), (before, after)), constant_values=beyond)
         frames = x_BxT.shape[1]
         return jnp.stack([padded[:, k : k + frames] for k in range(before + 1 + after)], axis=-1)
 
     q_BxT = jnp.where(mask_BxT, q_BxT, 0)
-    memory = jnp.min(windows(q_BxT, tau - 1, 0, jnp.inf), axis=-1)
+    memory_BxT = jnp.min(windows(q_BxT, tau - 1, 0, jnp.inf), axis=-1)
     present_BxTxK = windows(q_BxT, 0, tau - 1, 0.0)
     valid_BxTxK = windows(mask_BxT, 0, tau - 1, False)
     # Σ q e^{−q} / Σ e^{−q} weighs by a softmax of −q, which cannot overflow; the lowest finite
     # number drops a frame.
-    logits = jnp.where(valid_BxTxK, -present_BxTxK, jnp.finfo(q_BxT.dtype).min)
-    present = jnp.sum(nn.softmax(logits) * present_BxTxK, axis=-1)
-    return jnp.where(mask_BxT, beta * present + (1 - beta) * memory, 0)
+    logits_BxTxK = jnp.where(valid_BxTxK, -present_BxTxK, jnp.finfo(q_BxT.dtype).min)
+    present_BxT = jnp.sum(nn.softmax(logits_BxTxK) * present_BxTxK, axis=-1)
+    return jnp.where(mask_BxT, beta * present_BxT + (1 - beta) * memory_BxT, 0)
 
 
 class TemporalNetwork(nn.Module):
@@ -73,19 +74,19 @@ class TemporalNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, x_BxTxC: jax.Array, mask_BxT: jax.Array) -> Outputs:
-        """Returns the scores of features `[B, T, C]`, whose padding must be finite.
+        """Return the scores of features `[B, T, C]`, whose padding must be finite.
 
         Raises:
-            ValueError: `pooling` is neither of the two.
+            ConfigError: `pooling` is neither of the two.
         """
         if self.pooling not in ("subjective", "mean"):
-            raise ValueError(f"pooling is {self.pooling!r}; take 'subjective' or 'mean'")
+            raise ConfigError(f"pooling is {self.pooling!r}; take 'subjective' or 'mean'")
         wide = jnp.promote_types(self.dtype, jnp.float32)
-        reduced = Linear(self.neck, dtype=self.dtype, name="neck")(x_BxTxC)
-        states = GRU(self.hidden, self.dtype, name="gru")(reduced)
-        q_BxTx1 = Linear(1, dtype=wide, name="score")(states)
+        neck_BxTxN = Linear(self.neck, dtype=self.dtype, name="neck")(x_BxTxC)
+        states_BxTxH = GRU(self.hidden, self.dtype, name="gru")(neck_BxTxN)
+        q_BxTx1 = Linear(1, dtype=wide, name="score")(states_BxTxH)
         q_BxT = zero_padding(q_BxTx1, mask_BxT)[:, :, 0]
-        pooled = q_BxT
+        pooled_BxT = q_BxT
         if self.pooling == "subjective":
-            pooled = subjective_pooling(q_BxT, mask_BxT, self.tau, self.beta)
-        return Outputs(score=mean(pooled, mask_BxT), frame_scores=q_BxT)
+            pooled_BxT = subjective_pooling(q_BxT, mask_BxT, self.tau, self.beta)
+        return Outputs(score=mean(pooled_BxT, mask_BxT), frame_scores=q_BxT)

@@ -1,4 +1,4 @@
-"""VSFA's published checkpoints as parameters of our `VSFA`."""
+"""Conversion of VSFA's published checkpoints to parameters of our `VSFA`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,27 +12,29 @@ from a2inet_jax.backbones import checkpoint
 from a2inet_jax.errors import ConversionError
 from a2inet_jax.model.vsfa import VSFA
 
-_UNUSED = ("ann.fc.weight", "ann.fc.bias")  # a layer that VSFA's code makes and never calls
+# A layer that VSFA's code creates and never calls.
+_UNUSED = ("ann.fc.weight", "ann.fc.bias")
 
 
 def load_published(path: Path) -> tuple[VSFA, dict[str, Any]]:
-    """VSFA as its authors trained it, from the file that they publish (`models/VSFA.pt`).
+    """Load VSFA as trained by its authors, from the file that they publish (`models/VSFA.pt`).
 
-    Its features are those of the backbone `resnet50_imagenet` at full resolution, every frame, of
-    which it takes the last stage. Scores are in its training labels divided by the largest.
+    It takes features of the backbone `resnet50_imagenet` at full resolution, of every frame, and uses
+    their last stage. Scores are on the scale of its training labels divided by the largest.
 
         model, params = load_published(Path("VSFA.pt"))
         score = model.apply({"params": params}, (semantic_BxTx7680,), mask_BxT).score
 
     Args:
-        path: What `torch.save` wrote of a state dict; torch is not needed.
+        path: A state dict written by `torch.save`; torch is not needed.
 
     Returns:
-        The model, with sizes as the file has them, and its parameters in float32.
+        The model, with the file's sizes, and its parameters in float32.
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ValueError: It is not a checkpoint, or it is another network's; every wrong tensor is listed.
+        CheckpointError: The file is not a checkpoint.
+        ConversionError: It is another network's; the message lists every wrong tensor.
     """
     try:
         params = convert(checkpoint.read(path))
@@ -45,28 +47,28 @@ def load_published(path: Path) -> tuple[VSFA, dict[str, Any]]:
 
 
 def convert(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Our parameters from VSFA's state dict.
+    """Convert VSFA's state dict to our parameters.
 
-    torch's GRU adds two biases to each gate. Those of r and z are only ever seen as a sum, so b_hr
-    and b_hz are added to the input's biases; b_hn stands inside of the reset gate and stays.
+    torch's GRU adds two biases to each gate. Only the sum of those of r and z matters, so b_hr and
+    b_hz are added to the input's biases; b_hn is multiplied by the reset gate and stays.
 
     Args:
-        tensors: `ann.fc0`, `rnn` and `q` as torch names their weights and biases.
+        tensors: Weights and biases of `ann.fc0`, `rnn` and `q`, by torch's names.
 
     Returns:
         Nested parameters, of the tensors' dtype.
 
     Raises:
-        ConversionError: Tensors are missing, unexpected or of another shape; all are listed.
+        ConversionError: Tensors are missing, unexpected or of another shape; the message lists all.
     """
     _check(tensors)
     hidden = tensors["q.weight"].size
-    of_r_and_z = np.arange(3 * hidden) < 2 * hidden
+    is_r_or_z = np.arange(3 * hidden) < 2 * hidden
     bias_hh = tensors["rnn.bias_hh_l0"]
     gru = {
         "input": {
             "kernel": tensors["rnn.weight_ih_l0"].T,
-            "bias": tensors["rnn.bias_ih_l0"] + np.where(of_r_and_z, bias_hh, 0),
+            "bias": tensors["rnn.bias_ih_l0"] + np.where(is_r_or_z, bias_hh, 0),
         },
         "recurrent_kernel": tensors["rnn.weight_hh_l0"].T,
         "recurrent_bias": bias_hh[2 * hidden :],
@@ -79,6 +81,7 @@ def convert(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def _check(tensors: Mapping[str, np.ndarray]) -> None:
+    """Raise ConversionError with all tensors that are missing, unexpected or of another shape."""
     found = {name: array.shape for name, array in tensors.items() if name not in _UNUSED}
 
     def size(name: str) -> int:
@@ -97,7 +100,7 @@ def _check(tensors: Mapping[str, np.ndarray]) -> None:
     }
     problems = [f"missing: {name}" for name in expected if name not in found]
     problems += [f"unexpected: {name}" for name in found if name not in expected]
-    # Only with all tensors there are the sizes known that the shapes follow from.
+    # The expected shapes are known only if no tensor is missing.
     problems = problems or [
         f"{name} has shape {found[name]}, expected {shape}"
         for name, shape in expected.items()

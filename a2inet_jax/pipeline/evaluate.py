@@ -10,11 +10,11 @@ from a2inet_jax.config import Experiment
 from a2inet_jax.console import console, progress, say
 from a2inet_jax.datasets import registry
 from a2inet_jax.errors import A2INetError
-from a2inet_jax.evaluation.protocol import Data
+from a2inet_jax.evaluation.protocol import EvaluatedDataset
 from a2inet_jax.pipeline import run_comparison
 from a2inet_jax.pipeline.extract import extract
 from a2inet_jax.pipeline.run_results import check_trained, described, measure, same
-from a2inet_jax.report import results_table, side_by_side
+from a2inet_jax.report import results_table, writers
 from a2inet_jax.report.columns import ResultsTable
 from a2inet_jax.report.results_table import RunResults
 from a2inet_jax.run import RunFolder
@@ -81,7 +81,7 @@ def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
                 found[cell] = outcome
         advance("", len(ready), len(ready))
     if found:
-        _show(_beside(found))
+        _show(_side_by_side(found))
     return int(None in cells or len(found) < len(wanted) or any(extracted.values()))
 
 
@@ -89,7 +89,9 @@ def _cells(run: RunFolder, datasets: Sequence[str]) -> list[Cell]:
     """The run on each data set, or on its own; a data set named in two ways counts once."""
     check_trained(run)  # before features are extracted for it
     names = datasets or [run.config().data.name]
-    return [Cell(run, name) for name in {registry.file_name(name): name for name in names}.values()]
+    return [
+        Cell(run, name) for name in {registry.unique_slug(name): name for name in names}.values()
+    ]
 
 
 def _attempt(what: object, step: Callable[[], T]) -> T | None:
@@ -101,22 +103,22 @@ def _attempt(what: object, step: Callable[[], T]) -> T | None:
         return None
 
 
-def _beside(found: dict[Cell, RunResults]) -> ResultsTable:
+def _side_by_side(found: dict[Cell, RunResults]) -> ResultsTable:
     """The runs beside each other, and comparisons of those that are measured on their own data sets."""
     runs = list(dict.fromkeys(cell.run for cell in found))
-    called = results_table.names([(run.path, run.config().name) for run in runs])
-    names = dict(zip(runs, called, strict=True))
-    rows: dict[str, dict[str, RunResults | str]] = {name: {} for name in called}
-    datasets: dict[str, Data] = {}
+    unique = results_table.names([(run.path, run.config().name) for run in runs])
+    names = dict(zip(runs, unique, strict=True))
+    rows: dict[str, dict[str, RunResults | str]] = {name: {} for name in unique}
+    datasets: dict[str, EvaluatedDataset] = {}
     for cell, outcome in found.items():
-        column = registry.file_name(cell.dataset)
+        column = registry.unique_slug(cell.dataset)
         rows[names[cell.run]][column] = outcome
         datasets.setdefault(column, described(cell.dataset))
-    title = f"{len(rows)} runs" if len(rows) > 1 else called[0]
+    title = f"{len(rows)} runs" if len(rows) > 1 else unique[0]
     own = {cell.run: names[cell.run] for cell in found if cell.is_own()}
     comparisons = run_comparison.compare(own)
-    return results_table.of_rows(title, rows, datasets, comparisons=comparisons)
+    return results_table.from_rows(title, rows, datasets, comparisons=comparisons)
 
 
-def _show(sheet: ResultsTable) -> None:
-    console.print(side_by_side.terminal(sheet, console.width))
+def _show(results: ResultsTable) -> None:
+    console.print(writers.terminal(results, console.width))

@@ -20,9 +20,14 @@ from a2inet_jax.datasets import lists
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import ConfigError
 from a2inet_jax.features import ray_engine
-from a2inet_jax.features.extract import Failure, Work, default_decoders, extract_all
+from a2inet_jax.features.extract import (
+    ExtractionSummary,
+    Failure,
+    default_num_decoders,
+    extract_all,
+)
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.ray_engine import RayWork
+from a2inet_jax.features.ray_engine import RayExtractionSummary
 from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.features.store import Store
 
@@ -67,7 +72,7 @@ def extract(
     mine = [video for video in videos if _shard(video.video_id, step) == first]
     extractor = open_cached(features, jax.local_devices())
     store = Store(out, extractor.recipe) if out else open_store(config, extractor)
-    work: Work | RayWork
+    work: ExtractionSummary | RayExtractionSummary
     with progress("extract") as advance:
         if engine == "ray":
             work = ray_engine.extract_all(
@@ -81,7 +86,7 @@ def extract(
                 timeout_s=features.timeout_s,
             )
         else:
-            decoders = features.num_decoders or default_decoders()
+            decoders = features.num_decoders or default_num_decoders()
             others = [] if out else feature_folders(config)
             work = extract_all(
                 mine, extractor, store, advance, decoders, features.timeout_s, others
@@ -152,6 +157,6 @@ def _videos(config: Experiment, paths: Sequence[Path], out: Path | None) -> list
         raise ConfigError(
             "videos of your own need a store: a2inet extract FILE|FOLDER|CSV --out=FOLDER"
         )
-    videos = lists.videos(paths) if paths else list(labelled_videos(config))
+    videos = lists.find_videos(paths) if paths else list(labelled_videos(config))
     lists.check_ids(videos)
     return sorted(videos, key=lambda video: video.video_id)

@@ -24,9 +24,9 @@ def prepare(data: Data) -> int:
     manual_dir = Path(data.manual_dir).expanduser() if data.manual_dir else None
     with progress("prepare") as advance:
         missing = registry.prepare(data.name, folder, advance, manual_dir)
-    videos = registry.labelled(data.name, folder)
+    videos = registry.list_videos(data.name, folder)
     say(f"{data.name}: {summary(videos)}, {len(missing)} of them missing")
-    say_unlabelled(registry.unlabelled(data.name, folder))
+    say_unlabelled(registry.list_unlabelled(data.name, folder))
     if missing:
         say_problems([(str(path), "is missing") for path in missing])
         say(f"`a2inet data verify {data.name}` lists everything that is wrong")

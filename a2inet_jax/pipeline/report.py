@@ -60,67 +60,69 @@ def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
     if len(paths) == 1:
         return _one(paths[0], out)
     found = _read(paths)
-    called = results_table.names([(run.path, run.name) for run, _ in found])
-    names = {RunFolder(run.path): name for (run, _), name in zip(found, called, strict=True)}
+    unique = results_table.names([(run.path, run.name) for run, _ in found])
+    names = {RunFolder(run.path): name for (run, _), name in zip(found, unique, strict=True)}
     page_path = runs_page.write_runs(
         out or Path("runs") / "report",
         found,
         run_comparison.compare(names),
-        [rows.named(run.config["paper_row"]) for run, _ in found],
+        [rows.named(run.config.get("paper_row", "")) for run, _ in found],
     )
     return _finish(page_path, [shown for _, shown in found])
 
 
-def report_table(sheet: ResultsTable, folder: Path) -> Path:
+def report_table(results: ResultsTable, folder: Path) -> Path:
     """Write report.html of a table of the paper, with a section for each run in it.
 
     Returns:
         The page's path.
     """
-    cells = [cell for row in sheet["rows"] for cell in row["cells"].values()]
+    cells = [cell for row in results["rows"] for cell in row["cells"].values()]
     paths = list(dict.fromkeys(Path(cell["run"]) for cell in cells if "run" in cell))
     found = _read(paths)
-    _tell_missing([shown for _, shown in found])
-    return runs_page.write_table(folder, sheet, found)
+    _say_missing([shown for _, shown in found])
+    return runs_page.write_table(folder, results, found)
 
 
 def _one(path: Path, folder: Path | None) -> int:
     config = run_files.read(path).config
-    shown = _cases(path, CLIPS, THUMBNAILS)
-    return _finish(page.write(path, shown, rows.named(config["paper_row"]), folder), [shown])
+    shown = _examples(path, CLIPS, THUMBNAILS)
+    return _finish(
+        page.write(path, shown, rows.named(config.get("paper_row", "")), folder), [shown]
+    )
 
 
 def _read(paths: Sequence[Path]) -> list[tuple[Run, Examples]]:
     """Runs with a few clips of each."""
     runs = [run_files.read(path) for path in paths]
-    number = FEW_CLIPS if len(paths) <= MANY_RUNS else 1
+    num_clips = FEW_CLIPS if len(paths) <= MANY_RUNS else 1
     with progress("clips") as advance:
         found = []
         for done, run in enumerate(runs):
             advance(run.name, done, len(runs))
-            found.append((run, _cases(run.path, number, FEW_THUMBNAILS)))
+            found.append((run, _examples(run.path, num_clips, FEW_THUMBNAILS)))
         advance("", len(runs), len(runs))
     return found
 
 
 def _finish(path: Path, shown: Sequence[Examples]) -> int:
     """Say where the page is; return the exit code."""
-    missing = _tell_missing(shown)
+    missing = _say_missing(shown)
     say(f"Report: {path.resolve()}")
     return int(missing)
 
 
-def _tell_missing(shown: Sequence[Examples]) -> bool:
+def _say_missing(shown: Sequence[Examples]) -> bool:
     """Say why clips are not shown; return whether there are any."""
-    reasons = list(dict.fromkeys(each.missing for each in shown if each.missing))
+    reasons = list(dict.fromkeys(each.reason_missing for each in shown if each.reason_missing))
     for reason in reasons:
         say(f"No clips: {reason}")
     return bool(reasons)
 
 
-def _cases(path: Path, number: int, thumbnails: int) -> Examples:
+def _examples(path: Path, num_clips: int, thumbnails: int) -> Examples:
     """The best and the worst clips of a run; or why not, if its videos or features are not there."""
-    best, worst = examples.choose(predictions.read(path / "predictions.csv"), number)
+    best, worst = examples.choose(predictions.read(path / "predictions.csv"), num_clips)
     try:
         config = RunFolder(path).config()
         videos = {video.video_id: video for video in labelled_videos(config)}
@@ -141,7 +143,7 @@ def _cases(path: Path, number: int, thumbnails: int) -> Examples:
                 return Example(
                     video_id=row.video,
                     path=video.path,
-                    split=row.split,
+                    split_index=row.split,
                     mos=row.mos,
                     score=row.score,
                     timestamps=stored.timestamps,
@@ -151,4 +153,4 @@ def _cases(path: Path, number: int, thumbnails: int) -> Examples:
 
             return Examples([clip(row) for row in best], [clip(row) for row in worst])
     except (A2INetError, OSError, KeyError) as error:
-        return Examples(missing=str(error) or type(error).__name__)
+        return Examples(reason_missing=str(error) or type(error).__name__)

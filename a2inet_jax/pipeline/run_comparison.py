@@ -22,7 +22,7 @@ def compare(names: Mapping[RunFolder, str]) -> list[str]:
     titles: dict[str, str] = {}
     for run in names:
         dataset = run.config().data.name
-        place = registry.file_name(dataset)
+        place = registry.unique_slug(dataset)
         titles.setdefault(place, registry.info(dataset).title)
         digest = splits.digest(splits.read(run.path / "splits.json"))
         groups.setdefault(place, {}).setdefault(digest, []).append(run)
@@ -52,4 +52,4 @@ def _comparison(
         found = paired.compare(ours, theirs, contents, parts)
     except (A2INetError, OSError, KeyError) as error:
         return f"{names[first]} and {names[other]} are not compared: {error}"
-    return paired.in_words(names[first], f"{names[other]} on {title}", found)
+    return paired.comparison_line(names[first], f"{names[other]} on {title}", found)

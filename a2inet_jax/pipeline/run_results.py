@@ -26,7 +26,7 @@ from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import A2INetError
 from a2inet_jax.evaluation import baselines, cross, predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.evaluation.protocol import Data, Results
+from a2inet_jax.evaluation.protocol import EvaluatedDataset, Results
 from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
 
@@ -66,13 +66,13 @@ def check_trained(run: RunFolder) -> None:
 
 def same(one: str, other: str) -> bool:
     """Return whether two names are of one data set: a path may be written in several ways."""
-    return one == other or registry.file_name(one) == registry.file_name(other)
+    return one == other or registry.unique_slug(one) == registry.unique_slug(other)
 
 
-def described(dataset: str) -> Data:
+def described(dataset: str) -> EvaluatedDataset:
     """Return a data set as tables show it; its videos are counted where it is tested."""
     about = registry.info(dataset)
-    return Data(about.title, 0, about.label, about.note)
+    return EvaluatedDataset(about.title, 0, about.label, about.note)
 
 
 def _measure_own(run: RunFolder, config: Experiment) -> Results:
@@ -92,7 +92,8 @@ def _measure_own(run: RunFolder, config: Experiment) -> Results:
     data = _data(config, videos, len(drawn[0].test) if own else len(videos))
     contents = {video.video_id: video.reference_id for video in videos}
     results = protocol.results(main, tested, data, rule, contents, drawn, config.splits.num_seeds)
-    results |= {"contents": len(set(contents.values())), "parted": splits.leaks(drawn, videos)}
+    results["contents"] = len(set(contents.values()))
+    results["parted"] = splits.count_shared_contents(drawn, videos)
     protocol.write(run.path / "metrics.json", results)
     return results
 
@@ -102,7 +103,7 @@ def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
     models = ensemble.load(model_file)
     target = on(config, dataset)
     labelled = labelled_videos(target)
-    videos = cross.tested(labelled)
+    videos = cross.test_set(labelled)
     data = _data(target, labelled, len(videos))
     extractor = open_extractor(config.features)
     run.check_recipe(extractor.recipe.as_dict())
@@ -113,12 +114,12 @@ def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
         "features": features.digest,
         "labels": fingerprint(labelled),
         "note": data.note,
-        "known": len(cross.common(videos, _trained_on(config))),
+        "known": len(cross.shared_videos(videos, _trained_on(config))),
     }
-    path = run.path / "cross" / registry.file_name(dataset) / "metrics.json"
+    path = run.path / "cross" / registry.unique_slug(dataset) / "metrics.json"
     if (kept := _kept(path)) and kept.get("inputs") == inputs:
         return kept
-    rows = cross.predictions(
+    rows = cross.predict(
         models,
         build_model(config.model.name, config.model),
         features,
@@ -144,11 +145,11 @@ def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
 
 def _tested(path: Path, drawn: Sequence[Split], config: Experiment) -> list[Prediction]:
     rows = predictions.read(path)
-    predictions.check(path, rows, drawn, seeds(config))
+    predictions.check_complete(path, rows, drawn, seeds(config))
     return rows
 
 
-def _data(config: Experiment, videos: Sequence[Video], number: int) -> Data:
+def _data(config: Experiment, videos: Sequence[Video], number: int) -> EvaluatedDataset:
     """The config's data set: these of its labelled videos are here, and `number` of them are tested."""
     about = registry.info(config.data.name)
     notes = [about.note]
@@ -156,7 +157,7 @@ def _data(config: Experiment, videos: Sequence[Video], number: int) -> Data:
         listed = len(listed_videos(config))
         if missing := listed - len(videos):
             notes.append(f"{missing} of the {listed} labelled videos were missing.")
-    return Data(about.title, number, about.label, " ".join(filter(None, notes)))
+    return EvaluatedDataset(about.title, number, about.label, " ".join(filter(None, notes)))
 
 
 def _trained_on(config: Experiment) -> list[Video]:
@@ -182,7 +183,7 @@ def _support_vectors(
     run.check_recipe(extractor.recipe.as_dict())
     features = stored_features(config, videos, extractor)
     run.check(config, {"features": features.digest})
-    pooled = baselines.pool(features.read(n) for n in range(len(videos)))
+    pooled = baselines.mean_pool(features.read(n) for n in range(len(videos)))
     contents = [video.reference_id for video in videos]
     rows: list[Prediction] = []
     ensemble_members = members(config, drawn)
@@ -190,9 +191,9 @@ def _support_vectors(
         for done, member in enumerate(ensemble_members):
             advance(f"split {member.split_index}", done, len(ensemble_members))
             # It has no epochs to choose among, so it may learn from the validation subset as well.
-            known = features.rows((*member.split.train, *member.split.validation))
+            known = features.indices((*member.split.train, *member.split.validation))
             scores = baselines.svr_scores(pooled, features.mos, contents, known, member.seed)
-            tested = features.rows(member.split.test)
-            rows += predictions.tested(member, features, scores[tested])
+            tested = features.indices(member.split.test)
+            rows += predictions.member_predictions(member, features, scores[tested])
         advance("", len(ensemble_members), len(ensemble_members))
     predictions.write(run.path / "svr" / "predictions.csv", rows)

@@ -23,7 +23,7 @@ from a2inet_jax.errors import A2INetError
 from a2inet_jax.pipeline import demo, extract, report, run_comparison, run_results, train
 from a2inet_jax.pipeline.prepare import prepare
 from a2inet_jax.pipeline.table_plan import Plan, make
-from a2inet_jax.report import results_table, side_by_side
+from a2inet_jax.report import results_table, writers
 from a2inet_jax.report.columns import ResultsTable
 from a2inet_jax.report.results_table import RunResults
 from a2inet_jax.run import RunFolder
@@ -39,7 +39,7 @@ class Attempts:
 
     Attributes:
         configs: All runs by name.
-        titles: What a user reads of each run, its rows and data set.
+        titles: Title of each run by name: its rows and data set.
         skipped: Name of a run → why it could not be made.
     """
 
@@ -98,17 +98,17 @@ def table(number: int, datasets: Sequence[str], networks: str, overrides: Sequen
         _train(runs, list(todo))
     except TerminatedError as stopped:
         return train.say_stopped(stopped)
-    sheet = _results(plan, runs, elsewhere)
+    results = _results(plan, runs, elsewhere)
     folder = Path("runs") / "tables" / plan.name
-    side_by_side.write(folder, sheet)
-    console.print(side_by_side.terminal(sheet, console.width))
-    say(f"Report: {report.report_table(sheet, folder).resolve()}")
-    cells = [cell for row in sheet["rows"] for cell in row["cells"].values()]
+    writers.write(folder, results)
+    console.print(writers.terminal(results, console.width))
+    say(f"Report: {report.report_table(results, folder).resolve()}")
+    cells = [cell for row in results["rows"] for cell in row["cells"].values()]
     return int(any("skipped" in cell for cell in cells))
 
 
 def _titles(plan: Plan) -> dict[str, str]:
-    """What a user reads of each run: its rows and data set, by name."""
+    """The title of each run by its name: its rows and data set."""
     rows: dict[str, list[str]] = defaultdict(list)
     datasets: dict[str, str] = {}
     for (row, dataset), config in plan.configs.items():
@@ -203,7 +203,7 @@ def _train(work: Attempts, names: Sequence[str]) -> None:
 
 
 def _shape(name: str, run: train.PreparedRun) -> Any:
-    """What runs must have in common to be one program."""
+    """The key of runs that can train as one program."""
     config = run.config
     alone = name if config.splits.concurrent_members else ""
     model = next(iter(run.models.values()))
@@ -234,7 +234,7 @@ def _results(plan: Plan, runs: Attempts, elsewhere: Attempts) -> ResultsTable:
         if isinstance(found, RunResults) and name in plan.trained
     }
     comparisons = run_comparison.compare(measured)
-    return results_table.of_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
+    return results_table.from_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
 
 
 def _cell(

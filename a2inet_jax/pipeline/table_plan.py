@@ -63,7 +63,7 @@ def make(
     """
     table = rows.definition(number)
     names = tuple(datasets) or table.DATASETS
-    if len({registry.file_name(name) for name in names}) < len(names):
+    if len({registry.unique_slug(name) for name in names}) < len(names):
         raise ConfigError(f"a data set is named twice: {', '.join(names)}")
     trained = names[:1] if number == 3 else names
     if registry.TEST_ONLY in trained:
@@ -108,7 +108,7 @@ def _other_networks(dataset: str, networks: str) -> str:
 def _folder(number: int, datasets: Sequence[str], networks: str, overrides: Sequence[str]) -> str:
     """Table and data sets, then six digits of a hash of the other options and of custom data sets' paths."""
     slugs = [registry.slug(name) for name in datasets]
-    custom = [registry.file_name(name) for name in datasets if name not in registry.NAMES]
+    custom = [registry.unique_slug(name) for name in datasets if name not in registry.NAMES]
     more = [*filter(None, [networks]), *overrides, *custom]
     digest = [hashlib.sha256(json.dumps(more).encode()).hexdigest()[:6]] if more else []
     return "-".join([f"table{number}", *slugs, *digest])

@@ -166,6 +166,6 @@ def _keep(
         ensemble.save(path, [each.params for each in trained], ranges)
     rows: list[Prediction] = []
     for member, score_n in zip(run.members, scores, strict=True):
-        rows += predictions.tested(member, run.features, score_n)
+        rows += predictions.member_predictions(member, run.features, score_n)
     # Written last: it marks the head as trained.
     predictions.write(run.folder.path / name / "predictions.csv", rows)

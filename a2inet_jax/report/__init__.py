@@ -1,1 +1,1 @@
-"""Results to look at: pages, plots, tables beside the paper's, LaTeX and the terminal."""
+"""Presentation of results: pages, plots, tables beside the paper's, LaTeX and terminal output."""

@@ -1,4 +1,4 @@
-"""The clips that a report shows: where the model is right, and where it is wrong."""
+"""The choice of the videos that a report shows: the best and the worst predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,22 +12,22 @@ from a2inet_jax.evaluation.predictions import Prediction
 
 @dataclass(frozen=True)
 class Example:
-    """A clip with what the model of one split, which had it in its test part, said of it.
+    """A video and its prediction by the model of a split that has it in the test set.
 
     Attributes:
-        video_id: its id.
-        path: its file.
-        split: number of the split.
-        mos: label.
-        score: prediction, in the label's unit.
-        timestamps: seconds from the start, [T].
-        frame_scores: score of each of these frames, in the label's unit, [T].
-        thumbnails: a few frames of it: seconds from the start, and RGB uint8 [h, w, 3].
+        video_id: Id of the video.
+        path: Its file.
+        split: Index of the split.
+        mos: Label.
+        score: Predicted score, in the unit of the label.
+        timestamps: Seconds from the start, [T].
+        frame_scores: Score of each of these frames, in the unit of the label, [T].
+        thumbnails: A few of the frames: seconds from the start, and RGB uint8 [h, w, 3].
     """
 
     video_id: str
     path: Path
-    split: int
+    split_index: int
     mos: float
     score: float
     timestamps: NDArray[np.floating]
@@ -38,12 +38,12 @@ class Example:
 def choose(
     predictions: Sequence[Prediction], number: int
 ) -> tuple[list[Prediction], list[Prediction]]:
-    """The best and the worst cases, `number` of each, no video twice.
+    """Return the best and the worst predictions, `number` of each, no video twice.
 
-    Worst are those with the largest absolute error. Best are those with the smallest in each of
-    `number` equal parts of the videos in the order of their MOS, for a model that is right about bad
-    videos only would otherwise look right about all. A video that is in the test part of several
-    splits stands for itself with its largest error among the worst, with its smallest among the best.
+    The worst are those with the largest absolute error. The best are those with the smallest error in each
+    of `number` equal chunks of the videos in the order of their MOS: a model that is right about bad videos
+    only would otherwise seem right about all. A video that is in the test sets of several splits enters
+    with its largest error among the worst, and with its smallest among the best.
     """
 
     def error(row: Prediction) -> tuple[float, int, str]:
@@ -51,11 +51,11 @@ def choose(
 
     largest = {row.video: row for row in sorted(predictions, key=error)}
     worst = sorted(largest.values(), key=error, reverse=True)[:number]
-    shown = {row.video for row in worst}
-    rest = [row for row in predictions if row.video not in shown]
-    smallest = {row.video: row for row in sorted(rest, key=error, reverse=True)}
+    chosen = {row.video for row in worst}
+    others = [row for row in predictions if row.video not in chosen]
+    smallest = {row.video: row for row in sorted(others, key=error, reverse=True)}
     by_mos = sorted(smallest.values(), key=lambda row: (row.mos, row.video))
-    parts = [
+    chunks = [
         by_mos[i * len(by_mos) // number : (i + 1) * len(by_mos) // number] for i in range(number)
     ]
-    return [min(part, key=error) for part in parts if part], worst
+    return [min(chunk, key=error) for chunk in chunks if chunk], worst

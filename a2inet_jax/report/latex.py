@@ -1,10 +1,17 @@
-"""A sheet as a LaTeX table; it needs the package booktabs."""
+"""A results table in LaTeX; it needs the package booktabs."""
 
 from collections.abc import Sequence
 from itertools import groupby
 
-from a2inet_jax.evaluation.protocol import METRICS
-from a2inet_jax.report.columns import Column, ResultsTable, columns, notes, other_columns
+from a2inet_jax.evaluation.protocol import METRIC_TITLES
+from a2inet_jax.report.columns import (
+    OTHER_DATA,
+    Column,
+    ResultsTable,
+    columns,
+    notes,
+    other_columns,
+)
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -20,7 +27,7 @@ _ESCAPES = {
     "<": r"$<$",
     ">": r"$>$",
     "|": r"$|$",
-    "[": "{[}",  # behind a line's end it would begin an option, as the star would
+    "[": "{[}",  # after a line's end it would begin an option, as the star would
     "*": "{*}",
     "–": "--",
     "−": "$-$",
@@ -37,24 +44,24 @@ _ESCAPES = {
 }
 
 
-def to_latex(sheet: ResultsTable) -> str:
-    """The sheet as a `table*` of booktabs.
+def to_latex(table: ResultsTable) -> str:
+    """Return the results as a `table*` of booktabs.
 
-    A row of ours is followed by its intervals and by the paper's numbers, where there are some. The notes are
-    the caption; what a paired test says of the rows is in comments.
+    A row of ours is followed by its intervals and by the paper's numbers, if there are any. The notes are
+    the caption; the paired comparisons are LaTeX comments.
     """
-    ours, others = columns(sheet), other_columns(sheet)
-    body = [_tabular(sheet, ours)]
+    ours, others = columns(table), other_columns(table)
+    body = [_tabular(table, ours)]
     if others:
         body += [
-            r"\par\medskip The paper, on other data: compare the order, not the values.\par\smallskip",
-            _tabular(sheet, others),
+            rf"\par\medskip {escaped(OTHER_DATA)}.\par\smallskip",
+            _tabular(table, others),
         ]
-    caption = " ".join([f"{sheet['title']}.", *notes(sheet)])
+    caption = " ".join([f"{table['title']}.", *notes(table)])
     return "\n".join(
         [
             r"% \usepackage{booktabs}; names in other than Latin letters need XeLaTeX or LuaLaTeX",
-            *(f"% {escaped(line)}" for line in sheet["comparisons"]),
+            *(f"% {escaped(line)}" for line in table["comparisons"]),
             r"\begin{table*}",
             r"\centering",
             rf"\caption{{{escaped(caption)}}}",
@@ -66,51 +73,52 @@ def to_latex(sheet: ResultsTable) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX prints as it is, on one line."""
-    joined = " ".join(text.replace("->", "→").split())
-    return "".join(_ESCAPES.get(character, character) for character in joined)
+    """Return LaTeX that prints the text unchanged, on one line."""
+    line = " ".join(text.replace("->", "→").split())
+    return "".join(_ESCAPES.get(character, character) for character in line)
 
 
-def _tabular(sheet: ResultsTable, shown: Sequence[Column]) -> str:
+def _tabular(table: ResultsTable, shown: Sequence[Column]) -> str:
     groups = [(name, len(list(group))) for name, group in groupby(shown, lambda c: c.dataset)]
-    heads = [rf"\multicolumn{{{n}}}{{c}}{{{escaped(name)}}}" for name, n in groups]
+    datasets = [rf"\multicolumn{{{n}}}{{c}}{{{escaped(name)}}}" for name, n in groups]
     rules, start = [], 2
     for _, n in groups:
         rules.append(rf"\cmidrule(lr){{{start}-{start + n - 1}}}")
         start += n
-    metrics = [escaped(METRICS[column.metric]) for column in shown]
+    metrics = [escaped(METRIC_TITLES[column.metric]) for column in shown]
     lines = [
         rf"\begin{{tabular}}{{@{{}}l{'r' * len(shown)}@{{}}}}",
         r"\toprule",
-        _line("", heads),
+        _line("", datasets),
         "".join(rules),
         _line("", metrics),
         r"\midrule",
     ]
-    for place, row in enumerate(sheet["rows"]):
+    for i, row in enumerate(table["rows"]):
         name = escaped(row["row"])
-        theirs = [_bold(column.paper[place], column.best_paper[place]) for column in shown]
+        ours = [_bold(column.ours[i], column.best[i]) for column in shown]
+        papers = [_bold(column.paper[i], column.best_paper[i]) for column in shown]
         if all(column.only_paper for column in shown):
-            lines.append(_line(name, theirs))  # the paper's numbers alone
+            lines.append(_line(name, papers))
             continue
-        lines.append(_line(name, [_bold(c.ours[place], c.best[place]) for c in shown]))
-        if any(column.interval[place] for column in shown):
-            intervals = [escaped(column.interval[place]) for column in shown]
+        lines.append(_line(name, ours))
+        if any(column.interval[i] for column in shown):
+            intervals = [escaped(column.interval[i]) for column in shown]
             lines.append(_small(r"95\,\%", intervals))
-        if any(column.cells[place].paper is not None for column in shown):
-            lines.append(_small("paper", theirs))
+        if any(column.cells[i].paper is not None for column in shown):
+            lines.append(_small("paper", papers))
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
 def _bold(printed: str, best: bool) -> str:
-    text = escaped(printed)
-    return rf"\textbf{{{text}}}" if best else text
+    latex = escaped(printed)
+    return rf"\textbf{{{latex}}}" if best else latex
 
 
 def _small(name: str, cells: Sequence[str]) -> str:
-    """A line in small print; the cells are LaTeX."""
-    shown = [rf"\footnotesize {cell}" if cell else "" for cell in cells]
-    return _line(rf"\quad\footnotesize {name}", shown)
+    """Return a line in small print; the cells are LaTeX."""
+    small = [rf"\footnotesize {cell}" if cell else "" for cell in cells]
+    return _line(rf"\quad\footnotesize {name}", small)
 
 
 def _line(name: str, cells: Sequence[str]) -> str:

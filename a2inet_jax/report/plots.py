@@ -1,4 +1,4 @@
-"""The report's figures as inline SVG that takes its colours and its font from the page."""
+"""The figures of a page, as inline SVG with the page's own colours and font."""
 
 import io
 import re
@@ -17,14 +17,13 @@ from numpy.typing import ArrayLike
 
 from a2inet_jax.evaluation.metrics import Logistic
 
-# Stand-ins which `_svg` turns into the page's colours, so that one drawing suits light and dark pages.
+# Placeholders that `_svg` replaces by the page's colours, so that one drawing suits light and dark pages.
 INK, MUTED, LINE, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
 COLOURS = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", SECOND: "second"}
-RASTER_COLOUR = "#3f7fd6"  # pixels cannot follow the page
-MANY_POINTS = (
-    1000  # above, points become a picture: drawn, those of a table's runs would fill megabytes
-)
-WIDTH = 5.0  # inches, of 72 units each: a phone shows it at about its natural size
+RASTER_COLOUR = "#3f7fd6"  # pixels cannot take the page's colours
+# More points than this are rasterised: as vectors, those of a table's runs would take megabytes.
+MAX_VECTOR_POINTS = 1000
+WIDTH = 5.0  # inches of 72 CSS pixels: about the width of a phone
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "a2inet",
@@ -52,16 +51,16 @@ STYLE: dict[Any, Any] = {
 
 
 def scatter(scores: ArrayLike, mos: ArrayLike, logistic: Logistic, label: str, name: str) -> str:
-    """Labels against scores [n], with the fitted curve if there is one.
+    """Draw labels against scores [n], with the fitted curve if there is one.
 
-    `name`, here and below, must differ between the drawings of one page.
+    `name` is unique on the page, here and in the other functions.
     """
     x, y = np.asarray(scores, np.float64), np.asarray(mos, np.float64)
     with mpl.rc_context(STYLE):
         figure, axes = _figure(4.2)
-        many = x.size > MANY_POINTS
-        colour = RASTER_COLOUR if many else ACCENT
-        axes.scatter(x, y, s=14, color=colour, alpha=0.4, linewidths=0, rasterized=many)
+        raster = x.size > MAX_VECTOR_POINTS
+        colour = RASTER_COLOUR if raster else ACCENT
+        axes.scatter(x, y, s=14, color=colour, alpha=0.4, linewidths=0, rasterized=raster)
         if logistic.converged:
             line = np.linspace(x.min(), x.max(), 200)
             axes.plot(line, logistic(line), color=SECOND, label="fitted logistic")
@@ -72,46 +71,46 @@ def scatter(scores: ArrayLike, mos: ArrayLike, logistic: Logistic, label: str, n
 
 
 def learning_curves(history: Sequence[Mapping[str, float]], name: str) -> str:
-    """Training loss and validation SRCC over the epochs: mean and spread (± std) over the splits.
+    """Draw training loss and validation SRCC over the epochs: mean ± std over the splits.
 
     Args:
-        history: rows with `epoch`, `train_loss` and, where there is a validation part, `val_srcc`;
-            NaN where a value is missing.
-        name: of the drawing.
+        history: Rows with `epoch`, `train_loss` and, if there is a validation set, `val_srcc`; NaN for
+            missing values.
+        name: Name of the drawing, unique on the page.
     """
     panels = {"train_loss": "training loss", "val_srcc": "validation SRCC"}
     shown = {
-        field: title
-        for field, title in panels.items()
-        if any(np.isfinite(row.get(field, np.nan)) for row in history)
+        column: title
+        for column, title in panels.items()
+        if any(np.isfinite(row.get(column, np.nan)) for row in history)
     }
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.2), layout=ConstrainedLayoutEngine(hspace=0.08))
         grid = figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, (field, title), colour in zip(
+        for axes, (column, title), colour in zip(
             grid, shown.items(), (SECOND, ACCENT), strict=False
         ):
-            _band(axes, history, field, colour)
+            _band(axes, history, column, colour)
             axes.set_ylabel(title)
         grid[-1].set_xlabel("epoch")
         grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         epochs = {row["epoch"] for row in history}
-        if len(epochs) == 1:  # there are no two whole numbers around it
+        if len(epochs) == 1:  # the locator needs two integers within the range
             grid[-1].set_xticks(sorted(epochs))
         return _svg(figure, name, f"{' and '.join(shown.values())} over the epochs")
 
 
-def spread(values: Mapping[str, Sequence[float]], metric: str, name: str) -> str:
-    """One row of dots a model, a dot a split [S], with the median as a bar."""
+def dots_by_row(values: Mapping[str, Sequence[float]], metric: str, name: str) -> str:
+    """Draw a row of dots for each model or run, a dot for each split [S], with the median as a bar."""
     models = list(values)
     with mpl.rc_context(STYLE):
         figure, axes = _figure(0.7 + 0.36 * len(models))
-        for place, model in enumerate(models):
-            row = np.asarray(values[model], np.float64)
-            colour = ACCENT if place == 0 else MUTED
-            axes.scatter(row, np.full(row.size, place), s=22, color=colour, alpha=0.5, linewidths=0)
-            median = float(np.median(row))
-            axes.plot([median, median], [place - 0.32, place + 0.32], color=colour, linewidth=2.2)
+        for y, model in enumerate(models):
+            x_S = np.asarray(values[model], np.float64)
+            colour = ACCENT if y == 0 else MUTED
+            axes.scatter(x_S, np.full(x_S.size, y), s=22, color=colour, alpha=0.5, linewidths=0)
+            median = float(np.median(x_S))
+            axes.plot([median, median], [y - 0.32, y + 0.32], color=colour, linewidth=2.2)
         axes.set_yticks(range(len(models)), models)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(models) - 0.5, -0.5)
@@ -129,7 +128,7 @@ def timeline(
     label: str,
     name: str,
 ) -> str:
-    """Frame scores [T] over time [T] in seconds, with the video's score and its label as lines."""
+    """Draw frame scores [T] over time [T] in seconds, with the video's score and label as lines."""
     t, q = np.asarray(timestamps, np.float64), np.asarray(frame_scores, np.float64)
     with mpl.rc_context(STYLE):
         figure, axes = _figure(1.75)
@@ -150,11 +149,12 @@ def _figure(height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _band(axes: Axes, history: Sequence[Mapping[str, float]], name: str, colour: str) -> None:
+def _band(axes: Axes, history: Sequence[Mapping[str, float]], column: str, colour: str) -> None:
+    """Draw the mean over the splits as a line, and one standard deviation to either side as a band."""
     by_epoch: dict[float, list[float]] = {}
     for row in history:
-        if np.isfinite(row.get(name, np.nan)):
-            by_epoch.setdefault(row["epoch"], []).append(row[name])
+        if np.isfinite(row.get(column, np.nan)):
+            by_epoch.setdefault(row["epoch"], []).append(row[column])
     epochs = sorted(by_epoch)
     mean = np.array([np.mean(by_epoch[epoch]) for epoch in epochs])
     std = np.array([np.std(by_epoch[epoch]) for epoch in epochs])
@@ -163,21 +163,21 @@ def _band(axes: Axes, history: Sequence[Mapping[str, float]], name: str, colour:
 
 
 def _svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an `<svg>` element with ids of its own, a description, and the page's colours."""
+    """Return the figure as an `<svg>` element with unique ids, a description and the page's colours."""
     text = io.StringIO()
-    empty = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    FigureCanvasSVG(figure).print_svg(text, metadata=empty)
-    drawing = text.getvalue()
-    drawing = drawing[drawing.index("<svg") :].strip()
-    opening, body = re.split(r"(?<=>)", drawing, maxsplit=1)
-    box = re.search(r'viewBox="[^"]*"', opening)
-    assert box is not None
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    FigureCanvasSVG(figure).print_svg(text, metadata=no_metadata)
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :].strip()
+    opening, body = re.split(r"(?<=>)", svg, maxsplit=1)
+    view_box = re.search(r'viewBox="[^"]*"', opening)
+    assert view_box is not None
     body = re.sub(
         r"<metadata>.*?</metadata>|<style.*?</style>|font-family: [^;]*; ", "", body, flags=re.S
     )
-    # Ids must differ between the figures of one page.
+    # Ids must be unique on the page.
     key = re.sub(r"[^A-Za-z0-9]", "-", name)
     body = re.sub(r'\bid="|href="#|url\(#', lambda match: f"{match[0]}{key}-", body)
-    for stand_in, colour in COLOURS.items():
-        body = body.replace(stand_in, f"var(--{colour})")
-    return f'<svg {box[0]} role="img" aria-label="{escape(description)}">{body}'
+    for placeholder, colour in COLOURS.items():
+        body = body.replace(placeholder, f"var(--{colour})")
+    return f'<svg {view_box[0]} role="img" aria-label="{escape(description)}">{body}'

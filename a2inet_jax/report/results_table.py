@@ -1,4 +1,4 @@
-"""What runs have shown, as sheets: the models of a run, runs on data sets, rows of the paper's tables."""
+"""Results tables of the models of a run, of several runs on data sets, and of rows of the paper's tables."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -6,129 +6,140 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from a2inet_jax.evaluation import protocol
-from a2inet_jax.evaluation.protocol import METRICS, Data, Results
+from a2inet_jax.evaluation.protocol import METRIC_TITLES, EvaluatedDataset, Results
 from a2inet_jax.report.columns import ResultsTable
 from a2inet_jax.report.run_files import Run
 
-_Groups = defaultdict[str, defaultdict[str, list[str]]]  # by data set: runs that are alike
-PaperRow = tuple[int, str]  # the paper's table, and its name of the row
-_PAPER = ["plcc", "srcc"]  # the metrics of the paper
+_RunGroups = defaultdict[str, defaultdict[str, list[str]]]  # data set → digest → names of runs
+PaperRow = tuple[int, str]  # number of the paper's table, and its name of the row
+_PAPER_METRICS = ["plcc", "srcc"]
 
 
 class RunResults(NamedTuple):
-    """What a run has shown on a data set.
+    """A run's results on a data set.
 
     Attributes:
-        run: its folder.
-        results: on that data set.
+        run: Folder of the run.
+        results: Content of the metrics.json for that data set.
     """
 
     run: Path
     results: Results
 
 
-def of_models(outcome: RunResults) -> ResultsTable:
-    """The run's model beside its baselines."""
-    results = outcome.results
-    data = Data(**results["data"])
-    # The remarks name the models, so they are told of all together.
+def of_models(run_results: RunResults) -> ResultsTable:
+    """Return a table of the run's model and its baselines."""
+    results = run_results.results
+    data = EvaluatedDataset(**results["data"])
+    # The remarks name the models and stand once, among the notes.
     rows = {
-        protocol.title(model): {data.name: {**_cell(outcome, model), "remarks": []}}
-        for model in protocol.models(results)
+        protocol.model_title(model): {data.name: {**_cell(run_results, model), "remarks": []}}
+        for model in protocol.ordered_models(results)
     }
-    title = f"{protocol.title(results['model'])} and its baselines"
-    described = [_described(data.name, data, [outcome])]
-    notes, comparisons = protocol.remarks(results), protocol.comparisons(results)
-    return _sheet(title, list(METRICS), described, rows, notes=notes, comparisons=comparisons)
+    return _table(
+        f"{protocol.model_title(results['model'])} and its baselines",
+        list(METRIC_TITLES),
+        [_dataset(data.name, data, [run_results])],
+        rows,
+        notes=protocol.remarks(results),
+        comparisons=protocol.comparison_lines(results),
+    )
 
 
-def of_paper(outcome: RunResults, row: PaperRow) -> ResultsTable:
-    """The run's model beside the row of the paper whose settings it has, which may be of other data."""
-    table, name = row
-    data = Data(**outcome.results["data"])
-    rows = {name: {data.name: outcome}}
-    return of_rows(f"Table {table}: {name}", rows, {data.name: data}, table)
+def of_paper(run_results: RunResults, row: PaperRow) -> ResultsTable:
+    """Return a table of the run's model as the row of the paper that has its settings."""
+    number, name = row
+    data = EvaluatedDataset(**run_results.results["data"])
+    rows = {name: {data.name: run_results}}
+    return from_rows(f"Table {number}: {name}", rows, {data.name: data}, number)
 
 
 def of_runs(runs: Sequence[Run], comparisons: Sequence[str] = ()) -> ResultsTable:
-    """Runs beside each other on the data sets that they were tested on, with what a paired test says."""
+    """Return a table of runs on all data sets that they were tested on.
+
+    Args:
+        runs: The runs.
+        comparisons: Paired comparisons of the runs, a sentence each.
+    """
+    run_names = _names(runs)
     rows = {
         name: {
             results["data"]["name"]: RunResults(run.path, results)
-            for results in (run.results, *run.crossed)
+            for results in (run.results, *run.cross_results)
         }
-        for run, name in zip(runs, _names(runs), strict=True)
+        for run, name in zip(runs, run_names, strict=True)
     }
     datasets = {
-        name: Data(**outcome.results["data"])
+        name: EvaluatedDataset(**run_results.results["data"])
         for row in rows.values()
-        for name, outcome in row.items()
+        for name, run_results in row.items()
     }
-    left_out = [
+    outdated = [
         f"{name}: {text}"
-        for run, name in zip(runs, _names(runs), strict=True)
-        for text in run.left_out
+        for run, name in zip(runs, run_names, strict=True)
+        for text in run.outdated
     ]
-    notes = [*_unlike(runs), *left_out]
-    return of_rows(f"{len(runs)} runs", rows, datasets, notes=notes, comparisons=comparisons)
+    notes = [*_differences(runs), *outdated]
+    return from_rows(f"{len(runs)} runs", rows, datasets, notes=notes, comparisons=comparisons)
 
 
-def of_crossed(run: Run) -> ResultsTable | None:
-    """A run on the data sets that it was not trained on; None if it was tested on none."""
-    if not run.crossed:
+def of_cross_results(run: Run) -> ResultsTable | None:
+    """Return a table of a run on data sets that it was not trained on; None if there are none."""
+    if not run.cross_results:
         return None
-    found = {each["data"]["name"]: RunResults(run.path, each) for each in run.crossed}
-    datasets = {name: Data(**outcome.results["data"]) for name, outcome in found.items()}
-    return of_rows(f"{run.name} on other data sets", {run.name: found}, datasets)
+    row = {each["data"]["name"]: RunResults(run.path, each) for each in run.cross_results}
+    datasets = {name: EvaluatedDataset(**each.results["data"]) for name, each in row.items()}
+    return from_rows(f"{run.name} on other data sets", {run.name: row}, datasets)
 
 
-def of_rows(
+def from_rows(
     title: str,
     rows: Mapping[str, Mapping[str, RunResults | str]],
-    datasets: Mapping[str, Data],
-    table: int | None = None,
+    datasets: Mapping[str, EvaluatedDataset],
+    paper_table: int | None = None,
     notes: Sequence[str] = (),
     comparisons: Sequence[str] = (),
 ) -> ResultsTable:
-    """Rows below each other on data sets, with the weighted average of those that have all data sets.
+    """Return a table of these rows, with the weighted average of those that have all data sets.
 
     Args:
-        title: of the sheet.
-        rows: for each row's name, by the data set: what a run has shown, or why there is none; a data set
-            that is not there is left empty.
-        datasets: the columns; videos and notes are told as the runs have them, where there is a run.
-        table: number of the paper's table; the rows have the paper's names then.
-        notes: more that a reader must know.
-        comparisons: what a paired test says of rows, in sentences.
+        title: Title of the table.
+        rows: For each row and data set, the results of a run, or the reason why there are none; a missing
+            data set leaves the cell empty.
+        datasets: The columns. Numbers of videos and notes are those of the runs, if there are runs.
+        paper_table: Number of the paper's table, if the rows have its names.
+        notes: Further texts for readers.
+        comparisons: Paired comparisons of the rows, a sentence each.
     """
     cells = {
         row: {
-            dataset: {"skipped": outcome} if isinstance(outcome, str) else _run_cell(outcome)
-            for dataset, outcome in found.items()
+            dataset: {"skipped": each} if isinstance(each, str) else _run_cell(each)
+            for dataset, each in found.items()
         }
         for row, found in rows.items()
     }
-    described = []
+    dataset_dicts = []
     for name, data in datasets.items():
         here = [row[name] for row in rows.values() if name in row]
-        outcomes = [each for each in here if isinstance(each, RunResults)]
-        described.append(_described(name, data, outcomes))
-    metrics = list(METRICS) if len(datasets) == 1 else ["srcc", "plcc"]
-    shown = _PAPER if table else metrics
-    return _sheet(title, shown, described, cells, table, notes, comparisons)
+        run_results = [each for each in here if isinstance(each, RunResults)]
+        dataset_dicts.append(_dataset(name, data, run_results))
+    metrics = list(METRIC_TITLES) if len(datasets) == 1 else ["srcc", "plcc"]
+    if paper_table:
+        metrics = _PAPER_METRICS
+    return _table(title, metrics, dataset_dicts, cells, paper_table, notes, comparisons)
 
 
-def told_apart(sheet: ResultsTable, told: Sequence[str]) -> ResultsTable:
-    """The sheet without the data sets' notes that a page tells in a place of their own."""
+def without_notes(table: ResultsTable, shown: Sequence[str]) -> ResultsTable:
+    """Return the table without those notes of data sets that are shown elsewhere on the page."""
     datasets = [
-        {**dataset, "note": "" if dataset["note"] in told else dataset["note"]}
-        for dataset in sheet["datasets"]
+        {**dataset, "note": "" if dataset["note"] in shown else dataset["note"]}
+        for dataset in table["datasets"]
     ]
-    return {**sheet, "datasets": datasets}
+    return {**table, "datasets": datasets}
 
 
 def names(runs: Sequence[tuple[Path, str]]) -> list[str]:
-    """What runs are called, by their folders and names: by the folders where two have one name."""
+    """Return distinct names of runs, given by folder and name: the folders if two have the same name."""
     found = [name for _, name in runs]
     return found if len(set(found)) == len(found) else [str(folder) for folder, _ in runs]
 
@@ -137,19 +148,19 @@ def _names(runs: Sequence[Run]) -> list[str]:
     return names([(run.path, run.name) for run in runs])
 
 
-def _sheet(
+def _table(
     title: str,
     metrics: Sequence[str],
     datasets: Sequence[Mapping[str, Any]],
     rows: Mapping[str, Mapping[str, Mapping[str, Any]]],
-    table: int | None = None,
+    paper_table: int | None = None,
     notes: Sequence[str] = (),
     comparisons: Sequence[str] = (),
 ) -> ResultsTable:
     # The paper has no average in Table 3.
-    averages = {} if table == 3 else _averages(rows, datasets, metrics)
+    averages = {} if paper_table == 3 else _averages(rows, datasets, metrics)
     return {
-        "table": table,
+        "table": paper_table,
         "title": title,
         "metrics": list(metrics),
         "datasets": list(datasets),
@@ -160,12 +171,12 @@ def _sheet(
     }
 
 
-def _cell(outcome: RunResults, model: str) -> dict[str, Any]:
-    """The run's own model, or one of its baselines, on a data set."""
-    results = outcome.results
+def _cell(run_results: RunResults, model: str) -> dict[str, Any]:
+    """Return the cell of a run's own model, or of one of its baselines."""
+    results = run_results.results
     found = results["models"][model]
     cell = {
-        "run": str(outcome.run),
+        "run": str(run_results.run),
         "splits": len(found["splits"]) // results["seeds"],
         "seeds": results["seeds"],
         "epoch_rule": results["epoch_rule"],
@@ -178,14 +189,16 @@ def _cell(outcome: RunResults, model: str) -> dict[str, Any]:
     return cell
 
 
-def _run_cell(outcome: RunResults) -> dict[str, Any]:
-    model = outcome.results["model"]
-    return {"model": protocol.title(model), **_cell(outcome, model)}
+def _run_cell(run_results: RunResults) -> dict[str, Any]:
+    model = run_results.results["model"]
+    return {"model": protocol.model_title(model), **_cell(run_results, model)}
 
 
-def _described(name: str, data: Data, outcomes: Sequence[RunResults]) -> dict[str, Any]:
-    """A data set as the runs have it; without videos if none of them has it."""
-    here = [each.results["data"] for each in outcomes]
+def _dataset(
+    name: str, data: EvaluatedDataset, run_results: Sequence[RunResults]
+) -> dict[str, Any]:
+    """Return the table's entry for a data set as the runs have it; 0 videos if no run has it."""
+    here = [each.results["data"] for each in run_results]
     notes = dict.fromkeys(each["note"] for each in here) if here else [data.note]
     return {
         "name": name,
@@ -201,7 +214,7 @@ def _averages(
     datasets: Sequence[Mapping[str, Any]],
     metrics: Sequence[str],
 ) -> dict[str, dict[str, float]]:
-    """Over two data sets or more, by their videos, of each row that has all of them."""
+    """Return the weighted averages of the rows that have all data sets, if there are at least two."""
     videos = {each["name"]: each["videos"] for each in datasets}
     return {
         row: {
@@ -215,21 +228,21 @@ def _averages(
     }
 
 
-def _unlike(runs: Sequence[Run]) -> list[str]:
-    """A warning for each data set whose runs were not tested on the same videos, or by the same labels."""
-    splits: _Groups = defaultdict(lambda: defaultdict(list))
-    labels: _Groups = defaultdict(lambda: defaultdict(list))
+def _differences(runs: Sequence[Run]) -> list[str]:
+    """Return a warning for each data set whose runs differ in their splits or labels."""
+    splits: _RunGroups = defaultdict(lambda: defaultdict(list))
+    labels: _RunGroups = defaultdict(lambda: defaultdict(list))
     for run, name in zip(runs, _names(runs), strict=True):
         splits[run.dataset][run.hashes["splits.json"]].append(name)
         labels[run.dataset][run.labels].append(name)
-        for results in run.crossed:
+        for results in run.cross_results:
             labels[results["data"]["name"]][results["inputs"]["labels"]].append(name)
     return [
-        f"{dataset}: these runs have different {what} too: "
+        f"{dataset}: these runs have different {difference}: "
         + "; ".join(", ".join(group) for group in groups.values())
-        for what, found in (
-            ("splits, so that their differences are of test videos", splits),
-            ("labels or contents, so that their differences are of these", labels),
+        for difference, found in (
+            ("splits, so part of their difference may come from the test videos", splits),
+            ("labels or contents, so part of their difference may come from these", labels),
         )
         for dataset, groups in found.items()
         if len(groups) > 1

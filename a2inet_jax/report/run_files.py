@@ -13,12 +13,12 @@ from a2inet_jax.datasets import registry
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.verify import fingerprint
-from a2inet_jax.errors import A2INetError
+from a2inet_jax.errors import A2INetError, RunError
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import Results
 
-CURVES = ("epoch", "train_loss", "val_srcc")
+HISTORY_COLUMNS = ("epoch", "train_loss", "val_srcc")
 HASHED = ("splits.json", "config.json", "metrics.json", "predictions.csv", "model.safetensors")
 
 
@@ -27,29 +27,29 @@ class Run:
     """A run with its results.
 
     Attributes:
-        path: its folder.
-        name: its name, as its config says.
-        results: of metrics.json.
-        crossed: of cross/*/metrics.json, the results on other data sets.
-        left_out: a sentence on each of them that is no longer what the run shows.
-        config: of config.json.
-        environment: of environment.json.
-        history: epochs of the model's trainings, with the columns `CURVES`; NaN where a value is missing.
-        tested: predictions of the model on the test parts.
-        parts: the splits.
+        path: Folder of the run.
+        name: Name in its config.
+        results: Content of metrics.json.
+        cross_results: Contents of cross/*/metrics.json, the results on other data sets.
+        outdated: A sentence on each of them that is left out, because the model or the labels are others now.
+        config: Content of config.json.
+        environment: Content of environment.json.
+        history: Epochs of the model's ensemble members, with `HISTORY_COLUMNS`; NaN for missing values.
+        predictions: Predictions of the model for the test sets.
+        splits: The splits.
         hashes: SHA-256 of its files, by name.
     """
 
     path: Path
     name: str
     results: Results
-    crossed: list[Results]
-    left_out: list[str]
+    cross_results: list[Results]
+    outdated: list[str]
     config: dict[str, Any]
     environment: dict[str, Any]
     history: list[dict[str, float]]
-    tested: list[Prediction]
-    parts: list[Split]
+    predictions: list[Prediction]
+    splits: list[Split]
     hashes: dict[str, str]
 
     @property
@@ -64,74 +64,78 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What its labels are called."""
+        """Name of the labels, such as "MOS"."""
         return self.results["data"]["label"]
 
 
 def read(path: Path) -> Run:
-    """Reads an evaluated run.
+    """Read an evaluated run.
 
     Raises:
-        FileNotFoundError: a file is missing from the run's folder; the message names it.
-        ValueError: a file cannot be read, or an earlier version wrote it.
+        FileNotFoundError: A file is missing from the run's folder; the message names it.
+        RunError: A file cannot be read, or an earlier version wrote it.
     """
     results, config = _json(path / "metrics.json"), _json(path / "config.json")
     if "paired" not in results:
-        raise ValueError(
-            f"{path / 'metrics.json'} is of an earlier version: evaluate the run again"
+        raise RunError(
+            f"{path / 'metrics.json'} was written by an earlier version: evaluate the run again"
         )
     hashes = {name: sha256(path / name) for name in HASHED if (path / name).is_file()}
-    crossed, left_out = _crossed(path, config, hashes.get("model.safetensors", ""))
+    cross_results, outdated = _cross_results(path, config, hashes.get("model.safetensors", ""))
     return Run(
         path=path,
         name=config.get("name", path.name),
         results=results,
-        crossed=crossed,
-        left_out=left_out,
+        cross_results=cross_results,
+        outdated=outdated,
         config=config,
         environment=_json(path / "environment.json"),
         history=_history(_existing(path / results["model"] / "metrics.csv")),
-        tested=predictions.read(path / "predictions.csv"),
-        parts=split_files.read(_existing(path / "splits.json")),
+        predictions=predictions.read(path / "predictions.csv"),
+        splits=split_files.read(_existing(path / "splits.json")),
         hashes=hashes,
     )
 
 
-def _crossed(path: Path, config: Mapping[str, Any], model: str) -> tuple[list[Results], list[str]]:
-    """A run's results on other data sets, and a sentence on each that is left out."""
-    current, left_out = [], []
+def _cross_results(
+    path: Path, config: Mapping[str, Any], model_sha256: str
+) -> tuple[list[Results], list[str]]:
+    """Return a run's results on other data sets, and a sentence on each outdated one, which is left out."""
+    current, outdated = [], []
     for file in sorted(path.glob("cross/*/metrics.json")):
         results = _json(file)
-        if reason := _outdated(results, config["data"], model):
+        if reason := _why_outdated(results, config["data"], model_sha256):
             title = results["data"]["name"]
             dataset = results.get("dataset", title)
-            left_out.append(
+            outdated.append(
                 f"Results on {title} are left out: {reason}. `a2inet evaluate {path} "
-                f"--datasets={dataset}` makes them anew."
+                f"--datasets={dataset}` computes them again."
             )
         else:
             current.append(results)
-    return current, left_out
+    return current, outdated
 
 
-def _outdated(results: Results, data: Mapping[str, Any], model: str) -> str:
-    """Why results on another data set are not of the model and the labels that there are; empty if so."""
+def _why_outdated(results: Results, data: Mapping[str, Any], model_sha256: str) -> str:
+    """Return why results on another data set no longer hold; empty if they do."""
     inputs = results.get("inputs", {})
     if "labels" not in inputs or "dataset" not in results:
         return "an earlier version wrote them"
-    if inputs["model"] != model:
+    if inputs["model"] != model_sha256:
         return "the run has another model now"
     try:
         folder = Path(data["folder"]).expanduser()
         videos = registry.load(results["dataset"], folder, data["allow_missing"])
     except (A2INetError, OSError, ValueError):
-        return ""  # the data set is not here to be asked
+        return ""  # without the data set its labels cannot be compared
     return "" if inputs["labels"] == fingerprint(videos) else "the data set has other labels now"
 
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: train and evaluate the run, then report it")
+        raise FileNotFoundError(
+            f"{path} is missing: train and evaluate the run before making its report"
+        )
     return path
 
 
@@ -139,15 +143,18 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(_existing(path).read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}): delete it and run again") from None
+        raise RunError(f"{path} is not JSON ({error}): delete it and run again") from None
 
 
 def _history(path: Path) -> list[dict[str, float]]:
     with path.open(encoding="utf-8", newline="") as file:
         try:
             return [
-                {name: float(row[name] or math.nan) for name in CURVES}
+                {name: float(row[name] or math.nan) for name in HISTORY_COLUMNS}
                 for row in csv.DictReader(file)
             ]
         except (KeyError, ValueError) as error:
-            raise ValueError(f"{path} needs numbers in its columns {CURVES}: {error}") from None
+            raise RunError(
+                f"{path} needs numbers in its columns {', '.join(HISTORY_COLUMNS)} ({error}): "
+                "train the run again"
+            ) from None

@@ -1,69 +1,77 @@
-"""Several runs as one self-contained page: their numbers beside each other, and each run to be opened."""
+"""The page of several runs: their numbers side by side, and a section for each run that can be unfolded."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from a2inet_jax.evaluation import protocol
-from a2inet_jax.report import beside_paper, markup, plots, results_table, sections, side_by_side
+from a2inet_jax.report import (
+    markup,
+    paper_comparison,
+    plots,
+    results_table,
+    sections,
+    writers,
+)
 from a2inet_jax.report.columns import ResultsTable, notes
+from a2inet_jax.report.paper_comparison import PaperComparison
 from a2inet_jax.report.results_table import PaperRow, RunResults
 from a2inet_jax.report.run_files import Run
 from a2inet_jax.report.sections import Examples
 
-MANY_LINES = 6  # more of them are folded away
+MAX_UNFOLDED = 6  # a longer list of comparisons is folded
 
 
 def write_runs(
     folder: Path,
     runs: Sequence[tuple[Run, Examples]],
     comparisons: Sequence[str] = (),
-    paper: Sequence[Sequence[PaperRow]] = (),
+    paper_rows: Sequence[Sequence[PaperRow]] = (),
 ) -> Path:
-    """Writes `report.html` of two runs or more, and `results.csv`, `.json` and `.tex` beside it.
+    """Write `report.html` of at least two runs, and `results.csv`, `.json` and `.tex` beside it.
 
     Args:
-        folder: where to; it is made.
-        runs: the runs in the order of the page, each with the clips to show.
-        comparisons: what a paired test says of them.
-        paper: for each run the rows of the paper that have its settings.
+        folder: Folder for the files; it is created.
+        runs: The runs in the order of the page, each with the examples to show.
+        comparisons: Paired comparisons of the runs, a sentence each.
+        paper_rows: For each run, the rows of the paper that have its settings.
 
     Returns:
-        The page's path. The same runs give the same bytes.
+        The path of the page. The same runs give the same bytes.
     """
-    read = [run for run, _ in runs]
-    sheet = results_table.of_runs(read, comparisons)
-    called = results_table.names([(run.path, run.name) for run in read])
-    beside = [
-        beside_paper.Row(run, row, name)
-        for run, name, rows in zip(read, called, paper)
+    only_runs = [run for run, _ in runs]
+    table = results_table.of_runs(only_runs, comparisons)
+    names = results_table.names([(run.path, run.name) for run in only_runs])
+    with_paper = [
+        PaperComparison(run, row, name)
+        for run, name, rows in zip(only_runs, names, paper_rows)
         for row in rows
     ]
-    side_by_side.write(folder, sheet, [each.sheet for each in beside], "results")
-    title = " and ".join(called) if len(read) == 2 else sheet["title"]
-    html = beside_paper.to_html(beside)
-    return _write(folder / "report.html", title, sheet, runs, called, "results", html)
+    writers.write(folder, table, [each.table for each in with_paper], "results")
+    title = " and ".join(names) if len(runs) == 2 else table["title"]
+    paper_html = paper_comparison.to_html(with_paper)
+    return _write(folder / "report.html", title, table, runs, names, "results", paper_html)
 
 
-def write_table(folder: Path, sheet: ResultsTable, runs: Sequence[tuple[Run, Examples]]) -> Path:
-    """Writes `report.html` of a table of the paper, beside the files of `side_by_side.write`.
+def write_table(folder: Path, table: ResultsTable, runs: Sequence[tuple[Run, Examples]]) -> Path:
+    """Write `report.html` of a table of the paper, beside the files of `writers.write`.
 
     Args:
-        folder: where to; it is made.
-        sheet: of the table.
-        runs: those that the table's cells are of, each with the clips to show.
+        folder: Folder for the files; it is created.
+        table: Our results with the rows of that table.
+        runs: The runs in the table's cells, each with the examples to show.
 
     Returns:
-        The page's path.
+        The path of the page.
     """
-    side_by_side.write(folder, sheet)
-    called = [_row(sheet, run) for run, _ in runs]
-    return _write(folder / "report.html", sheet["title"], sheet, runs, called, "table")
+    writers.write(folder, table)
+    names = [_row_name(table, run) for run, _ in runs]
+    return _write(folder / "report.html", table["title"], table, runs, names, "table")
 
 
-def varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The fields in which configs differ, with the value of each; a dash where one lacks the field."""
-    flat = [dict(markup.leaves(config)) for config in configs]
+def differing_fields(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the fields in which configs differ, with their values; a dash if a config lacks the field."""
+    flat = [dict(markup.flatten(config)) for config in configs]
     fields = dict.fromkeys(name for each in flat for name in each)
     values = {name: [each.get(name, "–") for each in flat] for name in fields if name != "name"}
     return {name: found for name, found in values.items() if len(set(found)) > 1}
@@ -72,105 +80,102 @@ def varied(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 def _write(
     path: Path,
     title: str,
-    sheet: ResultsTable,
+    table: ResultsTable,
     runs: Sequence[tuple[Run, Examples]],
-    called: Sequence[str],
+    names: Sequence[str],
     files: str,
-    paper: str = "",
+    paper_html: str = "",
 ) -> Path:
-    read = [run for run, _ in runs]
-    said = [dataset["note"] for dataset in sheet["datasets"] if dataset["label"] != "MOS"]
-    said = list(dict.fromkeys(filter(None, said)))
-    small = notes(results_table.told_apart(sheet, said))
-    said += [note for note in small if "optimistic" in note]
-    small = [note for note in small if note not in said]
-    body = "".join(
-        (
-            f'<div class="card">{markup.scroll(side_by_side.to_html(sheet))}</div>',
-            markup.listed(small),
-            _comparisons(sheet["comparisons"]),
-            markup.links([f"{files}.{suffix}" for suffix in sections.FILES]),
-            paper,
-            f'<h2>Every split</h2><div class="grid">{"".join(_spreads(read, called))}</div>'
-            if read
-            else "",
-            _what_varied(read, called),
-            "<h2>Run by run</h2>" if read else "",
-            *(
-                _section(run, cases, name, f"run{place}")
-                for place, ((run, cases), name) in enumerate(zip(runs, called, strict=True))
-            ),
-        )
-    )
-    return sections.save(path, title, _lead(sheet), said, body)
+    only_runs = [run for run, _ in runs]
+
+    # The most important notes stand at the top, the others in small print below the table.
+    top = [dataset["note"] for dataset in table["datasets"] if dataset["label"] != "MOS"]
+    top = list(dict.fromkeys(filter(None, top)))
+    small = notes(results_table.without_notes(table, top))
+    top += [note for note in small if "optimistic" in note]
+    small = [note for note in small if note not in top]
+
+    body = [
+        f'<div class="card">{markup.scrollable(writers.to_html(table))}</div>',
+        markup.note_list(small),
+        _comparisons(table["comparisons"]),
+        markup.file_links([f"{files}.{suffix}" for suffix in sections.SUFFIXES]),
+        paper_html,
+    ]
+    if runs:
+        figures = "".join(_srcc_by_run(only_runs, names))
+        body.append(f'<h2>Results of every split</h2><div class="grid">{figures}</div>')
+    body.append(_config_differences(only_runs, names))
+    if runs:
+        body.append("<h2>Each run</h2>")
+    for i, ((run, examples), name) in enumerate(zip(runs, names, strict=True)):
+        body.append(_run_section(run, examples, name, f"run{i}"))
+    return sections.save(path, title, _lead(table), top, "".join(body))
 
 
 def _comparisons(lines: Sequence[str]) -> str:
-    found = markup.listed(lines)
-    return markup.details("Against each other", found) if len(lines) > MANY_LINES else found
+    html = markup.note_list(lines)
+    return markup.details("Paired comparisons", html) if len(lines) > MAX_UNFOLDED else html
 
 
-def _row(sheet: ResultsTable, run: Run) -> str:
-    """What a table calls a run: its row, and the data set if there are several to train on."""
+def _row_name(table: ResultsTable, run: Run) -> str:
+    """Return the name of a run in a table: its rows, and its data set if several are trained on."""
     rows, datasets = [], set()
-    for row in sheet["rows"]:
+    for row in table["rows"]:
         for dataset, cell in row["cells"].items():
             if "run" in cell and "trained_on" not in cell:
                 datasets.add(dataset)
                 if cell["run"] == str(run.path):
                     rows.append(row["row"])
-    where = f" on {run.dataset}" if len(datasets) > 1 else ""
-    return f"{', '.join(rows) or run.name}{where}"
+    on_dataset = f" on {run.dataset}" if len(datasets) > 1 else ""
+    return f"{', '.join(rows) or run.name}{on_dataset}"
 
 
-def _lead(sheet: ResultsTable) -> str:
-    datasets = ", ".join(dataset["title"] for dataset in sheet["datasets"])
-    rows = len(sheet["rows"])
-    what = "rows of the paper's table" if sheet["table"] else "runs"
-    beside = ", beside the paper's numbers" if sheet["table"] else ""
-    return f"{rows} {what} on {datasets}{beside}."
+def _lead(table: ResultsTable) -> str:
+    datasets = ", ".join(dataset["title"] for dataset in table["datasets"])
+    kind = "rows of the paper's table" if table["table"] else "runs"
+    suffix = ", compared with the paper's numbers" if table["table"] else ""
+    return f"{len(table['rows'])} {kind} on {datasets}{suffix}."
 
 
-def _spreads(runs: Sequence[Run], called: Sequence[str]) -> Iterator[str]:
-    """A drawing for each data set: the test parts' SRCC of every run on it."""
+def _srcc_by_run(runs: Sequence[Run], names: Sequence[str]) -> Iterator[str]:
+    """Yield a figure for each data set: the test SRCC of every run that was trained on it."""
     by_dataset: dict[str, dict[str, list[float]]] = {}
-    for run, name in zip(runs, called, strict=True):
+    for run, name in zip(runs, names, strict=True):
         model = run.results["models"][run.results["model"]]
-        found = [split["srcc"] or 0.0 for split in model["splits"]]
-        by_dataset.setdefault(run.dataset, {})[name] = found
-    for place, (dataset, values) in enumerate(by_dataset.items()):
-        drawn = plots.spread(values, "SRCC", f"spread{place}")
-        yield markup.figure(drawn, f"{dataset}: one dot for each split's test part.", wide=True)
+        values = [metrics["srcc"] or 0.0 for metrics in model["splits"]]
+        by_dataset.setdefault(run.dataset, {})[name] = values
+    for i, (dataset, values_by_run) in enumerate(by_dataset.items()):
+        svg = plots.dots_by_row(values_by_run, "SRCC", f"spread{i}")
+        yield markup.figure(svg, f"{dataset}: one dot for each split's test set.", wide=True)
 
 
-def _what_varied(runs: Sequence[Run], called: Sequence[str]) -> str:
-    fields = varied([run.config for run in runs])
+def _config_differences(runs: Sequence[Run], names: Sequence[str]) -> str:
     if len(runs) < 2:
         return ""
+    heading = "<h2>Differences in configuration</h2>"
+    fields = differing_fields([run.config for run in runs])
     if not fields:
-        return '<h2>What varied</h2><p class="muted">Nothing but the runs\' names.</p>'
-    rows = [
-        (name, [values[place] for values in fields.values()]) for place, name in enumerate(called)
-    ]
+        return f'{heading}<p class="muted">None; only the names of the runs differ.</p>'
+    rows = [(name, [values[i] for values in fields.values()]) for i, name in enumerate(names)]
     table = markup.table(["Run", *fields], rows)
-    return f'<h2>What varied</h2><div class="card">{markup.scroll(table)}</div>'
+    return f'{heading}<div class="card">{markup.scrollable(table)}</div>'
 
 
-def _section(run: Run, cases: Examples, name: str, key: str) -> str:
+def _run_section(run: Run, examples: Examples, name: str, key: str) -> str:
     srcc = run.results["models"][run.results["model"]]["summary"]["srcc"]["median"]
-    inside = [f'<div class="grid">{sections.figures(run, key)}</div>']
+    html = [f'<div class="grid">{sections.figures(run, key)}</div>']
     if len(run.results["models"]) > 1:
-        ours = protocol.title(run.results["model"])
-        table = side_by_side.to_html(
-            results_table.of_models(RunResults(run.path, run.results)), ours
-        )
-        inside.append(f"<h3>Beside the baselines</h3>{markup.scroll(table)}")
-        inside.append(markup.listed(protocol.comparisons(run.results)))
-    inside.append(sections.cases(cases, run.label, key, "h3"))
-    inside.append(f"<h3>What made these numbers</h3>{sections.provenance(run)}")
+        ours = protocol.model_title(run.results["model"])
+        models = results_table.of_models(RunResults(run.path, run.results))
+        table = markup.scrollable(writers.to_html(models, ours))
+        html.append(f"<h3>Comparison with the baselines</h3>{table}")
+        html.append(markup.note_list(protocol.comparison_lines(run.results)))
+    html.append(sections.examples(examples, run.label, key, "h3"))
+    html.append(f"<h3>Configuration and environment</h3>{sections.provenance(run)}")
     return markup.details(
         name,
-        "".join(inside),
-        f"SRCC {protocol.shown(srcc, 'srcc')} on {run.dataset} · {run.path}",
-        kind="run",
+        "".join(html),
+        f"SRCC {protocol.format_value(srcc, 'srcc')} on {run.dataset} · {run.path}",
+        css_class="run",
     )

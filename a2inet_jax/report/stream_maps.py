@@ -12,27 +12,27 @@ from matplotlib.figure import Figure, SubFigure
 
 from a2inet_jax import atomic
 
-SHOWN = 4  # frames of a video
-LEVELS = 64  # of a map's histogram
+SHOWN = 4  # frames of each video
+LEVELS = 64  # bins of a map's histogram
 WIDTH = 10.0  # inches
 DPI = 120
 COLOURS = ("#2f6fce", "#d1582a", "#3a9a5b", "#8a57b8", "#b08a1e", "#4a4a4a")
-LINES = ("-", "--", ":")  # with more videos than colours
+LINES = ("-", "--", ":")  # they change if there are more videos than colours
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What the streams see of one video.
+    """Maps, entropies and frame scores of one video.
 
     Attributes:
-      path: the video.
-      timestamps: of the frames that were looked at, seconds, [T].
-      shown: those of them that are shown, [n] int.
-      frames: the shown ones, [n, H, W, 3] uint8.
-      quality_maps: of the shown ones, [n, h, w].
-      semantic_maps: of the shown ones, [n, h, w].
-      entropies: frame entropy of the semantic map, bits, [T].
-      scores: frame score from the quality stream, in the labels' unit, [T].
+        path: The video.
+        timestamps: Times of the analyzed frames in seconds, [T].
+        shown: Indices of those that are shown, [n] int.
+        frames: Shown frames, [n, H, W, 3] uint8.
+        quality_maps: Maps of the quality stream for the shown frames, [n, h, w].
+        semantic_maps: Maps of the semantic stream for the shown frames, [n, h, w].
+        entropies: Frame entropies of the semantic map in bits, [T].
+        scores: Frame scores from the quality stream, in the unit of the labels, [T].
     """
 
     path: Path
@@ -46,54 +46,58 @@ class Analysis:
 
 
 def frame_entropies(maps_TxHxW: np.ndarray) -> np.ndarray:
-    """Shannon entropy of the values in the map of each frame, bits, [T].
+    """Return the Shannon entropy of the values in each frame's map in bits, [T].
 
-    −Σ p log₂ p over a histogram of `LEVELS` equal bins between the smallest and the largest value of all
-    frames: 0 where a map is flat, log₂ `LEVELS` at most.
+    It is −Σ p log₂ p over a histogram of `LEVELS` equal bins between the smallest and the largest value of
+    all frames: 0 for a constant map, log₂ `LEVELS` at most.
     """
     low, high = float(maps_TxHxW.min()), float(maps_TxHxW.max())
-    entropies = []
+    entropy_T = []
     for values in maps_TxHxW.reshape(len(maps_TxHxW), -1):
         counts, _ = np.histogram(values, bins=LEVELS, range=(low, high))
         p = counts[counts > 0] / values.size
-        entropies.append(-np.sum(p * np.log2(p)) + 0.0)  # no −0
-    return np.array(entropies)
+        entropy_T.append(-np.sum(p * np.log2(p)) + 0.0)  # no −0
+    return np.array(entropy_T)
 
 
 def write(analyses: Sequence[Analysis], label: str, path: Path) -> None:
-    """Draw videos one under the other, and their curves together; whole or not at all.
+    """Draw the videos below each other and their curves together; write whole or not at all.
 
-    Maps of one stream have one scale of colours for all videos, so that they can be compared.
+    The maps of a stream have one colour scale for all videos, so that they can be compared.
 
     Args:
-      analyses: of one video or more.
-      label: kind of label that the frame scores are in.
-      path: of the PNG file.
+        analyses: Those of at least one video.
+        label: Name of the labels, in whose unit the frame scores are.
+        path: The PNG file to write.
 
     Raises:
-      FolderError: it can't be written.
+        FolderError: The file cannot be written.
     """
     heights = [_block_height(each) for each in analyses]
-    curves = 2.6
-    figure = Figure(figsize=(WIDTH, sum(heights) + curves), dpi=DPI, layout="constrained")
+    curves_height = 2.6
+    figure = Figure(figsize=(WIDTH, sum(heights) + curves_height), dpi=DPI, layout="constrained")
     blocks = figure.subfigures(
-        len(analyses) + 1, 1, height_ratios=[*heights, curves], squeeze=False
+        len(analyses) + 1, 1, height_ratios=[*heights, curves_height], squeeze=False
     )
+    # Frames and maps, with one colour scale for each stream.
     scales = {}
     for name in ("quality_maps", "semantic_maps"):
         maps = [getattr(each, name) for each in analyses]
         scales[name] = min(map(np.min, maps)), max(map(np.max, maps))
     for block, each, name in zip(blocks[:, 0], analyses, _names(analyses)):
         _block(block, each, name, scales)
-    entropy, score = blocks[-1, 0].subplots(1, 2)
-    for number, each in enumerate(analyses):
-        _curve(entropy, each.timestamps, each.entropies, number)
-        _curve(score, each.timestamps, each.scores, number)
-    entropy.set_title(f"semantic: frame entropy, bits (at most {np.log2(LEVELS):.0f})", loc="left")
-    score.set_title(f"quality: frame score, {label}", loc="left")
+    # Curves of all videos together.
+    entropy_axes, score_axes = blocks[-1, 0].subplots(1, 2)
+    for index, each in enumerate(analyses):
+        _curve(entropy_axes, each.timestamps, each.entropies, index)
+        _curve(score_axes, each.timestamps, each.scores, index)
+    entropy_axes.set_title(
+        f"semantic: frame entropy, bits (at most {np.log2(LEVELS):.0f})", loc="left"
+    )
+    score_axes.set_title(f"quality: frame score, {label}", loc="left")
     if len(analyses) > 1:
-        # Names given here: those of lines that begin with _ would be left out, and $ would be mathematics.
-        legend = score.legend(score.lines, _names(analyses), fontsize=7, frameon=False)
+        # Names are passed here: as labels of the lines, those that begin with _ would be left out.
+        legend = score_axes.legend(score_axes.lines, _names(analyses), fontsize=7, frameon=False)
         for text in legend.get_texts():
             text.set_parse_math(False)
     picture = io.BytesIO()
@@ -102,7 +106,7 @@ def write(analyses: Sequence[Analysis], label: str, path: Path) -> None:
 
 
 def _block_height(analysis: Analysis) -> float:
-    """Inches: three rows of pictures in the frames' aspect, and a line of text."""
+    """Return the height in inches of three rows of pictures with the frames' aspect, and a line of text."""
     height, width = analysis.frames.shape[1:3]
     return 0.4 + 3 * (0.9 * WIDTH / SHOWN) * height / width
 
@@ -110,16 +114,17 @@ def _block_height(analysis: Analysis) -> float:
 def _block(
     block: SubFigure, analysis: Analysis, name: str, scales: Mapping[str, tuple[float, float]]
 ) -> None:
+    """Draw a video's frames and, below each, its maps."""
     block.suptitle(name, x=0.01, ha="left", fontsize=10, fontweight="bold", parse_math=False)
     rows = block.subplots(3, SHOWN, squeeze=False)
     for axes in rows.flat:
         axes.set_axis_off()
     extent = (0, analysis.frames.shape[2], analysis.frames.shape[1], 0)
-    for column, place in enumerate(analysis.shown):
-        frame, quality, semantic = rows[:, column]
-        frame.imshow(analysis.frames[column])
-        frame.set_title(f"{analysis.timestamps[place]:.2f} s", fontsize=8)
-        for axes, maps in ((quality, "quality_maps"), (semantic, "semantic_maps")):
+    for column, index in enumerate(analysis.shown):
+        frame_axes, quality_axes, semantic_axes = rows[:, column]
+        frame_axes.imshow(analysis.frames[column])
+        frame_axes.set_title(f"{analysis.timestamps[index]:.2f} s", fontsize=8)
+        for axes, maps in ((quality_axes, "quality_maps"), (semantic_axes, "semantic_maps")):
             axes.imshow(
                 getattr(analysis, maps)[column],
                 extent=extent,
@@ -141,12 +146,12 @@ def _block(
         )
 
 
-def _curve(axes: Axes, times: np.ndarray, values: np.ndarray, number: int) -> None:
+def _curve(axes: Axes, times: np.ndarray, values: np.ndarray, index: int) -> None:
     axes.plot(
         times,
         values,
-        color=COLOURS[number % len(COLOURS)],
-        linestyle=LINES[number // len(COLOURS) % len(LINES)],
+        color=COLOURS[index % len(COLOURS)],
+        linestyle=LINES[index // len(COLOURS) % len(LINES)],
         marker="o" if len(values) <= 64 else None,
         markersize=3,
         linewidth=1.5,
@@ -158,6 +163,6 @@ def _curve(axes: Axes, times: np.ndarray, values: np.ndarray, number: int) -> No
 
 
 def _names(analyses: Sequence[Analysis]) -> list[str]:
-    """File names, with their folders where two are alike."""
+    """Return the videos' file names, with their folders if two are equal."""
     names = [each.path.name for each in analyses]
     return names if len(set(names)) == len(names) else [str(each.path) for each in analyses]

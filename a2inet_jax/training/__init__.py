@@ -1,1 +1,1 @@
-"""Training: losses, batches, state and step, data parallelism, checkpoints, the loop over epochs."""
+"""Training of the head: data, batches, losses, optimizer, devices, checkpoints, the loop over epochs."""

@@ -1,6 +1,7 @@
-"""Which videos each step takes, for all members side by side; and the lengths that they are padded to.
+"""Batch plans: the videos of every step, for all ensemble members side by side, and their padded lengths.
 
-Orders are functions of (seed, split, epoch): where a training stands is all there is to know of its input.
+The order of an epoch is a function of (seed, split, epoch), so that a run resumes without stored
+iterator state.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,98 +11,104 @@ import numpy as np
 
 
 class BatchPlan(NamedTuple):
-    """K steps of S members, B places each.
+    """K steps of S members, with B slots each.
 
     Attributes:
-        rows: `[S, K, B]` int32, numbers of videos; 0 where `where` is False.
-        where: `[S, K, B]` bool, False for places that fill a batch, and in all places of steps that
-            fill up a member with fewer steps than others.
+        indices: `[S, K, B]` int32, indices of videos; 0 in empty slots.
+        where: `[S, K, B]` bool, False for empty slots: those that pad a batch, and all slots of the steps
+            that a member with fewer batches than the others lacks.
     """
 
-    rows: np.ndarray
+    indices: np.ndarray
     where: np.ndarray
 
     def steps(self, start: int, stop: int) -> "BatchPlan":
-        """The steps from `start` to before `stop`."""
-        return BatchPlan(self.rows[:, start:stop], self.where[:, start:stop])
+        """Return the steps in `[start, stop)`."""
+        return BatchPlan(self.indices[:, start:stop], self.where[:, start:stop])
 
 
-def steps_of(videos: int, batch_size: int) -> int:
-    """Steps that this many videos take; the last may be short, none is dropped."""
-    return -(-videos // batch_size)
+def num_steps(num_videos: int, batch_size: int) -> int:
+    """Return the number of steps in an epoch; the last batch may be short, and none is dropped."""
+    return -(-num_videos // batch_size)
 
 
-def arrange(parts: Sequence[np.ndarray], batch_size: int, width: int | None = None) -> BatchPlan:
-    """Puts each member's videos into batches, in the order given.
+def in_order(
+    subsets: Sequence[np.ndarray], batch_size: int, padded_batch_size: int | None = None
+) -> BatchPlan:
+    """Cut each member's videos into batches, in the given order.
 
     Args:
-        parts: For each member, numbers of its videos, `[n_s]` int.
+        subsets: Indices of each member's videos, `[n_s]` int.
         batch_size: Videos of a batch.
-        width: Places of a batch, ≥ `batch_size`, those beyond it masked: every device must get as many
-            as every other. None: as many as videos.
+        padded_batch_size: B ≥ `batch_size`, a multiple of the devices that split a batch; the slots beyond
+            `batch_size` are empty. None: B = `batch_size`.
     """
-    width = width or batch_size
-    steps = max((steps_of(len(part), batch_size) for part in parts), default=0)
-    rows = np.zeros((len(parts), steps, width), np.int32)
-    where = np.zeros((len(parts), steps, width), bool)
-    for s, part in enumerate(parts):
-        places = np.arange(len(part)) // batch_size, np.arange(len(part)) % batch_size
-        rows[s][places] = part
-        where[s][places] = True
-    return BatchPlan(rows, where)
+    slots = padded_batch_size or batch_size
+    steps = max((num_steps(len(subset), batch_size) for subset in subsets), default=0)
+    indices_SxKxB = np.zeros((len(subsets), steps, slots), np.int32)
+    where_SxKxB = np.zeros((len(subsets), steps, slots), bool)
+    for s, subset in enumerate(subsets):
+        step_and_slot = np.arange(len(subset)) // batch_size, np.arange(len(subset)) % batch_size
+        indices_SxKxB[s][step_and_slot] = subset
+        where_SxKxB[s][step_and_slot] = True
+    return BatchPlan(indices_SxKxB, where_SxKxB)
 
 
 def shuffled(
     keys: Sequence[Sequence[int]],
-    parts: Sequence[np.ndarray],
+    subsets: Sequence[np.ndarray],
     batch_size: int,
-    width: int | None = None,
+    padded_batch_size: int | None = None,
 ) -> BatchPlan:
-    """As `arrange`, each member's videos shuffled first by a key of its own.
+    """Shuffle each member's videos with its own key, then cut them as `in_order` does.
 
     Args:
-        keys: For each member, numbers that its order is a function of, such as (seed, split, epoch).
-        parts: As for `arrange`, like the other arguments.
-        batch_size: As for `arrange`.
-        width: As for `arrange`.
+        keys: The integers that seed each member's shuffle, such as (seed, split, epoch).
+        subsets: As in `in_order`, like the other arguments.
+        batch_size: As in `in_order`.
+        padded_batch_size: As in `in_order`.
     """
-    mixed = [
-        np.random.default_rng(tuple(key)).permutation(part)
-        for key, part in zip(keys, parts, strict=True)
+    permuted = [
+        np.random.default_rng(tuple(key)).permutation(subset)
+        for key, subset in zip(keys, subsets, strict=True)
     ]
-    return arrange(mixed, batch_size, width)
+    return in_order(permuted, batch_size, padded_batch_size)
 
 
-def buckets(lengths: np.ndarray, number: int) -> tuple[int, ...]:
-    """The few lengths that videos are padded to, ascending, none shorter than the longest video.
+def bucket_lengths(lengths: np.ndarray, num_buckets: int) -> tuple[int, ...]:
+    """Choose the few lengths that videos are padded to, ascending, the last at least the longest video.
 
-    The quantiles that part the videos into `number` groups of equal size, rounded up to a multiple of 8.
+    They are the quantiles that divide the videos into `num_buckets` groups of equal size, rounded up to a
+    multiple of 8; equal ones count once.
     """
-    quantiles = np.quantile(lengths, np.arange(1, number + 1) / number, method="higher")
+    quantiles = np.quantile(lengths, np.arange(1, num_buckets + 1) / num_buckets, method="higher")
     return tuple(sorted({8 * -(-int(length) // 8) for length in quantiles}))
 
 
-def bucket(length: int, lengths: Sequence[int]) -> int:
-    """The first of the lengths, ascending, that is not below `length`."""
-    return next(each for each in lengths if each >= length)
+def padded_length(length: int, buckets: Sequence[int]) -> int:
+    """Return the shortest of the ascending bucket lengths that holds `length` frames."""
+    return next(bucket for bucket in buckets if bucket >= length)
 
 
-def by_length(
-    parts: Sequence[np.ndarray], lengths: np.ndarray, among: Sequence[int]
+def group_by_bucket(
+    subsets: Sequence[np.ndarray], lengths: np.ndarray, buckets: Sequence[int]
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Sorts each member's videos into the buckets; yields each bucket that is used, with its videos.
+    """Group each member's videos by padded length; buckets without videos are left out.
 
     Args:
-        parts: For each member, numbers of its videos, `[n_s]` int.
+        subsets: Indices of each member's videos, `[n_s]` int.
         lengths: `[N]` int, frames of every video.
-        among: The buckets, ascending.
+        buckets: Bucket lengths, ascending.
 
     Yields:
-        The bucket's length, and for each member the positions in its part, `[m_s]`.
+        The bucket length, and for each member the positions in its subset, `[m_s]` int.
     """
     below = 0
-    for upper in among:
-        chosen = [np.flatnonzero((lengths[p] > below) & (lengths[p] <= upper)) for p in parts]
-        if any(len(each) for each in chosen):
-            yield upper, chosen
-        below = upper
+    for bucket in buckets:
+        positions = [
+            np.flatnonzero((lengths[subset] > below) & (lengths[subset] <= bucket))
+            for subset in subsets
+        ]
+        if any(len(each) for each in positions):
+            yield bucket, positions
+        below = bucket

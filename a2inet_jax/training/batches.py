@@ -1,4 +1,4 @@
-"""Batches: gathered on the device from features that live there, or put together by the host."""
+"""Batches: gathered on the device from resident features, or collated by the host."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class Batch(NamedTuple):
         streams: `[B, T, D_i]` float16 each.
         mask: `[B, T]` bool, True for each video's frames.
         label: `[B]` float32, scaled for training.
-        where: `[B]` bool, False for places that only fill the batch.
+        where: `[B]` bool, False for empty slots.
     """
 
     streams: tuple[Array, ...]
@@ -27,22 +27,22 @@ class Batch(NamedTuple):
     where: Array
 
 
-class Rows(NamedTuple):
-    """A batch as the numbers of its videos, `[B]` int32; `label` and `where` as in `Batch`."""
+class BatchIndices(NamedTuple):
+    """A batch as indices of its videos, `[B]` int32; `label` and `where` as in `Batch`."""
 
-    rows: Array
+    indices: Array
     label: Array
     where: Array
 
 
-class Frames(NamedTuple):
-    """The features of all videos end to end, without padding: what lives on the device.
+class FlatFeatures(NamedTuple):
+    """The features of all videos concatenated along time, without padding, as resident on the device.
 
     Attributes:
-        streams: `[F, D_i]` float16 each: the frames of the first video, the second, and so on, and
-            zeros behind the last, as many as the longest batch is long.
-        start: `[N]` int32, where each video begins.
-        length: `[N]` int32, its frames.
+        streams: `[F, D_i]` float16 each: the frames of the first video, of the second, and so on, and
+            after the last video as many zeros as the longest padded batch has frames.
+        start: `[N]` int32, index of each video's first frame.
+        length: `[N]` int32, number of each video's frames.
     """
 
     streams: tuple[Array, ...]
@@ -50,55 +50,57 @@ class Frames(NamedTuple):
     length: Array
 
 
-def frames_of(features: TrainingData, longest: int) -> Frames:
-    """Reads all videos; `longest` is the largest T that will be gathered."""
-    ends = np.cumsum(features.lengths, dtype=np.int64)
-    streams = tuple(np.zeros((ends[-1] + longest, d), np.float16) for d in features.widths)
-    start = (ends - features.lengths).astype(np.int32)
+def flatten(data: TrainingData, longest: int) -> FlatFeatures:
+    """Read all videos into memory; `longest` is the largest T that will be gathered."""
+    ends = np.cumsum(data.lengths, dtype=np.int64)
+    streams = tuple(np.zeros((ends[-1] + longest, d), np.float16) for d in data.widths)
+    start = (ends - data.lengths).astype(np.int32)
     for n, (begin, end) in enumerate(zip(start, ends)):
-        for whole, stream in zip(streams, features.read(n), strict=True):
-            whole[begin:end] = stream
-    return Frames(streams, start, features.lengths)
+        for flat_FxD, stream_TxD in zip(streams, data.read(n), strict=True):
+            flat_FxD[begin:end] = stream_TxD
+    return FlatFeatures(streams, start, data.lengths)
 
 
-def gather(frames: Frames, batch: Rows, length: int) -> Batch:
-    """The batch's videos, T = `length` frames of each.
+def gather(features: FlatFeatures, batch: BatchIndices, length: int) -> Batch:
+    """Gather T = `length` frames of each video of the batch.
 
-    What follows a video in the flat arrays stands in its padding; no score and no gradient sees it.
+    A video's padding holds the first frames of the videos after it; the mask hides them from every score
+    and gradient.
     """
 
-    def take(stream: Array, start: Array) -> jax.Array:
-        return jax.lax.dynamic_slice_in_dim(stream, start, length)
+    def slice_frames(flat_FxD: Array, start: Array) -> jax.Array:
+        return jax.lax.dynamic_slice_in_dim(flat_FxD, start, length)
 
-    start_B = frames.start[batch.rows]
-    streams = tuple(jax.vmap(take, (None, 0))(stream, start_B) for stream in frames.streams)
-    # Places that fill the batch hold no frame: what stands there must reach nothing.
-    length_B = jnp.where(batch.where, frames.length[batch.rows], 0)
+    start_B = features.start[batch.indices]
+    streams = tuple(jax.vmap(slice_frames, (None, 0))(flat, start_B) for flat in features.streams)
+    # Empty slots count as videos without frames, so that the video they point at reaches nothing.
+    length_B = jnp.where(batch.where, features.length[batch.indices], 0)
     mask_BxT = jnp.arange(length)[None, :] < length_B[:, None]
     return Batch(streams, mask_BxT, batch.label, batch.where)
 
 
 def collate(
-    features: TrainingData, rows: np.ndarray, needed: np.ndarray, length: int
+    data: TrainingData, indices: np.ndarray, needed: np.ndarray, length: int
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """Reads videos and pads them to T frames.
+    """Read videos and pad them to T frames.
 
     Args:
-        features: Of all videos.
-        rows: `[...]` int, numbers of videos.
-        needed: `[...]` bool, False for places that hold no frame.
+        data: The videos.
+        indices: `[...]` int, indices of videos.
+        needed: `[...]` bool, False for slots that stay empty.
         length: T.
 
     Returns:
         Streams, `[..., T, D_i]` float16 each, and the mask, `[..., T]` bool.
     """
-    streams = tuple(np.zeros((*rows.shape, length, d), np.float16) for d in features.widths)
-    mask = np.arange(length) < np.where(needed, features.lengths[rows], 0)[..., None]
-    places: dict[int, list[tuple[int, ...]]] = {}
-    for place in zip(*np.nonzero(needed)):
-        places.setdefault(int(rows[place]), []).append(tuple(place))
-    for n, same in places.items():  # splits share videos: each is read once
-        for stream, values in zip(streams, features.read(n), strict=True):
-            for place in same:
-                stream[place][: len(values)] = values
+    streams = tuple(np.zeros((*indices.shape, length, d), np.float16) for d in data.widths)
+    mask = np.arange(length) < np.where(needed, data.lengths[indices], 0)[..., None]
+    # Splits share videos, so slots are grouped by video and each video is read once.
+    slots_by_video: dict[int, list[tuple[int, ...]]] = {}
+    for slot in zip(*np.nonzero(needed)):
+        slots_by_video.setdefault(int(indices[slot]), []).append(tuple(slot))
+    for n, slots in slots_by_video.items():
+        for stream, stream_TxD in zip(streams, data.read(n), strict=True):
+            for slot in slots:
+                stream[slot][: len(stream_TxD)] = stream_TxD
     return streams, mask

@@ -1,9 +1,10 @@
-"""Checkpoints of a training under way: the only file that knows Orbax (its v1 API).
+"""Checkpoints of an unfinished run; the only module that knows Orbax (its v1 API).
 
-Orbax writes a checkpoint aside and renames it, so a kill leaves none half. Beside that, each carries a
-checksum of its arrays: a checkpoint that was damaged later is noticed, and the one before it is used.
+Orbax writes a checkpoint under a temporary name and renames it, so a killed process leaves none half-written.
+Each checkpoint also carries a checksum of its arrays: one that is damaged later is noticed, and the one
+before it is used.
 
-Several processes make every call together; the first writes, all read.
+With several processes, all of them make every call together: the first one writes, all read.
 """
 
 import logging
@@ -23,44 +24,45 @@ _log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The two latest checkpoints in a folder; made by `open_folder`."""
+    """The two latest checkpoints of a folder; made by `open_folder`."""
 
     def __init__(self, checkpointer: Any) -> None:
         self._checkpointer = checkpointer
 
     def save(self, step: int, tree: Any, record: Any) -> None:
-        """Starts to write a checkpoint; ends in the background.
+        """Write a checkpoint in the background.
 
         Args:
-            step: Steps done; more than those of the checkpoint before.
-            tree: NumPy arrays, which nobody changes.
-            record: What else belongs to it, of JSON's types.
+            step: Steps done, more than at the checkpoint before.
+            tree: NumPy arrays, which must not change from now on.
+            record: JSON values that belong to it.
         """
         metadata = {"record": record, "checksum": _checksum(tree)}
         self._checkpointer.save_async(step, tree, custom_metadata=metadata)
 
     def load(self, like: Any) -> tuple[Any, Any] | None:
-        """The latest whole checkpoint, or None if there is none.
+        """Read the latest intact checkpoint; None if there is none.
 
-        Newer ones that cannot be read are named in a warning and renamed to `<step>.damaged`.
+        Damaged ones that are newer are reported in a warning and renamed to `<step>.damaged`.
 
         Args:
-            like: A tree of arrays with the structure, shapes and dtypes of the tree saved.
+            like: A tree of arrays with the structure, shapes and dtypes of the saved tree.
 
         Returns:
             The tree as NumPy arrays, and the record.
         """
         template = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
         for step in sorted((c.step for c in self._checkpointer.checkpoints), reverse=True):
-            found, error = None, None
+            restored, error = None, None
             try:
-                found = self._read(step, template)
+                restored = self._read(step, template)
             except MemoryError:
-                raise  # says nothing of the file
-            except Exception as e:  # whatever a reader of damaged files may raise
+                # The file may well be intact.
+                raise
+            except Exception as e:  # reading a damaged file may raise anything
                 error = e
-            if multihost_utils.process_allgather(np.array(found is not None)).all():
-                return found
+            if multihost_utils.process_allgather(np.array(restored is not None)).all():
+                return restored
             self._set_aside(Path(self._checkpointer.directory) / str(step), error)
         return None
 
@@ -75,7 +77,7 @@ class Checkpoints:
         if jax.process_index() == 0:
             aside = damaged.with_name(f"{damaged.name}.damaged")
             _log.warning(
-                "%s is damaged (now %s); going on from an earlier one", damaged, aside.name
+                "%s is damaged (now %s); resuming from an earlier checkpoint", damaged, aside.name
             )
             _log.debug("reading it raised", exc_info=error)
             shutil.rmtree(aside, ignore_errors=True)
@@ -86,10 +88,10 @@ class Checkpoints:
 
 @contextmanager
 def open_folder(folder: Path) -> Iterator[Checkpoints]:
-    """Opens a folder of checkpoints, makes it if needed; leaving waits until all are written."""
+    """Open a folder of checkpoints, made if needed; on exit, wait until all of them are written."""
     with ocp.training.Checkpointer(
         folder.resolve(),
-        # By default a save would be skipped while another is under way.
+        # The default policy skips a save while another one is running.
         save_decision_policy=ocp.training.save_decision_policies.FixedIntervalPolicy(1),
         preservation_policy=ocp.training.preservation_policies.LatestN(2),
         cleanup_tmp_directories=True,

@@ -1,4 +1,4 @@
-"""How many programs were compiled, and how long that took."""
+"""The number of compiled programs, and the time that compiling them took."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,33 +9,33 @@ import jax
 from a2inet_jax.training import jitted_steps
 
 _EVENT = "/jax/core/compile/backend_compile_duration"
-# `pmap` calls every program of its own "_fun", those that copy included.
+# `pmap` names all of its programs "_fun", including those that only copy.
 _NAMES = (jitted_steps.train_steps.__name__, jitted_steps.score_steps.__name__, "_fun")
 
 
 @dataclass
 class Compilations:
-    """Seconds of each compilation of a program that trains or scores; from the cache they are short."""
+    """Seconds of each compilation of a program that trains or scores; cached programs take little."""
 
     seconds: list[float] = field(default_factory=list)
 
     def __str__(self) -> str:
-        number = len(self.seconds)
-        programs = "1 program" if number == 1 else f"{number} programs"
+        count = len(self.seconds)
+        programs = "1 program" if count == 1 else f"{count} programs"
         return f"compiled {programs} in {sum(self.seconds):.1f} s"
 
 
 @contextmanager
-def counted() -> Iterator[Compilations]:
-    """Counts what is compiled until it is left."""
-    found = Compilations()
+def record_compilations() -> Iterator[Compilations]:
+    """Record every compilation inside the `with` block."""
+    compilations = Compilations()
 
-    def listen(event: str, duration_secs: float, **about: str | int) -> None:
-        if event == _EVENT and any(name in str(about.get("fun_name")) for name in _NAMES):
-            found.seconds.append(duration_secs)
+    def listen(event: str, duration_secs: float, **details: str | int) -> None:
+        if event == _EVENT and any(name in str(details.get("fun_name")) for name in _NAMES):
+            compilations.seconds.append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        yield found
+        yield compilations
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)

@@ -1,4 +1,4 @@
-"""What is trained on: the features of N videos, read when they are needed, and their labels."""
+"""The data that is trained on: features of N videos, read when they are needed, and their labels."""
 
 import functools
 import hashlib
@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from a2inet_jax.errors import DataError
 from a2inet_jax.features.store import Store
 
 Video = tuple[np.ndarray, ...]  # a video's streams, each [T, D_i] float16
@@ -16,15 +17,15 @@ Video = tuple[np.ndarray, ...]  # a video's streams, each [T, D_i] float16
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """N videos.
+    """Features and labels of N videos.
 
     Attributes:
-        ids: Their ids.
-        lengths: `[N]` int32, their frames.
-        widths: Features of a frame in each stream.
-        mos: `[N]` float64, the labels in their own scale.
+        ids: Video ids.
+        lengths: `[N]` int32, frames of each video.
+        widths: D_i, the features of a frame in each stream.
+        mos: `[N]` float64, labels in their own scale.
         digest: 16 hex characters that change with any id, label or feature.
-        read: Gives the streams of video n, one `[T, D]` float16 array each; may be called by
+        read: Function that returns the streams of video n, `[T, D_i]` float16 each; may be called from
             several threads at once.
     """
 
@@ -37,16 +38,16 @@ class TrainingData:
 
     @classmethod
     def of_arrays(cls, ids: Sequence[str], videos: Sequence[Video], mos: ArrayLike) -> Self:
-        """Features in memory.
+        """Take features from memory.
 
         Args:
             ids: N ids.
-            videos: For each id its streams, each `[T_i, D]` with the same T_i; kept as float16.
+            videos: The streams of each video, each `[T_i, D]` with the same T_i; kept as float16.
             mos: N labels.
 
         Raises:
-            ValueError: Streams of a video differ in length, a video has no frame, or the counts of
-                ids, videos and labels differ.
+            ValueError: Streams of a video differ in length, a video has no frame, or there are not as many
+                ids as videos and labels.
         """
         labels = np.asarray(mos, np.float64)
         if not len(ids) == len(videos) == len(labels):
@@ -54,8 +55,8 @@ class TrainingData:
         for video_id, video in zip(ids, videos):
             if len({len(stream) for stream in video}) != 1 or not len(video[0]):
                 raise ValueError(
-                    f"video {video_id}: streams of {[len(x) for x in video]} frames; "
-                    "they must be as long as each other and not empty"
+                    f"video {video_id} has streams of {[len(x) for x in video]} frames; "
+                    "they must be equally long and not empty"
                 )
         kept = [tuple(np.ascontiguousarray(x, np.float16) for x in video) for video in videos]
         content = hashlib.sha256()
@@ -76,13 +77,17 @@ class TrainingData:
     def of_store(
         cls, store: Store, ids: Sequence[str], mos: ArrayLike, streams: Sequence[str]
     ) -> Self:
-        """Features on disk, read when they are needed.
+        """Take features from a store, which is read when they are needed.
 
         Args:
-            store: Has the features of all ids; FileNotFoundError or StoreError says what is wrong.
+            store: Store that has the features of all ids.
             ids: N ids.
             mos: N labels.
-            streams: Which streams, "quality" or "semantic", in the model's order.
+            streams: "quality", "semantic" or both, in the model's order.
+
+        Raises:
+            FileNotFoundError: A video has no features in the store.
+            StoreError: Features in the store cannot be used.
         """
         labels = np.asarray(mos, np.float64)
         records = [store.record(video_id) for video_id in ids]
@@ -99,29 +104,29 @@ class TrainingData:
         )
 
     @classmethod
-    def joined(cls, groups: Mapping[str, Self]) -> Self:
-        """Those of several groups as one, each id with its group before it: see `in_group`.
+    def concatenated(cls, groups: Mapping[str, Self]) -> Self:
+        """Concatenate the data of several groups; each id gets its group's name, see `grouped_id`.
 
         Raises:
-            ValueError: Streams of the groups differ in width.
+            ValueError: The groups' streams differ in width.
         """
-        parts = list(groups.values())
-        if len({part.widths for part in parts}) != 1:
+        each = list(groups.values())
+        if len({data.widths for data in each}) != 1:
             raise ValueError(
-                f"features of widths {[part.widths for part in parts]} can't be joined"
+                f"features of widths {[data.widths for data in each]} cannot be concatenated"
             )
-        places = [(part, n) for part in parts for n in range(len(part.ids))]
+        sources = [(data, n) for data in each for n in range(len(data.ids))]
 
         def read(n: int) -> Video:
-            part, row = places[n]
-            return part.read(row)
+            data, index = sources[n]
+            return data.read(index)
 
-        content = "\n".join(f"{group} {part.digest}" for group, part in groups.items())
+        content = "\n".join(f"{group} {data.digest}" for group, data in groups.items())
         return cls(
-            ids=tuple(in_group(group, i) for group, part in groups.items() for i in part.ids),
-            lengths=np.concatenate([part.lengths for part in parts]),
-            widths=parts[0].widths,
-            mos=np.concatenate([part.mos for part in parts]),
+            ids=tuple(grouped_id(group, i) for group, data in groups.items() for i in data.ids),
+            lengths=np.concatenate([data.lengths for data in each]),
+            widths=each[0].widths,
+            mos=np.concatenate([data.mos for data in each]),
             digest=hashlib.sha256(content.encode()).hexdigest()[:16],
             read=read,
         )
@@ -131,20 +136,24 @@ class TrainingData:
         """Bytes of all features, without padding."""
         return 2 * int(self.lengths.sum()) * sum(self.widths)
 
-    def rows(self, ids: Sequence[str]) -> np.ndarray:
-        """Numbers `[n]` int32 of these videos; ValueError names those that have no features."""
-        if missing := [video_id for video_id in ids if video_id not in self._numbers]:
-            raise ValueError(
-                f"no features of {len(missing)} videos of the split, {missing[0]} the first: "
+    def indices(self, ids: Sequence[str]) -> np.ndarray:
+        """Return the indices of these videos, `[n]` int32.
+
+        Raises:
+            DataError: Some of them have no features.
+        """
+        if missing := [video_id for video_id in ids if video_id not in self._index_by_id]:
+            raise DataError(
+                f"{len(missing)} videos of the split have no features, {missing[0]} the first: "
                 "extract them, or make the splits again"
             )
-        return np.array([self._numbers[video_id] for video_id in ids], np.int32)
+        return np.array([self._index_by_id[video_id] for video_id in ids], np.int32)
 
     @functools.cached_property
-    def _numbers(self) -> dict[str, int]:
+    def _index_by_id(self) -> dict[str, int]:
         return {video_id: n for n, video_id in enumerate(self.ids)}
 
 
-def in_group(group: str, video_id: str) -> str:
-    """The id of a group's video among those of several groups."""
+def grouped_id(group: str, video_id: str) -> str:
+    """Return the id of a group's video in the concatenated data of several groups."""
     return f"{group}\n{video_id}"

@@ -1,4 +1,4 @@
-"""The scores of the videos that a member does not train on."""
+"""Scoring of the videos that a member does not train on."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -8,74 +8,74 @@ import jax
 import numpy as np
 
 from a2inet_jax.config import Train
-from a2inet_jax.training import batch_plan as orders
+from a2inet_jax.training import batch_plan
 from a2inet_jax.training.batch_plan import BatchPlan
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.loader import Loader
 from a2inet_jax.training.parallel import Runner
 
-_AHEAD = 2  # calls under way
+_MAX_DISPATCHED = 2  # chunks on the device at a time
 
 
-class _Group(NamedTuple):
-    """Videos of like length: where they stand in each member's part, and their order."""
+class _Bucket(NamedTuple):
+    """Videos of similar length: their positions in each member's subset, and their batches."""
 
-    places: list[np.ndarray]
-    order: BatchPlan
+    positions: list[np.ndarray]
+    plan: BatchPlan
 
 
-class Scored(NamedTuple):
-    """What a call gives: scores on the devices, and which of its steps count."""
+class DispatchedChunk(NamedTuple):
+    """Scores that a device computes, and the steps of them that count."""
 
     scores: Any
     steps: slice
 
 
 class EvalSet:
-    """Videos to score, `[n_s]` for each member, sorted by length: short ones are padded little."""
+    """Videos to score, `[n_s]` for each member, grouped by length so that short ones are padded little."""
 
     def __init__(
         self,
-        features: TrainingData,
-        parts: Sequence[np.ndarray],
+        data: TrainingData,
+        subsets: Sequence[np.ndarray],
         runner: Runner,
-        settings: Train,
+        config: Train,
     ) -> None:
-        self._parts = parts
+        self._subsets = subsets
         self._runner = runner
-        size = settings.batch_size
-        among = orders.buckets(features.lengths, settings.num_buckets)
-        self._groups = [
-            _Group(
-                places,
-                orders.arrange([p[at] for p, at in zip(parts, places)], size, runner.width(size)),
-            )
-            for _, places in orders.by_length(parts, features.lengths, among)
-        ]
-        self._no_label = np.zeros((len(parts), len(features.ids)), np.float32)
+        batch_size = config.batch_size
+        padded_batch_size = runner.padded_batch_size(batch_size)
+        lengths = batch_plan.bucket_lengths(data.lengths, config.num_buckets)
+        self._buckets = []
+        for _, positions in batch_plan.group_by_bucket(subsets, data.lengths, lengths):
+            chosen = [subset[at] for subset, at in zip(subsets, positions)]
+            plan = batch_plan.in_order(chosen, batch_size, padded_batch_size)
+            self._buckets.append(_Bucket(positions, plan))
+        self._no_labels_SxN = np.zeros((len(subsets), len(data.ids)), np.float32)
 
-    def start(self, model: nn.Module, params: Any, feed: Loader) -> list[list[Scored]]:
-        """Sets off the scoring by parameters `[S, ...]`; `read` waits for the result."""
+    def start(self, model: nn.Module, params: Any, loader: Loader) -> list[list[DispatchedChunk]]:
+        """Dispatch the scoring with parameters `[S, ...]`; `read` waits for the scores."""
         started = []
-        for group in self._groups:
-            scored: list[Scored] = []
-            for call in feed.calls(group.order, self._no_label):
-                if (
-                    len(scored) >= _AHEAD
-                ):  # or the inputs of all calls would be on the device at once
-                    jax.block_until_ready(scored[-_AHEAD].scores)
-                scores = self._runner.score(model, call.length, feed.frames, params, call.inputs)
-                scored.append(Scored(scores, call.steps))
-            started.append(scored)
+        for bucket in self._buckets:
+            dispatched: list[DispatchedChunk] = []
+            for chunk in loader.chunks(bucket.plan, self._no_labels_SxN):
+                # Without this wait the inputs of all chunks would be on the device at once.
+                if len(dispatched) >= _MAX_DISPATCHED:
+                    jax.block_until_ready(dispatched[-_MAX_DISPATCHED].scores)
+                scores = self._runner.score(
+                    model, chunk.length, loader.features, params, chunk.inputs
+                )
+                dispatched.append(DispatchedChunk(scores, chunk.steps))
+            started.append(dispatched)
         return started
 
-    def read(self, started: list[list[Scored]]) -> list[np.ndarray]:
-        """The scores, `[n_s]` float64 for each member, in the scale trained on."""
-        found = [np.zeros(len(part)) for part in self._parts]
-        for group, scored in zip(self._groups, started, strict=True):
-            score = np.concatenate(
-                [self._runner.scores(each.scores)[:, each.steps] for each in scored], axis=1
+    def read(self, started: list[list[DispatchedChunk]]) -> list[np.ndarray]:
+        """Return the scores, `[n_s]` float64 for each member, in the scale of the training labels."""
+        scores = [np.zeros(len(subset)) for subset in self._subsets]
+        for bucket, dispatched in zip(self._buckets, started, strict=True):
+            score_SxKxB = np.concatenate(
+                [self._runner.scores(each.scores)[:, each.steps] for each in dispatched], axis=1
             )
-            for s, places in enumerate(group.places):
-                found[s][places] = score[s][group.order.where[s]]
-        return found
+            for s, positions in enumerate(bucket.positions):
+                scores[s][positions] = score_SxKxB[s][bucket.plan.where[s]]
+        return scores

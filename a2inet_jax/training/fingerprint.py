@@ -1,4 +1,4 @@
-"""Which training a folder belongs to: it must not go on with anything else."""
+"""The fingerprint of a training run, which keeps its folder from being resumed with anything else."""
 
 import dataclasses
 import json
@@ -12,16 +12,17 @@ from jax.experimental import multihost_utils
 
 from a2inet_jax import atomic
 from a2inet_jax.config import Train
+from a2inet_jax.errors import RunError
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.members import Member
 
 NAME = "settings.json"
 
 
-def describe(
-    model: nn.Module, features: TrainingData, members: Sequence[Member], settings: Train
+def compute(
+    model: nn.Module, data: TrainingData, members: Sequence[Member], config: Train
 ) -> dict[str, Any]:
-    """Everything that decides a training's numbers, as flat JSON values."""
+    """Return everything that determines the numbers of a run, as flat JSON values."""
     fields = {
         field.name: getattr(model, field.name)
         for field in dataclasses.fields(model)
@@ -31,44 +32,47 @@ def describe(
     return {
         "model": type(model).__name__,
         **{f"model.{k}": v if isinstance(v, plain) else repr(v) for k, v in fields.items()},
-        **{f"settings.{k}": v for k, v in dataclasses.asdict(settings).items()},
-        "members": [list(member.name) for member in members],
+        **{f"settings.{k}": v for k, v in dataclasses.asdict(config).items()},
+        "members": [list(member.key) for member in members],
         **{
-            f"split {f'{member.group} {member.split_index}'.strip()}.{part}": list(ids)
+            f"split {f'{member.group} {member.split_index}'.strip()}.{subset}": list(ids)
             for member in members
-            for part, ids in dataclasses.asdict(member.split).items()
+            for subset, ids in dataclasses.asdict(member.split).items()
         },
-        "features": features.digest,
+        "features": data.digest,
     }
 
 
-def claim(folder: Path, description: dict[str, Any]) -> None:
-    """Makes the folder this training's, or makes sure that it is; several processes do so together.
+def claim(folder: Path, fingerprint: dict[str, Any]) -> None:
+    """Write the fingerprint into a new folder, or compare it with the one there.
+
+    With several processes, all of them make this call together.
 
     Raises:
-        ValueError: It is another's; the message names the fields that differ.
-        FileNotFoundError: It is on a disk that this process does not share with the first.
+        RunError: The folder belongs to another run, and the message names the fields that differ; or its
+            fingerprint cannot be read.
+        FileNotFoundError: The folder is on a disk that this process does not share with process 0.
     """
     path = folder / NAME
     if jax.process_index() == 0 and not path.is_file():
-        atomic.write(path, (json.dumps(description, indent=1) + "\n").encode())
+        atomic.write(path, (json.dumps(fingerprint, indent=1) + "\n").encode())
     multihost_utils.sync_global_devices(f"{folder} is claimed")
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path.resolve()}, which process 0 has written, is not to be seen by process "
-            f"{jax.process_index()}: start all processes in one folder on a disk that they share"
+            f"process {jax.process_index()} does not see {path.resolve()}, which process 0 has written: "
+            "start all processes in one folder on a disk that they share"
         )
     try:
         found = json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path} cannot be read ({error}): delete {folder}") from error
+        raise RunError(f"{path} cannot be read ({error}): delete {folder}") from error
     if different := [
-        f"{name} ({_short(found.get(name))} there, {_short(description.get(name))} now)"
-        for name in sorted({*found, *description})
-        if found.get(name) != description.get(name)
+        f"{name} ({_short(found.get(name))} there, {_short(fingerprint.get(name))} now)"
+        for name in sorted({*found, *fingerprint})
+        if found.get(name) != fingerprint.get(name)
     ]:
-        raise ValueError(
-            f"{folder} holds another training, which differs in {'; '.join(different)}: "
+        raise RunError(
+            f"{folder} holds another run, which differs in {'; '.join(different)}: "
             "delete the folder, or give the run another name"
         )
 

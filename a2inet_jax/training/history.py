@@ -1,4 +1,4 @@
-"""What each epoch gave, as a table in CSV and as curves in TensorBoard."""
+"""Training history, one record per epoch: a CSV table and TensorBoard curves."""
 
 import csv
 import io
@@ -24,13 +24,13 @@ COLUMNS = (
     "test_srcc",
     "test_plcc",
 )
-MemberName = tuple[str, int, int]  # group, split's number, seed
+MemberKey = tuple[str, int, int]  # group, split index, seed
 
 
 def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, float | None]:
-    """SRCC and PLCC (linear, without a fitted curve) of `[n]` scores and labels.
+    """Return SRCC and PLCC (linear, without a fitted curve) of `[n]` scores and labels.
 
-    None where undefined: fewer than two videos, or all scores or labels alike.
+    Both are None where undefined: for fewer than two videos, constant scores or constant labels.
     """
     if len(score) < 2 or np.ptp(score) == 0 or np.ptp(label) == 0:
         return None, None
@@ -39,18 +39,18 @@ def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, fl
     return float(np.corrcoef(*ranks)[0, 1]), float(np.corrcoef(score, label)[0, 1])
 
 
-def write(folder: Path, histories: Mapping[MemberName, Sequence[Record]]) -> None:
-    """Puts members' epochs in place of those that `metrics.csv` has of them; other members' rows stay.
+def write(folder: Path, histories: Mapping[MemberKey, Sequence[Record]]) -> None:
+    """Replace these members' rows in `metrics.csv`; other members' rows stay.
 
-    At no moment is the table half-written. Empty cells are undefined values.
+    The table is never half-written. Undefined values are empty cells.
 
     Args:
-        folder: Where the table is, or the groups' folders with one each; made if it is not there.
-        histories: For each member one record an epoch, with a value for each of `COLUMNS`.
+        folder: Folder of the table, or of the groups' folders with one table each; made if needed.
+        histories: For each member one record per epoch, with a value for each of `COLUMNS`.
     """
     for group in sorted({group for group, _, _ in histories}):
-        chosen = {key[1:]: history for key, history in histories.items() if key[0] == group}
-        _write(folder / group / "metrics.csv", chosen)
+        of_group = {key[1:]: history for key, history in histories.items() if key[0] == group}
+        _write(folder / group / "metrics.csv", of_group)
 
 
 def _write(path: Path, histories: Mapping[tuple[int, int], Sequence[Record]]) -> None:
@@ -60,10 +60,10 @@ def _write(path: Path, histories: Mapping[tuple[int, int], Sequence[Record]]) ->
         with path.open(newline="") as file:
             rows = list(csv.reader(file))[1:]
     rows = [row for row in rows if (int(row[0]), int(row[1])) not in histories]
-    for (split, seed), history in histories.items():
+    for (split_index, seed), history in histories.items():
         for record in history:
-            cells = [record[name] for name in COLUMNS]
-            rows.append([str(split), str(seed), *("" if x is None else repr(x) for x in cells)])
+            cells = ["" if (x := record[name]) is None else repr(x) for name in COLUMNS]
+            rows.append([str(split_index), str(seed), *cells])
     rows.sort(key=lambda row: [int(x) for x in row[:3]])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
@@ -72,43 +72,44 @@ def _write(path: Path, histories: Mapping[tuple[int, int], Sequence[Record]]) ->
 
 @contextmanager
 def curves(
-    folder: Path, members: Sequence[MemberName], done: int, writes: bool = True
-) -> Iterator[Callable[[MemberName, Record], None]]:
-    """Opens each member's TensorBoard folder; gives a function that adds an epoch to its curves.
+    folder: Path, members: Sequence[MemberKey], done: int, writes: bool = True
+) -> Iterator[Callable[[MemberKey, Record], None]]:
+    """Open each member's TensorBoard folder; yield a function that adds an epoch to its curves.
 
     Args:
-        folder: Where the folder `tensorboard` lies, or the groups' folders with one each.
-        members: Those that are trained.
-        done: Epochs that count; what stands there of later ones is purged.
-        writes: False for a process that leaves it to another.
+        folder: Folder of `tensorboard/`, or of the groups' folders with one each.
+        members: The members that are trained.
+        done: Number of finished epochs; points of later ones are purged.
+        writes: False in a process that leaves the writing to another.
     """
     if not writes:
         yield lambda member, record: None
         return
     with ExitStack() as stack:
         writers = {
-            (group, split, seed): stack.enter_context(
+            (group, split_index, seed): stack.enter_context(
                 SummaryWriter(
-                    str(folder / group / "tensorboard" / f"split_{split:02d}_seed_{seed}"),
+                    str(folder / group / "tensorboard" / f"split_{split_index:02d}_seed_{seed}"),
                     purge_step=done + 1,
                 )
             )
-            for group, split, seed in members
+            for group, split_index, seed in members
         }
 
-        def draw(member: MemberName, record: Record) -> None:
+        def add_epoch(member: MemberKey, record: Record) -> None:
             for name in COLUMNS[1:]:
                 if (value := record[name]) is not None:
                     writers[member].add_scalar(name, value, record["epoch"])
 
-        yield draw
+        yield add_epoch
 
 
-def chosen_epoch(history: Sequence[Record], rule: EpochRule) -> int:
-    """The epoch, from 1, that the rule picks.
+def select_epoch(history: Sequence[Record], rule: EpochRule) -> int:
+    """Return the epoch, counted from 1, that the rule selects.
 
-    "last", or the best SRCC on the validation ("best_val") or test part ("best_test"; optimistic).
-    The earlier of equals; an undefined SRCC is worse than any.
+    It is the last one for "last", or the one with the highest SRCC on the validation set ("best_val") or the
+    test set ("best_test", which is optimistic). Of equal ones the earliest wins; an undefined SRCC loses to
+    any other.
     """
     if rule == "last":
         return len(history)

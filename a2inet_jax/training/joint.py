@@ -1,4 +1,4 @@
-"""Several runs as one program: their networks have the same shapes, and their features may differ."""
+"""Joint training: several runs as one program, with networks of equal shapes on different features."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ import numpy as np
 from a2inet_jax.config import Train
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.training import loop
-from a2inet_jax.training.data import TrainingData, in_group
+from a2inet_jax.training.data import TrainingData, grouped_id
 from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.members import Member, TrainedMember
 from a2inet_jax.training.predict import predict
@@ -18,24 +18,24 @@ from a2inet_jax.training.predict import predict
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What a run trains on.
+    """The data and members of one run.
 
     Attributes:
-        features: Of its videos; as wide as those of the other runs.
-        members: Its trainings.
+        data: Its videos, with features as wide as those of the other runs.
+        members: Its ensemble members.
     """
 
-    features: TrainingData
+    data: TrainingData
     members: tuple[Member, ...]
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """What a run's training gave, for each of its members.
+    """The trained members of one run and their test scores.
 
     Attributes:
-        trained: Parameters and history.
-        scores: Of the test part, `[n]` float64 in the labels' scale and the part's order.
+        trained: Parameters and history of each member.
+        scores: Scores of each member's test set, `[n]` float64 in the labels' scale and the set's order.
     """
 
     trained: list[TrainedMember]
@@ -45,31 +45,34 @@ class RunOutcome:
 def train_together(
     model: nn.Module,
     runs: Mapping[str, RunInputs],
-    settings: Train,
+    config: Train,
     folder: Path,
-    watch: Callbacks,
+    callbacks: Callbacks,
 ) -> dict[str, RunOutcome]:
-    """Trains all members of all runs side by side; each ends where it ends alone, but for rounding.
+    """Train all members of all runs side by side; but for rounding, each ends as it would alone.
 
     Args:
-        model: Of all of them.
-        runs: By the folder, within `folder`, that each run's history goes to.
-        settings: Of all of them.
-        folder: Has the checkpoints, and is shared by trainings of other runs.
-        watch: Is told how it goes.
+        model: The network of every run.
+        runs: The runs by the folder of their history, relative to `folder`.
+        config: The same for all runs.
+        folder: Folder of the checkpoints; other joint runs may share it.
+        callbacks: Receive progress and log lines.
 
     Returns:
-        Each run's outcome.
+        The outcome of each run.
 
     Raises:
-        ValueError: As `loop.train`; or the runs' features differ in width.
-        DivergedError: A loss or a parameter is not finite.
+        ValueError: The runs' features differ in width.
+        DataError: As `loop.train`.
+        RunError: As `loop.train`.
+        TrainingError: As `loop.train`.
         TerminatedError: SIGTERM came, and a checkpoint was written.
     """
-    features = TrainingData.joined({name: run.features for name, run in runs.items()})
+    data = TrainingData.concatenated({name: run.data for name, run in runs.items()})
     members = [_in_group(name, each) for name, run in runs.items() for each in run.members]
-    trained = loop.train(model, features, members, settings, folder, watch)
-    scores = predict(model, features, members, trained, settings)
+    trained = loop.train(model, data, members, config, folder, callbacks)
+    scores = predict(model, data, members, trained, config)
+    # The members of one run are consecutive.
     ends = np.cumsum([len(run.members) for run in runs.values()]).tolist()
     return {
         name: RunOutcome(
@@ -82,7 +85,7 @@ def train_together(
 def _in_group(name: str, member: Member) -> Member:
     split = member.split
     train, validation, test = (
-        tuple(in_group(name, video_id) for video_id in part)
-        for part in (split.train, split.validation, split.test)
+        tuple(grouped_id(name, video_id) for video_id in subset)
+        for subset in (split.train, split.validation, split.test)
     )
     return replace(member, split=Split(train, validation, test), group=name)

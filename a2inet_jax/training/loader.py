@@ -1,6 +1,7 @@
-"""How features reach the programs: all of them live on the device, or each call's are brought there.
+"""Loaders: features that are all resident on the device, or streamed to it chunk by chunk.
 
-Both feeds turn an order of steps into calls of a program, with the same numbers but for rounding.
+Both loaders turn a batch plan into chunks of steps, one per call of a jitted function; but for rounding, both
+give the same numbers.
 """
 
 import os
@@ -13,25 +14,25 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from a2inet_jax.config import Train
-from a2inet_jax.training import batch_plan as orders
+from a2inet_jax.training import batch_plan
 from a2inet_jax.training.batch_plan import BatchPlan
-from a2inet_jax.training.batches import Batch, Frames, Rows, collate, frames_of
+from a2inet_jax.training.batches import Batch, BatchIndices, FlatFeatures, collate, flatten
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.jitted_steps import Inputs
 from a2inet_jax.training.parallel import Runner
 
 GIB = 2**30
-_CALL = 2**28  # bytes of features that a call brings to the device, if it has more than one step
-_AHEAD = 4  # calls that are read before they are asked for, each by a thread
+_MAX_CHUNK_BYTES = 2**28  # of streamed features; a chunk of a single step may take more
+_PREFETCHED_CHUNKS = 4  # each read by its own thread
 
 
-class Call(NamedTuple):
-    """What a call of a program is given.
+class Chunk(NamedTuple):
+    """K steps for one call of a jitted function.
 
     Attributes:
-        inputs: K steps, on the devices.
+        inputs: The steps, on the devices.
         length: T, frames that their videos are padded to.
-        steps: Which of the K are to be done; the others are empty.
+        steps: The steps that count; the others are empty.
     """
 
     inputs: Inputs
@@ -39,134 +40,138 @@ class Call(NamedTuple):
     steps: slice
 
 
-class Resident:
-    """All features on the device; a call gathers its batches there.
+class ResidentLoader:
+    """Keeps all features on the device, where each call gathers its batches.
 
     Attributes:
-        frames: The features, on every device.
+        features: The features, on every device.
     """
 
-    def __init__(self, features: TrainingData, runner: Runner, settings: Train) -> None:
-        self._features, self._runner = features, runner
-        self._buckets = orders.buckets(features.lengths, settings.num_buckets)
-        self._longest_call = settings.steps_per_call
-        self.frames: Frames | None = runner.put_frames(frames_of(features, self._buckets[-1]))
+    def __init__(self, data: TrainingData, runner: Runner, config: Train) -> None:
+        self._data, self._runner = data, runner
+        self._buckets = batch_plan.bucket_lengths(data.lengths, config.num_buckets)
+        self._max_steps = config.steps_per_call
+        self.features: FlatFeatures | None = runner.put_features(flatten(data, self._buckets[-1]))
 
-    def calls(self, order: BatchPlan, label_SxN: np.ndarray, done: int = 0) -> Iterator[Call]:
-        """The order's steps behind the first `done`, in calls of at most `steps_per_call`."""
-        for part in _parts(order, self._longest_call, done, self._features, self._buckets):
-            rows, where = part.order
-            inputs = Rows(rows, _labels(part.order, label_SxN), where)
-            yield Call(self._runner.put_inputs(inputs), part.length, part.steps)
+    def chunks(self, plan: BatchPlan, label_SxN: np.ndarray, done: int = 0) -> Iterator[Chunk]:
+        """Yield the steps after the first `done`, in chunks of at most `steps_per_call`."""
+        for chunk in _planned_chunks(plan, self._max_steps, done, self._data, self._buckets):
+            indices, where = chunk.plan
+            inputs = BatchIndices(indices, _labels(chunk.plan, label_SxN), where)
+            yield Chunk(self._runner.put_inputs(inputs), chunk.length, chunk.steps)
 
 
-class Streamed:
-    """A call's features are read, by threads and ahead of time, and brought to the device.
+class StreamedLoader:
+    """Reads each chunk's features ahead of time, in threads, and brings them to the device.
 
     Attributes:
-        frames: None: the inputs of a call hold the features.
+        features: None, because the inputs of each chunk hold their features.
     """
 
-    def __init__(self, features: TrainingData, runner: Runner, settings: Train) -> None:
-        self._features, self._runner = features, runner
-        self._buckets = orders.buckets(features.lengths, settings.num_buckets)
-        self._longest_call = settings.steps_per_call
-        self.frames: Frames | None = None
+    def __init__(self, data: TrainingData, runner: Runner, config: Train) -> None:
+        self._data, self._runner = data, runner
+        self._buckets = batch_plan.bucket_lengths(data.lengths, config.num_buckets)
+        self._max_steps = config.steps_per_call
+        self.features: FlatFeatures | None = None
 
-    def calls(self, order: BatchPlan, label_SxN: np.ndarray, done: int = 0) -> Iterator[Call]:
-        """As `Resident.calls`, and at most a quarter GiB of features a call."""
-        members, _, width = order.rows.shape
-        step = 2 * members * width * self._buckets[-1] * sum(self._features.widths)
-        longest = min(self._longest_call, max(1, _CALL // step))
-        parts = list(_parts(order, longest, done, self._features, self._buckets))
-        source = _Batches(self._features, parts, self._runner.needed(members, width)[:, None])
-        options = grain.ReadOptions(num_threads=_AHEAD, prefetch_buffer_size=_AHEAD)
-        batches = grain.MapDataset.source(source).to_iter_dataset(options)
-        for part, (streams, mask) in zip(parts, batches):
-            inputs = Batch(streams, mask, _labels(part.order, label_SxN), part.order.where)
-            yield Call(self._runner.put_inputs(inputs), part.length, part.steps)
+    def chunks(self, plan: BatchPlan, label_SxN: np.ndarray, done: int = 0) -> Iterator[Chunk]:
+        """Yield chunks as `ResidentLoader.chunks`, each with at most a quarter GiB of features."""
+        members, _, slots = plan.indices.shape
+        step_bytes = 2 * members * slots * self._buckets[-1] * sum(self._data.widths)
+        max_steps = min(self._max_steps, max(1, _MAX_CHUNK_BYTES // step_bytes))
+        chunks = list(_planned_chunks(plan, max_steps, done, self._data, self._buckets))
+        local_Sx1xB = self._runner.local_slots(members, slots)[:, None]
+        source = grain.MapDataset.source(_CollatedChunks(self._data, chunks, local_Sx1xB))
+        options = grain.ReadOptions(
+            num_threads=_PREFETCHED_CHUNKS, prefetch_buffer_size=_PREFETCHED_CHUNKS
+        )
+        for chunk, (streams, mask) in zip(chunks, source.to_iter_dataset(options)):
+            inputs = Batch(streams, mask, _labels(chunk.plan, label_SxN), chunk.plan.where)
+            yield Chunk(self._runner.put_inputs(inputs), chunk.length, chunk.steps)
 
 
-class _Part(NamedTuple):
-    """An order's steps for one call; `length` and `steps` as in `Call`."""
+class _PlannedChunk(NamedTuple):
+    """The batch plan of one chunk; `length` and `steps` as in `Chunk`."""
 
-    order: BatchPlan
+    plan: BatchPlan
     length: int
     steps: slice
 
 
-def _parts(
-    order: BatchPlan, longest: int, done: int, features: TrainingData, buckets: tuple[int, ...]
-) -> Iterator[_Part]:
-    """Cuts an order into calls of equal length, which are one compilation.
+def _planned_chunks(
+    plan: BatchPlan, max_steps: int, done: int, data: TrainingData, buckets: tuple[int, ...]
+) -> Iterator[_PlannedChunk]:
+    """Divide a plan into chunks of an equal number of steps, so that they share a compiled program.
 
-    Where the cuts are, and T, does not depend on `done`: what is resumed is cut like what was not
-    stopped. Steps that are done are empty in the call that they share with others.
+    The boundaries and T do not depend on `done`: a resumed epoch is chunked like an uninterrupted one. Steps
+    that are done are empty in the chunk that they share with others.
     """
-    steps = order.rows.shape[1]
-    number = -(-steps // longest)
-    size = -(-steps // max(number, 1))
-    for start in range(0, steps, max(size, 1)):
-        part = order.steps(start, start + size)
-        real = part.rows.shape[1]
+    num_steps = plan.indices.shape[1]
+    num_chunks = -(-num_steps // max_steps)
+    size = -(-num_steps // max(num_chunks, 1))
+    for start in range(0, num_steps, max(size, 1)):
+        chunk = plan.steps(start, start + size)
+        real = chunk.indices.shape[1]
         if start + real <= done:
             continue
-        length = orders.bucket(features.lengths[part.rows[part.where]].max(), buckets)
-        rows, where = (np.pad(x, ((0, 0), (0, size - real), (0, 0))) for x in part)
+        longest = data.lengths[chunk.indices[chunk.where]].max()
+        length = batch_plan.padded_length(longest, buckets)
+        # The last chunk is filled up with empty steps.
+        indices, where = (np.pad(x, ((0, 0), (0, size - real), (0, 0))) for x in chunk)
         first = max(done - start, 0)
         where[:, :first] = False
-        yield _Part(BatchPlan(rows, where), length, slice(first, real))
+        yield _PlannedChunk(BatchPlan(indices, where), length, slice(first, real))
 
 
-class _Batches(Sequence[Any]):
-    """Features of calls by number, as grain wants them: streams `[S, K, B, T, D_i]`, mask `[S, K, B, T]`."""
+class _CollatedChunks(Sequence[Any]):
+    """Features of each chunk, a data source for Grain: streams `[S, K, B, T, D_i]`, mask `[S, K, B, T]`."""
 
     def __init__(
-        self, features: TrainingData, parts: list[_Part], needed_Sx1xB: np.ndarray
+        self, data: TrainingData, chunks: list[_PlannedChunk], local_Sx1xB: np.ndarray
     ) -> None:
-        self._features, self._parts, self._needed_Sx1xB = features, parts, needed_Sx1xB
+        self._data, self._chunks, self._local_Sx1xB = data, chunks, local_Sx1xB
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._chunks)
 
-    def __getitem__(self, number: Any) -> Any:
-        rows, where = self._parts[number].order
-        length = self._parts[number].length
-        return collate(self._features, rows, where & self._needed_Sx1xB, length)
-
-
-Loader = Resident | Streamed
+    def __getitem__(self, index: Any) -> Any:
+        indices, where = self._chunks[index].plan
+        length = self._chunks[index].length
+        return collate(self._data, indices, where & self._local_Sx1xB, length)
 
 
-def choose(features: TrainingData, runner: Runner, settings: Train) -> tuple[Loader, str]:
-    """The feed that `settings.placement` names, and a line that says which and why.
+Loader = ResidentLoader | StreamedLoader
 
-    "auto" takes `Resident` if the features, and the zeros behind them, take no more than
-    `settings.memory_fraction` of a device's memory.
+
+def make_loader(data: TrainingData, runner: Runner, config: Train) -> tuple[Loader, str]:
+    """Return the loader that `config.placement` names, and a line that says which one and why.
+
+    "auto" means resident if the features take no more than `config.memory_fraction` of a device's memory.
     """
-    room = settings.memory_fraction * device_memory()
-    size = features.nbytes
-    # Several processes must choose the same.
-    fits = bool(multihost_utils.process_allgather(np.array(size <= room)).all())
-    resident = settings.placement == "resident" or (settings.placement == "auto" and fits)
-    why = f"{size / GIB:.2f} GiB, {'within' if fits else 'more than'} the {room / GIB:.1f} GiB allowed"
-    if settings.placement != "auto":
-        why = f"{size / GIB:.2f} GiB, as the config says"
-    kind: type[Resident] | type[Streamed] = Resident if resident else Streamed
+    allowed = config.memory_fraction * device_memory()
+    size = data.nbytes
+    # All processes must choose the same loader.
+    fits = bool(multihost_utils.process_allgather(np.array(size <= allowed)).all())
+    resident = config.placement == "resident" or (config.placement == "auto" and fits)
+    reason = f"{'within' if fits else 'more than'} the {allowed / GIB:.1f} GiB allowed"
+    if config.placement != "auto":
+        reason = "as the config says"
+    kind: type[ResidentLoader] | type[StreamedLoader]
+    kind = ResidentLoader if resident else StreamedLoader
     name = "resident on the device" if resident else "streamed to the device"
-    return kind(features, runner, settings), f"features: {name} ({why})"
+    return kind(data, runner, config), f"features: {name} ({size / GIB:.2f} GiB, {reason})"
 
 
 def device_memory() -> int:
-    """Bytes of a device; devices that share the machine's memory have equal parts of it."""
+    """Return the bytes of a device's memory; devices that share the host's memory get equal shares."""
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"])
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return machine // jax.local_device_count()
+    host_memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return host_memory // jax.local_device_count()
 
 
-def _labels(order: BatchPlan, label_SxN: np.ndarray) -> np.ndarray:
-    """`[S, K, B]` float32."""
+def _labels(plan: BatchPlan, label_SxN: np.ndarray) -> np.ndarray:
+    """Return the labels of all slots, `[S, K, B]` float32."""
     members = np.arange(len(label_SxN))[:, None, None]
-    return label_SxN.astype(np.float32)[members, order.rows]
+    return label_SxN.astype(np.float32)[members, plan.indices]

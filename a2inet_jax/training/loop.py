@@ -1,9 +1,9 @@
-"""Training of members, all as one program, from the first epoch or the latest checkpoint to the last.
+"""The training loop: all ensemble members as one program, from the start or a checkpoint to the last epoch.
 
-In `folder`, which all members of a model share, are `metrics.csv`, `checkpoints/` and `tensorboard/`;
-members of several runs have a folder each in it for the first and the last.
+`folder`, which all members of a model share, holds `metrics.csv`, `checkpoints/` and `tensorboard/`.
+Members of several runs have a subfolder per run for the table and the curves.
 
-The loop keeps the device busy: results are read when the work that follows them has been handed over.
+The loop keeps the device busy: results are read only after the work that follows them has been dispatched.
 """
 
 import dataclasses
@@ -22,24 +22,24 @@ import numpy as np
 from a2inet_jax.config import Train
 from a2inet_jax.errors import DivergedError
 from a2inet_jax.training import batch_plan, fingerprint, history, jitted_steps, parallel
-from a2inet_jax.training import loader as feeds
+from a2inet_jax.training import loader as loaders
 from a2inet_jax.training.checkpoint import Checkpoints, open_folder
-from a2inet_jax.training.compilations import counted
+from a2inet_jax.training.compilations import record_compilations
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.eval_set import EvalSet
 from a2inet_jax.training.losses import Losses
 from a2inet_jax.training.members import Member, MemberIndices, TrainedMember, member_indices
 from a2inet_jax.training.progress import Progress
-from a2inet_jax.training.termination import TerminatedError, termination
+from a2inet_jax.training.termination import ShouldStop, TerminatedError, catch_sigterm
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """How a training tells what it does.
+    """Functions that the training loop calls to report on itself.
 
     Attributes:
-        advance: Called with a text, steps done and steps in all.
-        say: Called with a line for the reader.
+        advance: Called with a text, the steps done and the steps in all.
+        say: Called with a line to log.
     """
 
     advance: Callable[[str, int, int], None] = lambda text, done, total: None
@@ -48,250 +48,297 @@ class Callbacks:
 
 def train(
     model: nn.Module,
-    features: TrainingData,
+    data: TrainingData,
     members: Sequence[Member],
-    settings: Train,
+    config: Train,
     folder: Path,
-    watch: Callbacks = Callbacks(),
+    callbacks: Callbacks = Callbacks(),
 ) -> list[TrainedMember]:
-    """Trains a model on each member's split, or goes on from the latest checkpoint.
+    """Train a model on each member's split, or resume from the latest checkpoint.
 
-    Model, features, members and settings decide every number: a training that was killed and called
-    again ends like one that was not, bit for bit on a CPU. One that is complete is read back. A member
-    trained along with others ends where it ends alone, but for rounding.
+    The numbers depend on model, data, members and config alone: a run that was killed and resumed ends like
+    an uninterrupted one, bit for bit on a CPU. A finished run is read back from its checkpoint. Trained with
+    others, a member ends where it would alone, but for rounding.
 
     Args:
-        model: `model.apply({"params": p}, streams, mask, keys)` gives `Outputs`.
-        features: Of all videos of the splits, at least.
-        members: What to train; no two of one group, split and seed.
-        settings: How to train.
-        folder: The model's folder, shared by trainings of other members.
-        watch: Is told how it goes.
+        model: `model.apply({"params": p}, streams, mask, keys)` returns `Outputs`.
+        data: At least all videos of the splits.
+        members: Members that differ in group, split or seed.
+        config: How to train.
+        folder: Folder of the model; runs of other members may share it.
+        callbacks: Receive progress and log lines.
 
     Returns:
-        For each member the parameters that the epoch rule picked, and how it went.
+        For each member, the parameters of the epoch that the epoch rule selects, and the history.
 
     Raises:
-        ValueError: The folder holds a training of other settings, model, features or splits; videos
-            lack features; the labels of a training part are all alike; or the epoch rule has too few
-            videos to choose by.
-        DivergedError: A loss or a parameter is not finite. The checkpoint before is kept.
+        RunError: The folder holds a run with another config, model, data or splits.
+        DataError: Videos have no features, or all labels of a training set are equal.
+        TrainingError: The epoch rule has too few videos to choose by.
+        DivergedError: A loss, a parameter or a score is not finite. The checkpoint before it is kept.
         TerminatedError: SIGTERM came, and a checkpoint was written.
     """
-    parts = [member_indices(member, features, settings) for member in members]
-    checkpoint_folder = folder / "checkpoints" / _name(members)
-    fingerprint.claim(checkpoint_folder, fingerprint.describe(model, features, members, settings))
-    steps_S = [batch_plan.steps_of(len(part.train), settings.batch_size) for part in parts]
+    indices = [member_indices(member, data, config) for member in members]
+
+    # Refuse a folder of another run before anything is computed.
+    checkpoint_folder = folder / "checkpoints" / _folder_name(members)
+    fingerprint.claim(checkpoint_folder, fingerprint.compute(model, data, members, config))
+
+    # Restore the latest checkpoint, if there is one.
+    steps_S = [batch_plan.num_steps(len(each.train), config.batch_size) for each in indices]
     start = (
         np.array([member.seed for member in members], np.uint32),
         np.array([member.split_index for member in members], np.int32),
         np.array(steps_S, np.int32),
     )
-    create = functools.partial(jitted_steps.create, model, settings, features.widths)
+    create = functools.partial(jitted_steps.create, model, config, data.widths)
     like = jax.eval_shape(create, *start)
     with open_folder(checkpoint_folder) as checkpoints:
-        found = checkpoints.load({"state": like, "best": like.evaluated})
         tree: Any = None
-        position = Progress(histories=[[] for _ in members])
         best: Any = None
-        if found:
-            tree, position = found[0], Progress(**found[1])
+        progress = Progress(histories=[[] for _ in members])
+        if restored := checkpoints.load({"state": like, "best": like.evaluated}):
+            tree, progress = restored[0], Progress(**restored[1])
             best = tree["best"]
-        if position.epochs < settings.epochs:
-            session = _Session(
-                model, features, members, parts, settings, folder, watch, checkpoints
+
+        # Train the epochs that remain.
+        if progress.epochs < config.epochs:
+            loop = _TrainingLoop(
+                model, data, members, indices, config, folder, callbacks, checkpoints
             )
-            best = session.run(tree, start, position)
+            best = loop.run(tree, start, progress)
     return [
         TrainedMember(
             jax.tree.map(lambda x, s=s: x[s], best),
-            parts[s].label_range,
-            history.chosen_epoch(position.histories[s], settings.epoch_rule),
-            position.histories[s],
+            indices[s].label_range,
+            history.select_epoch(progress.histories[s], config.epoch_rule),
+            progress.histories[s],
         )
         for s in range(len(members))
     ]
 
 
-class _Session:
-    """What a training uses while it runs."""
+class _TrainingLoop:
+    """The loop over epochs, and the training state on the devices.
+
+    The device always has work: `pending` reads the result of the latest dispatched work, and is only called
+    after the next work has been dispatched.
+    """
 
     def __init__(
         self,
         model: nn.Module,
-        features: TrainingData,
+        data: TrainingData,
         members: Sequence[Member],
-        parts: Sequence[MemberIndices],
-        settings: Train,
+        indices: Sequence[MemberIndices],
+        config: Train,
         folder: Path,
-        watch: Callbacks,
+        callbacks: Callbacks,
         checkpoints: Checkpoints,
     ) -> None:
-        self.model, self.features, self.members, self.parts = model, features, members, parts
-        self.settings, self.folder, self.watch = settings, folder, watch
+        self.model, self.data, self.members, self.indices = model, data, members, indices
+        self.config, self.folder, self.callbacks = config, folder, callbacks
         self.checkpoints = checkpoints
-        self.runner = parallel.runner(settings.parallel, len(members))
-        self.held_out = EvalSet(features, [p.held_out for p in parts], self.runner, settings)
-        self.label_SxN = np.stack([part.label(features.mos) for part in parts])
-        self.steps = max(
-            batch_plan.steps_of(len(part.train), settings.batch_size) for part in parts
+        self.runner = parallel.make_runner(config.parallel, len(members))
+        self.eval_set = EvalSet(data, [each.evaluated for each in indices], self.runner, config)
+        self.label_SxN = np.stack([each.scale_labels(data.mos) for each in indices])
+        self.steps_per_epoch = max(
+            batch_plan.num_steps(len(each.train), config.batch_size) for each in indices
         )
         self.writes = jax.process_index() == 0
-        self.unread: Callable[[], None] = _nothing
-        self.videos = 0
-        self.clock: float | None = None
+        self.pending: Callable[[], None] = _nothing_pending
+        self.videos_seen = 0
+        self.timed_since: float | None = None
 
-    def run(self, tree: Any, start: Any, position: Progress) -> Any:
-        """Trains to the end, moving `position` along; gives the best parameters."""
-        settings, runner = self.settings, self.runner
-        self.position = position
-        names = [member.name for member in self.members]
+    def run(self, tree: Any, start: Any, progress: Progress) -> Any:
+        """Train to the last epoch, updating `progress`; return the best parameters."""
+        config, runner = self.config, self.runner
+        self.progress = progress
+        keys = [member.key for member in self.members]
         self._write_history()
-        self.watch.advance("", self._done(), settings.epochs * self.steps)
-        feed, line = feeds.choose(self.features, runner, settings)
-        self.watch.say(line)
+        self.callbacks.advance("", self._steps_done(), config.epochs * self.steps_per_epoch)
+
+        # Bring the features and the state to the devices.
+        loader, line = loaders.make_loader(self.data, runner, config)
+        self.callbacks.say(line)
         if tree is None:
-            self.state = runner.create(self.model, settings, self.features.widths, *start)
+            self.state = runner.create(self.model, config, self.data.widths, *start)
             self.best, _ = runner.snapshot(self.state.evaluated)
         else:
             self.state, self.best = runner.put(tree["state"]), runner.put(tree["best"])
-        drawn = history.curves(self.folder, names, position.epochs, self.writes)
-        with drawn as self.draw, counted() as compiled, termination() as asked:
-            for epoch in range(position.epochs + 1, settings.epochs + 1):
-                self._epoch(epoch, feed, asked)
-                stop = asked()
-                if stop or epoch % settings.checkpoint_epochs == 0 or epoch == settings.epochs:
+
+        # Train, with a checkpoint every few epochs, after the last one and at a request to stop.
+        curves = history.curves(self.folder, keys, progress.epochs, self.writes)
+        with (
+            curves as self.add_to_curves,
+            record_compilations() as compilations,
+            catch_sigterm() as should_stop,
+        ):
+            for epoch in range(progress.epochs + 1, config.epochs + 1):
+                self._dispatch_epoch(epoch, loader, should_stop)
+                stop = should_stop()
+                if stop or epoch % config.checkpoint_epochs == 0 or epoch == config.epochs:
                     self._save(stop)
-        self.watch.say(str(compiled))
+        self.callbacks.say(str(compilations))
         return runner.get(self.best)
 
-    def _epoch(self, epoch: int, feed: feeds.Loader, asked: Callable[[], bool]) -> None:
-        """Hands an epoch's work over, and reads what came before it."""
-        settings, runner = self.settings, self.runner
-        batch = settings.batch_size
-        steps = batch_plan.shuffled(
+    def _dispatch_epoch(self, epoch: int, loader: loaders.Loader, should_stop: ShouldStop) -> None:
+        """Dispatch the steps and the scoring of an epoch; after each, read the work before it."""
+        config, runner = self.config, self.runner
+        plan = batch_plan.shuffled(
             [(member.seed, member.split_index, epoch) for member in self.members],
-            [part.train for part in self.parts],
-            batch,
-            runner.width(batch),
+            [each.train for each in self.indices],
+            config.batch_size,
+            runner.padded_batch_size(config.batch_size),
         )
-        done = self.position.steps if self.position.epochs == epoch - 1 else 0
-        for call in feed.calls(steps, self.label_SxN, done):
+        # A resumed epoch continues where its checkpoint was taken.
+        done = self.progress.steps if self.progress.epochs == epoch - 1 else 0
+
+        # Train chunk by chunk.
+        for chunk in loader.chunks(plan, self.label_SxN, done):
             self.state, losses = runner.train(
-                self.model, settings, call.length, feed.frames, self.state, call.inputs
+                self.model, config, chunk.length, loader.features, self.state, chunk.inputs
             )
-            self._catch_up()
-            before, done = done, done + call.steps.stop - call.steps.start
-            where = steps.where[:, before:done]
-            self.unread = functools.partial(self._read_losses, epoch, losses, call.steps, where)
-            if done < self.steps and asked():
+            self._read_pending()
+            before, done = done, done + chunk.steps.stop - chunk.steps.start
+            where = plan.where[:, before:done]
+            self.pending = functools.partial(self._read_losses, epoch, losses, chunk.steps, where)
+            if done < self.steps_per_epoch and should_stop():
                 self._save(stop=True)
+
+        # Score the validation and test sets with a copy, because the next step donates the state.
         candidate, finite = runner.snapshot(self.state.evaluated)
-        started = self.held_out.start(self.model, candidate, feed)
-        self._catch_up()
-        self.unread = functools.partial(
-            self._read_epoch, epoch, steps.where, candidate, finite, started
+        scoring = self.eval_set.start(self.model, candidate, loader)
+        self._read_pending()
+        self.pending = functools.partial(
+            self._read_epoch, epoch, plan.where, candidate, finite, scoring
         )
 
-    def _catch_up(self) -> None:
-        unread, self.unread = self.unread, _nothing
-        unread()
+    def _read_pending(self) -> None:
+        pending, self.pending = self.pending, _nothing_pending
+        pending()
 
-    def _read_losses(self, epoch: int, losses: Losses, steps: slice, where: np.ndarray) -> None:
-        """Waits for a call's losses; tells of its steps, whose valid places are `where` `[S, k, B]`."""
-        values = np.stack(self.runner.get(losses), axis=-1)[:, steps]  # [S, k, 3]
-        bad = ~np.isfinite(values[..., 0])
-        if bad.any():
-            k, s = np.argwhere(bad.T)[0]
+    def _read_losses(
+        self, epoch: int, losses: Losses, steps: slice, where_SxKxB: np.ndarray
+    ) -> None:
+        """Wait for the losses of a chunk, and report progress; `where_SxKxB` covers only its real steps."""
+        # The total, MAE and rank loss.
+        losses_SxKx3 = np.stack(self.runner.get(losses), axis=-1)[:, steps]
+        bad_SxK = ~np.isfinite(losses_SxKx3[..., 0])
+        if bad_SxK.any():
+            k, s = np.argwhere(bad_SxK.T)[0]
             raise DivergedError(
-                f"split {self.members[s].split_index}, epoch {epoch}, step {self.position.steps + k + 1}: "
-                f"the loss is {values[s, k, 0]}. Lower the learning rate, or look for features that "
+                f"split {self.members[s].split_index}, epoch {epoch}, step {self.progress.steps + k + 1}: "
+                f"the loss is {losses_SxKx3[s, k, 0]}. Lower the learning rate, or look for features that "
                 "are not finite"
             )
-        self.position.losses += np.moveaxis(values, 1, 0).tolist()
-        self.position.steps += values.shape[1]
-        if self.clock is None:  # the first call compiled
-            self.clock = time.perf_counter()
+        self.progress.losses += np.moveaxis(losses_SxKx3, 1, 0).tolist()
+        self.progress.steps += losses_SxKx3.shape[1]
+        # The first call compiles, so the rate is taken from the second one on.
+        if self.timed_since is None:
+            self.timed_since = time.perf_counter()
             rate = ""
         else:
-            self.videos += int(where.sum())
-            rate = f"  {self.videos / (time.perf_counter() - self.clock):.0f} videos/s"
-        self.watch.advance(
-            f"epoch {epoch}/{self.settings.epochs}  loss {values[..., 0].mean():.4f}"
-            f"{self._srcc()}{rate}",
-            self._done(),
-            self.settings.epochs * self.steps,
+            self.videos_seen += int(where_SxKxB.sum())
+            rate = f"  {self.videos_seen / (time.perf_counter() - self.timed_since):.0f} videos/s"
+        self.callbacks.advance(
+            f"epoch {epoch}/{self.config.epochs}  loss {losses_SxKx3[..., 0].mean():.4f}"
+            f"{self._median_srcc()}{rate}",
+            self._steps_done(),
+            self.config.epochs * self.steps_per_epoch,
         )
 
     def _read_epoch(
-        self, epoch: int, where: np.ndarray, candidate: Any, finite: Any, started: Any
+        self, epoch: int, where_SxKxB: np.ndarray, candidate: Any, finite: Any, scoring: Any
     ) -> None:
-        """Waits for an epoch's scores; keeps the parameters of the members for which it is the best."""
-        position = self.position
-        scores = self.held_out.read(started)
+        """Wait for the scores of an epoch, record it, and keep the parameters of members it is best for."""
+        progress = self.progress
+        scores = self.eval_set.read(scoring)
         finite_S = self.runner.get(finite)
-        losses = np.array(position.losses)  # [K, S, 3]
-        chosen = []
-        for s, (member, part) in enumerate(zip(self.members, self.parts)):
-            if not finite_S[s]:
-                raise DivergedError(
-                    f"split {member.split_index}, epoch {epoch}: a parameter is not finite behind step "
-                    f"{self.steps}, the last. Lower the learning rate"
-                )
-            if not np.isfinite(scores[s]).all():
-                bad = self.features.ids[part.held_out[np.flatnonzero(~np.isfinite(scores[s]))[0]]]
-                raise DivergedError(
-                    f"split {member.split_index}, epoch {epoch}: the score of video {bad} is not finite; "
-                    "look at its features"
-                )
-            total, mae, rank = np.average(losses[:, s], axis=0, weights=where[s].sum(axis=1))
+        losses_KxSx3 = np.array(progress.losses)
+        chosen_S = []
+        for s, (member, indices) in enumerate(zip(self.members, self.indices)):
+            self._check_finite(epoch, member, indices, finite_S[s], scores[s])
+
+            # Average the losses over videos: short batches count less.
+            total, mae, rank = np.average(
+                losses_KxSx3[:, s], axis=0, weights=where_SxKxB[s].sum(axis=1)
+            )
             record: dict[str, Any] = {"epoch": epoch}
             record |= {"train_loss": float(total), "mae": float(mae), "rank": float(rank)}
-            split = np.split(scores[s], [len(part.validation)])
-            for name, rows, score in zip(("val", "test"), (part.validation, part.test), split):
-                srcc, plcc = history.correlations(score, self.features.mos[rows])
+
+            # Correlate the scores with the labels.
+            validation, test = np.split(scores[s], [len(indices.validation)])
+            for name, subset, score in (
+                ("val", indices.validation, validation),
+                ("test", indices.test, test),
+            ):
+                srcc, plcc = history.correlations(score, self.data.mos[subset])
                 record |= {f"{name}_srcc": srcc, f"{name}_plcc": plcc}
-            position.histories[s].append(record)
-            rule = self.settings.epoch_rule
-            chosen.append(history.chosen_epoch(position.histories[s], rule) == epoch)
-            self.draw(member.name, record)
-        self.best = self.runner.keep(self.best, candidate, np.array(chosen))
-        position.epochs, position.steps, position.losses = epoch, 0, []
+
+            progress.histories[s].append(record)
+            rule = self.config.epoch_rule
+            chosen_S.append(history.select_epoch(progress.histories[s], rule) == epoch)
+            self.add_to_curves(member.key, record)
+        self.best = self.runner.keep(self.best, candidate, np.array(chosen_S))
+        progress.epochs, progress.steps, progress.losses = epoch, 0, []
         self._write_history()
 
+    def _check_finite(
+        self,
+        epoch: int,
+        member: Member,
+        indices: MemberIndices,
+        finite: bool,
+        scores_N: np.ndarray,
+    ) -> None:
+        """Raise `DivergedError` for parameters or scores that are not finite after an epoch."""
+        if not finite:
+            raise DivergedError(
+                f"split {member.split_index}, epoch {epoch}: a parameter is not finite after step "
+                f"{self.steps_per_epoch}, the last. Lower the learning rate"
+            )
+        if not np.isfinite(scores_N).all():
+            video = self.data.ids[indices.evaluated[np.flatnonzero(~np.isfinite(scores_N))[0]]]
+            raise DivergedError(
+                f"split {member.split_index}, epoch {epoch}: the score of video {video} is not finite; "
+                "check its features"
+            )
+
     def _save(self, stop: bool) -> None:
-        """Starts to write a checkpoint of what has been handed over; can be the end of the training."""
-        self._catch_up()
+        """Start to write a checkpoint of all dispatched work; if `stop`, end the loop."""
+        self._read_pending()
         tree = self.runner.get({"state": self.state, "best": self.best})
-        self.checkpoints.save(self._done(), tree, dataclasses.asdict(self.position))
+        self.checkpoints.save(self._steps_done(), tree, dataclasses.asdict(self.progress))
         if stop:
             raise TerminatedError("asked to stop; the checkpoint is written")
 
     def _write_history(self) -> None:
         if self.writes:
-            names = [member.name for member in self.members]
-            history.write(self.folder, dict(zip(names, self.position.histories)))
+            keys = [member.key for member in self.members]
+            history.write(self.folder, dict(zip(keys, self.progress.histories)))
 
-    def _done(self) -> int:
-        return self.position.epochs * self.steps + self.position.steps
+    def _steps_done(self) -> int:
+        return self.progress.epochs * self.steps_per_epoch + self.progress.steps
 
-    def _srcc(self) -> str:
-        """The median SRCC of the latest epoch, on the validation parts or, without these, the test parts."""
-        latest = [each[-1] for each in self.position.histories if each]
-        for part in ("val", "test"):
-            values = [v for record in latest if (v := record[f"{part}_srcc"]) is not None]
+    def _median_srcc(self) -> str:
+        """Return the last epoch's median SRCC on the validation sets or, without these, the test sets."""
+        latest = [each[-1] for each in self.progress.histories if each]
+        for subset in ("val", "test"):
+            values = [v for record in latest if (v := record[f"{subset}_srcc"]) is not None]
             if values:
-                return f"  SRCC ({part}) {np.median(values):.3f}"
+                return f"  SRCC ({subset}) {np.median(values):.3f}"
         return ""
 
 
-def _nothing() -> None:
-    """Nothing is unread."""
+def _nothing_pending() -> None:
+    """Read nothing."""
 
 
-def _name(members: Sequence[Member]) -> str:
-    numbers = [member.split_index for member in members]
+def _folder_name(members: Sequence[Member]) -> str:
+    """Return the name of the members' checkpoint folder."""
+    splits = [member.split_index for member in members]
     seeds = [member.seed for member in members]
     groups = "\n".join(sorted({member.group for member in members}))
-    several = f"_{hashlib.sha256(groups.encode()).hexdigest()[:8]}" if groups else ""
-    return f"splits_{min(numbers):02d}-{max(numbers):02d}_seeds_{min(seeds)}-{max(seeds)}{several}"
+    suffix = f"_{hashlib.sha256(groups.encode()).hexdigest()[:8]}" if groups else ""
+    return f"splits_{min(splits):02d}-{max(splits):02d}_seeds_{min(seeds)}-{max(seeds)}{suffix}"

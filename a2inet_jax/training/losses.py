@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from a2inet_jax.config import Train
+
 
 class Losses(NamedTuple):
     """Float scalars: `total` = `mae` + rank weight · `rank`."""
@@ -30,7 +32,7 @@ def mae(score: jax.Array, label: jax.Array, where: jax.Array) -> jax.Array:
 
 
 def rank_loss(score: jax.Array, label: jax.Array, where: jax.Array) -> jax.Array:
-    """How far pairs of predictions are from the order and distance of their labels (Eq. 7–8).
+    """Return how far pairs of predictions are from the order and distance of their labels (Eq. 7–8).
 
     The mean over all ordered pairs (i, j) of valid rows, a row with itself included, of
     max(0, |l_i − l_j| − φ(l_i, l_j)·(s_i − s_j)), where φ is 1 if l_i ≥ l_j and −1 otherwise.
@@ -52,8 +54,10 @@ def rank_loss(score: jax.Array, label: jax.Array, where: jax.Array) -> jax.Array
     return jnp.where(pair_BxB, hinge_BxB, 0).sum() / jnp.maximum(pair_BxB.sum(), 1)
 
 
-def total(score: jax.Array, label: jax.Array, where: jax.Array, rank_weight: float = 1.0) -> Losses:
-    """Both losses and their weighted sum (Eq. 9; `rank_weight` is its η), arguments as above."""
+def total(
+    score: jax.Array, label: jax.Array, where: jax.Array, rank_weight: float = Train.rank_weight
+) -> Losses:
+    """Return both losses and their weighted sum (Eq. 9; `rank_weight` is its η), arguments as above."""
     absolute, rank = mae(score, label, where), rank_loss(score, label, where)
     return Losses(absolute + rank_weight * rank, absolute, rank)
 

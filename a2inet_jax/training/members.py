@@ -1,4 +1,4 @@
-"""A member: the training of one split with one seed; those of a run, or several, train as one program."""
+"""Ensemble members: a split trained with a seed. The members of one or several runs train as one program."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,20 +7,21 @@ import numpy as np
 
 from a2inet_jax.config import Train
 from a2inet_jax.datasets.splits import Split
+from a2inet_jax.errors import DataError, TrainingError
 from a2inet_jax.training.data import TrainingData
-from a2inet_jax.training.history import Record
+from a2inet_jax.training.history import MemberKey, Record
 
 
 @dataclass(frozen=True)
 class Member:
-    """What tells a member from the others.
+    """An ensemble member before its training.
 
     Attributes:
-        split_index: The split's index.
-        seed: Of its initial parameters, batches and dropout, together with the split's number.
-        split: Ids of its training, validation and test parts.
-        group: Folder of its history, within that of the training; parts members of several runs that
-            train together. It decides no number.
+        split_index: Index of the split, from 0.
+        seed: Determines initial parameters, batches and dropout, together with `split_index`.
+        split: Video ids of the training, validation and test sets.
+        group: Subfolder of its history, which tells members of several runs that train together apart. No
+            number depends on it.
     """
 
     split_index: int
@@ -29,20 +30,20 @@ class Member:
     group: str = ""
 
     @property
-    def name(self) -> tuple[str, int, int]:
-        """Group, split's number and seed."""
+    def key(self) -> MemberKey:
+        """Group, split index and seed."""
         return self.group, self.split_index, self.seed
 
 
 @dataclass(frozen=True)
 class MemberIndices:
-    """A member's videos in the features, and the scale of its labels.
+    """Indices of a member's videos in the training data, and the scale of its labels.
 
     Attributes:
-        train: `[n]` int32 numbers of videos, like `validation` and `test`.
+        train: `[n]` int32 indices of videos, like `validation` and `test`.
         validation: May be empty.
         test: May be empty.
-        label_range: Lowest and highest label of the training part, which training sees as 0 and 1.
+        label_range: Lowest and highest label of the training set, which are scaled to 0 and 1.
     """
 
     train: np.ndarray
@@ -51,54 +52,54 @@ class MemberIndices:
     label_range: tuple[float, float]
 
     @property
-    def held_out(self) -> np.ndarray:
-        """Validation and test part, one behind the other."""
+    def evaluated(self) -> np.ndarray:
+        """Validation set, then test set."""
         return np.concatenate([self.validation, self.test])
 
-    def label(self, mos: np.ndarray) -> np.ndarray:
-        """Labels as training sees them."""
+    def scale_labels(self, mos: np.ndarray) -> np.ndarray:
+        """Scale labels for training."""
         low, high = self.label_range
         return (mos - low) / (high - low)
 
-    def mos(self, score: np.ndarray) -> np.ndarray:
-        """Scores of a model, in the labels' own scale."""
+    def unscale_scores(self, score: np.ndarray) -> np.ndarray:
+        """Map scores of a model back to the labels' own scale."""
         low, high = self.label_range
         return low + (high - low) * score
 
 
-def member_indices(member: Member, features: TrainingData, settings: Train) -> MemberIndices:
-    """Looks a member's videos up.
+def member_indices(member: Member, data: TrainingData, config: Train) -> MemberIndices:
+    """Look up the videos of a member.
 
     Raises:
-        ValueError: Videos lack features, the labels of the training part are all alike, or the epoch
-            rule has too few videos to choose by.
+        DataError: Videos have no features, or all labels of the training set are equal.
+        TrainingError: The epoch rule has too few videos to choose by.
     """
     split = member.split
-    watched = {"best_val": split.validation, "best_test": split.test}.get(settings.epoch_rule)
-    if watched is not None and len(watched) < 2:
-        raise ValueError(
-            f"split {member.split_index}: epoch_rule {settings.epoch_rule!r} chooses by a part that has "
-            f"{len(watched)} videos. Make splits with a larger one, or take 'last'"
+    judged = {"best_val": ("validation", split.validation), "best_test": ("test", split.test)}
+    subset, ids = judged.get(config.epoch_rule, ("", None))
+    if ids is not None and len(ids) < 2:
+        raise TrainingError(
+            f"split {member.split_index}: epoch_rule {config.epoch_rule!r} chooses by the {subset} set, "
+            f"which has {len(ids)} videos. Make splits with a larger one, or use 'last'"
         )
-    train = features.rows(split.train)
-    low, high = float(features.mos[train].min()), float(features.mos[train].max())
+    train = data.indices(split.train)
+    low, high = float(data.mos[train].min()), float(data.mos[train].max())
     if not low < high:
-        raise ValueError(f"split {member.split_index}: all labels of the training part are {low}")
+        raise DataError(f"split {member.split_index}: all labels of the training set are {low}")
     return MemberIndices(
-        train, features.rows(split.validation), features.rows(split.test), (low, high)
+        train, data.indices(split.validation), data.indices(split.test), (low, high)
     )
 
 
 @dataclass(frozen=True)
 class TrainedMember:
-    """A member's model.
+    """A trained ensemble member.
 
     Attributes:
-        params: NumPy parameters of the epoch that the epoch rule picked.
-        label_range: Lowest and highest label of the training part, to which the model's scores 0
-            and 1 are mapped back.
-        epoch: The epoch picked, from 1.
-        history: A record an epoch, with `history.COLUMNS`.
+        params: NumPy parameters of the selected epoch.
+        label_range: Lowest and highest label of the training set, the scores 0 and 1 of the model.
+        epoch: Epoch selected by the epoch rule, counted from 1.
+        history: One record per epoch, with the values of `history.COLUMNS`.
     """
 
     params: Any

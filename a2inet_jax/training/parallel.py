@@ -1,7 +1,8 @@
-"""Where the programs run: thin wrappings of the same functions, with the same numbers but for rounding.
+"""Runners: two thin wrappings of the jitted steps for one or many devices.
 
-`jit` on one device, or over a mesh of all devices of all processes, which splits and batches are spread over
-and where XLA puts the communication in; or `pmap` over the local devices, which every batch is split over.
+But for rounding, both give the same numbers. `JitRunner` uses `jit` on one device, or over a mesh of all
+devices of all processes, which members and batches are sharded over and where XLA inserts the communication.
+`PmapRunner` uses `pmap` over the local devices, each of which takes a share of every batch.
 """
 
 import functools
@@ -14,186 +15,198 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from a2inet_jax.config import Parallel
+from a2inet_jax.errors import ConfigError
 from a2inet_jax.training import jitted_steps
 from a2inet_jax.training.jitted_steps import Inputs, MemberMap
 
 AXIS = "data"
 
 
-class Jitted:
-    """`jit` over a mesh `split` × `data` of some devices, one or many.
+class JitRunner:
+    """`jit` over a mesh `split` × `data` of one or many devices.
 
-    As many devices as divide the number of members share these; the others split the batches.
+    The members are sharded over as many devices as divide their number; the others shard the batches.
 
     Attributes:
-        create: `programs.create`, like the next four with `lift` and `axis` filled in.
-        train: `programs.train_steps`; uses the state given up.
-        score: `programs.score_steps`.
-        snapshot: `programs.snapshot`.
-        keep: `programs.keep`; uses the best parameters given up.
+        create: `jitted_steps.create`; like the next four, with `member_map` and `axis` filled in.
+        train: `jitted_steps.train_steps`; donates `state`.
+        score: `jitted_steps.score_steps`.
+        snapshot: `jitted_steps.snapshot`.
+        keep: `jitted_steps.keep`; donates `best`.
     """
 
     def __init__(self, devices: Sequence[jax.Device], members: int) -> None:
-        splits = math.gcd(members, len(devices))
-        grid = np.array(devices).reshape(splits, -1)
+        member_devices = math.gcd(members, len(devices))
+        grid = np.array(devices).reshape(member_devices, -1)
         self.mesh = Mesh(grid, ("split", AXIS), axis_types=(AxisType.Auto,) * 2)
-        lift: MemberMap = jitted_steps.vmap_or_map() if len(devices) == 1 else _over_mesh
-        every, by_split = self._sharding(), self._sharding("split")
+        member_map: MemberMap = (
+            jitted_steps.vmap_or_map() if len(devices) == 1 else _vmap_members_over_mesh
+        )
+        replicated, by_member = self._sharding(), self._sharding("split")
         self.create = jax.jit(
-            functools.partial(jitted_steps.create, lift=lift),
+            functools.partial(jitted_steps.create, member_map=member_map),
             static_argnums=(0, 1, 2),
-            out_shardings=by_split,
+            out_shardings=by_member,
         )
         self.train = jax.jit(
-            functools.partial(jitted_steps.train_steps, lift=lift),
+            functools.partial(jitted_steps.train_steps, member_map=member_map),
             static_argnums=(0, 1, 2),
             donate_argnums=4,
-            out_shardings=(by_split, every),
+            out_shardings=(by_member, replicated),
         )
         self.score = jax.jit(
-            functools.partial(jitted_steps.score_steps, lift=lift),
+            functools.partial(jitted_steps.score_steps, member_map=member_map),
             static_argnums=(0, 1),
-            out_shardings=every,
+            out_shardings=replicated,
         )
-        self.snapshot = jax.jit(jitted_steps.snapshot, out_shardings=(by_split, every))
-        self.keep = jax.jit(jitted_steps.keep, donate_argnums=0, out_shardings=by_split)
-        self._everywhere = jax.jit(lambda tree: tree, out_shardings=every)
+        self.snapshot = jax.jit(jitted_steps.snapshot, out_shardings=(by_member, replicated))
+        self.keep = jax.jit(jitted_steps.keep, donate_argnums=0, out_shardings=by_member)
+        self._replicate = jax.jit(lambda tree: tree, out_shardings=replicated)
 
-    def width(self, batch_size: int) -> int:
-        """Places of a batch: `batch_size`, rounded up to a multiple of the devices that split it."""
+    def padded_batch_size(self, batch_size: int) -> int:
+        """Round a batch size up to a multiple of the devices that shard a batch."""
         devices = self.mesh.shape[AXIS]
         return -(-batch_size // devices) * devices
 
-    def needed(self, members: int, width: int) -> np.ndarray:
-        """`[S, B]` bool: the places of a batch that this process's devices work on."""
-        found = np.zeros((members, width), bool)
+    def local_slots(self, members: int, slots: int) -> np.ndarray:
+        """Return which slots of a batch this process's devices work on, `[S, B]` bool."""
+        local_SxB = np.zeros((members, slots), bool)
         sharding = self._sharding("split", AXIS)
-        for index in sharding.addressable_devices_indices_map(found.shape).values():
-            found[index] = True
-        return found
+        for index in sharding.addressable_devices_indices_map(local_SxB.shape).values():
+            local_SxB[index] = True
+        return local_SxB
 
-    def put_frames(self, frames: Any) -> Any:
-        """Brings features to every device."""
-        return self._place(frames, self._sharding())
+    def put_features(self, features: Any) -> Any:
+        """Copy features to every device."""
+        return self._put(features, self._sharding())
 
     def put_inputs(self, inputs: Inputs) -> Inputs:
-        """Brings a call's inputs, leaves `[S, K, B, ...]`, to the devices that work on them."""
-        return self._place(inputs, self._sharding("split", None, AXIS))
+        """Shard a chunk's inputs, leaves `[S, K, B, ...]`, over the devices."""
+        return self._put(inputs, self._sharding("split", None, AXIS))
 
     def put(self, tree: Any) -> Any:
-        """Brings arrays `[S, ...]`, such as a state, to the devices."""
-        # Copied: JAX may use NumPy's memory as it is, and training gives its state's memory away.
-        return self._place(jax.tree.map(np.array, tree), self._sharding("split"))
+        """Shard arrays `[S, ...]`, such as a state, over the devices."""
+        # Copied, because JAX may use NumPy's memory in place, and training donates its state.
+        return self._put(jax.tree.map(np.array, tree), self._sharding("split"))
 
     def get(self, tree: Any) -> Any:
-        """Brings arrays back to the host, shaped as `programs` has them; waits for them."""
-        if jax.process_count() > 1:  # what other processes hold comes here first
-            tree = self._everywhere(tree)
+        """Wait for arrays, and copy them to the host, shaped as in `jitted_steps`."""
+        if jax.process_count() > 1:
+            # A process can only read its own shards, so every device gets all of them first.
+            tree = self._replicate(tree)
             return jax.tree.map(lambda x: np.asarray(x.addressable_data(0)), tree)
         return jax.device_get(tree)
 
     def scores(self, result: Any) -> np.ndarray:
-        """What `score` gave, `[S, K, B]`, on the host."""
+        """Copy the result of `score`, `[S, K, B]`, to the host."""
         return np.asarray(result.addressable_data(0))
 
     def _sharding(self, *axes: str | None) -> NamedSharding:
         return NamedSharding(self.mesh, PartitionSpec(*axes))
 
-    def _place(self, tree: Any, sharding: NamedSharding) -> Any:
-        def place(x: np.ndarray) -> jax.Array:
+    def _put(self, tree: Any, sharding: NamedSharding) -> Any:
+        def put(x: np.ndarray) -> jax.Array:
             return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
 
-        return jax.tree.map(place, tree)
+        return jax.tree.map(put, tree)
 
 
-class LocalDevices:
-    """`pmap`: states and features on each local device, a part of every batch for each.
+class PmapRunner:
+    """`pmap`: a copy of states and features on each local device, and a share of every batch.
 
-    Attributes and methods are those of `Jitted`; trees on the devices have a leading axis of devices.
+    Attributes and methods are those of `JitRunner`; trees on the devices have a leading device axis.
     """
 
     def __init__(self) -> None:
         if jax.process_count() > 1:
-            raise ValueError("parallel='pmap' uses one process's devices; take 'mesh' with several")
+            raise ConfigError(
+                "train.parallel 'pmap' uses the devices of one process; use 'mesh' with several"
+            )
         self.devices = jax.local_device_count()
-        lift = jitted_steps.vmap_or_map()
+        member_map = jitted_steps.vmap_or_map()
         create = jax.jit(
-            functools.partial(jitted_steps.create, lift=lift), static_argnums=(0, 1, 2)
+            functools.partial(jitted_steps.create, member_map=member_map),
+            static_argnums=(0, 1, 2),
         )
         self.create: Callable[..., Any] = lambda *arguments: self.put(create(*arguments))
         self.train = jax.pmap(
-            functools.partial(jitted_steps.train_steps, lift=lift, axis=AXIS),
+            functools.partial(jitted_steps.train_steps, member_map=member_map, axis=AXIS),
             AXIS,
             static_broadcasted_argnums=(0, 1, 2),
             donate_argnums=4,
         )
         self.score = jax.pmap(
-            functools.partial(jitted_steps.score_steps, lift=lift),
+            functools.partial(jitted_steps.score_steps, member_map=member_map),
             static_broadcasted_argnums=(0, 1),
         )
         self.snapshot = jax.pmap(jitted_steps.snapshot)
         self.keep = jax.pmap(jitted_steps.keep, in_axes=(0, 0, None), donate_argnums=0)
-        self._copy = jax.pmap(lambda _, tree: tree, in_axes=(0, None))
+        self._replicate = jax.pmap(lambda _, tree: tree, in_axes=(0, None))
 
-    def width(self, batch_size: int) -> int:
-        """As `Jitted.width`."""
+    def padded_batch_size(self, batch_size: int) -> int:
+        """Round a batch size up to a multiple of the devices."""
         return -(-batch_size // self.devices) * self.devices
 
-    def needed(self, members: int, width: int) -> np.ndarray:
-        """As `Jitted.needed`: all."""
-        return np.ones((members, width), bool)
+    def local_slots(self, members: int, slots: int) -> np.ndarray:
+        """Return True for every slot, `[S, B]` bool: all devices are this process's."""
+        return np.ones((members, slots), bool)
 
-    def put_frames(self, frames: Any) -> Any:
-        """As `Jitted.put_frames`."""
-        # Straight from the host: `put` holds a second copy on the device for a moment.
+    def put_features(self, features: Any) -> Any:
+        """Copy features to every device."""
+        # Straight from the host: `put` needs the memory of a second copy on the device for a moment.
         mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
         sharding = NamedSharding(mesh, PartitionSpec(AXIS))
 
-        def place(x: np.ndarray) -> jax.Array:
+        def put(x: np.ndarray) -> jax.Array:
             shape = (self.devices, *x.shape)
             return jax.make_array_from_callback(shape, sharding, lambda _: x[None])
 
-        return jax.tree.map(place, frames)
+        return jax.tree.map(put, features)
 
     def put_inputs(self, inputs: Inputs) -> Inputs:
-        """As `Jitted.put_inputs`; left on the host, from where `pmap` deals them out."""
+        """Split a chunk's inputs by device; they stay on the host, from where `pmap` copies them."""
 
-        def deal(x: Any) -> np.ndarray:  # [S, K, B, ...] → [devices, S, K, B / devices, ...]
+        def split(x: Any) -> np.ndarray:  # [S, K, B, ...] → [devices, S, K, B / devices, ...]
             return np.moveaxis(x.reshape(*x.shape[:2], self.devices, -1, *x.shape[3:]), 2, 0)
 
-        return jax.tree.map(deal, inputs)
+        return jax.tree.map(split, inputs)
 
     def put(self, tree: Any) -> Any:
-        """As `Jitted.put`: a copy onto every device."""
-        return self._copy(np.zeros(self.devices), tree)
+        """Copy arrays `[S, ...]`, such as a state, to every device."""
+        return self._replicate(np.zeros(self.devices), tree)
 
     def get(self, tree: Any) -> Any:
-        """As `Jitted.get`: the first device's copy."""
+        """Wait for arrays, and copy those of the first device to the host."""
         return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0, ...], tree)
 
     def scores(self, result: Any) -> np.ndarray:
-        """As `Jitted.scores`."""
-        dealt = np.moveaxis(np.asarray(result), 0, 2)  # [S, K, devices, B / devices]
-        return dealt.reshape(*dealt.shape[:2], -1)
+        """Copy the result of `score` to the host, and merge the devices' shares into `[S, K, B]`."""
+        # [devices, S, K, B / devices] → [S, K, devices, B / devices]
+        by_device = np.moveaxis(np.asarray(result), 0, 2)
+        return by_device.reshape(*by_device.shape[:2], -1)
 
 
-Runner = Jitted | LocalDevices
+Runner = JitRunner | PmapRunner
 
 
 @functools.cache
-def runner(parallel: Parallel, members: int) -> Runner:
-    """The one that `Train.parallel` names, for this many members; made once, with its programs."""
+def make_runner(parallel: Parallel, members: int) -> Runner:
+    """Return the runner that `Train.parallel` names; cached, with its compiled programs.
+
+    Raises:
+        ConfigError: There are several processes, and `parallel` is not "mesh".
+    """
     if parallel == "pmap":
-        return LocalDevices()
+        return PmapRunner()
     if parallel == "mesh":
-        return Jitted(jax.devices(), members)
+        return JitRunner(jax.devices(), members)
     if jax.process_count() > 1:
-        raise ValueError("parallel='jit' uses one device; take 'mesh' with several processes")
-    return Jitted(jax.devices()[:1], members)
+        raise ConfigError("train.parallel 'jit' uses one device; use 'mesh' with several processes")
+    return JitRunner(jax.devices()[:1], members)
 
 
-def _over_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`programs.side_by_side`, which tells XLA that members lie along the mesh's `split` axis."""
+def _vmap_members_over_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Map as `jitted_steps.vmap_members`, with the members sharded along the mesh's `split` axis."""
     return lambda shared, *each: jax.vmap(
         lambda *one: function(shared, *one), spmd_axis_name="split"
     )(*each)

@@ -1,4 +1,4 @@
-"""Where a training stands: what a checkpoint holds beside its arrays."""
+"""Training progress, which a checkpoint holds beside its arrays."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,13 +8,13 @@ from a2inet_jax.training.history import Record
 
 @dataclass
 class Progress:
-    """Where a training stands. The order of its input is a function of this and the seeds.
+    """Training progress; together with the seeds it determines all batches to come.
 
     Attributes:
-        epochs: Epochs done.
-        steps: Steps done of the one that follows.
-        losses: `[steps, S, 3]` of these: total, mae, rank.
-        histories: For each member a record for each epoch done.
+        epochs: Finished epochs.
+        steps: Finished steps of the epoch after them.
+        losses: `[steps, S, 3]`, the total, MAE and rank loss of these steps.
+        histories: For each member one record per finished epoch.
     """
 
     epochs: int = 0

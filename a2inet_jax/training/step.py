@@ -1,4 +1,4 @@
-"""A step of training and the scores of a batch: pure functions of arrays.
+"""A training step and the scores of a batch: pure functions of arrays.
 
 `axis` names the device axis when a batch is split over devices, and is None where the program sees all of it.
 """
@@ -25,9 +25,9 @@ def gradients(
     rank_weight: float,
     axis: str | None = None,
 ) -> tuple[Any, Losses]:
-    """Gradients and losses of the global batch, the same on every device.
+    """Return gradients and losses of the global batch, the same on every device.
 
-    Pairs of the rank loss lie across devices, so scores and labels are gathered from all of them inside the
+    Pairs of the rank loss span devices, so scores and labels are gathered from all of them inside the
     differentiated function. The transpose of the gather sums what the N equal losses of the N devices say
     about a device's scores: each device gets N times its own rows' share of the gradient. The *mean* over
     devices is then the sum of the shares, the gradient of the one global loss.
@@ -47,17 +47,20 @@ def gradients(
 
 
 def train_step(
-    model: nn.Module, settings: Train, state: TrainState, batch: Batch, axis: str | None = None
+    model: nn.Module, config: Train, state: TrainState, batch: Batch, axis: str | None = None
 ) -> tuple[TrainState, Losses]:
-    """One update from one batch, and the losses before it; a batch of nothing but filling changes nothing."""
-    keys_B = _keys(state, len(batch.where), axis)
-    grads, result = gradients(model, state.params, batch, keys_B, settings.rank_weight, axis)
-    transform = optimizer(settings, state.steps_per_epoch)
+    """Update the state with one batch; also return the losses before the update.
+
+    A batch of nothing but empty slots leaves the state as it is.
+    """
+    keys_B = _dropout_keys(state, len(batch.where), axis)
+    grads, result = gradients(model, state.params, batch, keys_B, config.rank_weight, axis)
+    transform = optimizer(config, state.steps_per_epoch)
     updates, opt_state = transform.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     average = None
-    if settings.ema_decay:
-        average = optax.incremental_update(params, state.average, 1 - settings.ema_decay)
+    if config.ema_decay:
+        average = optax.incremental_update(params, state.average, 1 - config.ema_decay)
     new = state._replace(params=params, opt_state=opt_state, average=average, step=state.step + 1)
     real = batch.where.any()
     if axis is not None:
@@ -66,13 +69,13 @@ def train_step(
 
 
 def score(model: nn.Module, params: Any, batch: Batch) -> jax.Array:
-    """Scores `[B]` in the scale of the labels trained on."""
+    """Return scores `[B]` in the scale of the training labels."""
     outputs: Any = model.apply({"params": params}, batch.streams, batch.mask)
     return outputs.score
 
 
-def _keys(state: TrainState, places: int, axis: str | None) -> jax.Array:
-    """Dropout's keys `[B]`: a function of step and place in the global batch, on any device."""
-    first = 0 if axis is None else jax.lax.axis_index(axis) * places
+def _dropout_keys(state: TrainState, slots: int, axis: str | None) -> jax.Array:
+    """Return keys `[B]` that depend on the step and the slot in the global batch, not on the device."""
+    first = 0 if axis is None else jax.lax.axis_index(axis) * slots
     key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(places))
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(slots))

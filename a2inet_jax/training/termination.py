@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGTERM, as a batch system sends it before it takes the machine."""
+"""Requests to stop: SIGTERM, as a batch system sends it before it reclaims the machine."""
 
 import signal
 import threading
@@ -12,49 +12,53 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-Question = Callable[[], bool]
+ShouldStop = Callable[[], bool]
 
 
 class TerminatedError(Exception):
-    """The process was asked to stop, and has saved where it was."""
+    """The process was asked to stop, and has saved a checkpoint."""
 
 
 @contextmanager
-def termination() -> Iterator[Question]:
-    """Gives a function that says whether to stop.
+def catch_sigterm() -> Iterator[ShouldStop]:
+    """Yield a function that says whether to stop.
 
-    Several processes must call it at the same points of their work. If one has been asked to stop, the
-    next call but one says so to all. In a thread that can't handle signals, nothing is noticed.
+    With several processes, all of them must call it at the same points of their work; if one of them is
+    asked to stop, every process learns of it one call later. In a thread that cannot handle signals, SIGTERM
+    is not caught.
     """
-    asked = threading.Event()
-    noticed = threading.current_thread() is threading.main_thread()
-    before: Any = None
-    if noticed:
-        before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    received = threading.Event()
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    previous_handler: Any = None
+    if in_main_thread:
+        previous_handler = signal.signal(signal.SIGTERM, lambda *_: received.set())
     try:
-        yield _together(asked.is_set) if jax.process_count() > 1 else asked.is_set
+        yield _any_process(received.is_set) if jax.process_count() > 1 else received.is_set
     finally:
-        if noticed:
-            signal.signal(signal.SIGTERM, before)
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, previous_handler)
 
 
-def _together(asked: Question) -> Question:
-    """Whether any process would have said yes at the call before: so none waits for the others here."""
+def _any_process(local: ShouldStop) -> ShouldStop:
+    """Return a function that says whether `local` was true in any process at the call before.
+
+    The answers of a call are only read at the next one, so no process waits for the others.
+    """
     devices = jax.devices()
     mesh = Mesh(np.array(devices), "device")
-    everywhere = NamedSharding(mesh, PartitionSpec("device"))
-    any_of = jax.jit(jnp.any, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    by_device = NamedSharding(mesh, PartitionSpec("device"))
+    any_device = jax.jit(jnp.any, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
-    def ask() -> jax.Array:
-        mine = jax.make_array_from_callback(
-            (len(devices),), everywhere, lambda _: np.array([asked()])
+    def dispatch() -> jax.Array:
+        local_by_device = jax.make_array_from_callback(
+            (len(devices),), by_device, lambda _: np.array([local()])
         )
-        return any_of(mine)
+        return any_device(local_by_device)
 
-    under_way = deque([ask()])
+    dispatched = deque([dispatch()])
 
-    def answer() -> bool:
-        under_way.append(ask())
-        return bool(under_way.popleft().addressable_data(0))
+    def should_stop() -> bool:
+        dispatched.append(dispatch())
+        return bool(dispatched.popleft().addressable_data(0))
 
-    return answer
+    return should_stop

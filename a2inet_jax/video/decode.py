@@ -40,7 +40,7 @@ import numpy as np
 from a2inet_jax.errors import VideoError
 from a2inet_jax.video import container, packets, seek
 from a2inet_jax.video.expression import any_of
-from a2inet_jax.video.frame_pipe import FramePipe, command, last_line, open_file_path
+from a2inet_jax.video.ffmpeg import FramePipe, ffmpeg_command, last_line, open_file_path
 from a2inet_jax.video.info import (
     NO_VIDEO_STREAM,
     VideoInfo,
@@ -48,7 +48,7 @@ from a2inet_jax.video.info import (
     check_indices,
     checked_file_size,
 )
-from a2inet_jax.video.raw import HEADERLESS
+from a2inet_jax.video.raw import HEADERLESS_SUFFIXES
 from a2inet_jax.video.remux import remux
 
 # Decoded frames that may pile up in decord, in bytes.
@@ -128,7 +128,7 @@ class Decoder:
         Raises:
             VideoError: A frame cannot be decoded or does not exist, or the frame size changes.
         """
-        check_indices(self.path, indices, self.info.frames)
+        check_indices(self.path, indices, self.info.num_frames)
         return self._read(indices)
 
     @functools.cached_property
@@ -170,9 +170,9 @@ class Decoder:
 
     def _seek_plan(self, indices: Sequence[int]) -> seek.SeekPlan | None:
         """Return the groups to decode, or None if all frames have to be decoded."""
-        if not seek.may_pay_off(self.info.frames, len(indices)):
+        if not seek.may_pay_off(self.info.num_frames, len(indices)):
             return None
-        if len(self._packets.pts) != self.info.frames:
+        if len(self._packets.pts) != self.info.num_frames:
             return None
         return seek.SeekPlan.create(self._packets, indices)
 
@@ -185,7 +185,7 @@ class Decoder:
             if frame_HxWx3.shape != (self.info.height, self.info.width, 3):
                 raise VideoError(self.path, f"changes its frame size at frame {index}")
             if count == len(indices):
-                self._advance_to(self.info.frames - 1)
+                self._advance_to(self.info.num_frames - 1)
             yield frame_HxWx3
 
     def _rewind(self) -> None:
@@ -237,10 +237,10 @@ class Decoder:
     ) -> Generator[tuple[int, np.ndarray], None, None]:
         """Yield index and frame of at least the requested frames and the last frame of the video."""
         # ffmpeg skips frames that it cannot decode: the last one proves that none before it is missing.
-        output = sorted({*indices, self.info.frames - 1})
+        output = sorted({*indices, self.info.num_frames - 1})
         filters = ["-vf", f"select='{any_of([f'eq(n,{index})' for index in output])}'"]
-        if len(output) > min(_MAX_SELECTED, self.info.frames // 2):
-            output, filters = list(range(self.info.frames)), []
+        if len(output) > min(_MAX_SELECTED, self.info.num_frames // 2):
+            output, filters = list(range(self.info.num_frames)), []
         with self._pipe(filters) as pipe:
             for index in output:
                 frame_HxWx3 = pipe.next()
@@ -257,19 +257,19 @@ class Decoder:
         """Return the error for a damaged video, which says how many frames can be decoded."""
         count = 0
         with self._pipe() as pipe:
-            while count < self.info.frames and pipe.next() is not None:
+            while count < self.info.num_frames and pipe.next() is not None:
                 count += 1
         return VideoError(
             self.path,
-            f"cannot be decoded ({count} of {self.info.frames} frames come out). Get an undamaged copy, or "
-            "leave the video out",
+            f"cannot be decoded ({count} of {self.info.num_frames} frames come out). "
+            "Get an undamaged copy, or leave the video out",
         )
 
 
 def _check_file(path: Path) -> None:
     """Raise VideoError for a file that can be refused before it is decoded."""
     checked_file_size(path)
-    if path.suffix.lower() in HEADERLESS:
+    if path.suffix.lower() in HEADERLESS_SUFFIXES:
         raise VideoError(
             path,
             "has no header that gives the size of its frames. Put it into a CSV list with the columns "
@@ -293,7 +293,7 @@ def _first_frame(path: Path, file: str) -> tuple[int, int, bool]:
     """
     options = ["-i", f"file:{file}", "-map", "0:v:0", "-frames:v", "1", "-pix_fmt", "rgb24"]
     process = subprocess.run(
-        [*command("info"), *options, "-c:v", "ppm", "-f", "image2pipe", "pipe:1"],
+        [*ffmpeg_command("info"), *options, "-c:v", "ppm", "-f", "image2pipe", "pipe:1"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
     )

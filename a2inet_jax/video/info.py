@@ -23,7 +23,7 @@ class VideoInfo:
         timestamps: When each frame is shown, in seconds, [frames] float64.
     """
 
-    frames: int
+    num_frames: int
     height: int
     width: int
     timestamps: np.ndarray

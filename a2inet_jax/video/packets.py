@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from a2inet_jax.video.frame_pipe import command
+from a2inet_jax.video.ffmpeg import ffmpeg_command
 
 # FFmpeg's packet flags: a key frame, and a frame that is decoded but not shown.
 _FLAG_KEY, _FLAG_DISCARD = 1, 4
@@ -38,7 +38,7 @@ def list_packets(file: str) -> Packets:
     options = ["-bsf:v:0", "noise=drop='isnan(pts)'", "-i", f"file:{file}", "-map", "0:v:0"]
     options += ["-c", "copy", "-copyinkf", "-copyts", "-copytb", "1", "-f", "framecrc", "pipe:1"]
     listing = subprocess.run(
-        [*command(), *options], stdin=subprocess.DEVNULL, capture_output=True
+        [*ffmpeg_command(), *options], stdin=subprocess.DEVNULL, capture_output=True
     ).stdout
     rows = []
     for line in listing.decode().splitlines():

@@ -12,12 +12,12 @@ from typing import IO
 import numpy as np
 
 from a2inet_jax.errors import VideoError
-from a2inet_jax.video.frame_pipe import FramePipe
+from a2inet_jax.video.ffmpeg import FramePipe
 from a2inet_jax.video.info import VideoInfo, check_frame_size, check_indices, checked_file_size
 from a2inet_jax.video.raw_format import RawFormat
 
 # Suffixes of files that cannot be read without a `RawFormat`.
-HEADERLESS = (".yuv", ".rgb", ".raw")
+HEADERLESS_SUFFIXES = (".yuv", ".rgb", ".raw")
 # Pixel format → bytes per sample, and a (samples, columns, rows) entry for each plane: the number of samples
 # that the plane has for a block of that many columns × rows of pixels.
 _PLANES: dict[str, tuple[int, list[tuple[int, int, int]]]] = {
@@ -80,7 +80,7 @@ class RawDecoder:
         Raises:
             VideoError: A frame does not exist, or the file has shrunk.
         """
-        check_indices(self.path, indices, self.info.frames)
+        check_indices(self.path, indices, self.info.num_frames)
         raw = self._raw
         input_options = ["-f", "rawvideo", "-pixel_format", raw.pixel_format]
         input_options += ["-video_size", f"{raw.width}x{raw.height}", "-i", "pipe:0"]

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from a2inet_jax.errors import VideoError
-from a2inet_jax.video.frame_pipe import command, last_line, open_file_path
+from a2inet_jax.video.ffmpeg import ffmpeg_command, last_line, open_file_path
 from a2inet_jax.video.info import NO_VIDEO_STREAM
 
 
@@ -31,7 +31,7 @@ def remux(path: Path, output_format: str) -> int:
     with tempfile.TemporaryFile() as copy:
         target = f"file:{open_file_path(copy.fileno())}"
         process = subprocess.run(
-            [*command(), *options, "-f", output_format, target],
+            [*ffmpeg_command(), *options, "-f", output_format, target],
             stdin=subprocess.DEVNULL,
             capture_output=True,
         )

@@ -56,7 +56,7 @@ def frame_indices(total: int, frames: int | None) -> np.ndarray:
     return (middles * total // (2 * frames)).astype(np.int32)
 
 
-def patch_places(video_id: str, height: int, width: int, sampling: Sampling) -> np.ndarray:
+def patch_positions(video_id: str, height: int, width: int, sampling: Sampling) -> np.ndarray:
     """Return the positions of the patches, which are the same in every frame of a video.
 
     Each position is computed from the SHA-256 of seed, video id and patch index, so that it does not depend

@@ -30,7 +30,7 @@ from typing import NamedTuple, Self, TypeVar
 import numpy as np
 
 from a2inet_jax.video.expression import any_of
-from a2inet_jax.video.frame_pipe import FramePipe
+from a2inet_jax.video.ffmpeg import FramePipe
 from a2inet_jax.video.packets import Packets
 
 # Cost of listing the packets and of reading those that are dropped, in units of decoding one frame.

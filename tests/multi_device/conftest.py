@@ -1,4 +1,4 @@
-"""Eight devices, made of the CPU. JAX counts them once, so these tests have a process of their own."""
+"""Eight devices made of the CPU. JAX counts its devices once, so these tests need their own process."""
 
 import jax
 

@@ -1,4 +1,4 @@
-"""Eight devices extract what one does."""
+"""Extraction on eight devices gives the files of one device."""
 
 from pathlib import Path
 
@@ -11,24 +11,24 @@ from a2inet_jax.features.store import Store
 from a2inet_jax.video.sampling import FR
 from tests.clips import Clips
 from tests.extraction_inputs import MOTION, QUALITY, SEMANTIC
-from tests.test_extract import SEVERAL, content, ignore, videos
+from tests.test_extract import CLIP_NAMES, content, ignore, videos
 
 DEVICES = 8
 
 
 @pytest.mark.parametrize("semantic", [SEMANTIC, MOTION], ids=["frames", "clips"])
-def test_eight_devices_store_what_one_does(tmp_path: Path, semantic: object) -> None:
+def test_eight_devices_give_the_files_of_one(tmp_path: Path, semantic: object) -> None:
     clips = Clips(tmp_path / "clips")
-    every = videos(clips, *SEVERAL)
+    all_videos = videos(clips, *CLIP_NAMES)
     stores = []
     for devices in (jax.devices()[:1], jax.devices()):
         extractor = Extractor(QUALITY, semantic, FR, devices=devices)  # type: ignore[arg-type]
         store = Store(tmp_path / f"{len(devices)}", extractor.recipe)
-        work = extract_all(every, extractor, store, ignore, decoders=len(devices))
+        work = extract_all(all_videos, extractor, store, ignore, num_decoders=len(devices))
         assert work.failures == []
         stores.append(content(store))
-        used = {key[0] for key in extractor._programs}
-        # With a decoder each, as many devices as videos have something to do.
-        assert len(used) == min(len(devices), len(every))
-    assert extractor.devices == DEVICES
+        used = {key[0] for key in extractor._compiled}
+        # Each video has a decoder, so that as many devices as videos have work.
+        assert len(used) == min(len(devices), len(all_videos))
+    assert extractor.num_devices == DEVICES
     assert stores[0] == stores[1]

@@ -1,4 +1,4 @@
-"""Eight devices give what one device gives, under `pmap` and over a mesh."""
+"""Eight devices give the numbers of one device, under `pmap` and over a mesh."""
 
 import dataclasses
 from pathlib import Path
@@ -16,7 +16,7 @@ from a2inet_jax.training.batches import Batch, collate
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.members import TrainedMember
-from tests.training_inputs import MeanPooling, make_features, make_members
+from tests.training_inputs import MeanPooling, make_data, make_members
 
 DEVICES = 8
 MODELS = {
@@ -27,44 +27,44 @@ MODELS = {
 
 
 @pytest.fixture(scope="module")
-def features() -> TrainingData:
-    return make_features(videos=61)
+def data() -> TrainingData:
+    return make_data(videos=61)
 
 
 def test_there_are_eight_devices() -> None:
     assert jax.local_device_count() == DEVICES
 
 
-def batch_of(features: TrainingData, rows: int, width: int | None = None) -> Batch:
-    """The first videos, in a batch of `width` places."""
-    arranged = batch_plan.arrange([np.arange(rows)], rows, width)
-    numbers, where = arranged.rows[0, 0], arranged.where[0, 0]
-    streams, mask = collate(features, numbers, where, 8)
-    label = (features.mos - features.mos.min()) / np.ptp(features.mos)
-    return Batch(streams, mask, label[numbers].astype(np.float32), where)
+def first_batch(data: TrainingData, num_videos: int, slots: int | None = None) -> Batch:
+    """Return the first videos as a batch, padded to `slots`."""
+    plan = batch_plan.in_order([np.arange(num_videos)], num_videos, slots)
+    indices, where = plan.indices[0, 0], plan.where[0, 0]
+    streams, mask = collate(data, indices, where, 8)
+    label = (data.mos - data.mos.min()) / np.ptp(data.mos)
+    return Batch(streams, mask, label[indices].astype(np.float32), where)
 
 
-def params_of(model: nn.Module, features: TrainingData) -> Any:
+def initial_params(model: nn.Module, data: TrainingData) -> Any:
     start = (jax.numpy.uint32(0), jax.numpy.int32(0), jax.numpy.int32(1))
-    return state.create(model, Train(), features.widths, *start).params
+    return state.create(model, Train(), data.widths, *start).params
 
 
 def gradients(model: nn.Module, axis: str | None = None) -> Any:
-    """`step.gradients` without dropout, as a function of parameters and batch."""
+    """Return `step.gradients` without dropout, as a function of parameters and batch."""
     return lambda p, b: step.gradients(model, p, b, None, 1.0, axis)
 
 
 def over_devices(function: Any, params: Any, batch: Batch) -> Any:
-    """First device's result of a function of its part of the batch; all devices' must be equal."""
-    parts = jax.tree.map(lambda x: np.reshape(x, (DEVICES, -1, *x.shape[1:])), batch)
-    results = jax.device_get(jax.pmap(function, "data", in_axes=(None, 0))(params, parts))
+    """Run a function on each device's share of a batch; all results must be equal, one is returned."""
+    shares = jax.tree.map(lambda x: np.reshape(x, (DEVICES, -1, *x.shape[1:])), batch)
+    results = jax.device_get(jax.pmap(function, "data", in_axes=(None, 0))(params, shares))
     for x in jax.tree.leaves(results):
         np.testing.assert_array_equal(x, np.broadcast_to(x[:1], x.shape))
     return jax.tree.map(lambda x: x[0], results)
 
 
 def assert_close(found: Any, expected: Any, tolerance: float) -> None:
-    """Every leaf is as near as `tolerance` times the tree's largest value."""
+    """Assert that leaves differ by at most `tolerance` times the tree's largest value."""
     largest = max(float(np.abs(x).max()) for x in jax.tree.leaves(expected))
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * largest),
@@ -73,32 +73,32 @@ def assert_close(found: Any, expected: Any, tolerance: float) -> None:
     )
 
 
-# 13 leaves a device with a row and a filling one; 5, devices with nothing but filling.
+# With 13 videos one device has a video and an empty slot; with 5, some devices have only empty slots.
 @pytest.mark.parametrize(
-    ("name", "rows"),
+    ("name", "num_videos"),
     [("mean_pooling", 16), ("mean_pooling", 13), ("mean_pooling", 5), ("a2inet", 13)],
 )
-def test_loss_and_gradients_are_the_global_batchs(
-    features: TrainingData, name: str, rows: int
+def test_loss_and_gradients_are_those_of_the_global_batch(
+    data: TrainingData, name: str, num_videos: int
 ) -> None:
     model = MODELS[name]
-    params = params_of(model, features)
-    expected = jax.jit(gradients(model))(params, batch_of(features, rows))
-    found = over_devices(gradients(model, "data"), params, batch_of(features, rows, 16))
+    params = initial_params(model, data)
+    expected = jax.jit(gradients(model))(params, first_batch(data, num_videos))
+    found = over_devices(gradients(model, "data"), params, first_batch(data, num_videos, 16))
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-5)
     assert_close(found[0], expected[0], 1e-5)
 
 
-def test_pairs_inside_each_device_alone_would_be_wrong(features: TrainingData) -> None:
+def test_pairs_inside_each_device_alone_would_be_wrong(data: TrainingData) -> None:
     model = MODELS["mean_pooling"]
-    params, batch = params_of(model, features), batch_of(features, 16)
+    params, batch = initial_params(model, data), first_batch(data, 16)
 
     def local(p: Any, b: Batch) -> Any:
         return jax.lax.pmean(gradients(model)(p, b), "data")
 
     expected = jax.jit(gradients(model))(params, batch)
     found = over_devices(local, params, batch)
-    # The absolute error is a mean over rows, which parts of equal size do not change ...
+    # The absolute error is a mean over videos, which shares of equal size do not change ...
     np.testing.assert_allclose(found[1].mae, expected[1].mae, rtol=1e-5)
     # ... but 2 × 2 pairs on each of 8 devices are not the 16 × 16 pairs of the batch.
     assert abs(float(found[1].rank / expected[1].rank) - 1) > 0.05
@@ -106,9 +106,9 @@ def test_pairs_inside_each_device_alone_would_be_wrong(features: TrainingData) -
         assert_close(found[0], expected[0], 0.05)
 
 
-def test_summed_gradients_would_be_eight_times_too_large(features: TrainingData) -> None:
+def test_summed_gradients_would_be_eight_times_too_large(data: TrainingData) -> None:
     model = MODELS["mean_pooling"]
-    params, batch = params_of(model, features), batch_of(features, 16)
+    params, batch = initial_params(model, data), first_batch(data, 16)
 
     def summed(p: Any, b: Batch) -> Any:
         def loss(q: Any) -> jax.Array:
@@ -124,12 +124,12 @@ def test_summed_gradients_would_be_eight_times_too_large(features: TrainingData)
 
 
 def train(
-    model: nn.Module, features: TrainingData, settings: Train, folder: Path, **changes: Any
+    model: nn.Module, data: TrainingData, config: Train, folder: Path, **changes: Any
 ) -> list[TrainedMember]:
-    """Four splits of 5, 4, 3 and 4 steps an epoch."""
-    members = make_members(features, (49, 45, 33, 40), 8)
-    settings = dataclasses.replace(settings, **changes)
-    return loop.train(model, features, members, settings, folder, Callbacks())
+    """Train four splits with 5, 4, 3 and 4 steps per epoch."""
+    members = make_members(data, (49, 45, 33, 40), 8)
+    config = dataclasses.replace(config, **changes)
+    return loop.train(model, data, members, config, folder, Callbacks())
 
 
 def assert_same_training(found: list[TrainedMember], expected: list[TrainedMember]) -> None:
@@ -142,9 +142,9 @@ def assert_same_training(found: list[TrainedMember], expected: list[TrainedMembe
         assert a.epoch == b.epoch
 
 
-# At this rate fifty steps move parameters by up to 0.05; 1e-5 of that is what rounding may become when Adam
-# divides a gradient that is all but zero by its own size.
-FIFTY = Train(learning_rate=1e-3, batch_size=12, epochs=10, epoch_rule="last")
+# At this rate fifty steps move parameters by up to 0.05. Rounding may grow to 1e-5 when Adam divides a
+# gradient that is almost zero by its own size.
+FIFTY_STEPS = Train(learning_rate=1e-3, batch_size=12, epochs=10, epoch_rule="last")
 _one_device: dict[str, list[TrainedMember]] = {}
 
 
@@ -156,58 +156,60 @@ _one_device: dict[str, list[TrainedMember]] = {}
         ("mean_pooling", "streamed"),
         ("a2inet", "resident"),
         ("a2inet", "streamed"),
-        ("concat_mlp", "resident"),  # its dropout does not know where features come from
+        ("concat_mlp", "resident"),  # its dropout does not depend on the placement
     ],
 )
 def test_fifty_steps_end_where_one_device_ends(
-    features: TrainingData, tmp_path: Path, name: str, parallel: str, placement: str
+    data: TrainingData, tmp_path: Path, name: str, parallel: str, placement: str
 ) -> None:
     model = MODELS[name]
     if name not in _one_device:
-        _one_device[name] = train(model, features, FIFTY, tmp_path / "one")
-    many = train(model, features, FIFTY, tmp_path / "many", parallel=parallel, placement=placement)
+        _one_device[name] = train(model, data, FIFTY_STEPS, tmp_path / "one")
+    changes = {"parallel": parallel, "placement": placement}
+    many = train(model, data, FIFTY_STEPS, tmp_path / "many", **changes)
     assert_same_training(many, _one_device[name])
     assert len(many[0].history) * 5 == 50
 
 
 @pytest.mark.parametrize("how", ["pmap", "mesh"])
-def test_it_resumes_where_it_was(features: TrainingData, tmp_path: Path, how: Parallel) -> None:
-    settings = Train(learning_rate=1e-2, batch_size=12, epochs=4, checkpoint_epochs=2, parallel=how)
-    model, members = MODELS["mean_pooling"], make_members(features, (49, 45, 33, 40), 8)
+def test_training_resumes(data: TrainingData, tmp_path: Path, how: Parallel) -> None:
+    config = Train(learning_rate=1e-2, batch_size=12, epochs=4, checkpoint_epochs=2, parallel=how)
+    model, members = MODELS["mean_pooling"], make_members(data, (49, 45, 33, 40), 8)
 
     def kill(text: str, done: int, total: int) -> None:
         if done == 15:
             raise KeyboardInterrupt
 
-    def run(folder: Path, watch: Callbacks) -> list[TrainedMember]:
-        return loop.train(model, features, members, settings, folder, watch)
+    def run(folder: Path, callbacks: Callbacks) -> list[TrainedMember]:
+        return loop.train(model, data, members, config, folder, callbacks)
 
     whole = run(tmp_path / "whole", Callbacks())
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "again", Callbacks(kill))
-    told: list[int] = []
-    again = run(tmp_path / "again", Callbacks(lambda text, done, total: told.append(done)))
-    assert told[0] == 10
-    for a, b in zip(again, whole, strict=True):
+        run(tmp_path / "resumed", Callbacks(kill))
+    reported: list[int] = []
+    callbacks = Callbacks(lambda text, done, total: reported.append(done))
+    resumed = run(tmp_path / "resumed", callbacks)
+    assert reported[0] == 10
+    for a, b in zip(resumed, whole, strict=True):
         jax.tree.map(np.testing.assert_array_equal, a.params, b.params)
         assert a.history == b.history
 
 
-def test_every_place_is_one_devices() -> None:
-    pmap = parallel.runner("pmap", 3)
+def test_every_slot_is_on_one_device() -> None:
+    pmap = parallel.make_runner("pmap", 3)
     inputs = np.arange(3 * 2 * 24).reshape(3, 2, 24)
-    dealt: Any = pmap.put_inputs((inputs,))  # type: ignore[arg-type]
-    assert dealt[0].shape == (DEVICES, 3, 2, 3)
-    np.testing.assert_array_equal(pmap.scores(dealt[0]), inputs)
-    assert pmap.width(13) == 16
+    by_device: Any = pmap.put_inputs((inputs,))  # type: ignore[arg-type]
+    assert by_device[0].shape == (DEVICES, 3, 2, 3)
+    np.testing.assert_array_equal(pmap.scores(by_device[0]), inputs)
+    assert pmap.padded_batch_size(13) == 16
 
 
 @pytest.mark.parametrize(("members", "shape"), [(10, (2, 4)), (8, (8, 1)), (3, (1, 8))])
-def test_the_mesh_has_room_for_every_member(members: int, shape: tuple[int, int]) -> None:
-    mesh = parallel.runner("mesh", members)
-    assert isinstance(mesh, parallel.Jitted)
+def test_mesh_shards_every_number_of_members(members: int, shape: tuple[int, int]) -> None:
+    mesh = parallel.make_runner("mesh", members)
+    assert isinstance(mesh, parallel.JitRunner)
     assert tuple(mesh.mesh.shape.values()) == shape
-    assert mesh.width(13) == -(-13 // shape[1]) * shape[1]
-    assert mesh.needed(members, mesh.width(13)).all()
+    assert mesh.padded_batch_size(13) == -(-13 // shape[1]) * shape[1]
+    assert mesh.local_slots(members, mesh.padded_batch_size(13)).all()
     placed: Any = mesh.put_inputs((np.zeros((members, 2, 16)),))  # type: ignore[arg-type]
     assert len({str(shard.index) for shard in placed[0].addressable_shards}) == DEVICES

@@ -1,1 +1,1 @@
-"""CVD2014: 234 videos of few scenes, shot by 78 cameras, rated in a laboratory."""
+"""CVD2014: 234 videos of 18 scenes, shot by 78 cameras and rated in a laboratory."""

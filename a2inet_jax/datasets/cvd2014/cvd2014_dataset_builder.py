@@ -5,12 +5,13 @@ from pathlib import PurePosixPath
 
 from a2inet_jax.datasets.builder import LabelledBuilder
 from a2inet_jax.datasets.folder import stem
+from a2inet_jax.errors import DataError
 
 
 class Builder(LabelledBuilder):
-    """A video is known by test, scene and camera, which its file's name tells."""
+    """Builder that identifies a video by test, scene and camera, which are in its file name."""
 
-    LISTS = (
+    LABEL_FILES = (
         "Realignment_MOS.csv",
         "Realignment_MOS.xlsx",
         "CVD2014.csv",
@@ -19,21 +20,25 @@ class Builder(LabelledBuilder):
         "labels.txt",
     )
 
-    def identify(self, name: str) -> str:
-        """`Test1/Talking_head/Test01_Talking_Head_D01` for any spelling of its last part."""
-        parts = re.fullmatch(r"test0?(\d)_([a-z]+(?:_[a-z]+)*)_d0?(\d+)", stem(name).lower())
-        if not parts:
-            raise ValueError(
+    def video_id(self, name: str) -> str:
+        """Return an id such as `Test1/Talking_head/Test01_Talking_Head_D01` for any spelling of the name.
+
+        Raises:
+            DataError: The name has another form.
+        """
+        match = re.fullmatch(r"test0?(\d)_([a-z]+(?:_[a-z]+)*)_d0?(\d+)", stem(name).lower())
+        if not match:
+            raise DataError(
                 f"{name!r} is not the name of a CVD2014 video, such as Test01_City_D01.avi"
             )
-        test, scene, camera = int(parts[1]), parts[2], int(parts[3])
+        test, scene, camera = int(match[1]), match[2], int(match[3])
         file = f"Test{test:02}_{scene.title()}_D{camera:02}"
         return f"Test{test}/{scene.capitalize()}/{file}"
 
-    def content(self, video_id: str) -> str:
-        """The scene within its test: each test shot its scenes anew."""
+    def content_id(self, video_id: str) -> str:
+        """Return the scene within its test: each test shot its scenes again."""
         return PurePosixPath(video_id).parent.as_posix()
 
-    def expected(self, name: str, video_id: str) -> str:
-        """As the distribution has it."""
+    def expected_path(self, name: str, video_id: str) -> str:
+        """Return the path in the distribution."""
         return f"{video_id}.avi"

@@ -1,1 +1,1 @@
-"""KoNViD-1k: 1,200 clips of Flickr videos, rated by a crowd."""
+"""KoNViD-1k: 1,200 clips of Flickr videos, rated by crowdsourcing."""

@@ -4,12 +4,13 @@ import re
 
 from a2inet_jax.datasets.builder import LabelledBuilder
 from a2inet_jax.datasets.folder import stem
+from a2inet_jax.errors import DataError
 
 
 class Builder(LabelledBuilder):
-    """A video is known by its number at Flickr, which all generations of file names begin with."""
+    """Builder that identifies a video by its Flickr number, with which every generation of names begins."""
 
-    LISTS = (
+    LABEL_FILES = (
         "KoNViD_1k_mos.csv",
         "KoNViD_1k_attributes.csv",
         "KoNViD-1k.csv",
@@ -18,13 +19,17 @@ class Builder(LabelledBuilder):
         "labels.txt",
     )
 
-    def identify(self, name: str) -> str:
-        """The number that a name such as `123_cut_centercrop_960x540_8s.mp4` or `123.mp4` begins with."""
+    def video_id(self, name: str) -> str:
+        """Return the number at the start of a name such as `123_cut_centercrop_960x540_8s.mp4` or `123.mp4`.
+
+        Raises:
+            DataError: The name does not begin with a number.
+        """
         number = re.match(r"\d+(?![^_])", stem(name))
         if not number:
-            raise ValueError(f"{name!r} does not begin with the number of a KoNViD-1k video")
+            raise DataError(f"{name!r} does not begin with the number of a KoNViD-1k video")
         return number[0]
 
-    def expected(self, name: str, video_id: str) -> str:
-        """As the archive of videos has it today, whatever the list calls it."""
+    def expected_path(self, name: str, video_id: str) -> str:
+        """Return the path in today's archive, whatever the label file calls the video."""
         return f"KoNViD_1k_videos/{video_id}.mp4"

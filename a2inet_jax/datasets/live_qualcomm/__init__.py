@@ -1,1 +1,1 @@
-"""LIVE-Qualcomm: 208 raw videos of eight phones, rated in a laboratory."""
+"""LIVE-Qualcomm: 208 raw videos from eight phones, rated in a laboratory."""

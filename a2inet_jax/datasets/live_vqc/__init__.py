@@ -1,1 +1,1 @@
-"""LIVE-VQC: 585 videos from the hands of as many users, rated by a crowd."""
+"""LIVE-VQC: 585 videos shot by 80 people with their own devices, rated by crowdsourcing."""

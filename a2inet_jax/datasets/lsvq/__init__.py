@@ -1,1 +1,1 @@
-"""LSVQ: 39 thousand videos from the Internet Archive and Flickr, rated by a crowd."""
+"""LSVQ: 39 thousand videos from the Internet Archive and Flickr, rated by crowdsourcing."""

@@ -1,17 +1,18 @@
-"""TFDS index of LSVQ: splits `train`, `test` and `test_1080p`, as its authors drew them."""
+"""TFDS index of LSVQ, with the splits `train`, `test` and `test_1080p` that its authors drew."""
 
 import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from a2inet_jax.datasets import label_file
-from a2inet_jax.datasets.builder import MOS, NAMES, LabelledBuilder
+from a2inet_jax.datasets.builder import MOS_COLUMNS, NAME_COLUMNS, LabelledBuilder
 from a2inet_jax.datasets.folder import Folder
-from a2inet_jax.datasets.label_file import Row
-from a2inet_jax.datasets.scan import Label
+from a2inet_jax.datasets.label_file import LabelRow
+from a2inet_jax.datasets.scan import ListedVideo
+from a2inet_jax.errors import DataError
 
-_BOTH = ("labels_train_test.csv",)
-_ONE_PART = {
+_TRAIN_TEST = ("labels_train_test.csv",)
+_BY_SPLIT = {
     "train": ("labels_train.txt", "train_labels.txt"),
     "test": ("labels_test.txt",),
     "test_1080p": ("labels_test_1080p.csv", "labels_1080p.txt", "labels_test_1080p.txt"),
@@ -19,47 +20,51 @@ _ONE_PART = {
 
 
 class Builder(LabelledBuilder):
-    """A video is known by the folder and name of its file: `yfcc-batch1/725`."""
+    """Builder that identifies a video by folder and file name: `yfcc-batch1/725`."""
 
     SUFFIXES = frozenset({".mp4"})
-    LISTS = (*_BOTH, *_ONE_PART["train"], *_ONE_PART["test"], *_ONE_PART["test_1080p"])
+    LABEL_FILES = (*_TRAIN_TEST, *_BY_SPLIT["train"], *_BY_SPLIT["test"], *_BY_SPLIT["test_1080p"])
 
-    def identify(self, name: str) -> str:
-        """Folder and file, without `.mp4`, which some lists leave out."""
+    def video_id(self, name: str) -> str:
+        """Return folder and file name without `.mp4`, which some label files omit.
+
+        Raises:
+            DataError: The name has no folder.
+        """
         folder = PurePosixPath(name).parent.name
         if not folder:
-            raise ValueError(f"{name!r} has no folder, as names of LSVQ do: yfcc-batch1/725")
+            raise DataError(f"{name!r} has no folder, as names of LSVQ do: yfcc-batch1/725")
         return f"{folder}/{re.sub(r'[.]mp4$', '', PurePosixPath(name).name, flags=re.I)}"
 
-    def expected(self, name: str, video_id: str) -> str:
-        """As the distribution has it."""
+    def expected_path(self, name: str, video_id: str) -> str:
+        """Return the path in the distribution."""
         return f"{video_id}.mp4"
 
-    def labels(self, folder: Folder) -> list[Label]:
-        """The rows of the lists of all parts that are there, at least one."""
-        found = []
-        both = folder.first(_BOTH)
-        if both:
-            found += [
-                Label(row, row.text(*NAMES), row.number_in(*MOS), _split(row))
-                for row in label_file.rows(both)
+    def read_labels(self, folder: Folder) -> list[ListedVideo]:
+        """Read the label files of all splits that are there, at least one."""
+        videos = []
+        train_test = folder.first(_TRAIN_TEST)
+        if train_test:
+            videos += [
+                ListedVideo(row, row.text(*NAME_COLUMNS), row.number_in(*MOS_COLUMNS), _split(row))
+                for row in label_file.read_rows(train_test)
             ]
-        for split, lists in _ONE_PART.items():
-            if (file := folder.first(lists)) and not (both and split != "test_1080p"):
-                found += [replace(label, split=split) for label in self.listed(file)]
-        if not found:
-            raise self.no_list(folder)
-        return found
+        for split, names in _BY_SPLIT.items():
+            if (file := folder.first(names)) and not (train_test and split != "test_1080p"):
+                videos += [replace(video, split=split) for video in self.read_label_file(file)]
+        if not videos:
+            raise self.no_label_file(folder)
+        return videos
 
-    def part(self, split: str) -> str:
-        """Both test parts are for testing."""
+    def subset(self, split: str) -> str:
+        """Return "test" for both test splits."""
         return "train" if split == "train" else "test"
 
 
-def _split(row: Row) -> str:
-    told = row.text("is_test").lower()
-    if told in ("true", "1"):
+def _split(row: LabelRow) -> str:
+    is_test = row.text("is_test").lower()
+    if is_test in ("true", "1"):
         return "test"
-    if told in ("false", "0"):
+    if is_test in ("false", "0"):
         return "train"
-    raise row.error(f"is_test is {told!r}, neither True nor False")
+    raise row.error(f"is_test is {is_test!r}, neither True nor False")

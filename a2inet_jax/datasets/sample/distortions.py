@@ -1,9 +1,9 @@
-"""What befalls the pristine clips: the ways in which people's videos go bad that VMAF judges well.
+"""Distortions of the pristine clips: those defects of user videos that VMAF judges well.
 
-Left out, because VMAF mislabels them: colour casts, gamma, raised contrast and sharpening (it calls them
-flawless or better), lowered contrast, and with it low light (a luma gain of 0.7 gets 27), shake, freezes and
-stutter (it sees misaligned frames). Ghosts are left out too: it is not known whether
-VMAF judges them as people do.
+VMAF mislabels colour casts, gamma, raised contrast and sharpening (it rates them as flawless or better),
+lowered contrast and with it low light (a luma gain of 0.7 gets 27), and shake, freezes and stutter (it
+compares misaligned frames). These are left out, and so are ghosts, since it is not known whether VMAF judges
+them as people do.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,9 @@ import numpy as np
 
 from a2inet_jax.datasets.sample import ffmpeg
 
-# Decoders differ in what they can read, so a clip that is not H.264 or HEVC by nature is decoded by ffmpeg
-# and kept as H.264 good enough to add nothing visible. Noise is kept at a coarser setting: it costs most.
+# Not every decoder reads every codec, so the result of another codec than H.264 and HEVC is decoded by ffmpeg
+# and stored as H.264 of a quality that adds nothing visible. Noise, which costs the most bits, is stored at a
+# lower quality.
 KEEP = ffmpeg.h264(15)
 KEEP_NOISE = ffmpeg.h264(25)
 _RATE = ("-g", "24", "-bf", "0")
@@ -24,17 +25,17 @@ _RATE = ("-g", "24", "-bf", "0")
 
 @dataclass(frozen=True)
 class Distortion:
-    """One kind of damage at one strength.
+    """One kind of distortion at one strength.
 
     Attributes:
-      name: the kind.
-      strength: 1 is the mildest of its kind.
-      vmaf: its usual VMAF (median over the contents, measured); the draw spreads over it.
-      filters: ffmpeg filters before coding; `{width}` and `{height}` are the clip's, `{seed}` its own number.
-      codec: encoder under test whose result is decoded again; empty if `stored` is all there is.
-      lost: share of the H.264 slices that never arrive.
-      playback: filters after decoding.
-      stored: encoder of the file that is kept and scored.
+        name: The kind.
+        strength: 1 is the mildest of its kind.
+        vmaf: Its typical VMAF, measured as the median over the contents; the draw spreads over it.
+        filters: ffmpeg filters before encoding; `{width}`, `{height}` and `{seed}` are those of the clip.
+        codec: Options of an encoder whose result is decoded again; empty if only `stored` encodes.
+        lost: Fraction of the H.264 slices that are lost.
+        playback: ffmpeg filters after decoding.
+        stored: Options of the encoder of the file that is stored and measured.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Distortion:
 
     @property
     def label(self) -> str:
-        """Name and strength, as they stand in a clip's id."""
+        """Name and strength, as in a clip's id."""
         return f"{self.name}_{self.strength}"
 
 
@@ -68,8 +69,8 @@ def _slices(crf: int) -> tuple[str, ...]:
     return (*ffmpeg.h264(crf), *_RATE, "-x264-params", "slices=8")
 
 
-def _shrink(by: float) -> str:
-    return f"scale=trunc({{width}}/{by}/2)*2:trunc({{height}}/{by}/2)*2:{ffmpeg.SWS}"
+def _shrink(factor: float) -> str:
+    return f"scale=trunc({{width}}/{factor}/2)*2:trunc({{height}}/{factor}/2)*2:{ffmpeg.SWS}"
 
 
 _ENLARGE = f"scale={{width}}:{{height}}:{ffmpeg.SWS}"
@@ -77,9 +78,9 @@ _TV_RANGE = f"scale=out_range=tv:{ffmpeg.SWS},format=yuv420p"
 
 
 def _noise(amount: int) -> str:
-    # A sensor's noise is mostly in luma; VMAF looks at nothing else.
-    colour = amount // 3
-    return f"noise=all_seed={{seed}}:allf=t:c0s={amount}:c1s={colour}:c2s={colour}"
+    # The noise of a sensor is mostly in luma, the only channel that VMAF measures.
+    chroma = amount // 3
+    return f"noise=all_seed={{seed}}:allf=t:c0s={amount}:c1s={chroma}:c2s={chroma}"
 
 
 def _bands(step: int) -> str:
@@ -87,14 +88,17 @@ def _bands(step: int) -> str:
 
 
 def _combed(frames: int) -> str:
-    late = f"tpad=start={frames}:start_mode=clone"
-    return f"split[now][t];[t]{late}[late];[now][late]blend=shortest=1:all_expr='if(mod(Y,2),B,A)'"
+    delay = f"tpad=start={frames}:start_mode=clone"
+    return f"split[now][t];[t]{delay}[late];[now][late]blend=shortest=1:all_expr='if(mod(Y,2),B,A)'"
 
 
 def _kind(
     name: str, make: Callable[..., dict[str, Any]], *grades: tuple[float, ...]
 ) -> list[Distortion]:
-    """One kind, mildest first; a grade is its usual VMAF and the parameters of `make`."""
+    """Return the strengths of one kind, mildest first.
+
+    Each grade is a typical VMAF, followed by the parameters from which `make` returns fields of `Distortion`.
+    """
     return [
         Distortion(name, strength, vmaf, **make(*parameters))
         for strength, (vmaf, *parameters) in enumerate(grades, 1)
@@ -121,7 +125,7 @@ DISTORTIONS: tuple[Distortion, ...] = (
     ),
     *_kind(
         "rescale",
-        lambda by: {"filters": f"{_shrink(by)},{_ENLARGE}"},
+        lambda factor: {"filters": f"{_shrink(factor)},{_ENLARGE}"},
         *((93, 1.5), (86, 2), (71, 3), (51, 4), (33, 5), (17, 6)),
     ),
     *_kind(
@@ -156,7 +160,7 @@ DISTORTIONS: tuple[Distortion, ...] = (
     ),
     *_kind(
         "loss",
-        lambda share: {"codec": _slices(24), "lost": share},
+        lambda fraction: {"codec": _slices(24), "lost": fraction},
         *((91, 0.01), (80, 0.04), (69, 0.12), (48, 0.3)),
     ),
     *_kind(
@@ -164,7 +168,7 @@ DISTORTIONS: tuple[Distortion, ...] = (
         lambda step: {"filters": _bands(step)},
         *((91, 16), (81, 24), (72, 32), (59, 48)),
     ),
-    *_kind("interlace", lambda late: {"filters": _combed(late)}, (76, 1), (59, 2), (40, 4)),
+    *_kind("interlace", lambda frames: {"filters": _combed(frames)}, (76, 1), (59, 2), (40, 4)),
 )
 
 
@@ -177,19 +181,19 @@ def make_distorted(
     work: Path,
     output: Path,
 ) -> None:
-    """Damage a pristine clip.
+    """Distort a pristine clip.
 
     Args:
-      clip: the clip's id, for error messages.
-      distortion: what to do to it.
-      size: height and width in pixels.
-      seed: what noise and losses are drawn from.
-      pristine: the file to start from.
-      work: folder for what is in between.
-      output: the file to write.
+        clip: Id of the clip, for error messages.
+        distortion: Filters, codecs and losses to apply.
+        size: Height and width in pixels.
+        seed: Seed of noise and losses.
+        pristine: The pristine clip.
+        work: Folder for intermediate files.
+        output: The file to write.
 
     Raises:
-      ClipError: ffmpeg failed.
+        ClipError: ffmpeg failed.
     """
     names = {"height": size[0], "width": size[1], "seed": seed}
     source, filters = ["-i", str(pristine)], distortion.filters.format(**names)
@@ -206,28 +210,21 @@ def make_distorted(
     ffmpeg.convert(clip, source, filters, distortion.stored, output)
 
 
-def drop_slices(stream: bytes, share: float, rng: np.random.Generator) -> bytes:
-    """Lose slices of an H.264 byte stream, as a network loses packets.
+def drop_slices(stream: bytes, fraction: float, rng: np.random.Generator) -> bytes:
+    """Drop random slices of an H.264 byte stream, as a network loses packets.
 
-    The first slice of a picture always arrives, so that no picture vanishes and the clip keeps its length;
-    pictures that stand alone (IDR) arrive whole.
-
-    Args:
-      stream: H.264 in Annex B format.
-      share: probability that a slice is lost.
-      rng: where losses are drawn.
-
-    Returns:
-      The stream without the lost slices.
+    The first slice of every picture is kept, so that no picture disappears and the clip keeps its length;
+    pictures that are decoded independently (IDR) are kept whole. The stream is in Annex B format, and
+    `fraction` is the probability that a slice is lost.
     """
-    start = b"\x00\x00\x01"
-    head, *units = stream.split(start)
+    start_code = b"\x00\x00\x01"
+    head, *units = stream.split(start_code)
     kept = [head]
     for unit in units:
         is_slice = unit[0] & 0x1F == 1
-        # first_mb_in_slice is an Exp-Golomb code: its first bit is set only when it is 0.
+        # first_mb_in_slice is an Exp-Golomb code, whose first bit is set only if the value is 0.
         is_first = len(unit) > 1 and bool(unit[1] & 0x80)
-        if is_slice and not is_first and rng.random() < share:
+        if is_slice and not is_first and rng.random() < fraction:
             continue
         kept.append(unit)
-    return start.join(kept)
+    return start_code.join(kept)

@@ -1,4 +1,4 @@
-"""The ffmpeg that imageio-ffmpeg brings: run on one thread, bit-exact, with errors that say why."""
+"""The ffmpeg of imageio-ffmpeg, run on one thread with bit-exact flags; errors carry its last lines."""
 
 import json
 import os
@@ -16,12 +16,12 @@ SWS = "flags=bicubic+accurate_rnd+full_chroma_int+bitexact"
 
 
 def h264(crf: int) -> tuple[str, ...]:
-    """Encoder options for H.264 of constant rate factor `crf`."""
+    """Return encoder options for H.264 of constant rate factor `crf`."""
     return ("-c:v", "libx264", "-preset", "veryfast", "-crf", str(crf), "-pix_fmt", "yuv420p")
 
 
 def hevc(crf: int) -> tuple[str, ...]:
-    """Encoder options for HEVC of constant rate factor `crf`."""
+    """Return encoder options for HEVC of constant rate factor `crf`."""
     one_thread = "pools=none:frame-threads=1:log-level=error"
     options = ("-preset", "ultrafast", "-crf", str(crf), "-x265-params", one_thread)
     return ("-c:v", "libx265", *options, "-tag:v", "hvc1", "-pix_fmt", "yuv420p")
@@ -29,7 +29,7 @@ def hevc(crf: int) -> tuple[str, ...]:
 
 @cache
 def version() -> str:
-    """Version of the ffmpeg in use: another one may give other bytes and labels."""
+    """Return the version of ffmpeg; another version may produce other bytes and labels."""
     return str(imageio_ffmpeg.get_ffmpeg_version())
 
 
@@ -41,22 +41,23 @@ def convert(
     output: Path,
     frames: bytes | None = None,
 ) -> None:
-    """One pass of ffmpeg: read, filter, encode, write aside and rename.
+    """Read, filter and encode in one pass of ffmpeg; the output file appears only when it is complete.
 
     Args:
-      clip: name for error messages.
-      source: input options, ending in `-i` and the file (`pipe:0` for `frames`).
-      filters: filter graph with one input and one output; may be empty.
-      encoder: encoder options.
-      output: file to write; its suffix chooses the container.
-      frames: bytes for ffmpeg's standard input.
+        clip: Id of the clip, for error messages.
+        source: Input options, ending in `-i` and the file (`pipe:0` for `frames`).
+        filters: Filter graph with one input and one output; may be empty.
+        encoder: Encoder options.
+        output: The file to write; its suffix decides the container.
+        frames: Bytes for ffmpeg's standard input.
 
     Raises:
-      ClipError: ffmpeg failed; names the clip and carries ffmpeg's last lines.
+        ClipError: ffmpeg failed; names the clip and ends with ffmpeg's last lines.
     """
-    graph = ",".join(part for part in (f"setpts=N/{FPS}/TB", filters) if part)
-    # Named by process: an ffmpeg that outlived a killed job must not write into its successor's file.
-    part = output.with_name(f".{output.stem}.part{os.getpid()}{output.suffix}")
+    graph = ",".join(each for each in (f"setpts=N/{FPS}/TB", filters) if each)
+    # The process id is in the name: an ffmpeg that survives a killed job must not write into the file of the
+    # next job.
+    partial = output.with_name(f".{output.stem}.part{os.getpid()}{output.suffix}")
     options = [
         "-vf",
         graph,
@@ -70,23 +71,23 @@ def convert(
     ]
     exact = ["-fflags", "+bitexact", "-flags:v", "+bitexact"]
     try:
-        _run(clip, ["-threads", "1", *source, *options, *encoder, *exact, str(part)], frames)
-        os.replace(part, output)
+        _run(clip, ["-threads", "1", *source, *options, *encoder, *exact, str(partial)], frames)
+        os.replace(partial, output)
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def vmaf(clip: str, distorted: Path, reference: Path, work: Path) -> tuple[float, int]:
-    """Mean VMAF of one file against another of the same size, and the number of frames compared.
+    """Measure the VMAF of a file against a reference of the same size.
 
     Args:
-      clip: name for error messages.
-      distorted: the file to measure, as stored.
-      reference: its pristine source.
-      work: folder for libvmaf's log.
+        clip: Id of the clip, for error messages.
+        distorted: The file to measure, as stored.
+        reference: Its pristine source.
+        work: Folder for libvmaf's log.
 
     Returns:
-      Mean over frames of VMAF (model v0.6.1, 0 to 100), and how many frames went into it.
+        Mean VMAF over the frames (model v0.6.1, 0 to 100), and the number of frames compared.
     """
     clock = f"setpts=N/{FPS}/TB"
     graph = (
@@ -116,6 +117,6 @@ def _run(clip: str, arguments: Sequence[str], stdin: bytes | None, cwd: Path | N
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()[-8:]
         raise ClipError(
-            f"{clip}: ffmpeg ended with code {done.returncode}. Its last lines:\n"
+            f"{clip}: ffmpeg failed with exit code {done.returncode}. Its last lines:\n"
             + "\n".join(lines)
         )

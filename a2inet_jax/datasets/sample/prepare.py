@@ -1,10 +1,10 @@
-"""Makes the sample data set: clips, their labels, and the index over them. May be killed at any moment.
+"""Preparation of the sample data set: clips, labels and index. It may be killed at any time and resumed.
 
     <data_dir>/sample/recipe-<fingerprint>/clips/<video id>.mp4    a clip
-                                          /clips/<video id>.json   its label, written last: the clip is done
+                                          /clips/<video id>.json   its label, written after the clip
                                           /sample/1.0.0/           TFDS index
 
-Another recipe, or another ffmpeg, has its own folder.
+Another recipe or another version of ffmpeg has a folder of its own.
 """
 
 import json
@@ -18,37 +18,38 @@ from typing import Any
 from a2inet_jax import atomic
 from a2inet_jax.datasets.sample import ffmpeg
 from a2inet_jax.datasets.sample.distortions import make_distorted
-from a2inet_jax.datasets.sample.recipe import Clip, Recipe
+from a2inet_jax.datasets.sample.recipe import SampleClip, SampleRecipe
 from a2inet_jax.datasets.sample.sources import File, locate, make_pristine
 from a2inet_jax.errors import ClipError
 
+# Called with (video id, clips done, clips in all).
 Progress = Callable[[str, int, int], None]
 
 
-def folder(data_dir: Path, recipe: Recipe) -> Path:
-    """Where the set of a recipe lies under the data folder."""
+def folder(data_dir: Path, recipe: SampleRecipe) -> Path:
+    """Return the folder of a recipe's clips and index."""
     return data_dir / "sample" / f"recipe-{recipe.fingerprint()}"
 
 
 def prepare(
-    data_dir: Path, workers: int | None, on_progress: Progress, recipe: Recipe | None = None
+    data_dir: Path, workers: int | None, on_progress: Progress, recipe: SampleRecipe | None = None
 ) -> Path:
-    """Make what is missing of the sample data set: clips, labels, index. Quick when all is there.
+    """Make the missing clips, labels and index of the sample data set; quick when everything is there.
 
     Args:
-      data_dir: the data folder.
-      workers: how many clips are made at once, each on one thread; None: one for each CPU.
-      on_progress: called with (video id, clips done, clips in all).
-      recipe: what to make; the default is the sample data set.
+        data_dir: The data folder.
+        workers: Number of clips that are made at a time, each on one thread; None: one for each CPU.
+        on_progress: Called after each clip, and once before the first.
+        recipe: The clips to make; None: those of the sample data set.
 
     Returns:
-      The set's folder.
+        The folder of the data set.
 
     Raises:
-      PackageFileError: a source could not be fetched.
-      ClipError: a clip could not be made; those that were done stay.
+        PackageFileError: A source could not be fetched.
+        ClipError: A clip could not be made; finished ones are kept.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or SampleRecipe()
     home = folder(data_dir, recipe)
     clips = home / "clips"
     clips.mkdir(parents=True, exist_ok=True)
@@ -58,17 +59,18 @@ def prepare(
     if missing:
         files = locate([clip.source for clip in missing])
         done = len(wanted) - len(missing)
-        # The pristine clips come first: the others are made from them and measured against them.
+        # Pristine clips first: the others are made from them and measured against them.
         pristine = [clip for clip in missing if clip.distortion is None]
         distorted = [clip for clip in missing if clip.distortion is not None]
         for stage in (pristine, distorted):
-            for name in _make_all(stage, clips, files, workers or _cpus()):
+            for video_id in _make_all(stage, clips, files, workers or _num_cpus()):
                 done += 1
-                on_progress(name, done, len(wanted))
-    atomic.sweep(clips)  # what a killed job left, as are ffmpeg's files under way
-    for part in clips.glob(".*.part*.mp4"):
-        part.unlink()
-    # TFDS takes seconds to import; those who only make clips should not pay for it.
+                on_progress(video_id, done, len(wanted))
+    # Delete what a killed job left: its own temporary files, and those of ffmpeg.
+    atomic.sweep(clips)
+    for partial in clips.glob(".*.part*.mp4"):
+        partial.unlink()
+    # Imported here because TFDS takes seconds to import.
     from a2inet_jax.datasets.sample import sample_dataset_builder
 
     sample_dataset_builder.write(home, clips)
@@ -76,7 +78,7 @@ def prepare(
 
 
 def read_label(clips: Path, video_id: str) -> dict[str, Any] | None:
-    """The record of a clip that is done: label, content, distortion, size; None if it is not done."""
+    """Return the record of a complete clip (label, content, distortion, size); None for any other."""
     try:
         record = json.loads((clips / f"{video_id}.json").read_text())
         size = (clips / f"{video_id}.mp4").stat().st_size
@@ -85,14 +87,16 @@ def read_label(clips: Path, video_id: str) -> dict[str, Any] | None:
     return record if record["bytes"] == size else None
 
 
-def _cpus() -> int:
+def _num_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _make_all(
-    missing: Sequence[Clip], clips: Path, files: dict[File, Path], workers: int
+    missing: Sequence[SampleClip], clips: Path, files: dict[File, Path], workers: int
 ) -> Iterator[str]:
-    pool = ThreadPoolExecutor(workers)  # threads, for the work is done by ffmpeg's processes
+    """Make clips in parallel and yield their ids as they are done."""
+    # Threads suffice, since ffmpeg's processes do the work.
+    pool = ThreadPoolExecutor(workers)
     try:
         jobs: dict[Future[None], str] = {
             pool.submit(_make, clip, clips, files[clip.source.file]): clip.video_id
@@ -105,13 +109,13 @@ def _make_all(
         pool.shutdown(cancel_futures=True)
 
 
-def _make(clip: Clip, clips: Path, file: Path) -> None:
-    """Make and measure one clip; its label, written last, says that it is whole."""
+def _make(clip: SampleClip, clips: Path, file: Path) -> None:
+    """Make and measure one clip; its label is written last, as a mark that the clip is complete."""
     source, distortion = clip.source, clip.distortion
     output = clips / f"{clip.video_id}.mp4"
-    pristine = clips / f"{Clip(source, None).video_id}.mp4"
-    with tempfile.TemporaryDirectory(prefix="a2inet-") as name:
-        work = Path(name)
+    pristine = clips / f"{SampleClip(source, None).video_id}.mp4"
+    with tempfile.TemporaryDirectory(prefix="a2inet-") as temporary:
+        work = Path(temporary)
         if distortion is None:
             make_pristine(source, file, output)
         else:
@@ -119,7 +123,7 @@ def _make(clip: Clip, clips: Path, file: Path) -> None:
             make_distorted(clip.video_id, distortion, size, clip.seed, pristine, work, output)
         score, frames = ffmpeg.vmaf(clip.video_id, output, pristine, work)
     if frames != source.frames:
-        raise ClipError(f"{clip.video_id}: has {frames} frames, not {source.frames}")
+        raise ClipError(f"{clip.video_id} has {frames} frames, not {source.frames}")
     record = {
         "video_id": clip.video_id,
         "reference_id": source.name,

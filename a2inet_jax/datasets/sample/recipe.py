@@ -1,4 +1,4 @@
-"""What the sample data set consists of: a list of clips, decided before any is made."""
+"""The list of clips of the sample data set, drawn before any of them is made."""
 
 import hashlib
 import zlib
@@ -12,13 +12,13 @@ from a2inet_jax.datasets.sample import ffmpeg
 from a2inet_jax.datasets.sample.distortions import DISTORTIONS, Distortion
 from a2inet_jax.datasets.sample.sources import PRISTINE_CRF, SOURCES, Source
 
-# Raise it when the code that makes or measures clips changes what comes out.
+# Increase it when the code that makes or measures clips changes its output.
 VERSION = 1
 
 
 @dataclass(frozen=True)
-class Clip:
-    """One clip to make: a source, and what befalls it (None: nothing)."""
+class SampleClip:
+    """A clip to make: a source and its distortion; None for the pristine clip."""
 
     source: Source
     distortion: Distortion | None
@@ -30,19 +30,19 @@ class Clip:
 
     @property
     def seed(self) -> int:
-        """What this clip's noise and losses are drawn from."""
+        """Seed of the clip's noise and losses."""
         return zlib.crc32(self.video_id.encode()) & 0x7FFFFFFF
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SampleRecipe:
     """Everything that decides the clips and their labels.
 
     Attributes:
-      sources: the contents.
-      distortions: what may befall them.
-      number: distorted clips of each content.
-      seed: of the draw that gives each content its distortions.
+        sources: The contents.
+        distortions: The distortions to draw from.
+        number: Number of distorted clips of each content.
+        seed: Seed of the draw.
     """
 
     sources: tuple[Source, ...] = SOURCES
@@ -50,54 +50,65 @@ class Recipe:
     number: int = 14
     seed: int = 0
 
-    def clips(self) -> list[Clip]:
-        """All clips, content by content, the pristine one first."""
+    def clips(self) -> list[SampleClip]:
+        """Return all clips by content, the pristine one first."""
         drawn = draw(self.distortions, len(self.sources), self.number, self.seed)
         return [
-            Clip(source, distortion)
+            SampleClip(source, distortion)
             for source, distortions in zip(self.sources, drawn)
             for distortion in (None, *distortions)
         ]
 
     def fingerprint(self) -> str:
-        """Twelve hex digits that change with anything that may change a clip or a label."""
-        decisive = (VERSION, ffmpeg.version(), PRISTINE_CRF, self)
-        return hashlib.sha256(repr(decisive).encode()).hexdigest()[:12]
+        """Return twelve hex digits that change with everything that may change a clip or a label.
+
+        The hashed text contains the names of the classes and fields in `sources` and `distortions`. Renaming
+        one would change the fingerprint, so that all clips would be made again.
+        """
+        recipe = (
+            f"Recipe(sources={self.sources!r}, distortions={self.distortions!r}, "
+            f"number={self.number!r}, seed={self.seed!r})"
+        )
+        text = f"({VERSION!r}, {ffmpeg.version()!r}, {PRISTINE_CRF!r}, {recipe})"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def draw(
-    distortions: Sequence[Distortion], contents: int, number: int, seed: int
+    distortions: Sequence[Distortion], num_contents: int, number: int, seed: int
 ) -> list[list[Distortion]]:
-    """Give each content its distortions, so that VMAF spreads evenly and all kinds get their turn.
+    """Draw the distortions of each content so that VMAF spreads evenly and every kind is used.
 
-    The range of VMAF is cut into `number` equal parts. Each content gets one distortion whose usual VMAF lies
-    in each part: of a kind that it has least of, then the one used least so far, then by chance.
+    The range of VMAF is cut into `number` bins of equal width. For each bin, a content gets one distortion
+    whose typical VMAF is in it. Of several, the one whose kind the content has least often is taken, then the
+    one that all contents have least often, then a random one.
 
     Returns:
-      One list of `number` distortions a content, from bad to good.
+        `number` distortions for each content, worst first.
 
     Raises:
-      ValueError: there are fewer distortions than asked for.
+        ValueError: There are fewer distortions than `number`.
     """
     if number > len(distortions):
         raise ValueError(f"cannot draw {number} different ones of {len(distortions)} distortions")
     rng = np.random.default_rng(seed)
-    usual = np.array([d.vmaf for d in distortions])
-    edges = np.linspace(usual.min(), usual.max(), number + 1)
-    used: Counter[str] = Counter()
+    vmaf = np.array([d.vmaf for d in distortions])
+    edges = np.linspace(vmaf.min(), vmaf.max(), number + 1)
+    uses: Counter[str] = Counter()
     drawn: list[list[Distortion]] = []
-    for _ in range(contents):
-        mine: dict[int, Distortion] = {}
-        for part in rng.permutation(number):
-            middle, half = edges[part : part + 2].mean(), (edges[1] - edges[0]) / 2
-            free = [d for d in distortions if d not in mine.values()]
+    for _ in range(num_contents):
+        by_bin: dict[int, Distortion] = {}
+        for index in rng.permutation(number):
+            # Candidates: all distortions in the bin, or else the nearest one.
+            middle, half = edges[index : index + 2].mean(), (edges[1] - edges[0]) / 2
+            free = [d for d in distortions if d not in by_bin.values()]
             near = [d for d in free if abs(d.vmaf - middle) <= half * (1 + 1e-9)]
             near = near or [min(free, key=lambda d: abs(d.vmaf - middle))]
-            kinds = Counter(d.name for d in mine.values())
-            chance = rng.permutation(len(near))
-            rank = [(kinds[d.name], used[d.label], int(c)) for d, c in zip(near, chance)]
+            # Choose the one that is used least.
+            kinds = Counter(d.name for d in by_bin.values())
+            random = rng.permutation(len(near))
+            rank = [(kinds[d.name], uses[d.label], int(r)) for d, r in zip(near, random)]
             chosen = near[rank.index(min(rank))]
-            used[chosen.label] += 1
-            mine[int(part)] = chosen
-        drawn.append([mine[part] for part in sorted(mine)])
+            uses[chosen.label] += 1
+            by_bin[int(index)] = chosen
+        drawn.append([by_bin[index] for index in sorted(by_bin)])
     return drawn

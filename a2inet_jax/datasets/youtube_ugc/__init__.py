@@ -1,1 +1,1 @@
-"""YouTube-UGC: clips of YouTube uploads in fifteen categories, rated by a crowd."""
+"""YouTube-UGC: clips of YouTube uploads in fifteen categories, rated by crowdsourcing."""

@@ -4,18 +4,18 @@ import re
 from pathlib import Path
 
 from a2inet_jax.datasets import label_file
-from a2inet_jax.datasets.builder import NAMES, LabelledBuilder
+from a2inet_jax.datasets.builder import NAME_COLUMNS, LabelledBuilder
 from a2inet_jax.datasets.folder import stem
-from a2inet_jax.datasets.scan import Label
+from a2inet_jax.datasets.scan import ListedVideo
 
-# The sheet has labels of ten-second parts beside those of whole videos.
-_MOS = ("mos full", "mosfull", "mos")
+# The sheet also has labels of ten-second chunks, in other columns.
+_MOS_COLUMNS = ("mos full", "mosfull", "mos")
 
 
 class Builder(LabelledBuilder):
-    """A video is known by category, resolution and number: `Animation_1080P-01b3`."""
+    """Builder that identifies a video by category, resolution and number: `Animation_1080P-01b3`."""
 
-    LISTS = (
+    LABEL_FILES = (
         "MOS_for_YouTube_UGC_dataset.xlsx",
         "original_videos_MOS_for_YouTube_UGC_dataset.xlsx",
         "MOS_for_YouTube_UGC_dataset.csv",
@@ -26,17 +26,21 @@ class Builder(LabelledBuilder):
         "labels.txt",
     )
 
-    def identify(self, name: str) -> str:
-        """The name without what the H.264 copies have behind it: `_crf_10_ss_00_t_20.0`."""
+    def video_id(self, name: str) -> str:
+        """Return the name without the ending of the H.264 copies, `_crf_10_ss_00_t_20.0`."""
         return re.sub(r"_crf_\d+_ss_\d+_t_[\d.]+$", "", stem(name))
 
-    def expected(self, name: str, video_id: str) -> str:
-        """As the distribution has the originals."""
+    def expected_path(self, name: str, video_id: str) -> str:
+        """Return the path of the original in the distribution."""
         return re.sub(r"^([A-Za-z]+)_(\d+P)-.*", r"\1/\2/\g<0>.mkv", video_id)
 
-    def listed(self, file: Path) -> list[Label]:
-        """All rows; where the column of the label is empty, the label stays open."""
+    def read_label_file(self, file: Path) -> list[ListedVideo]:
+        """Read all rows; an empty label becomes None."""
         return [
-            Label(row, row.text(*NAMES), None if row.empty(*_MOS) else row.number_in(*_MOS))
-            for row in label_file.rows(file, sheet="MOS")
+            ListedVideo(
+                row,
+                row.text(*NAME_COLUMNS),
+                None if row.is_empty(*_MOS_COLUMNS) else row.number_in(*_MOS_COLUMNS),
+            )
+            for row in label_file.read_rows(file, sheet="MOS")
         ]

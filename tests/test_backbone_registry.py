@@ -1,3 +1,5 @@
+"""The registry of backbones: outputs and published layouts of its entries."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,8 +16,8 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("name", registry.BACKBONES)
-def test_an_entry_says_what_its_network_gives(name: str) -> None:
-    """Width, clip and stride, at a size with odd sides."""
+def test_an_entry_states_the_shape_of_its_networks_features(name: str) -> None:
+    """Width, clip and stride, for frames with odd sides."""
     backbone = registry.BACKBONES[name]
     shapes = registry.parameter_shapes(backbone)
     side = max(backbone.min_side, 33)
@@ -29,16 +31,18 @@ def test_an_entry_says_what_its_network_gives(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "layout"), PAIRS)
-def test_layouts_are_told_apart(name: str, layout: int) -> None:
-    """Each layout's checkpoint converts, and a tensor that is missing is named as that layout names it."""
+def test_the_layout_of_a_checkpoint_is_recognised(name: str, layout: int) -> None:
+    """Each layout's checkpoint converts, and an error gives a missing tensor's name in that layout."""
     backbone = registry.BACKBONES[name]
     shapes = registry.parameter_shapes(backbone)
     names = convert.tensor_shapes(shapes, backbone.layouts[layout])
     tensors = {key: np.broadcast_to(np.float32(1), shape) for key, shape in names.items()}
     converted = convert.convert(tensors, shapes, backbone.layouts)
     assert jax.tree.map(jnp.shape, converted) == jax.tree.map(jnp.shape, shapes)
-    gone = next(iter(tensors))
-    with pytest.raises(ConversionError, match=f"missing: {gone}$"):
+    missing = next(iter(tensors))
+    with pytest.raises(ConversionError, match=f"missing: {missing}$"):
         convert.convert(
-            {key: value for key, value in tensors.items() if key != gone}, shapes, backbone.layouts
+            {key: value for key, value in tensors.items() if key != missing},
+            shapes,
+            backbone.layouts,
         )

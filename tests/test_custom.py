@@ -1,4 +1,4 @@
-"""A data set of one's own: what a CSV file may say, and what of it is refused."""
+"""Custom data sets: what a CSV list may contain, and what is refused."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import pytest
 
 from a2inet_jax.datasets import custom
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.errors import DataError
 from a2inet_jax.video.raw_format import RawFormat
 
 
@@ -15,7 +16,7 @@ def write(folder: Path, text: str, name: str = "labels.csv") -> Path:
     return path
 
 
-def test_paths_and_labels_are_enough(tmp_path: Path) -> None:
+def test_a_list_needs_only_paths_and_labels(tmp_path: Path) -> None:
     listing = write(tmp_path, "\ufeffmos,path\n3.5,deep/b.mp4\n1e1,a.mp4\n")
     assert custom.read(listing) == [
         Video("deep/b.mp4", tmp_path / "deep/b.mp4", 3.5, "deep/b.mp4"),
@@ -23,7 +24,7 @@ def test_paths_and_labels_are_enough(tmp_path: Path) -> None:
     ]
 
 
-def test_contents_and_raw_formats(tmp_path: Path) -> None:
+def test_optional_columns_for_content_and_raw_format(tmp_path: Path) -> None:
     listing = write(
         tmp_path,
         "path,mos,reference_id,width,height,pixel_format,frame_rate\n"
@@ -34,7 +35,7 @@ def test_contents_and_raw_formats(tmp_path: Path) -> None:
     assert [video.raw for video in videos] == [RawFormat(64, 48, "yuv422p", 25), None, None]
 
 
-def test_headers_and_cells_as_people_write_them(tmp_path: Path) -> None:
+def test_case_and_blanks_are_ignored(tmp_path: Path) -> None:
     listing = write(tmp_path, "Path , MOS, Reference_ID\n a.mp4, 3.5 , park\nb.mp4,2,park \n")
     assert custom.read(listing) == [
         Video("a.mp4", tmp_path / "a.mp4", 3.5, "park"),
@@ -43,36 +44,36 @@ def test_headers_and_cells_as_people_write_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
-def test_lists_of_countries_with_decimal_commas(separator: str, tmp_path: Path) -> None:
+def test_lists_with_decimal_commas(separator: str, tmp_path: Path) -> None:
     listing = write(tmp_path, "path;mos\na.mp4;3,5\nb, c.mp4;2\n".replace(";", separator))
     videos = custom.read(listing)
     assert [(video.video_id, video.mos) for video in videos] == [("a.mp4", 3.5), ("b, c.mp4", 2.0)]
 
 
-def test_a_file_by_two_names_is_one_video(tmp_path: Path) -> None:
+def test_one_file_under_two_names_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").touch()
     (tmp_path / "link.mp4").symlink_to("a.mp4")
     for other in (tmp_path / "a.mp4", "link.mp4"):
         listing = write(tmp_path, f"path,mos\na.mp4,1\nb.mp4,2\n{other},3\n")
-        with pytest.raises(ValueError, match="lines 2 and 4 both name"):
+        with pytest.raises(DataError, match="lines 2 and 4 both name"):
             custom.read(listing)
-    copy = write(tmp_path, "path,mos\na.mp4,1\nb.mp4,2\n")
+    different = write(tmp_path, "path,mos\na.mp4,1\nb.mp4,2\n")
     (tmp_path / "b.mp4").touch()
-    assert len(custom.read(copy)) == 2
+    assert len(custom.read(different)) == 2
 
 
-def test_a_folder_stands_for_its_list(tmp_path: Path) -> None:
+def test_a_folder_is_read_by_its_list(tmp_path: Path) -> None:
     text = "path,mos\na.mp4,1\nb.mp4,2\n"
     only = write(tmp_path, text, "mine.CSV")
     assert custom.read(tmp_path) == custom.read(only)
     other = write(tmp_path, text.replace("2", "5"), "other.csv")
-    with pytest.raises(ValueError, match=r"2 CSV files \(mine\.CSV, other\.csv\).*labels\.csv"):
+    with pytest.raises(DataError, match=r"2 CSV files \(mine\.CSV, other\.csv\).*labels\.csv"):
         custom.read(tmp_path)
-    usual = write(tmp_path, text.replace("2", "7"))
-    assert custom.read(tmp_path) == custom.read(usual) != custom.read(other)
+    default = write(tmp_path, text.replace("2", "7"))
+    assert custom.read(tmp_path) == custom.read(default) != custom.read(other)
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_missing_lists_are_reported(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"none\.csv does not exist"):
         custom.read(tmp_path / "none.csv")
     with pytest.raises(FileNotFoundError, match="has no CSV file"):
@@ -84,7 +85,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     [
         ("path,score\na.mp4,1\n", r"needs a column `mos`.* path, score$"),
         ("video,mos\na.mp4,1\n", "column `path`.* its columns are video, mos$"),
-        ("path,mos\n", "a line a video"),
+        ("path,mos\n", "one line for each video"),
         ("path,mos\na.mp4,1\nb.mp4,\n", r"line 3: .*is ''"),
         ("path,mos\na.mp4,1\nb.mp4\n", r"line 3: .*is ''"),
         ("path,mos\na.mp4,good\n", r"line 2: .*'good'"),
@@ -103,6 +104,6 @@ def test_nothing_there(tmp_path: Path) -> None:
 )
 def test_unsound_lists_are_refused(tmp_path: Path, text: str, reason: str) -> None:
     listing = write(tmp_path, text)
-    with pytest.raises(ValueError, match=reason) as caught:
+    with pytest.raises(DataError, match=reason) as caught:
         custom.read(listing)
     assert str(caught.value).startswith(str(listing))

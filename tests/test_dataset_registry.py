@@ -1,11 +1,13 @@
-"""The door to all data sets: names, what is missing, what stores are keyed by."""
+"""Data sets by name: built-in and custom ones, missing videos, and the keys of feature stores."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from a2inet_jax.datasets import registry
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.errors import ConfigError
 from tests import dataset_inputs
 
 
@@ -32,21 +34,23 @@ def test_names_of_all_built_in_data_sets() -> None:
     assert [registry.slug(name) for name in registry.NAMES] == list(registry.NAMES)
 
 
-def test_a_path_is_a_name(listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_data_set_is_named_by_its_path(
+    listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     videos = registry.load(str(listing), tmp_path)
     assert [video.video_id for video in videos] == ["a.mp4", "b.mp4", "c.mp4"]
     assert registry.load(str(tmp_path), tmp_path) == videos
-    about = registry.info(str(listing))
-    assert (about.title, about.label, about.note) == (str(listing), "MOS", "")
+    info = registry.info(str(listing))
+    assert (info.title, info.label, info.note) == (str(listing), "MOS", "")
     monkeypatch.chdir(tmp_path)
     assert registry.load("mine.csv", tmp_path) == registry.load("./mine.csv", tmp_path)
     assert registry.version("mine.csv") == registry.version(str(listing))
 
 
-@pytest.mark.parametrize("use", [registry.info, registry.slug, registry.version])
-def test_other_names_are_refused(use: object) -> None:
-    with pytest.raises(ValueError, match=r"no data set 'konvid'.*konvid_1k, .*sample") as caught:
-        use("konvid")  # type: ignore[operator]
+@pytest.mark.parametrize("function", [registry.info, registry.slug, registry.version])
+def test_unknown_names_are_refused(function: Callable[[str], object]) -> None:
+    with pytest.raises(ConfigError, match=r"no data set 'konvid'.*konvid_1k, .*sample") as caught:
+        function("konvid")
     assert "CSV file" in str(caught.value)
 
 
@@ -63,11 +67,11 @@ def test_other_names_are_refused(use: object) -> None:
         ("/", "own"),
     ],
 )
-def test_slugs_are_names_of_files(name: str, slug: str) -> None:
+def test_slugs_are_valid_file_names(name: str, slug: str) -> None:
     assert registry.slug(name) == slug
 
 
-def test_own_data_are_never_called_like_another_set(
+def test_titles_of_custom_data_sets_are_no_built_in_titles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -76,32 +80,32 @@ def test_own_data_are_never_called_like_another_set(
     titles = [registry.info(name).title for name in names]
     assert titles == ["KoNViD-1k/", *names[1:]]
     assert not {registry.info(name).title for name in registry.NAMES} & set(titles)
-    with pytest.raises(ValueError, match="no data set ''"):
+    with pytest.raises(ConfigError, match="no data set ''"):
         registry.info("")
 
 
-def test_versions_tell_own_data_sets_apart() -> None:
+def test_custom_data_sets_have_different_versions() -> None:
     assert registry.version("/a/mine.csv") != registry.version("/b/mine.csv")
     assert registry.version("/a/labels.csv") == registry.version("/a") != registry.version("/b")
     assert registry.version("/a/../a/mine.csv") == registry.version("/a/mine.csv")
 
 
-def test_no_two_data_sets_share_the_name_of_a_file() -> None:
-    assert [registry.file_name(name) for name in registry.NAMES] == list(registry.NAMES)
-    one, other = (registry.file_name(f"/{folder}/a") for folder in "xy")
+def test_file_names_are_unique() -> None:
+    assert [registry.unique_slug(name) for name in registry.NAMES] == list(registry.NAMES)
+    one, other = (registry.unique_slug(f"/{folder}/a") for folder in "xy")
     assert one != other
-    assert one == f"a-{registry.version('/x/a')}" == registry.file_name("/x/a/labels.csv")
+    assert one == f"a-{registry.version('/x/a')}" == registry.unique_slug("/x/a/labels.csv")
 
 
-def test_missing_videos_are_told(listing: Path, tmp_path: Path) -> None:
+def test_missing_videos_are_reported(listing: Path, tmp_path: Path) -> None:
     (tmp_path / "b.mp4").unlink()
     with pytest.raises(FileNotFoundError, match=r"1 of 3 videos of .*: .*b\.mp4\. ") as caught:
         registry.load(str(listing), tmp_path)
     assert f"a2inet data verify {listing}" in str(caught.value)
-    assert "allow_missing" in str(caught.value)
-    there = registry.load(str(listing), tmp_path, allow_missing=True)
-    assert [video.video_id for video in there] == ["a.mp4", "c.mp4"]
-    assert len(registry.labelled(str(listing), tmp_path)) == 3
+    assert "--config.data.allow_missing=True" in str(caught.value)
+    videos = registry.load(str(listing), tmp_path, allow_missing=True)
+    assert [video.video_id for video in videos] == ["a.mp4", "c.mp4"]
+    assert len(registry.list_videos(str(listing), tmp_path)) == 3
     assert registry.prepare(str(listing), tmp_path, silent) == [tmp_path / "b.mp4"]
     for name in "ac":
         (tmp_path / f"{name}.mp4").unlink()
@@ -113,7 +117,7 @@ def test_a_published_data_set_from_its_folder(tmp_path: Path) -> None:
     data, manual = tmp_path / "data", tmp_path / "data" / "manual" / "live_vqc"
     with pytest.raises(FileNotFoundError, match="a2inet data prepare live_vqc"):
         registry.load("live_vqc", data)
-    with pytest.raises(ValueError, match="manual_dir"):
+    with pytest.raises(ConfigError, match="manual_dir"):
         registry.prepare("live_vqc", data, silent)
     rows = dataset_inputs.excerpt("live_vqc")
     clip = dataset_inputs.tiny_video(tmp_path / "clip.mp4")
@@ -121,16 +125,16 @@ def test_a_published_data_set_from_its_folder(tmp_path: Path) -> None:
     manual.mkdir(parents=True)
     dataset_inputs.live_vqc_mat(manual / "data.mat", rows)
     dataset_inputs.under_names(clip, manual / "Video", names[1:])
-    told: list[tuple[str, int, int]] = []
-    (missing,) = registry.prepare("live_vqc", data, lambda *what: told.append(what))
+    progress: list[tuple[str, int, int]] = []
+    (missing,) = registry.prepare("live_vqc", data, lambda *args: progress.append(args))
     assert missing.name == names[0]
-    assert told[-1][1] == told[-1][2] > 0
+    assert progress[-1][1] == progress[-1][2] > 0
     with pytest.raises(FileNotFoundError, match=rf"1 of {len(rows)} videos of live_vqc"):
         registry.load("live_vqc", data)
     videos = registry.load("live_vqc", data, allow_missing=True)
     assert [(video.path.name, video.mos) for video in videos] == sorted(rows[1:])
     assert [type(video) for video in videos] == [Video] * (len(rows) - 1)
-    assert registry.unlabelled("live_vqc", data) == []
+    assert registry.list_unlabelled("live_vqc", data) == []
     dataset_inputs.under_names(clip, tmp_path / "elsewhere", names)
     dataset_inputs.live_vqc_mat(tmp_path / "elsewhere" / "data.mat", rows)
     assert registry.prepare("live_vqc", data, silent, tmp_path / "elsewhere") == []

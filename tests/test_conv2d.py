@@ -1,4 +1,4 @@
-"""Every form of a convolution beside sums in float64."""
+"""Every form of a convolution, compared to sums in float64."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,8 @@ import pytest
 
 from a2inet_jax.backbones.conv2d import Conv, convolve, max_pool, window_pads
 
-ONE_PRODUCT, SIXTEEN_PRODUCTS, XLA = (1, 0), (16, 0), (0, 1)  # matrix products, convolutions
+# Matrix products and convolutions of each form.
+ONE_PRODUCT, SIXTEEN_PRODUCTS, XLA = (1, 0), (16, 0), (0, 1)
 
 
 def images(*shape: int, dtype: str = "float32") -> jax.Array:
@@ -15,13 +16,13 @@ def images(*shape: int, dtype: str = "float32") -> jax.Array:
 
 
 def windows(x: np.ndarray, k: int, stride: int, pads: list, fill: float) -> np.ndarray:
-    """[B, h, w, C, k, k] float64."""
+    """Return all windows of padded images, [B, h, w, C, k, k] float64."""
     x = np.pad(x.astype(np.float64), ((0, 0), *pads, (0, 0)), constant_values=fill)
     return np.lib.stride_tricks.sliding_window_view(x, (k, k), (1, 2))[:, ::stride, ::stride]
 
 
-def forms(x: jax.Array, kernel: jax.Array, stride: int, pads: list, platform: str) -> tuple:
-    """Matrix products and convolutions in the program for a platform."""
+def form_of(x: jax.Array, kernel: jax.Array, stride: int, pads: list, platform: str) -> tuple:
+    """Count matrix products and convolutions in the program for a platform."""
     jitted = jax.jit(lambda x, kernel: convolve(x, kernel, (stride, stride), pads))
     text = jitted.trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
     return tuple(text.count(f"stablehlo.{name}") for name in ("dot_general", "convolution"))
@@ -48,23 +49,23 @@ def test_convolution(
 ) -> None:
     x, kernel = images(2, *size, channels[0]), images(k, k, *channels)
     pads = window_pads(size, (k, k), (stride, stride), same)
-    assert forms(x[:1], kernel, stride, pads, "cpu") == form
-    assert forms(x[:1], kernel, stride, pads, "cuda") == XLA
+    assert form_of(x[:1], kernel, stride, pads, "cpu") == form
+    assert form_of(x[:1], kernel, stride, pads, "cuda") == XLA
     found = jax.jit(lambda x: convolve(x, kernel, (stride, stride), pads))(x)
-    seen = windows(np.asarray(x), k, stride, pads, 0)
-    expected = np.tensordot(seen, np.asarray(kernel, np.float64), ((4, 5, 3), (0, 1, 2)))
+    windows_x = windows(np.asarray(x), k, stride, pads, 0)
+    expected = np.tensordot(windows_x, np.asarray(kernel, np.float64), ((4, 5, 3), (0, 1, 2)))
     assert found.shape == expected.shape
     assert found.dtype == jnp.float32
     assert np.abs(found - expected).max() <= 2e-6 * np.abs(expected).max()
 
 
 def test_any_padding() -> None:
-    """Also none, and more than half a window."""
+    """No padding, and more than half a window."""
     x, kernel = images(1, 22, 23, 128), images(3, 3, 128, 128)
     for pads in ([(0, 0), (0, 0)], [(0, 2), (3, 0)]):
-        assert forms(x, kernel, 1, pads, "cpu") == SIXTEEN_PRODUCTS
-        seen = windows(np.asarray(x), 3, 1, pads, 0)
-        expected = np.tensordot(seen, np.asarray(kernel, np.float64), ((4, 5, 3), (0, 1, 2)))
+        assert form_of(x, kernel, 1, pads, "cpu") == SIXTEEN_PRODUCTS
+        windows_x = windows(np.asarray(x), 3, 1, pads, 0)
+        expected = np.tensordot(windows_x, np.asarray(kernel, np.float64), ((4, 5, 3), (0, 1, 2)))
         np.testing.assert_allclose(
             convolve(x, kernel, (1, 1), pads), expected, atol=2e-6 * np.abs(expected).max()
         )
@@ -72,18 +73,18 @@ def test_any_padding() -> None:
     assert convolve(x, kernel, (1, 1), [(1, 1), (0, 2)]).shape == (1, 24, 25, 4)
 
 
-def test_strides_that_differ() -> None:
+def test_different_strides() -> None:
     x, kernel = images(1, 9, 9, 2), images(1, 1, 2, 4)
     found = convolve(x, kernel, (2, 3), [(0, 0), (0, 0)])
     np.testing.assert_allclose(found, x[:, ::2, ::3] @ kernel[0, 0], rtol=1e-5, atol=1e-6)
 
 
-def test_narrow_numbers_are_left_to_xla() -> None:
+def test_narrow_dtypes_use_xla() -> None:
     x, kernel = images(1, 20, 20, 128, dtype="bfloat16"), images(3, 3, 128, 128, dtype="bfloat16")
-    assert forms(x, kernel, 1, [(1, 1), (1, 1)], "cpu") == XLA
+    assert form_of(x, kernel, 1, [(1, 1), (1, 1)], "cpu") == XLA
 
 
-def test_layer_has_a_bias_and_its_dtype() -> None:
+def test_layer_adds_its_bias_and_computes_in_its_dtype() -> None:
     x = images(1, 5, 6, 3)
     for dtype, tolerance in ((jnp.float32, 1e-6), (jnp.bfloat16, 2e-2)):
         layer = Conv(4, 3, 2, dtype=dtype)
@@ -103,8 +104,8 @@ def test_layer_has_a_bias_and_its_dtype() -> None:
 
 
 @pytest.mark.parametrize(("k", "stride"), [(3, 2), (3, 1), (2, 2)])
-def test_maximum(k: int, stride: int) -> None:
-    """Of negative numbers: padding must not win."""
+def test_max_pool(k: int, stride: int) -> None:
+    """All numbers are negative: padding must not be the maximum."""
     x = -jnp.abs(images(2, 9, 12, 3)) - 1
     pads = [(1, 1), (0, 1)]
     found = max_pool(x, k, stride, pads)

@@ -17,8 +17,8 @@ from tests.parity import features
 from tests.published import random_params
 
 
-class Itself(nn.Module):
-    """Its only map is its input."""
+class Identity(nn.Module):
+    """A network whose only map is its input."""
 
     dtype: Any = jnp.float32
 
@@ -28,7 +28,7 @@ class Itself(nn.Module):
 
 
 class EveryOther(nn.Module):
-    """Every other frame of a clip."""
+    """A network whose map is every other frame of a clip."""
 
     dtype: Any = jnp.float32
 
@@ -42,16 +42,17 @@ def frames(number: int, height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def describe(backbone: Backbone, given: np.ndarray) -> np.ndarray:
+def extract(backbone: Backbone, given: np.ndarray) -> np.ndarray:
     return np.asarray(frame_features.extract_features(backbone, {}, jnp.asarray(given)))
 
 
 def moments(x: np.ndarray) -> np.ndarray:
-    places = x.astype(np.float64).reshape(len(x), -1, 3)
-    return np.concatenate([places.mean(axis=1), places.std(axis=1, ddof=1)], axis=1)
+    """Return mean and deviation over positions, in float64."""
+    positions = x.astype(np.float64).reshape(len(x), -1, 3)
+    return np.concatenate([positions.mean(axis=1), positions.std(axis=1, ddof=1)], axis=1)
 
 
-def test_normalization_comes_first() -> None:
+def test_frames_are_normalized() -> None:
     given = frames(2, 40, 50)
     for name, expected in {
         "none": given / 255,
@@ -60,11 +61,11 @@ def test_normalization_comes_first() -> None:
         "kinetics": (given / 255 - 0.45) / 0.225,
         "tensorflow": (given - 127.0) / 128,
     }.items():
-        found = describe(Backbone("itself", Itself(), 6, name, ()), given)
+        found = extract(Backbone("identity", Identity(), 6, name, ()), given)
         np.testing.assert_allclose(found, moments(expected), atol=2e-6)
 
 
-def test_a_frame_has_the_same_features_in_any_company() -> None:
+def test_a_frames_features_do_not_depend_on_the_batch() -> None:
     name = "resnet18_fdim"
     three = np.concatenate([noise(64, 96), noise(64, 96)[:, ::-1], noise(64, 96) // 2])
     params = random_params(BACKBONES[name])
@@ -72,60 +73,60 @@ def test_a_frame_has_the_same_features_in_any_company() -> None:
     np.testing.assert_allclose(together[1:2], alone, rtol=1e-5, atol=1e-5)
 
 
-def test_rows_of_a_clip_stand_for_their_frames() -> None:
+def test_rows_of_a_clip_repeat_for_the_frames_they_cover() -> None:
     backbone = Backbone("clips", EveryOther(), 6, "none", (), clip=4, stride=2)
     given = frames(4, 40, 50)
     np.testing.assert_allclose(
-        describe(backbone, given), moments(given[[0, 0, 2, 2]] / 255), atol=1e-6
+        extract(backbone, given), moments(given[[0, 0, 2, 2]] / 255), atol=1e-6
     )
     with pytest.raises(ValueError, match="clips takes clips of 4 frames, not 3"):
-        describe(backbone, given[:3])
+        extract(backbone, given[:3])
 
 
-def test_squares_cover_a_frame() -> None:
-    """Places that two squares share count twice."""
-    backbone = Backbone("squares", Itself(), 6, "none", (), tile=32)
+def test_features_are_of_the_tiles_that_cover_a_frame() -> None:
+    """Positions in two tiles count twice."""
+    backbone = Backbone("tiles", Identity(), 6, "none", (), tile=32)
     given = frames(2, 32, 70)
-    seen = [given[:, :, left : left + 32] for left in (0, 19, 38)]
-    expected = moments(np.concatenate(seen, axis=2) / 255)
-    np.testing.assert_allclose(describe(backbone, given), expected, atol=1e-6)
+    tiles = [given[:, :, left : left + 32] for left in (0, 19, 38)]
+    expected = moments(np.concatenate(tiles, axis=2) / 255)
+    np.testing.assert_allclose(extract(backbone, given), expected, atol=1e-6)
 
 
-def test_frames_are_resized_before_they_are_covered() -> None:
-    backbone = Backbone("squares", Itself(), 6, "none", (), tile=24, short_side=24)
+def test_frames_are_resized_before_tiling() -> None:
+    backbone = Backbone("tiles", Identity(), 6, "none", (), tile=24, short_side=24)
     given = frames(1, 40, 60)
     small = np.asarray(resize_short_side(jnp.asarray(given), 24))
     assert small.shape == (1, 24, 36, 3)
     expected = moments(np.concatenate([small[:, :, :24], small[:, :, 12:]], axis=2) / 255)
-    np.testing.assert_allclose(describe(backbone, given), expected, atol=1e-6)
+    np.testing.assert_allclose(extract(backbone, given), expected, atol=1e-6)
 
 
-def test_frames_smaller_than_a_square_are_enlarged() -> None:
-    backbone = Backbone("squares", Itself(), 6, "none", (), tile=48)
+def test_frames_smaller_than_a_tile_are_enlarged() -> None:
+    backbone = Backbone("tiles", Identity(), 6, "none", (), tile=48)
     given = frames(1, 32, 40)
     large = np.asarray(resize_short_side(jnp.asarray(given), 48))
     assert large.shape == (1, 48, 60, 3)
     expected = moments(np.concatenate([large[:, :, :48], large[:, :, 12:]], axis=2) / 255)
-    np.testing.assert_allclose(describe(backbone, given), expected, atol=1e-6)
+    np.testing.assert_allclose(extract(backbone, given), expected, atol=1e-6)
     (maps,) = frame_features.feature_maps(backbone, {}, jnp.asarray(given))
     assert frame_features.join_tiles(maps[..., 0], backbone, 32, 40).shape == (1, 48, 60)
 
 
 @given(st.integers(16, 200), st.integers(16, 200))
-def test_no_pixel_is_left_out(height: int, width: int) -> None:
-    seen = np.zeros((height, width), int)
-    places = frame_features.tile_places(height, width, 16)
-    for top, left in places:
+def test_tiles_cover_every_pixel(height: int, width: int) -> None:
+    covered = np.zeros((height, width), int)
+    corners = frame_features.tile_places(height, width, 16)
+    for top, left in corners:
         assert top >= 0
         assert left >= 0
         assert top + 16 <= height
         assert left + 16 <= width
-        seen[top : top + 16, left : left + 16] += 1
-    assert seen.min() == 1
-    assert len(places) == -(-height // 16) * -(-width // 16)
+        covered[top : top + 16, left : left + 16] += 1
+    assert covered.min() == 1
+    assert len(corners) == -(-height // 16) * -(-width // 16)
 
 
-def test_maps_are_what_is_pooled() -> None:
+def test_features_are_the_pooled_maps() -> None:
     name = "resnet18_fdim"
     params = random_params(BACKBONES[name])
     maps = frame_features.feature_maps(BACKBONES[name], params, jnp.asarray(noise(64, 96)))
@@ -140,16 +141,16 @@ def test_maps_are_what_is_pooled() -> None:
     )
 
 
-def test_a_frame_that_is_too_small() -> None:
-    with pytest.raises(ValueError, match="300×31 pixels; resnet18_fdim needs at least 32 a side"):
+def test_a_frame_that_is_too_small_is_an_error() -> None:
+    with pytest.raises(ValueError, match="300×31 pixels; resnet18_fdim needs at least 32 per side"):
         frame_features.extract_features(
             BACKBONES["resnet18_fdim"], {}, jnp.zeros((1, 31, 300, 3), jnp.uint8)
         )
 
 
-def test_maps_of_squares_are_joined() -> None:
-    """A smooth frame's squares, one under the other, make the frame again."""
-    backbone = Backbone("squares", Itself(), 6, "none", (), tile=32)
+def test_maps_of_tiles_are_joined() -> None:
+    """The stacked tiles of a smooth frame make the frame again."""
+    backbone = Backbone("tiles", Identity(), 6, "none", (), tile=32)
     ramp = np.add.outer(np.arange(40), np.arange(70)).astype(np.uint8)
     given = jnp.asarray(np.repeat(ramp[None, :, :, None], 3, axis=3))
     (maps,) = frame_features.feature_maps(backbone, {}, given)

@@ -1,4 +1,4 @@
-"""The index of a published data set: what it holds, when it is made again, what is refused."""
+"""The index of a published data set: its content, when it is written again, and refused label files."""
 
 import json
 import shutil
@@ -14,11 +14,11 @@ from a2inet_jax.datasets import builder, probe
 from a2inet_jax.datasets.builder import prepare, read
 from a2inet_jax.datasets.catalog import DATASETS
 from a2inet_jax.datasets.verify import fingerprint
+from a2inet_jax.errors import ConfigError, DataError
 from a2inet_jax.video.raw_format import RawFormat
 from tests.dataset_inputs import (
     EXCERPTS,
     LISTS,
-    essence,
     excerpt,
     prepared,
     put_list,
@@ -26,6 +26,7 @@ from tests.dataset_inputs import (
     silent,
     tiny_video,
     under_names,
+    without_paths,
 )
 
 SMALL = ("cvd2014", "konvid_1k", "live_qualcomm", "live_vqc", "youtube_ugc")
@@ -37,7 +38,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_labels_come_back_exactly_from_a_published_list(name: str, tmp_path: Path) -> None:
+def test_labels_of_a_published_list_are_read_exactly(name: str, tmp_path: Path) -> None:
     (list_name,) = [
         file.name
         for file in (EXCERPTS / name).glob("*.csv")
@@ -52,7 +53,7 @@ def test_labels_come_back_exactly_from_a_published_list(name: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         (
             "live_vqc",
@@ -66,8 +67,8 @@ def test_labels_come_back_exactly_from_a_published_list(name: str, tmp_path: Pat
         ("cvd2014", "video,mos\nTest1/City.avi,1\n", "row 2: 'Test1/City.avi' is not the name of"),
     ],
 )
-def test_a_broken_row_is_told_and_the_last_index_stays(
-    name: str, text: str, said: str, tmp_path: Path
+def test_a_broken_row_is_reported_and_the_existing_index_kept(
+    name: str, text: str, message: str, tmp_path: Path
 ) -> None:
     folder, data_dir = tmp_path / "set", tmp_path / "data"
     folder.mkdir()
@@ -75,17 +76,18 @@ def test_a_broken_row_is_told_and_the_last_index_stays(
     (folder / "labels.csv").write_text(f"video,mos\n{good[name]},3\n")
     prepare(name, data_dir, folder, silent)
     (folder / "labels.csv").write_text(text)
-    with pytest.raises(ValueError, match=rf"labels\.csv: {said}"):
+    with pytest.raises(DataError, match=rf"labels\.csv: {message}"):
         prepare(name, data_dir, folder, silent)
     assert [video.mos for video in read(name, data_dir)] == [3]
     assert [path.name for path in data_dir.iterdir()] == [name]
 
 
 @pytest.mark.parametrize("name", [*SMALL, "lsvq", "lsvq_1080p"])
-def test_what_is_missing_is_said(name: str, tmp_path: Path) -> None:
+def test_missing_folders_label_files_and_indices_are_reported(name: str, tmp_path: Path) -> None:
     title = DATASETS[name].title
     with pytest.raises(
-        ValueError, match=rf"in which folder {title} is: .*{DATASETS[name].homepage}"
+        ConfigError,
+        match=rf"the folder of {title} is not known: .*manual_dir.*{DATASETS[name].homepage}",
     ):
         prepare(name, tmp_path, None, silent)
     with pytest.raises(FileNotFoundError, match=rf"no folder .*put {title} .*manual_dir"):
@@ -98,64 +100,69 @@ def test_what_is_missing_is_said(name: str, tmp_path: Path) -> None:
         fingerprint(read(name, tmp_path))
 
 
-def test_the_index_is_made_again_only_when_something_changed(
+def test_the_index_is_written_again_only_after_a_change(
     clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, data_dir = tmp_path / "set", tmp_path / "data"
     put_list("live_vqc", "LIVE-VQC.csv", folder)
     under_names(clip, folder, ["Video/A001.mp4"])
-    looked: list[str] = []
-    told: list[tuple[str, int, int]] = []
+    probed: list[str] = []
+    progress: list[tuple[str, int, int]] = []
 
-    def look(path: Path, raw: RawFormat | None) -> probe.Probe:
-        looked.append(path.name)
+    def recording_probe(path: Path, raw: RawFormat | None) -> probe.ProbeResult:
+        probed.append(path.name)
         return probe.probe(path, raw)
 
-    monkeypatch.setattr("a2inet_jax.datasets.scan.probe", look)
+    monkeypatch.setattr("a2inet_jax.datasets.scan.probe", recording_probe)
 
-    def again(manual_dir: Path | None = None) -> int:
-        looked.clear()
-        told.clear()
-        missing = prepare("live_vqc", data_dir, manual_dir, lambda *what: told.append(what))
+    def num_missing(manual_dir: Path | None = None) -> int:
+        probed.clear()
+        progress.clear()
+        missing = prepare("live_vqc", data_dir, manual_dir, lambda *args: progress.append(args))
         return len(missing)
 
-    def index() -> int:
+    def inode() -> int:
         return (data_dir / "live_vqc").stat().st_ino
 
-    assert again(folder) == 3
-    assert told == [("A001", 1, 4), ("A002", 2, 4), ("A010", 3, 4), ("B001", 4, 4)]
-    first, digest = index(), fingerprint(read("live_vqc", data_dir))
-    assert again() == 3
-    assert (looked, told, index()) == ([], [], first)
+    assert num_missing(folder) == 3
+    assert progress == [("A001", 1, 4), ("A002", 2, 4), ("A010", 3, 4), ("B001", 4, 4)]
+    first, before = inode(), fingerprint(read("live_vqc", data_dir))
+    # Nothing has changed.
+    assert num_missing() == 3
+    assert (probed, progress, inode()) == ([], [], first)
+    # A new file; the other one is not probed again.
     under_names(clip, folder, ["A002.mp4"])
-    assert again() == 2
-    assert looked == ["A002.mp4"]  # what was seen of the other file is still known
-    assert index() != first
-    assert fingerprint(read("live_vqc", data_dir)) == digest
+    assert num_missing() == 2
+    assert probed == ["A002.mp4"]
+    assert inode() != first
+    assert fingerprint(read("live_vqc", data_dir)) == before
+    # A file of another size.
     (folder / "Video" / "A001.mp4").unlink()
     shutil.copy(clip, folder / "Video" / "A001.mp4")
     with (folder / "Video" / "A001.mp4").open("ab") as file:
         file.write(bytes(16))
-    assert again() == 2
-    assert looked == ["A001.mp4"]
+    assert num_missing() == 2
+    assert probed == ["A001.mp4"]
+    # A deleted file.
     (folder / "Video" / "A001.mp4").unlink()
-    assert again() == 3
+    assert num_missing() == 3
+    # Another label.
     text = (folder / "LIVE-VQC.csv").read_text()
     (folder / "LIVE-VQC.csv").write_text(text.replace("80.232", "80.233"))
-    assert again() == 3
-    assert fingerprint(read("live_vqc", data_dir)) != digest
+    assert num_missing() == 3
+    assert fingerprint(read("live_vqc", data_dir)) != before
     assert read("live_vqc", data_dir)[0].mos == 80.233
 
 
-def test_what_is_seen_in_files(clip: Path, tmp_path: Path) -> None:
+def test_probe_results_of_files(clip: Path, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     put_list("live_vqc", "LIVE-VQC.csv", folder)
     under_names(clip, folder, ["A001.mp4"])
-    turned = ["-display_rotation", "90", "-i", str(clip), "-c", "copy"]
-    ffmpeg = probe.command("error")
-    subprocess.run([*ffmpeg, *turned, str(folder / "A002.mp4")], check=True)
+    rotate = ["-display_rotation", "90", "-i", str(clip), "-c", "copy"]
+    ffmpeg = probe.ffmpeg_command("error")
+    subprocess.run([*ffmpeg, *rotate, str(folder / "A002.mp4")], check=True)
     (folder / "A010.mp4").write_bytes(b"no video" * 100)
-    told = prepared("live_vqc", folder)
+    videos = prepared("live_vqc", folder)
     found = records("live_vqc", tmp_path / "set-data")
     keys = ("path", "present", "bytes", "frame_rate", "height", "width", "raw_width")
     size = clip.stat().st_size
@@ -163,22 +170,24 @@ def test_what_is_seen_in_files(clip: Path, tmp_path: Path) -> None:
     assert [found["A002"][key] for key in keys[3:]] == [25.0, 64, 48, 0]
     assert [found["A010"][key] for key in keys] == ["A010.mp4", True, 800, 0, 0, 0, 0]
     assert [found["B001"][key] for key in keys] == ["Video/B001.mp4", False, 0, 0, 0, 0, 0]
-    assert len(told) == 4
+    assert len(videos) == 4
 
 
 @pytest.mark.parametrize("name", [*SMALL, "lsvq"])
-def test_tfds_alone_makes_the_same_and_says_what_it_is(name: str, tmp_path: Path) -> None:
+def test_tfds_alone_writes_the_same_index_with_description(name: str, tmp_path: Path) -> None:
     import tensorflow_datasets as tfds
 
     folder = tmp_path / "set"
     for file in (EXCERPTS / name).iterdir():
         put_list(name, file.name, folder)
     assert prepared(name, folder)
-    of_name = builder._builder(name, tmp_path / "alone")
-    assert of_name.name == name
+    tfds_builder = builder._make_builder(name, tmp_path / "alone")
+    assert tfds_builder.name == name
     config = tfds.download.DownloadConfig(manual_dir=str(folder))
-    of_name.download_and_prepare(download_dir=tmp_path / "downloads", download_config=config)
-    assert essence(read(name, tmp_path / "alone")) == essence(read(name, tmp_path / "set-data"))
+    tfds_builder.download_and_prepare(download_dir=tmp_path / "downloads", download_config=config)
+    assert without_paths(read(name, tmp_path / "alone")) == without_paths(
+        read(name, tmp_path / "set-data")
+    )
     info = json.loads((tmp_path / "alone" / name / "1.0.0" / "dataset_info.json").read_text())
     assert DATASETS[name].title in info["description"]
     assert "licence" in info["description"].lower()
@@ -187,13 +196,13 @@ def test_tfds_alone_makes_the_same_and_says_what_it_is(name: str, tmp_path: Path
     assert info["redistributionInfo"]["license"] == DATASETS[name].licence != ""
 
 
-def real(names: str) -> Callable[..., Any]:
-    return pytest.mark.skipif(not (LISTS / names).exists(), reason="needs the whole lists")
+def needs_complete_list(name: str) -> Callable[..., Any]:
+    return pytest.mark.skipif(not (LISTS / name).exists(), reason="needs the complete label files")
 
 
-@real("CVD2014.csv")
+@needs_complete_list("CVD2014.csv")
 @pytest.mark.parametrize(
-    ("name", "lists", "number", "contents", "lowest", "highest"),
+    ("name", "lists", "num_videos", "num_contents", "lowest", "highest"),
     [
         ("cvd2014", ["CVD2014.csv"], 234, 18, -6.5, 93.38),
         ("cvd2014", ["alternative/CVD2014.txt"], 234, 18, -6.5, 93.38),
@@ -214,11 +223,11 @@ def real(names: str) -> Callable[..., Any]:
         ("konvid_1k", ["alternative/KoNViD.txt"], 1200, 1200, 1.22, 4.64),
     ],
 )
-def test_whole_lists(
+def test_complete_label_files(
     name: str,
     lists: list[str],
-    number: int,
-    contents: int,
+    num_videos: int,
+    num_contents: int,
     lowest: float,
     highest: float,
     tmp_path: Path,
@@ -228,24 +237,24 @@ def test_whole_lists(
     for file in lists:
         shutil.copy(LISTS / file, folder)
     videos = prepared(name, folder)
-    assert len({video.video_id.lower() for video in videos}) == len(videos) == number
-    assert len({video.reference_id for video in videos}) == contents
+    assert len({video.video_id.lower() for video in videos}) == len(videos) == num_videos
+    assert len({video.reference_id for video in videos}) == num_contents
     assert (min(v.mos for v in videos), max(v.mos for v in videos)) == (lowest, highest)
-    # Each video has its own: read once more, by plainer means.
-    header, place = (0, 3) if lists[0].endswith(".txt") else (1, 2)
+    # Each video has its own label: compare with a simpler way of reading the file.
+    header, column = (0, 3) if lists[0].endswith(".txt") else (1, 2)
     rows = [line.split(",") for line in (LISTS / lists[0]).read_text().splitlines()[header:]]
-    identify = builder._builder(name, tmp_path).identify
-    mos = {identify(row[0 if place == 3 else 1].strip()): float(row[place]) for row in rows}
+    video_id = builder._make_builder(name, tmp_path).video_id
+    mos = {video_id(row[0 if column == 3 else 1].strip()): float(row[column]) for row in rows}
     assert {video.video_id: video.mos for video in videos} == mos
 
 
-@real("lsvq/labels_train.txt")
-def test_the_whole_of_lsvq(clip: Path, tmp_path: Path) -> None:
+@needs_complete_list("lsvq/labels_train.txt")
+def test_complete_label_files_of_lsvq(clip: Path, tmp_path: Path) -> None:
     folder, data_dir = tmp_path / "set", tmp_path / "data"
     shutil.copytree(LISTS / "lsvq", folder)
     under_names(clip, folder, ["yfcc-batch1/725.mp4", "yfcc-batch1/747.mp4"])
     assert len(prepare("lsvq", data_dir, folder, silent)) == 28_056 + 7_186 - 2
     videos = read("lsvq", data_dir)
-    assert Counter(video.part for video in videos) == {"train": 28_056, "test": 7_186}
+    assert Counter(video.subset for video in videos) == {"train": 28_056, "test": 7_186}
     assert sum(video.path.exists() for video in videos) == 2
     assert len(read("lsvq_1080p", data_dir)) == 3_573

@@ -19,7 +19,7 @@ def converted(backbone: registry.Backbone, tensors: dict[str, np.ndarray]) -> co
     return convert.convert(tensors, registry.parameter_shapes(backbone), backbone.layouts)
 
 
-def test_folding_is_batch_norm_after_the_convolution() -> None:
+def test_folded_layer_equals_convolution_and_batch_norm() -> None:
     tensors = published(LITE0)
     layer = converted(LITE0, tensors)["blocks_1"]["expand"]
     x = random_tensor("x", (16,)).astype(np.float64)
@@ -31,7 +31,7 @@ def test_folding_is_batch_norm_after_the_convolution() -> None:
     np.testing.assert_allclose(x @ layer["kernel"][0, 0] + layer["bias"], expected, rtol=2e-5)
 
 
-def test_all_that_is_wrong_is_listed_in_one_error() -> None:
+def test_one_error_lists_all_problems() -> None:
     tensors = published(LITE0)
     del tensors["_conv_stem.weight"], tensors["_blocks.4._bn2.bias"]
     tensors["_blocks.3._se_reduce.weight"] = np.zeros((10, 144, 1, 1), np.float32)
@@ -51,15 +51,15 @@ def test_all_that_is_wrong_is_listed_in_one_error() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("_bn0.running_var", -1.0), ("_blocks.3._bn1.weight", np.nan)]
 )
-def test_values_that_make_no_sense_are_named(name: str, value: float) -> None:
+def test_invalid_values_are_named(name: str, value: float) -> None:
     tensors = published(LITE0)
     tensors[name][3] = value
-    with pytest.raises(ConversionError, match=f"make no sense: {name}$"):
+    with pytest.raises(ConversionError, match=f"not finite, or a negative variance: {name}$"):
         converted(LITE0, tensors)
 
 
-def test_layouts_of_the_published_checkpoints() -> None:
-    """As many tensors as the published files have, their heads included."""
+def test_published_checkpoints_have_the_expected_number_of_tensors() -> None:
+    """Heads are included."""
     heads = {
         "resnet18_fdim": (None, 122 - 2),
         "resnet34_unique": (
@@ -77,24 +77,27 @@ def test_layouts_of_the_published_checkpoints() -> None:
         converted(backbone, tensors)
 
 
-def test_through_a_published_file_and_a_converted_one(tmp_path: Path) -> None:
+def test_published_and_converted_files_load_the_same_parameters(tmp_path: Path) -> None:
     tensors = {f"module.{name}": array for name, array in published(LITE0).items()}
     file = tmp_path / "published.safetensors"
     safetensors.numpy.save_file(tensors, file)
-    params, identity = weights.load_params(LITE0, str(file))
-    assert identity == sha256(file)
+    params, source_sha256 = weights.load_params(LITE0, str(file))
+    assert source_sha256 == sha256(file)
 
-    kept = tmp_path / "kept" / "converted.safetensors"
-    convert.save(kept, converted(LITE0, published(LITE0)), {"source_sha256": identity})
-    again, same = weights.load_params(LITE0, str(kept))
-    assert same == identity
-    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    converted_file = tmp_path / "kept" / "converted.safetensors"
+    convert.save(
+        converted_file, converted(LITE0, published(LITE0)), {"source_sha256": source_sha256}
+    )
+    again, same_sha256 = weights.load_params(LITE0, str(converted_file))
+    assert same_sha256 == source_sha256
+    assert [path.name for path in converted_file.parent.iterdir()] == [converted_file.name]
     (tmp_path / "ordinary").touch()
-    assert kept.stat().st_mode == (tmp_path / "ordinary").stat().st_mode  # others may read it too
+    # Other users may read it too.
+    assert converted_file.stat().st_mode == (tmp_path / "ordinary").stat().st_mode
     flat, flat_again = flatten_dict(params), flatten_dict(again)
     assert flat.keys() == flat_again.keys()
     for path, array in flat.items():
         np.testing.assert_array_equal(array, flat_again[path])
 
     with pytest.raises(ConversionError, match=r"converted\.safetensors doesn't fit resnet18_fdim"):
-        weights.load_params(registry.BACKBONES["resnet18_fdim"], str(kept))
+        weights.load_params(registry.BACKBONES["resnet18_fdim"], str(converted_file))

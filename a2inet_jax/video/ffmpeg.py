@@ -41,7 +41,7 @@ class FramePipe:
         """
         self._frame_shape = (height, width, _CHANNELS)
         self._process = subprocess.Popen(
-            [*command(), *options, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"],
+            [*ffmpeg_command(), *options, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"],
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -88,7 +88,7 @@ class FramePipe:
             feed(pipe)
 
 
-def command(log_level: str = "error") -> list[str]:
+def ffmpeg_command(log_level: str = "error") -> list[str]:
     """Return the command and general options of the bundled ffmpeg, which runs on one core."""
     import imageio_ffmpeg
 

@@ -28,7 +28,7 @@ def clips(sizes: tuple[int, ...]) -> jax.Array:
 @pytest.mark.parametrize("on_cpu", [True, False])
 @pytest.mark.parametrize("same", [True, False])
 @pytest.mark.parametrize(("window", "stride", "sizes"), CASES)
-def test_equals_the_convolution_in_three_dimensions(
+def test_convolution_equals_xlas_in_three_dimensions(
     window: tuple[int, int, int],
     stride: tuple[int, int, int],
     sizes: tuple[int, ...],
@@ -36,7 +36,7 @@ def test_equals_the_convolution_in_three_dimensions(
     on_cpu: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if not on_cpu:  # what other devices do
+    if not on_cpu:  # the branch of other devices
         monkeypatch.setattr(lax, "platform_dependent", lambda *x, cpu, default: default(*x))
     x = clips(sizes)
     network = ClipConv(4, window, stride, same)
@@ -52,7 +52,7 @@ def test_equals_the_convolution_in_three_dimensions(
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-def test_computes_in_the_type_it_is_given() -> None:
+def test_computes_in_the_given_dtype() -> None:
     x = clips((3, 4, 4))
     network = ClipConv(2, (3, 3, 3), dtype=jnp.bfloat16)
     found, params = jax.eval_shape(network.init_with_output, jax.random.key(0), x)
@@ -62,10 +62,10 @@ def test_computes_in_the_type_it_is_given() -> None:
 
 @pytest.mark.parametrize("same", [True, False])
 @pytest.mark.parametrize(("window", "stride", "sizes"), CASES)
-def test_maximum_equals_that_of_three_dimensions(
+def test_max_pool_equals_xlas_in_three_dimensions(
     window: tuple[int, int, int], stride: tuple[int, int, int], sizes: tuple[int, ...], same: bool
 ) -> None:
-    x = clips(sizes) - 10  # a padding of zeros would win
+    x = clips(sizes) - 10  # so that a padding of zeros would be the maximum
     pads = padding(window, same)
     pads = pads if isinstance(pads, str) else [(0, 0), *pads, (0, 0)]
     expected = lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *stride, 1), pads)

@@ -1,4 +1,4 @@
-"""Published splits: real excerpts of names, made-up permutations; the whole lists where they are at hand."""
+"""Published splits: excerpts of real names with made-up permutations; the complete lists where available."""
 
 import csv
 import importlib
@@ -14,6 +14,7 @@ import scipy.io
 
 from a2inet_jax.datasets import published_splits, splits
 from a2inet_jax.datasets.video import Video
+from a2inet_jax.errors import ConfigError, DataError
 from tests.dataset_inputs import LISTS, cells, excerpt
 
 SETS = {
@@ -26,11 +27,11 @@ SETS = {
 
 
 def labelled(data_set: str, rows: Sequence[tuple[str, float]]) -> list[Video]:
-    """Videos as the data set's builder calls them."""
+    """Return videos with the ids and contents of the data set's builder."""
     module = importlib.import_module(f"a2inet_jax.datasets.{data_set}.{data_set}_dataset_builder")
     builder = module.Builder.__new__(module.Builder)
-    ids = [(builder.identify(name), mos) for name, mos in rows]
-    return [Video(each, Path(each), mos, builder.content(each)) for each, mos in ids]
+    ids = [(builder.video_id(name), mos) for name, mos in rows]
+    return [Video(each, Path(each), mos, builder.content_id(each)) for each, mos in ids]
 
 
 def videos(*names: str) -> list[Video]:
@@ -48,8 +49,9 @@ def write_json(path: Path, permutations: object) -> Path:
     return path
 
 
-def shuffles(number: int, of: int) -> list[list[int]]:
-    return [random.Random(seed).sample(range(1, of + 1), of) for seed in range(number)]
+def shuffles(count: int, length: int) -> list[list[int]]:
+    numbers = range(1, length + 1)
+    return [random.Random(seed).sample(numbers, length) for seed in range(count)]
 
 
 def sizes(split: splits.Split) -> tuple[int, int, int]:
@@ -57,11 +59,11 @@ def sizes(split: splits.Split) -> tuple[int, int, int]:
 
 
 @pytest.mark.parametrize("data_set", SETS)
-def test_names_of_each_data_set_are_known_again(data_set: str, tmp_path: Path) -> None:
+def test_names_of_each_data_set_are_matched(data_set: str, tmp_path: Path) -> None:
     rows = excerpt(data_set)
-    more = [f"filler{k}" for k in range(10)]
-    ours = labelled(data_set, rows) + videos(*more)
-    names = [name for name, _ in rows] + more
+    filler = [f"filler{k}" for k in range(10)]
+    ours = labelled(data_set, rows) + videos(*filler)
+    names = [name for name, _ in rows] + filler
     listing = write_list(tmp_path / "list.csv", names)
     permutations = shuffles(3, len(names))
     found = published_splits.read(
@@ -76,8 +78,8 @@ def test_names_of_each_data_set_are_known_again(data_set: str, tmp_path: Path) -
         assert split.test == tuple(sorted(ids[train + validation :]))
 
 
-def test_parts_are_cut_as_in_the_published_code(tmp_path: Path) -> None:
-    # `ceil((1 - 0.2 - 0.2) * n)` and `ceil((1 - 0.2) * n)`: exactly 60 % of 1200 becomes one more.
+def test_subsets_are_cut_as_in_the_published_code(tmp_path: Path) -> None:
+    # `ceil((1 - 0.2 - 0.2) * n)` and `ceil((1 - 0.2) * n)`: for 1200, one more than 60 %.
     for n, expected in ((1200, (721, 239, 240)), (234, (141, 47, 46)), (208, (125, 42, 41))):
         names = [f"v{k}.mp4" for k in range(n)]
         listing = write_list(tmp_path / "list.csv", names)
@@ -86,8 +88,8 @@ def test_parts_are_cut_as_in_the_published_code(tmp_path: Path) -> None:
         assert sizes(split) == expected
 
 
-def test_file_names_changed_since(tmp_path: Path) -> None:
-    there = (
+def test_other_spellings_of_names_are_matched(tmp_path: Path) -> None:
+    published = (
         "1234567890_original_centercrop_960x540_8s.mp4",
         "Animation_1080P-05f8_crf_10_ss_00_t_20.0.mp4",
         "Test1/Talking_head/Test01_Talking_Head_D01.avi",
@@ -96,7 +98,7 @@ def test_file_names_changed_since(tmp_path: Path) -> None:
         "other/same.mp4",
         "A001.MP4",
     )
-    here = (
+    ours = (
         "1234567890",
         "Animation_1080P-05f8",
         "test1/talking_head/test01_talking_head_d01",
@@ -105,46 +107,48 @@ def test_file_names_changed_since(tmp_path: Path) -> None:
         "other/same",
         "videos/A001.mp4",
     )
-    listing = write_list(tmp_path / "list.csv", there)
+    listing = write_list(tmp_path / "list.csv", published)
     file = write_json(tmp_path / "p.json", [[1, 2, 3, 4, 5, 6, 7]])
-    (split,) = published_splits.read(file, listing, videos(*here)).splits
-    assert split.train == tuple(sorted(here[:5]))
-    assert (split.validation, split.test) == ((here[5],), (here[6],))
+    (split,) = published_splits.read(file, listing, videos(*ours)).splits
+    assert split.train == tuple(sorted(ours[:5]))
+    assert (split.validation, split.test) == ((ours[5],), (ours[6],))
 
 
-def test_what_can_be_two_is_neither(tmp_path: Path) -> None:
-    here = ("a/same.mp4", "b/same.mp4", "c.mp4", "d.mp4", "e.mp4", "f.mp4")
-    listing = write_list(tmp_path / "list.csv", ["same.mp4", *here[2:]])
+def test_ambiguous_names_are_refused(tmp_path: Path) -> None:
+    ours = ("a/same.mp4", "b/same.mp4", "c.mp4", "d.mp4", "e.mp4", "f.mp4")
+    listing = write_list(tmp_path / "list.csv", ["same.mp4", *ours[2:]])
     file = write_json(tmp_path / "p.json", [[1, 2, 3, 4, 5]])
-    with pytest.raises(ValueError, match=r"1 of 5 videos are not in the data set: same\.mp4"):
-        published_splits.read(file, listing, videos(*here))
+    with pytest.raises(DataError, match=r"1 of 5 videos are not in the data set: same\.mp4"):
+        published_splits.read(file, listing, videos(*ours))
     twice = write_list(tmp_path / "twice.csv", ["x/c.mp4", "y/c.mp4", "d.mp4", "e.mp4", "f.mp4"])
-    with pytest.raises(ValueError, match=r"x/c\.mp4 and y/c\.mp4 are both the video c\.mp4"):
-        published_splits.read(file, twice, videos(*here))
+    with pytest.raises(DataError, match=r"x/c\.mp4 and y/c\.mp4 are both the video c\.mp4"):
+        published_splits.read(file, twice, videos(*ours))
 
 
-def test_videos_of_one_side_alone(tmp_path: Path) -> None:
+def test_videos_missing_on_either_side(tmp_path: Path) -> None:
     names = [f"v{k:02}.mp4" for k in range(20)]
     listing = write_list(tmp_path / "list.csv", names)
     file = write_json(tmp_path / "p.json", shuffles(2, 20))
     ours = videos(*names[2:], "extra.mp4")
     with pytest.raises(
-        ValueError, match=r"list\.csv: 2 of 20 .*: v00\.mp4, v01\.mp4; --allow_missing leaves"
+        DataError,
+        match=r"list\.csv: 2 of 20 .*: v00\.mp4, v01\.mp4; --config.data.allow_missing=True leaves",
     ):
         published_splits.read(file, listing, ours)
     found = published_splits.read(file, listing, ours, allow_missing=True)
     assert (found.unknown, found.unused) == (names[:2], ["extra.mp4"])
     whole = published_splits.read(file, listing, videos(*names)).splits
-    # Others stay where they were.
+    # The other videos stay in their subsets.
     assert found.splits == splits.restrict(whole, ours)
-    with pytest.raises(ValueError, match="too few"):
+    with pytest.raises(DataError, match="too few"):
         published_splits.read(file, listing, videos("other.mp4"), allow_missing=True)
 
 
-def test_the_first_ten_are_taken(tmp_path: Path) -> None:
+def test_only_the_first_ten_splits_are_read(tmp_path: Path) -> None:
     names = list("abcdefg")
     listing = write_list(tmp_path / "list.csv", names)
-    permutations = [*shuffles(10, 7), [1]]  # what comes behind is not looked at
+    # The eleventh is broken, but never checked.
+    permutations = [*shuffles(10, 7), [1]]
     found = published_splits.read(
         write_json(tmp_path / "p.json", permutations), listing, videos(*names)
     )
@@ -160,11 +164,12 @@ def test_matlab_files_of_both_versions(tmp_path: Path) -> None:
         references = []
         for k, name in enumerate(names):
             codes = np.array([[ord(letter)] for letter in name], np.uint16)
-            place = opened.create_dataset(f"#refs#/{k}", data=codes)
-            place.attrs["MATLAB_class"] = np.bytes_("char")
-            references.append(place.ref)
+            name_array = opened.create_dataset(f"#refs#/{k}", data=codes)
+            name_array.attrs["MATLAB_class"] = np.bytes_("char")
+            references.append(name_array.ref)
         opened["video_names"] = np.array([references], h5py.ref_dtype)
-        opened["index"] = index.T  # axes the other way round than in MATLAB
+        # HDF5 has MATLAB's axes in reverse.
+        opened["index"] = index.T
         opened["scores"] = np.ones((1, 25))
     ours = videos(*(str(k) for k in range(100, 125)))
     found = published_splits.read(file, None, ours)
@@ -182,13 +187,13 @@ def test_matlab_files_of_both_versions(tmp_path: Path) -> None:
     numbers["video_names"] = large + np.arange(25.0)[:, None]
     scipy.io.savemat(older, numbers)
     published_splits.read(older, None, videos(*(str(large + k) for k in range(25))))
-    with pytest.raises(ValueError, match="has its own list"):
+    with pytest.raises(ConfigError, match="has its own list"):
         published_splits.read(file, older, ours)
     scipy.io.savemat(older, {"video_names": cells(names[:24]), "index": index})
-    with pytest.raises(ValueError, match="does not fit to its 24 video_names"):
+    with pytest.raises(DataError, match="does not fit its 24 video_names"):
         published_splits.read(older, None, ours)
     scipy.io.savemat(older, {"index": index})
-    with pytest.raises(ValueError, match=r"older\.mat: has no video_names"):
+    with pytest.raises(DataError, match=r"older\.mat has no video_names"):
         published_splits.read(older, None, ours)
 
 
@@ -210,14 +215,14 @@ def test_unsound_files_are_refused(tmp_path: Path, content: str, reason: str) ->
     listing = write_list(tmp_path / "list.csv", names)
     file = tmp_path / "p.json"
     file.write_text(content)
-    with pytest.raises(ValueError, match=reason) as caught:
+    with pytest.raises(DataError, match=reason) as caught:
         published_splits.read(file, listing, videos(*names))
     assert str(caught.value).startswith(str(file))
 
 
 def test_unsound_lists_are_refused(tmp_path: Path) -> None:
     file = write_json(tmp_path / "p.json", [[1, 2, 3, 4, 5]])
-    with pytest.raises(ValueError, match="name the CSV file"):
+    with pytest.raises(ConfigError, match="name the CSV list"):
         published_splits.read(file, None, videos(*"abcde"))
     listing = tmp_path / "list.csv"
     with pytest.raises(FileNotFoundError, match=r"list\.csv does not exist"):
@@ -225,24 +230,26 @@ def test_unsound_lists_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"q\.json does not exist"):
         published_splits.read(tmp_path / "q.json", None, videos(*"abcde"))
     listing.write_text("number,video\n1,a\n2,b\n2,c\n")
-    with pytest.raises(ValueError, match="row 4: the number 2 was another video's"):
+    with pytest.raises(
+        DataError, match="row 4: an earlier row gives the number 2 to another video"
+    ):
         published_splits.read(file, listing, videos(*"abcde"))
 
 
-WHOLE = [
+COMPLETE = [
     pytest.param(
         data_set,
         name,
         marks=pytest.mark.skipif(
-            not (LISTS / f"{name}.splits.json").is_file(), reason="the list is not here"
+            not (LISTS / f"{name}.splits.json").is_file(), reason="needs the complete label files"
         ),
     )
     for data_set, name in SETS.items()
 ]
 
 
-@pytest.mark.parametrize(("data_set", "name"), WHOLE)
-def test_whole_lists(data_set: str, name: str) -> None:
+@pytest.mark.parametrize(("data_set", "name"), COMPLETE)
+def test_complete_lists(data_set: str, name: str) -> None:
     listing = LISTS / f"{name}.csv"
     with listing.open(newline="") as opened:
         rows = [(row["video"], float(row["mos"])) for row in csv.DictReader(opened)]
@@ -253,13 +260,13 @@ def test_whole_lists(data_set: str, name: str) -> None:
         assert Counter((*split.train, *split.validation, *split.test)) == Counter(
             video.video_id for video in ours
         )
-    contents = len({video.reference_id for video in ours})
-    leaking = splits.leaks(found.splits, ours)
-    # What their published splits don't do: keep a scene's videos together.
+    num_contents = len({video.reference_id for video in ours})
+    num_leaking = splits.count_shared_contents(found.splits, ours)
+    # The published splits of these two separate videos of one scene.
     expected = {"cvd2014": (18, 18), "live_qualcomm": (47, 54)}
-    assert (leaking, contents) == expected.get(data_set, (0, len(ours)))
+    assert (num_leaking, num_contents) == expected.get(data_set, (0, len(ours)))
     drawn = splits.make_splits(ours, 10, 0, 0.2, 0.2)
-    assert splits.leaks(drawn, ours) == 0
+    assert splits.count_shared_contents(drawn, ours) == 0
 
 
 SCENES = {
@@ -297,7 +304,7 @@ def test_scenes_of_real_names_are_kept_together(data_set: str) -> None:
     ids = iter(video.video_id for video in ours)
     grouped = [{next(ids) for _ in scene} for scene in scenes]
     for split in splits.make_splits(ours, 4, 0, 0.2, 0.2):
-        parts = [set(part) for part in (split.train, split.validation, split.test)]
-        assert all(sum(bool(scene & part) for part in parts) == 1 for scene in grouped)
-    # Not because all is one scene.
+        subsets = [set(subset) for subset in (split.train, split.validation, split.test)]
+        assert all(sum(bool(scene & subset) for subset in subsets) == 1 for scene in grouped)
+    # They are different scenes.
     assert len({video.reference_id for video in ours}) == len(scenes)
