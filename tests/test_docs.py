@@ -26,7 +26,7 @@ from a2inet_jax.configs import table4, table7
 from a2inet_jax.datasets import custom, registry
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.pipeline import table_plan
-from tests.clips import ffmpeg
+from tests.clips import run_ffmpeg
 from tests.table_inputs import clips, small_networks
 
 ROOT = Path(__file__).parents[1]
@@ -235,22 +235,22 @@ def small() -> Iterator[pytest.MonkeyPatch]:
     """Small networks, small experiments, and twelve clips for the sample data set."""
     with pytest.MonkeyPatch.context() as patch:
         small_networks(patch)
-        resolve, labelled, prepare = config_file.resolve, registry.labelled, registry.prepare
-        version = registry.version
+        resolve, prepare = config_file.resolve, registry.prepare
+        list_videos, version = registry.list_videos, registry.version
 
         def resolved(config: ConfigDict, overrides: Sequence[str]) -> Experiment:
             return resolve(config, [*SMALL, *overrides])
 
-        def read(name: str, data_dir: Path) -> list[Video]:
-            return (
-                custom.read(Path("sample_clips")) if name == "sample" else labelled(name, data_dir)
-            )
+        def listed(name: str, data_dir: Path) -> list[Video]:
+            if name == "sample":
+                return custom.read(Path("sample_clips"))
+            return list_videos(name, data_dir)
 
         def prepared(name: str, *arguments: Any) -> list[Path]:
             return [] if name == "sample" else prepare(name, *arguments)
 
         patch.setattr(config_file, "resolve", resolved)
-        patch.setattr(registry, "labelled", read)
+        patch.setattr(registry, "list_videos", listed)
         patch.setattr(registry, "prepare", prepared)
         patch.setattr(registry, "version", lambda name: "0" if name == "sample" else version(name))
         # Two rows of a table are enough here: tests/test_table_command.py makes all.
@@ -279,7 +279,7 @@ def home(small: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) ->
     clips(folder / "sample_clips")
     for name, source in (("video.mp4", "testsrc2"), ("other.mp4", "testsrc")):
         pattern = ["-f", "lavfi", "-i", f"{source}=s=64x48:r=5:d=2", "-pix_fmt", "yuv420p"]
-        ffmpeg(*pattern, str(folder / name))
+        run_ffmpeg(*pattern, str(folder / name))
     (folder / "list.csv").write_text("path\nvideo.mp4\nother.mp4\n")
     for arguments in (["demo"], ["demo", "--config=sample_motion"]):
         assert main.main(arguments) == 0
