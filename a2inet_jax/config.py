@@ -67,7 +67,7 @@ class Data(_Checked):
     name: str = _field("", "name in `a2inet data list`, or a CSV file or folder of your own")
     folder: str = _field("data", "folder of data sets, their indices and features")
     manual_dir: str = _field("", 'folder of a downloaded data set; "": data/manual/NAME')
-    allow_missing: bool = _field(False, "go on without videos whose files are missing")
+    allow_missing: bool = _field(False, "continue without videos whose files are missing")
 
 
 @dataclass(frozen=True)

@@ -83,11 +83,11 @@ def _find(name: str) -> Path:
     if path.is_file():
         return path
     known = packaged()
+    if name in known:
+        return Path(str(resources.files("a2inet_jax.configs").joinpath(f"{name}.py")))
     if path.is_dir():
         raise ConfigError(f"--config={name} is a folder: name a file in it")
     stem = path.stem if path.parent.name in ("", "configs") else ""
-    if name in known:
-        return Path(str(resources.files("a2inet_jax.configs").joinpath(f"{name}.py")))
     near = difflib.get_close_matches(stem, known, n=1)
     remedy = f"did you mean --config={near[0]}?" if near else "name a file"
     raise ConfigError(

@@ -17,7 +17,9 @@ def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
     def add(name: str, summary: str) -> Parser:
-        action: Parser = actions.add_parser(name, help=summary, description=summary.capitalize())
+        action: Parser = actions.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
         return action
 
     action = add("show", "print the fields of an experiment, overrides applied")
@@ -73,19 +75,12 @@ def _load(spec: str) -> dict[str, object]:
 
 
 def _fields(options: argparse.Namespace) -> int:
-    from rich.table import Table
-
     from a2inet_jax.config import describe
-    from a2inet_jax.console import console
+    from a2inet_jax.console import say
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("field", "default"):
-        table.add_column(title, no_wrap=True)
-    for title in ("takes", "meaning"):
-        table.add_column(title, overflow="fold")
     for path, default, takes, doc in describe():
-        table.add_row(path, repr(default), takes, doc)
-    console.print(table, markup=False, highlight=False)
+        say(f"{path} = {default!r}", "bold")
+        say(f"    {doc} ({takes})")
     return 0
 
 

@@ -29,7 +29,9 @@ def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
     def add(name: str, summary: str) -> Parser:
-        action: Parser = actions.add_parser(name, help=summary, description=summary.capitalize())
+        action: Parser = actions.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
         action.takes_overrides = True
         add_override_help(action.add_argument_group("config", "the group `data` alone"))
         return action

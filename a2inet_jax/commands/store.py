@@ -20,7 +20,9 @@ def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
     def add(name: str, summary: str, nargs: str | None = "+") -> Parser:
-        action: Parser = actions.add_parser(name, help=summary, description=summary.capitalize())
+        action: Parser = actions.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
         action.add_argument(
             "folders", nargs=nargs, type=Path, metavar="FOLDER", help="a store of `a2inet extract`"
         )

@@ -21,7 +21,9 @@ def add_arguments(parser: Parser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
     def add(name: str, summary: str) -> Parser:
-        action: Parser = actions.add_parser(name, help=summary, description=summary.capitalize())
+        action: Parser = actions.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        )
         return action
 
     action = add("list", "list all networks with licences, sizes and origins")
