@@ -93,7 +93,7 @@ def test_a_video_that_no_worker_stored_is_a_failure(
     assert [failure.video_id for failure in work.failures] == [
         video.video_id for video in (bad, lost, elsewhere)
     ]
-    assert "holds no video" in work.failures[0].reason
+    assert "no video stream" in work.failures[0].reason
     assert "no worker has reported" in work.failures[1].reason
     assert "do all nodes share" in work.failures[2].reason
     assert work.failures[1].path == lost.path
@@ -161,7 +161,7 @@ def test_a_local_ray_whose_worker_is_killed(
     os.kill(started(tmp_path / "log")[-1][0], signal.SIGKILL)
     failures, num_videos, _, actors = finish(child)
     assert list(failures) == ["bad.mp4"]
-    assert failures["bad.mp4"].startswith("holds no video")
+    assert failures["bad.mp4"].startswith("no video stream")
     assert (num_videos, actors) == (NUM_VIDEOS, 1)
     assert content(tmp_path / "store") == expected
     assert len({pid for pid, _ in started(tmp_path / "log")}) == 2

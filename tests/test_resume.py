@@ -57,7 +57,7 @@ def test_interrupted_run_ends_like_an_uninterrupted_one(
 def test_finished_run_is_read_back(
     uninterrupted: Uninterrupted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("a2inet_jax.training.parallel.runner", None)
+    monkeypatch.setattr("a2inet_jax.training.parallel.make_runner", None)
     assert_same(train(uninterrupted[0]), uninterrupted[1])
 
 

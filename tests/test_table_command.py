@@ -159,7 +159,7 @@ def test_networks_describe_each_clip_once(here: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_rows_of_one_shape_train_jointly_program(here: pytest.MonkeyPatch) -> None:
+def test_rows_of_one_shape_train_as_one_program(here: pytest.MonkeyPatch) -> None:
     together: list[list[str]] = []
     keep = train.train_jointly
 
