@@ -12,7 +12,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from a2inet_jax.config import Experiment, allowed, problems_in, suggestion
+from a2inet_jax.config import Experiment, problems_in, suggestion, takes
 from a2inet_jax.errors import A2INetError, ConfigError
 
 
@@ -125,7 +125,7 @@ def _override(config: ConfigDict, overrides: Sequence[str]) -> list[str]:
         try:
             values(arguments)
         except (flags.Error, TypeError, ValueError):
-            problems.append(f"--config.{override}: {path} takes {allowed(path)}")
+            problems.append(f"--config.{override}: {path} takes {takes(path)}")
     return problems
 
 

@@ -29,14 +29,15 @@ def add_arguments(parser: Parser) -> None:
 def _run(parser: Parser, options: argparse.Namespace) -> int:
     config = experiment(parser, options)
     from a2inet_jax.build import backbone, build_model, networks
-    from a2inet_jax.console import console
+    from a2inet_jax.console import console, progress
     from a2inet_jax.model import cost
 
     widths = [backbone(getattr(config.features, name)).width for name in config.model.streams]
-    costs = {
-        name: cost.measure(build_model(name, config.model), widths, options.frames)
-        for name in networks(config)
-    }
+    names, costs = networks(config), {}
+    with progress("describe") as advance:
+        for done, name in enumerate(names):
+            advance(name, done, len(names))
+            costs[name] = cost.measure(build_model(name, config.model), widths, options.frames)
     if options.json:
         models = {name: each.as_dict() for name, each in costs.items()}
         print(json.dumps({"config": config.name, "frames": options.frames, "models": models}))

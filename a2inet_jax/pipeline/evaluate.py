@@ -48,7 +48,9 @@ def evaluate(config: Experiment) -> int:
     """Measure the model and the baselines on the test subsets: metrics.json, and a table on the screen."""
     run = RunFolder(Path("runs") / config.name)
     run.check(config)
-    results = measure(run)
+    with progress("evaluate") as advance:
+        advance(run.path.name, 0, 1)
+        results = measure(run)
     _show(results_table.of_models(RunResults(run.path, results)))
     return 0
 
