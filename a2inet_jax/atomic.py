@@ -25,6 +25,8 @@ _REMEDIES = {
     errno.EROFS: "it is on a read-only file system: take another folder",
     errno.EACCES: "permission denied: allow it, or take another folder",
     errno.EPERM: "permission denied: allow it, or take another folder",
+    errno.EEXIST: "a file of that name is in the way: take another folder",
+    errno.ENOTDIR: "a file of that name is in the way: take another folder",
     errno.EFBIG: "a file would be larger than is allowed: raise `ulimit -f`",
 }
 
@@ -33,8 +35,8 @@ class FolderError(OSError):
     """A folder cannot be written; the message says why and what to do."""
 
     def __init__(self, folder: Path, error: OSError) -> None:
-        reason = _REMEDIES.get(error.errno or 0, f"{error.strerror or error}: fix that")
-        message = f"{folder} can't be written, {reason}, and run the same command again"
+        reason = _REMEDIES.get(error.errno or 0, f"{error.strerror or error}: check the path")
+        message = f"{folder} cannot be written: {reason}, and run the same command again"
         super().__init__(error.errno, message)
 
     def __str__(self) -> str:

@@ -77,6 +77,10 @@ def build_model(name: str, fields: Model) -> nn.Module:
             f"model.streams is {fields.streams}: {name} takes {STREAMS}; "
             "model.name=vsfa also takes one"
         )
+    if fields.catm and fields.width < fields.reduction:
+        raise ConfigError(
+            f"model.reduction is {fields.reduction}: it takes at most model.width, {fields.width}"
+        )
     own = (
         "width",
         "dropout",
@@ -153,9 +157,11 @@ def draw_splits(
     try:
         splits.check_test_sets(drawn, videos)
     except ValueError as error:
-        remedy = "take other splits, such as by splits.kind=content"
+        remedy = "take other splits, such as --config.splits.kind=content"
         if config.splits.kind == "content":
-            remedy = f"raise splits.test_fraction, which is {config.splits.test_fraction:g}"
+            remedy = (
+                f"raise --config.splits.test_fraction, which is {config.splits.test_fraction:g}"
+            )
         raise DataError(f"{error}. Bring more videos, or {remedy}") from None
     return drawn
 
@@ -168,7 +174,7 @@ def _draw_splits(config: Experiment, videos: Sequence[Video]) -> list[Split]:
         return [splits.own_split(videos, config.seed, fields.validation_fraction)]
     if fields.kind == "file":
         if not fields.file:
-            raise ConfigError("splits.kind is file: name it by splits.file")
+            raise ConfigError("splits.kind is file: name the file, --config.splits.file=FILE")
         found = splits.read(Path(fields.file))
         if not config.data.allow_missing:
             splits.check_known(found, videos)
@@ -225,7 +231,7 @@ def feature_folders(config: Experiment) -> list[Path]:
 
 
 def _features(config: Experiment) -> tuple[Path, str]:
-    """The folder of all features, and the prefix of the data set's folders in it."""
+    """Return the folder of all features, and the prefix of the data set's folders in it."""
     name = config.data.name
     return data_folder(config) / "features", f"{registry.slug(name)}-{registry.version(name)}-"
 

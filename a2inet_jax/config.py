@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields
 from dataclasses import field as dataclass_field
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from a2inet_jax.errors import ConfigError
@@ -24,7 +25,7 @@ Fusion = Literal["cagi", "concat", "concat_mlp"]
 Normalization = Literal["cgin", "fgin_s_to_q", "fgin_q_to_s", "adain_s_to_q", "adain_q_to_s"]
 NormAxis = Literal["time", "channel"]
 Pooling = Literal["subjective", "mean"]
-Dtype = Literal["float32", "bfloat16", "float16", "float64"]
+Dtype = Literal["float32", "bfloat16", "float16"]
 Schedule = Literal["constant", "cosine", "step"]
 EpochRule = Literal["last", "best_val", "best_test"]
 Parallel = Literal["jit", "pmap", "mesh"]
@@ -266,6 +267,12 @@ class Experiment(Checked):
     features: Features = dataclass_field(default_factory=Features)
     model: Model = dataclass_field(default_factory=Model)
     train: Train = dataclass_field(default_factory=Train)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        path = PurePath(self.name)
+        if not path.parts or path.is_absolute() or ".." in path.parts:
+            raise ConfigError(f"name is {self.name!r}; it takes the name of a folder in runs")
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as nested plain values."""

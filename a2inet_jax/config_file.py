@@ -2,6 +2,7 @@
 
 import difflib
 import importlib.util
+import inspect
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +21,7 @@ def load(spec: str, overrides: Sequence[str] = ()) -> Experiment:
     """Load a config file and change its fields.
 
     Args:
-        spec: A file, or the bare name of one that comes with the package, such as `sample`; then, behind a
+        spec: A file, or the bare name of one that comes with the package, such as `sample`; then, after a
             colon, the argument of its `get_config`.
         overrides: `x.y=v` each.
 
@@ -38,7 +39,12 @@ def resolve(config: ConfigDict, overrides: Sequence[str]) -> Experiment:
     plain = config.to_dict()
     problems += problems_in(plain)
     if problems:
-        raise ConfigError("\n  ".join(["these fields cannot be used:", *problems]))
+        first = "these fields cannot be used:"
+        if any(problem.endswith(" is missing") for problem in problems):
+            first = (
+                "these fields cannot be used (start from a2inet_jax.configs.base, which has all):"
+            )
+        raise ConfigError("\n  ".join([first, *problems]))
     experiment = Experiment.from_dict(plain)
     is_changed = experiment.paper_row and plain != before
     if is_changed and not _is_same_row(Experiment.from_dict(before), experiment):
@@ -57,7 +63,7 @@ def packaged() -> list[str]:
 
 
 def _run(spec: str) -> ConfigDict:
-    """The `ConfigDict` of a file, or of a packaged config."""
+    """Return the `ConfigDict` of a file, or of a packaged config."""
     name, colon, argument = spec.partition(":")
     path = _find(name)
     module_spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
@@ -66,6 +72,10 @@ def _run(spec: str) -> ConfigDict:
     module = importlib.util.module_from_spec(module_spec)
     try:
         module_spec.loader.exec_module(module)
+        if not callable(getattr(module, "get_config", None)):
+            raise ConfigError(f"{path} has no function get_config")
+        if colon and not inspect.signature(module.get_config).parameters:
+            raise ConfigError(f"it takes no argument: --config={name}")
         config = module.get_config(argument) if colon else module.get_config()
     except A2INetError as error:
         raise ConfigError(f"--config={spec}: {error}") from error
@@ -73,7 +83,7 @@ def _run(spec: str) -> ConfigDict:
         raise ConfigError(f"--config={spec}: {_in_a_line(error, path)}") from error
     if not isinstance(config, ConfigDict):
         raise ConfigError(
-            f"--config={spec}: get_config returns {type(config).__name__}, no ConfigDict"
+            f"--config={spec}: get_config returns {type(config).__name__} in place of a ConfigDict"
         )
     return config
 
@@ -96,11 +106,11 @@ def _find(name: str) -> Path:
 
 
 def _in_a_line(error: BaseException, path: Path) -> str:
-    """An error of a config file, with the line in it that raised it."""
+    """Return an error of a config file as one line, with the line in the file that raised it."""
     if isinstance(error, SyntaxError):
         return f"{path}, line {error.lineno}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    lines = [frame.lineno for frame in frames if frame.filename == str(path.absolute())]
     text = str(error).strip().splitlines()
     said = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
     return f"{path}, line {lines[-1]}: {said}" if lines else f"{path}: {said}"

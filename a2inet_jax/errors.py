@@ -14,11 +14,11 @@
     ├── StoreError          stored features cannot be used
     │   └── VersionError    another version wrote them
     ├── RunError            a run's folder belongs to another experiment, or cannot be read
-    ├── TrainingError       a training cannot start, or cannot go on
+    ├── TrainingError       training cannot start or continue
     │   └── DivergedError   a loss or a parameter is not finite
     └── EngineError         a Ray cluster cannot do the work
 
-The operating system's own errors (`FileNotFoundError`, a full disk) stay `OSError`. Errors that tell of bad
+The operating system's own errors (`FileNotFoundError`, a full disk) stay `OSError`. Errors about bad
 values are `ValueError`s as well.
 """
 
@@ -115,7 +115,7 @@ class RunError(A2INetError):
 
 
 class TrainingError(A2INetError, ValueError):
-    """A training cannot start, or cannot go on."""
+    """Training cannot start or continue."""
 
 
 class DivergedError(TrainingError):

@@ -1,5 +1,6 @@
 """Fields of a configuration: made with default, meaning and bounds, checked, and explained in words."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from dataclasses import field as dataclass_field
@@ -70,7 +71,8 @@ def _fits(value: Any, one: Field[Any]) -> bool:
         return is_dataclass(value) or isinstance(value, Mapping)
     kind = type(one.default)
     if kind is float:
-        right = isinstance(value, (int, float)) and not isinstance(value, bool)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        right = is_number and math.isfinite(value)
     else:
         right = type(value) is kind
     if not right:

@@ -1,7 +1,10 @@
 """The command `a2inet`: one subcommand for each module of `a2inet_jax.commands`."""
 
+import io
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
@@ -77,16 +80,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Errors for the user are one line (`A2INetError`, `OSError`); a bug keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may not know "±"
+            stream.reconfigure(errors="backslashreplace")
+    interrupted = _noted_interrupts()
     given = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(joined_overrides(given))
     _set_verbosity(options.verbose)
     try:
         code: int = options.handler(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        print("interrupted: the same command continues from here", file=sys.stderr)
-        return 130
+        return _say_interrupted()
     except BrokenPipeError:  # such as by `| head`; nobody reads what is left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -96,9 +103,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"a2inet {options.verb}: {error}", file=sys.stderr)
         return 1
     except Exception:
+        if interrupted.is_set():  # while a library was imported, which made another error of it
+            return _say_interrupted()
         traceback.print_exc()
         print("This is a bug in a2inet: please report it with the lines above.", file=sys.stderr)
         return 1
+
+
+def _noted_interrupts() -> threading.Event:
+    """Return an event that SIGINT sets, beside raising `KeyboardInterrupt`."""
+    event = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        event.set()
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, interrupt)
+    return event
+
+
+def _say_interrupted() -> int:
+    print("interrupted: finished work is kept, and the same command resumes", file=sys.stderr)
+    return 130
 
 
 def _set_verbosity(verbose: bool) -> None:

@@ -91,7 +91,7 @@ class RunFolder:
             return Experiment.from_dict(self._read("config.json"))
         except ConfigError as error:
             raise RunError(
-                f"{self.path} is a run of an earlier version, or broken: train it again ({error})"
+                f"{self.path} is a run of an earlier version, or broken: train it again; {error}"
             ) from None
 
     def inputs(self) -> dict[str, Any]:
@@ -102,16 +102,19 @@ class RunFolder:
         path = self.path / name
         if not path.is_file():
             raise FileNotFoundError(
-                f"{path} is missing: train a run first, such as by `a2inet demo`"
+                f"{self.path} holds no run ({path.name} is missing): name a run's folder, or train one with "
+                "`a2inet demo`"
             )
         try:
             found = json.loads(path.read_text("utf-8"))
         except ValueError as error:
             raise RunError(
-                f"{path} is not JSON ({error}): remove the folder and train again"
+                f"{path} is not JSON ({error}): restore the file, or remove the folder and train again"
             ) from None
         if not isinstance(found, dict):
-            raise RunError(f"{path} does not describe a run: remove the folder and train again")
+            raise RunError(
+                f"{path} is not the config of a run: restore the file, or remove the folder and train again"
+            )
         return found
 
     def _compare(self, name: str, wanted: Mapping[str, Any]) -> None:
@@ -125,7 +128,7 @@ class RunFolder:
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any], whole: bool) -> list[str]:
-    """A line for each value that differs: of all, or only of those in `after`."""
+    """Return a line for each value that differs: of all, or only of those in `after`."""
     there, now = _flat(before), _flat(after)
     return [
         f"  {key}: {_short(there.get(key))} there, {_short(now.get(key))} now"
@@ -135,7 +138,7 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any], whole: boo
 
 
 def _short(value: Any) -> Any:
-    """A value as a message shows it; of a hash the first digits."""
+    """Return a value as a message shows it; of a hash the first digits."""
     is_hash = isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value)
     return f"{value[:12]}…" if is_hash else value
 

@@ -29,7 +29,7 @@ from jax.typing import DTypeLike
 
 from a2inet_jax.backbones import convert
 from a2inet_jax.backbones.convert import Params
-from a2inet_jax.backbones.frame_features import extract_features, tile_places
+from a2inet_jax.backbones.frame_features import extract_features, tile_corners
 from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
 from a2inet_jax.video.resize import resize_short_side
 from benchmarks.torch_backbones import FeatureExtractor, build
@@ -206,7 +206,7 @@ def prepare(backbone: Backbone, frames: jax.Array) -> jax.Array:
     if backbone.short_side:
         frames = resize_short_side(frames, backbone.short_side)
     side = backbone.tile
-    corners = tile_places(frames.shape[1], frames.shape[2], side)
+    corners = tile_corners(frames.shape[1], frames.shape[2], side)
     if not len(corners):
         return frames
     tiles = [frames[:, y : y + side, x : x + side] for y, x in corners]

@@ -133,7 +133,7 @@ def preprocessed(config: ConfigDict) -> None:
 
 
 def with_paper_networks(config: Experiment) -> Experiment:
-    """Return the experiment with the paper's networks in the places of the index's."""
+    """Return the experiment with the paper's networks in place of the index's."""
     paper = {INDEX[role]: PAPER[role] for role in PAPER}
     quality, semantic = config.features.quality, config.features.semantic
     features = replace(

@@ -54,7 +54,7 @@ def clips(folder: Path) -> Path:
 
 
 def small_networks(patch: pytest.MonkeyPatch, missing: tuple[str, ...] = ()) -> list[str]:
-    """Put small networks in the places of the real ones; those `missing` have no weights.
+    """Put small networks in place of the real ones; those `missing` have no weights.
 
     Returns:
       Names of weights as they are asked for, in a list that grows.

@@ -211,7 +211,7 @@ except OSError as error:
     [
         (errno.EDQUOT, "the quota is used up"),
         (errno.EACCES, "permission denied"),
-        (errno.EIO, "Input/output error: fix that"),
+        (errno.EIO, "Input/output error: check the path"),
     ],
 )
 def test_other_errors_are_reported_with_a_remedy(
@@ -230,7 +230,7 @@ def test_other_errors_are_reported_with_a_remedy(
 
 def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "store").write_bytes(b"")
-    with pytest.raises(OSError, match="store can't be written"):
+    with pytest.raises(OSError, match="store cannot be written"):
         atomic.write(tmp_path / "store" / "v", b"whole")
     assert atomic.sweep(tmp_path / "store") == []
     with pytest.raises((OSError, StoreError)):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax import config_file
+from a2inet_jax.build import build_model
 from a2inet_jax.config import Experiment, Model, Train, config_dict, describe, problems_in
 from a2inet_jax.configs import base
 from a2inet_jax.errors import ConfigError
@@ -128,8 +129,8 @@ def test_a_copied_config_works_from_any_folder(
     [
         ("def get_config(:", r"mine\.py, line 1: invalid syntax"),
         ("import nonsense", r"mine\.py, line 1: ModuleNotFoundError: No module named 'nonsense'"),
-        ("x = 1", r"mine\.py: AttributeError"),
-        ("def get_config():\n    return 3", "get_config returns int, no ConfigDict"),
+        ("x = 1", r"mine\.py has no function get_config"),
+        ("def get_config():\n    return 3", "get_config returns int in place of a ConfigDict"),
         ("def get_config():\n    return 1 / 0", r"mine\.py, line 2: ZeroDivisionError"),
         ("import sys\nsys.exit(3)", r"mine\.py, line 2: SystemExit: 3"),
     ],
@@ -140,6 +141,39 @@ def test_a_broken_config_file_is_one_line(tmp_path: Path, text: str, said: str) 
     with pytest.raises(ConfigError, match=said) as raised:
         config_file.load(str(file))
     assert "\n" not in str(raised.value)
+
+
+def test_the_line_is_named_for_a_relative_path_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text("def get_config():\n    return 1 / 0")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"mine\.py, line 2: ZeroDivisionError"):
+        config_file.load("mine.py")
+
+
+def test_an_argument_that_is_not_taken_is_refused() -> None:
+    with pytest.raises(ConfigError, match="it takes no argument: --config=sample"):
+        config_file.load("sample:x")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/../../b", "/tmp/x"])
+def test_a_run_stays_in_its_folder(name: str) -> None:
+    with pytest.raises(ConfigError, match="it takes the name of a folder in runs"):
+        config_file.load("base", [f"name={name}"])
+
+
+@pytest.mark.parametrize("rate", ["inf", "nan", "-1"])
+def test_rates_are_finite(rate: str) -> None:
+    with pytest.raises(ConfigError, match="learning_rate"):
+        config_file.load("base", [f"train.learning_rate={rate}"])
+
+
+def test_a_head_narrower_than_its_gates_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"model\.reduction is 4: it takes at most model\.width, 1"
+    ):
+        build_model("a2inet", Model(width=1))
 
 
 def test_a_field_that_a_config_file_invents_is_named(tmp_path: Path) -> None:

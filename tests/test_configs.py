@@ -250,7 +250,7 @@ def test_a_missing_video_moves_no_other(kind: str) -> None:
 
 def test_what_can_t_be_measured_is_refused_before_it_is_trained(tmp_path: Path) -> None:
     config = load("base", ["splits.num_splits=3"])
-    said = "1 of 6 videos.* to test on.*raise splits.test_fraction, which is 0.2"
+    said = "1 of 6 videos.* to test on.*raise --config.splits.test_fraction, which is 0.2"
     with pytest.raises(ValueError, match=said):
         draw(config, videos(*[""] * 6))
     config = changed(config, "splits.test_fraction=0.4")
@@ -266,7 +266,7 @@ def test_what_can_t_be_measured_is_refused_before_it_is_trained(tmp_path: Path) 
     ("fields", "message"),
     [
         (["splits.kind=random"], "splits.kind is 'random'; it takes one of content, own, file"),
-        (["splits.kind=file"], "name it by splits.file"),
+        (["splits.kind=file"], "name the file, --config.splits.file=FILE"),
         (["data.name=lsvq_1080p"], "for testing only"),
     ],
 )

@@ -54,12 +54,12 @@ def test_all_data_sets_are_listed(
     dataset_inputs.live_vqc_mat(manual / "data.mat", rows)
     data = tmp_path / "data"
     assert run(data, "prepare", "live_vqc", manual=manual) == 0
-    told = capsys.readouterr().out
-    assert f"live_vqc: {len(rows)} videos of {len(rows)} contents, labels " in told
-    assert "0 of them missing" in told
+    printed = capsys.readouterr().out
+    assert f"live_vqc: {len(rows)} videos of {len(rows)} contents, labels " in printed
+    assert "0 of them missing" in printed
     assert run(data, "list") == 0
-    told = capsys.readouterr().out
-    lines = {line.split()[0]: line for line in told.splitlines()}
+    printed = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in printed.splitlines()}
     assert set(registry.NAMES) < set(lines)
     assert f"{len(rows)} videos" in lines["live_vqc"]
     assert "  no " in lines["konvid_1k"]
@@ -76,15 +76,15 @@ def test_a_whole_data_set_is_good(
     data = tmp_path / "data"
     assert run(data, "prepare", str(mine)) == 0
     assert run(data, "verify", str(mine)) == 0
-    told = capsys.readouterr().out
-    assert "20 videos of 10 contents, labels 0 to 6; 20 good, 0 missing, 0 cannot" in told
-    assert fingerprint(registry.list_videos(str(mine), data)) in told
-    assert "first frames" in told
+    printed = capsys.readouterr().out
+    assert "20 videos of 10 contents, labels 0 to 6; 20 good, 0 missing, 0 cannot" in printed
+    assert fingerprint(registry.list_videos(str(mine), data)) in printed
+    assert "first frames" in printed
     assert run(data, "verify", str(mine), full=True) == 0
     assert "first frames" not in capsys.readouterr().out
 
 
-def test_damage_behind_the_first_frame_is_seen_in_full(mine: Path, tmp_path: Path) -> None:
+def test_damage_after_the_first_frame_is_seen_in_full(mine: Path, tmp_path: Path) -> None:
     damaged = Clips(tmp_path / "clips")["damaged_frames.mp4"]
     (mine / "03.mp4").unlink()
     damaged.rename(mine / "03.mp4")
@@ -103,18 +103,18 @@ def test_what_is_wrong_is_listed(
     bad.unlink()
     bad.write_text("This is not a video.\n")
     assert run(data, "prepare", str(mine)) == 1
-    told = capsys.readouterr().out
-    assert "7 of them missing" in told
-    assert f"{gone[0]}: is missing" in told
-    assert "and 2 more" in told
+    printed = capsys.readouterr().out
+    assert "7 of them missing" in printed
+    assert f"{gone[0]}: is missing" in printed
+    assert "and 2 more" in printed
     assert run(data, "prepare", str(mine), allow_missing=True) == 0
     capsys.readouterr()
     assert run(data, "verify", str(mine)) == 1
-    told = capsys.readouterr().out
-    assert f"{bad}: " in told  # though many are missing
-    assert "12 good, 7 missing, 1 cannot be decoded" in told
+    printed = capsys.readouterr().out
+    assert f"{bad}: " in printed  # though many are missing
+    assert "12 good, 7 missing, 1 cannot be decoded" in printed
     listing = data / f"{registry.unique_slug(str(mine))}-problems.csv"
-    assert f"All of them, by id: {listing}" in told
+    assert f"All of them, by id: {listing}" in printed
     with listing.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["video"], row["path"]) for row in rows] == [
@@ -158,16 +158,16 @@ def test_verify_looks_at_list_and_folder_as_they_are_now(
     assert f"there is no folder {manual}" in capsys.readouterr().err
 
 
-def test_findings_are_told_where_no_file_of_them_can_be_written(
+def test_findings_are_reported_where_no_file_of_them_can_be_written(
     mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (mine / "03.mp4").unlink()
     (tmp_path / "data").write_text("A file where the folder would be.")
     assert run(tmp_path / "data", "verify", str(mine)) == 1
-    told, error = capsys.readouterr()
-    assert "can't be written" in error
-    assert "19 good, 1 missing" in told
-    assert "Fingerprint" in told
+    printed, error = capsys.readouterr()
+    assert "cannot be written" in error
+    assert "19 good, 1 missing" in printed
+    assert "Fingerprint" in printed
 
 
 def test_data_sets_in_folders_of_one_name_keep_files_of_their_own(
@@ -216,16 +216,16 @@ def test_published_splits_are_imported(
     file = tmp_path / "published.json"
     file.write_text(json.dumps({"permutations": orders}))
     assert run(data, "splits", str(mine), str(file), str(listing)) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     path = data / "splits" / f"{registry.unique_slug(str(mine))}-published.json"
     found = splits.read(path)
     assert len(found) == 10
     assert found[0].train == tuple(f"{k:02}.mp4" for k in range(12))
-    assert "10 splits, the first with 12 to train, 4 to validate, 3 to test on" in told
-    assert "In no subset, since the published list lacks them (1): 19.mp4" in told
+    assert "10 splits, the first with 12 to train, 4 to validate, 3 to test on" in printed
+    assert "In no subset, since the published list lacks them (1): 19.mp4" in printed
     leaking = splits.count_shared_contents(found, registry.list_videos(str(mine), data))
-    assert f"{leaking} of 10 contents have videos in two subsets" in told
-    assert f"--config.splits.file={path}" in told.replace("\n", "")
+    assert f"{leaking} of 10 contents have videos in two subsets" in printed
+    assert f"--config.splits.file={path}" in printed.replace("\n", "")
     (mine / "labels.csv").write_text(
         "".join((mine / "labels.csv").read_text().splitlines(keepends=True)[:-2])
     )
@@ -238,7 +238,7 @@ def test_published_splits_are_imported(
     assert len(splits.read(out)) == 10
 
 
-def test_videos_without_a_label_are_told(
+def test_videos_without_a_label_are_reported(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = ["Animation_1080P-01b3", "Animation_1080P-05f8", "Animation_1080P-0cdf"]
@@ -247,9 +247,9 @@ def test_videos_without_a_label_are_told(
     lines = f"vid,MOS full\n{names[0]},1.5\n{names[1]},2.5\n{names[2]},\n"
     (manual / "MOS_for_YouTube_UGC_dataset.csv").write_text(lines)
     assert run(tmp_path, "prepare", "youtube_ugc") == 0
-    told = capsys.readouterr().out
-    assert "2 videos of 2 contents" in told
-    assert f"Left out, since the list has no label for them (1): {names[2]}" in told
+    printed = capsys.readouterr().out
+    assert "2 videos of 2 contents" in printed
+    assert f"Left out, since the list has no label for them (1): {names[2]}" in printed
     assert run(tmp_path, "verify", "youtube_ugc", as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["unlabelled"] == [names[2]]
 

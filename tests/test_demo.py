@@ -56,7 +56,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, config: Experiment) -> Iterat
         yield folder
 
 
-def test_the_run_folder_tells_everything(home: Path) -> None:
+def test_the_run_folder_reports_everything(home: Path) -> None:
     run = home / "runs" / "demo"
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics["models"]) == {"a2inet", "concat", "vsfa", "svr"}
@@ -195,5 +195,5 @@ def test_a_run_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
 
 
 def test_no_run_no_scores(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="train a run first"):
+    with pytest.raises(FileNotFoundError, match="holds no run"):
         a2inet_jax.load(tmp_path)

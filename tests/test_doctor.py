@@ -20,7 +20,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    """The findings by check, a remedy behind each in which something is wrong."""
+    """The findings by check, each followed by its remedy where something is wrong."""
     found: dict[str, str] = {}
     for line in capsys.readouterr().out.splitlines():
         name = line.split()[0]

@@ -136,7 +136,7 @@ def test_results_of_other_splits_are_refused() -> None:
         evaluate.evaluate(config)
 
 
-def test_what_is_there_is_shown_and_what_is_not_is_told(
+def test_what_is_there_is_shown_and_what_is_not_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_run()
@@ -191,7 +191,7 @@ def test_a_run_that_is_not_there_does_not_stop_the_others(
     monkeypatch.setattr(evaluate, "extract", extracted)
     assert evaluate.evaluate_runs(runs, ["mine", "theirs"]) == 1
     shown = " ".join(capsys.readouterr().out.split())
-    assert "runs/none/config.json is missing" in shown
+    assert "runs/none holds no run (config.json is missing)" in shown
     assert "runs/two: `a2inet train` has not finished with vsfa" in shown
     assert "one · mine/" in shown
     assert asked == ["one"]  # nothing is extracted for a run that can't be measured

@@ -41,10 +41,10 @@ def test_moved_away_it_is_missing_and_the_others_go_on(
     for allowed in (False, True):  # a video that is there is not missing
         config = changed(config, f"data.allow_missing={allowed}")
         assert extract(config) == 1
-        told = capsys.readouterr().out
-        assert f"1 of {CLIPS} videos have no features; listed in " in told
-        assert "`a2inet data prepare clips/labels.csv`" in told
-        assert "--config.data.allow_missing=True" in told
+        printed = capsys.readouterr().out
+        assert f"1 of {CLIPS} videos have no features; listed in " in printed
+        assert "`a2inet data prepare clips/labels.csv`" in printed
+        assert "--config.data.allow_missing=True" in printed
         with pytest.raises(FileNotFoundError, match=f"1 of {CLIPS} videos, {BROKEN} the first"):
             train(config)
     assert not Path("runs").exists()
@@ -64,7 +64,9 @@ def test_moved_away_it_is_missing_and_the_others_go_on(
 def test_what_can_t_be_split_is_refused_before_it_is_extracted(config: Experiment) -> None:
     names = [f"clip{n:02}.mkv,{n}\n" for n in range(6)]
     Path("clips/labels.csv").write_text("path,mos\n" + "".join(names))
-    with pytest.raises(DataError, match=r"1 of 6 videos.* to test on.*raise splits\.test_fraction"):
+    with pytest.raises(
+        DataError, match=r"1 of 6 videos.* to test on.*raise --config\.splits\.test_fraction"
+    ):
         demo(changed(config, "splits.test_fraction=0.2"))
     assert not Path("data").exists()
     assert not Path("runs").exists()

@@ -94,5 +94,5 @@ def test_empty_stores_and_differing_widths_are_refused(tmp_path: Path) -> None:
 def test_an_output_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store", "a")
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match="file can't be written"):
+    with pytest.raises(OSError, match="file cannot be written"):
         export(store, tmp_path / "file" / "set", ignore)

@@ -46,7 +46,8 @@ def test_bad_videos_are_listed_and_the_others_extracted(clips: Clips, tmp_path: 
     calls: list[tuple[str, int, int]] = []
     extract = extractor()
     store = Store(tmp_path, extract.recipe)
-    failures = extract_all(all_videos, extract, store, lambda *call: calls.append(call)).failures
+    work = extract_all(all_videos, extract, store, lambda *call: calls.append(call), num_decoders=1)
+    failures = work.failures
     assert [failure.video_id for failure in failures] == ["text.mp4", "cut.mkv"]
     assert failures[1] == Failure("cut.mkv", clips["cut.mkv"], failures[1].reason)
     assert "cut short" in failures[1].reason

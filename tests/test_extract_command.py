@@ -46,7 +46,7 @@ def test_shards_together_are_the_whole(folder: Path, tmp_path: Path) -> None:
         parts.append(sorted(set(ids(out)).difference(*parts)))
     assert sorted(itertools.chain(*parts)) == sorted(GOOD)
     assert sum(bool(part) for part in parts) > 1
-    # A video has the same part whatever lies beside it.
+    # A video is in the same shard whatever is beside it.
     (folder / "gray.mp4").unlink()
     again = tmp_path / "again"
     for shard in range(3):
@@ -75,7 +75,7 @@ def test_what_failed_is_listed_until_it_is_mended(
         rows = list(csv.DictReader(file))
     assert [(row["video"], row["path"]) for row in rows] == [("bad, worse.mp4", str(bad))]
     assert rows[0]["reason"].startswith("cannot be decoded: no video stream")
-    # A part has a list of its own.
+    # A shard has a list of its own.
     codes = [extract.extract(config(), [folder], out, (shard, 6)) for shard in range(6)]
     assert sum(codes) == 1
     assert (out / f"failures-{codes.index(1)}-of-6.csv").exists()

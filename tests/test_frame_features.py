@@ -115,7 +115,7 @@ def test_frames_smaller_than_a_tile_are_enlarged() -> None:
 @given(st.integers(16, 200), st.integers(16, 200))
 def test_tiles_cover_every_pixel(height: int, width: int) -> None:
     covered = np.zeros((height, width), int)
-    corners = frame_features.tile_places(height, width, 16)
+    corners = frame_features.tile_corners(height, width, 16)
     for top, left in corners:
         assert top >= 0
         assert left >= 0

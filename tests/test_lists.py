@@ -48,7 +48,7 @@ def test_a_list_gives_the_layout_of_raw_video(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("file\nx.mp4\n", "column `path`"),
-        ("path\n", "one line for each video"),
+        ("path\n", "has a header but no videos"),
         ("", "column `path`"),
         ("path,width\n,1\n", "line 2 has no path"),
         ("path,width,height\na.yuv,x,1\n", "line 2: .*'x'"),

@@ -1,7 +1,9 @@
 """The command line: its help, its errors in a line, and bugs that keep their traceback."""
 
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from importlib import metadata
@@ -56,19 +58,30 @@ def test_every_verb_has_help_with_two_examples(
 
 @pytest.mark.parametrize(
     "action",
-    ["data prepare", "data verify", "data splits", "weights add", "store export", "config diff"],
+    [
+        f"{verb} {action}"
+        for verb, each in main.parser().verbs.choices.items()
+        if each.verbs
+        for action in each.verbs.choices
+    ],
 )
 def test_every_action_has_help(action: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main.main([*action.split(), "--help"])
-    assert f"usage: a2inet {action} " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert f"usage: a2inet {action} " in shown
+    examples = shown.partition("examples:")[2].split("\n  ")[1:]
+    assert examples
+    for example in examples:
+        assert example.startswith(f"a2inet {action}")
+        main.parser().parse_args(joined_overrides(shlex.split(example)[1:]))
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("extract --config=sample --shard=8/8", "--shard: 8/8: I/N"),
-        ("extract --config=sample --shard=one", "--shard: one: I/N"),
+        ("extract --config=sample --shard=8/8", "--shard: '8/8': it takes I/N"),
+        ("extract --config=sample --shard=one", "--shard: 'one': it takes I/N"),
         ("extract", "name an experiment, such as --config=sample"),
         ("extract --config=sample x.mp4", "--out=FOLDER"),
         ("extract --config=sample --out=x", "--out=FOLDER"),
@@ -79,12 +92,17 @@ def test_every_action_has_help(action: str, capsys: pytest.CaptureFixture[str]) 
         ("evaluate runs/x --config=sample", "RUN … takes no --config"),
         ("report runs/x --config=sample", "RUN … takes no --config"),
         ("report runs/x --config.seed=1", "RUN … takes no --config"),
-        ("table 4 --config=sample", "there is no option --config"),
+        ("table 4 --config=sample", "it takes changes of fields, --config.FIELD=VALUE"),
+        ("table 8", "there is no '8'"),
+        ("table 4 --datasets=", "name at least one"),
+        ("data list --config=sample", "it takes changes of fields"),
+        ("train sample", "name an experiment by --config=sample"),
         ("table 4 --datsets=x", "there is no option --datsets: did you mean --datasets?"),
         ("train --config=sample --csv=x", "there is no option --csv"),
         ("train --config=sample x", "unexpected argument 'x'"),
         ("score x.mp4 --config.seed=1", "takes no --config"),
         ("describe --config=sample --frames=0", "0 is less than 1"),
+        ("describe --config=sample --frames=x", "'x' is not an integer"),
         ("extrakt", "there is no 'extrakt': did you mean extract?"),
         ("prepare --config=sample", "there is no 'prepare': did you mean data prepare?"),
         ("data lsit", "there is no 'lsit': did you mean list?"),
@@ -176,6 +194,31 @@ def test_an_interruption_is_said(
     fail_with(monkeypatch, KeyboardInterrupt())
     assert main.main(["weights", "list"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+    # A library that is interrupted while it is imported may raise an error of its own.
+    def fail() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("half imported") from None
+
+    monkeypatch.setattr(weights, "table", fail)
+    assert main.main(["weights", "list"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_an_ascii_terminal_gets_escapes() -> None:
+    command = [sys.executable, "-m", "a2inet_jax.main", "config", "fields"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, env=environment)
+    assert done.returncode == 0
+    assert b"\\u03c4, frames" in done.stdout  # τ
+
+
+def test_a_closed_stdout_is_no_bug() -> None:
+    command = f"{sys.executable} -m a2inet_jax.main config fields >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:

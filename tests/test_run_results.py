@@ -97,7 +97,7 @@ def test_where_a_data_set_has_a_test_part_that_is_tested(monkeypatch: pytest.Mon
     assert {row.video for row in rows} == set(IDS[1::2])
 
 
-def test_missing_features_are_told_with_the_command() -> None:
+def test_missing_features_are_reported_with_the_command() -> None:
     make_run()
     with pytest.raises(FileNotFoundError) as raised:
         measure(RUN, "theirs")
@@ -114,7 +114,7 @@ def test_other_networks_are_refused() -> None:
 
 
 @pytest.mark.parametrize("change", [{"mos": 0.7}, {"content": "c5"}])
-def test_results_of_other_labels_or_contents_are_made_anew(
+def test_results_of_other_labels_or_contents_are_made_again(
     home: Path, change: dict[str, Any]
 ) -> None:
     make_run()
@@ -126,7 +126,7 @@ def test_results_of_other_labels_or_contents_are_made_anew(
     assert measure(RUN, "theirs") == again
 
 
-def test_results_that_lacked_videos_are_made_anew(home: Path) -> None:
+def test_results_that_lacked_videos_are_made_again(home: Path) -> None:
     config = make_run()
     config = changed(config, "data.allow_missing=True")
     (RUN.path / "config.json").write_text(json.dumps(config.to_dict()))
@@ -139,7 +139,7 @@ def test_results_that_lacked_videos_are_made_anew(home: Path) -> None:
     assert measure(RUN, "theirs")["data"]["note"] == ""
 
 
-def test_videos_of_the_data_set_trained_on_are_told(home: Path) -> None:
+def test_videos_of_the_data_set_trained_on_are_reported(home: Path) -> None:
     make_run()
     extract("theirs")
     found = measure(RUN, "theirs")
@@ -150,15 +150,15 @@ def test_videos_of_the_data_set_trained_on_are_told(home: Path) -> None:
         (home / "theirs" / video).symlink_to(home / "mine" / video)
     found = measure(RUN, "theirs")
     assert found["known"] == 5
-    told = (
+    printed = (
         "5 of 24 videos tested are of the data set trained on, so that the numbers are optimistic."
     )
-    assert told in protocol.remarks(found)
+    assert printed in protocol.remarks(found)
     (home / "mine" / "labels.csv").unlink()  # one's own data may be gone
     assert measure(RUN, "theirs")["known"] == 0
 
 
-def test_splits_that_part_contents_are_told() -> None:
+def test_splits_that_part_contents_are_reported() -> None:
     make_run()
     found = measure(RUN)
     assert not any("in two parts" in remark for remark in protocol.remarks(found))
@@ -181,12 +181,12 @@ def test_splits_that_part_contents_are_told() -> None:
             for row in predictions.read(path)
         ]
         predictions.write(path, rows)
-    told = "2 of 12 contents have videos in two parts of a split, so that the numbers may be optimistic."
-    assert told in protocol.remarks(measure(RUN))
+    printed = "2 of 12 contents have videos in two parts of a split, so that the numbers may be optimistic."
+    assert printed in protocol.remarks(measure(RUN))
 
 
 @pytest.mark.parametrize("dataset", ["mine", "theirs"])
-def test_a_training_that_has_not_finished_is_told(dataset: str) -> None:
+def test_a_training_that_has_not_finished_is_reported(dataset: str) -> None:
     make_run()
     extract("theirs")
     (RUN.path / "concat" / "predictions.csv").unlink()

@@ -144,7 +144,7 @@ def test_the_split_of_the_data_set_is_kept(tmp_path: Path) -> None:
 
 
 def test_impossible_own_splits_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"no split of its own.*6 in ''.*splits\.kind=content"):
+    with pytest.raises(ConfigError, match=r"no split of its own.*6 in none.*splits\.kind=content"):
         splits.own_split(make_videos([2] * 3), 0, 0.1)
     with pytest.raises(ConfigError, match="it has 7 in 'test'"):
         splits.own_split(train_and_test([], 7), 0, 0.1)

@@ -29,7 +29,7 @@ def test_good_stores_are_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.count(": 3 good, 0 bad") == 2
 
 
-def test_bad_files_are_told_removed_and_only_they(
+def test_bad_files_are_reported_removed_and_only_they(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = store_of(tmp_path)
@@ -41,18 +41,18 @@ def test_bad_files_are_told_removed_and_only_they(
         stranger.write_bytes(b"mine")
     (tmp_path / f".0.{'elsewhere-0'}.part").write_bytes(b"half")
     assert run("verify", str(tmp_path)) == 1
-    told = capsys.readouterr().out
-    assert f"{store.path('b')}: is damaged" in told
-    assert f"{store.path('c')}: holds the features that belong in {store.path('a').name}" in told
-    assert ".0.elsewhere-0.part: left over, or being written" in told
-    assert "1 good, 2 bad" in told
+    printed = capsys.readouterr().out
+    assert f"{store.path('b')}: is damaged" in printed
+    assert f"{store.path('c')}: holds the features that belong in {store.path('a').name}" in printed
+    assert ".0.elsewhere-0.part: left over, or being written" in printed
+    assert "1 good, 2 bad" in printed
     # What lies under another's name is whole: `extract` puts the right one over it.
     assert run("repair", str(tmp_path)) == 1
-    told = capsys.readouterr().out
-    assert f"{store.path('b')}: is damaged" in told
-    assert "left as it is" in told
+    printed = capsys.readouterr().out
+    assert f"{store.path('b')}: is damaged" in printed
+    assert "left as it is" in printed
     store.path("c").unlink()
-    assert RUN in told
+    assert RUN in printed
     assert Store(tmp_path / "again", RECIPE).missing("a") == ["a"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [store.path("a").name, *(path.name for path in strangers), ".0.elsewhere-0.part"]
@@ -62,7 +62,7 @@ def test_bad_files_are_told_removed_and_only_they(
     assert RUN not in capsys.readouterr().out
 
 
-def test_two_recipes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_recipes_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = store_of(tmp_path)
     other = Store(tmp_path / "other", dataclasses.replace(RECIPE, dtype="bfloat16"))
     other.write("v", features(), "1000 bytes")
@@ -81,9 +81,9 @@ def test_a_list_for_people_and_one_for_programs(
 ) -> None:
     store = store_of(tmp_path)
     assert run("list", str(tmp_path)) == 0
-    told = capsys.readouterr().out
-    assert "3 videos, 15 frames" in told
-    assert RECIPE.fingerprint() in told
+    printed = capsys.readouterr().out
+    assert "3 videos, 15 frames" in printed
+    assert RECIPE.fingerprint() in printed
     assert run("list", str(tmp_path), "--json") == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [record["video_id"] for record in records] == list("abc")
@@ -125,7 +125,8 @@ def test_a_folder_without_features_is_not_good(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"mine")
-    assert run("verify", str(tmp_path)) == 1
-    assert "holds no feature files" in capsys.readouterr().out
+    for action in ("verify", "repair"):
+        assert run(action, str(tmp_path)) == 1
+        assert "holds no feature files" in capsys.readouterr().out
     # Nor does what is none disturb a store.
     assert Store(tmp_path, RECIPE).missing(["v"]) == ["v"]

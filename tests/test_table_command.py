@@ -129,7 +129,7 @@ def test_rows_that_a_change_makes_one_are_refused() -> None:
     assert len(table_plan.make(2, ["konvid_1k"], "index", changes[:1]).runs()) == 4
 
 
-def test_all_reasons_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_reasons_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     work = table.Attempts(dict.fromkeys("ab", Experiment()), {"a": "first row", "b": "second row"})
     for names, reason in ((["a"], "one"), (["a", "b"], "two"), (["a"], "one")):
         work.attempt(names, lambda: 1, reason)

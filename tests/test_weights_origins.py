@@ -125,7 +125,7 @@ def test_a_file_downloaded_by_hand(
     change(origin=ByHand("https://drive/x", "the link"), restriction="not for sale")
     with pytest.raises(
         WeightsError,
-        match=r"open https://drive/x \(the link\).*`a2inet weights add FILE --as tiny`",
+        match=r"open https://drive/x \(the link\).*`a2inet weights add FILE --as=tiny`",
     ):
         weights.get("tiny")
     file, other = tmp_path / "downloaded.pth", tmp_path / "other.pth"

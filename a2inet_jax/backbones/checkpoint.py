@@ -55,6 +55,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
         FileNotFoundError: The file does not exist.
         CheckpointError: The format is unknown, the file broken, or its pickle asks for something forbidden.
     """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: name the downloaded file")
     if path.is_dir():
         raise CheckpointError(f"{path}: a folder, not a checkpoint")
     data = path.read_bytes()

@@ -24,7 +24,7 @@ def extract_features(
 
     A network of clips takes the frames as one clip, and each row of its output is repeated for the
     `backbone.stride` frames that it covers. A network of fixed size sees a frame as evenly spaced tiles that
-    cover it (`tile_places`); mean and deviation are over the positions of all tiles.
+    cover it (`tile_corners`); mean and deviation are over the positions of all tiles.
 
     On a CPU, frames or tiles are processed one after another, so that intermediate results stay in the cache,
     which halves the time of EfficientNet-Lite0. Other devices process all frames, or all tiles of a frame, at
@@ -86,7 +86,7 @@ def feature_maps(
 
     # Frames, or tiles, of the size that the network takes, normalised.
     frames = resize_short_side(frames_BxHxWx3, backbone.resized_short_side(height, width))
-    corners_Nx2 = tile_places(frames.shape[1], frames.shape[2], backbone.tile)
+    corners_Nx2 = tile_corners(frames.shape[1], frames.shape[2], backbone.tile)
     if len(corners_Nx2):
         side = backbone.tile
         tiles = [frames[:, y : y + side, x : x + side] for y, x in corners_Nx2]
@@ -132,7 +132,7 @@ def join_tiles(maps_RxHxW: jax.Array, backbone: Backbone, height: int, width: in
         return maps_RxHxW
     # Tile corners on the map's grid.
     height, width = short_side_size(height, width, backbone.resized_short_side(height, width))
-    corners_Nx2 = tile_places(height, width, backbone.tile)
+    corners_Nx2 = tile_corners(height, width, backbone.tile)
     side = maps_RxHxW.shape[2]
     tiles_RxNxSxS = maps_RxHxW.reshape(len(maps_RxHxW), len(corners_Nx2), side, side)
     h, w = (length * side // backbone.tile for length in (height, width))
@@ -145,7 +145,7 @@ def join_tiles(maps_RxHxW: jax.Array, backbone: Backbone, height: int, width: in
     return total_RxHxW / jnp.maximum(count_1xHxW, 1)
 
 
-def tile_places(height: int, width: int, side: int) -> np.ndarray:
+def tile_corners(height: int, width: int, side: int) -> np.ndarray:
     """Return the corners of the fewest evenly spaced square tiles that cover a frame; they overlap or touch.
 
     Args:

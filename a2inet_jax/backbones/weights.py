@@ -198,7 +198,7 @@ def _published_file(name: str) -> Iterator[Path]:
     if isinstance(origin, ByHand):
         raise WeightsError(
             f"{name} has to be downloaded by hand: open {origin.page} ({origin.how}), save the file, "
-            f"and run `a2inet weights add FILE --as {name}`"
+            f"and run `a2inet weights add FILE --as={name}`"
         )
     say(f"{name}: {origin}")
 

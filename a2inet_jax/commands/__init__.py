@@ -1,4 +1,4 @@
-"""The verbs of `a2inet`, a module each: SUMMARY, EXAMPLES, `add_arguments(parser)` and `run(options)`.
+"""The verbs of `a2inet`: a module each, with SUMMARY, EXAMPLES and `add_arguments(parser)`.
 
 All of them are imported to parse any command line, so imports that take time are inside the functions.
 """

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from a2inet_jax.commands.options import Parser
+from a2inet_jax.commands.options import DEFAULT_RUN, Parser
 
 SUMMARY = "draw the activation maps of both networks, and curves over time"
 EXAMPLES = (
@@ -16,14 +16,18 @@ def add_arguments(parser: Parser) -> None:
     """Declare the verb's arguments."""
     parser.variadic = "videos"
     parser.add_argument(
-        "videos", nargs="+", type=Path, metavar="VIDEO", help="videos, folders or CSV files"
+        "videos",
+        nargs="+",
+        type=Path,
+        metavar="VIDEO|FOLDER|CSV",
+        help="videos, folders or CSV files",
     )
     parser.add_argument(
         "--run",
         type=Path,
-        default=Path("runs/demo"),
+        default=DEFAULT_RUN,
         metavar="RUN",
-        help="folder of a trained run (default: %(default)s)",
+        help="folder of a trained run, whose data set and features are here (default: %(default)s)",
     )
     parser.add_argument(
         "--out",

@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from a2inet_jax.commands.options import Parser, add_config, experiment
+from a2inet_jax.commands.options import Parser, add_action, add_config, experiment
 
 SUMMARY = "show an experiment's fields, compare two, explain all"
 EXAMPLES = (
@@ -16,24 +16,34 @@ def add_arguments(parser: Parser) -> None:
     """Declare the verb's actions and their arguments."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    def add(name: str, summary: str) -> Parser:
-        action: Parser = actions.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
-        )
-        return action
-
-    action = add("show", "print the fields of an experiment, overrides applied")
+    action = add_action(
+        actions,
+        "show",
+        "print the fields of an experiment, overrides applied",
+        "a2inet config show --config=sample --config.train.epochs=20",
+    )
     add_config(action)
     action.add_argument("--json", action="store_true", help="print a JSON object")
     action.set_defaults(handler=lambda options, action=action: _show(action, options))
 
-    action = add("diff", "print the fields in which two experiments differ")
+    action = add_action(
+        actions,
+        "diff",
+        "print the fields in which two experiments differ; exit code 1 if they do",
+        "a2inet config diff sample sample_motion",
+        "a2inet config diff sample runs/demo",
+    )
     action.add_argument(
         "configs", nargs=2, metavar="CONFIG", help="as after --config=, or a run's config.json"
     )
     action.set_defaults(handler=_diff)
 
-    action = add("fields", "print every field with its default, what it takes and what it means")
+    action = add_action(
+        actions,
+        "fields",
+        "print every field with its default, what it takes and what it means",
+        "a2inet config fields",
+    )
     action.set_defaults(handler=_fields)
 
 
@@ -61,7 +71,7 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _load(spec: str) -> dict[str, object]:
-    """The fields of a config, or of the config.json of a run or its folder."""
+    """Return the fields of a config, or of a run by its folder or its config.json."""
     from pathlib import Path
 
     from a2inet_jax import config_file

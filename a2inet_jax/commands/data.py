@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import Parser, add_override_help
+from a2inet_jax.commands.options import Parser, add_action, add_override_help
 
 if TYPE_CHECKING:
     from a2inet_jax.config import Data
@@ -28,23 +28,37 @@ def add_arguments(parser: Parser) -> None:
     """Declare the verb's actions and their arguments."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    def add(name: str, summary: str) -> Parser:
-        action: Parser = actions.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
-        )
+    def add(name: str, summary: str, *examples: str) -> Parser:
+        action = add_action(actions, name, summary, *examples)
         action.takes_overrides = True
-        add_override_help(action.add_argument_group("config", "the group `data` alone"))
+        group = action.add_argument_group("config", "the group `data` alone")
+        add_override_help(group, "data.manual_dir=FOLDER")
         return action
 
-    action = add("list", "list the data sets that have a name, and whether they are prepared")
+    action = add(
+        "list",
+        "list the data sets that have a name, and whether they are prepared",
+        "a2inet data list",
+        "a2inet data list --json",
+    )
     action.add_argument("--json", action="store_true", help="print a JSON object a data set")
     action.set_defaults(handler=lambda options: _list(_fields(parser, options), options.json))
 
-    action = add("prepare", "make what is missing of a data set and its index")
+    action = add(
+        "prepare",
+        "make what is missing of a data set and its index",
+        "a2inet data prepare sample",
+        "a2inet data prepare konvid_1k --config.data.manual_dir=~/KoNViD-1k",
+    )
     _add_name(action)
     action.set_defaults(handler=lambda options: _prepare(_fields(parser, options)))
 
-    action = add("verify", "check that a data set's videos are here and can be decoded")
+    action = add(
+        "verify",
+        "check that a data set's videos are here and can be decoded",
+        "a2inet data verify sample",
+        "a2inet data verify clips/labels.csv --full",
+    )
     _add_name(action)
     action.add_argument(
         "--full", action="store_true", help="decode every frame, not only the first"
@@ -54,7 +68,12 @@ def add_arguments(parser: Parser) -> None:
         handler=lambda options: _verify(_fields(parser, options), options.full, options.json)
     )
 
-    action = add("splits", "read splits that others published")
+    action = add(
+        "splits",
+        "read splits that others published",
+        "a2inet data splits konvid_1k KoNViD-1kinfo.mat",
+        "a2inet data splits clips/labels.csv published.json list.csv --out=splits.json",
+    )
     _add_name(action)
     action.add_argument("file", type=Path, metavar="FILE", help="the published splits")
     action.add_argument(
@@ -86,7 +105,7 @@ def _add_name(action: Parser) -> None:
 
 
 def _fields(parser: Parser, options: argparse.Namespace) -> "Data":
-    """The `data` group of the config: defaults, overrides, and the data set that is named."""
+    """Return the `data` group of the config: defaults, overrides, and the data set that is named."""
     for override in options.overrides:
         if not override.startswith("data.") or override.startswith("data.name="):
             parser.error(f"--config.{override}: only fields of data, and not its name, apply here")
@@ -126,7 +145,7 @@ def _list(data: "Data", as_json: bool) -> int:
         prepared = "no" if videos is None else f"{videos} videos"
         table.add_row(name, info.title, prepared, info.label, info.homepage)
     if not as_json:
-        console.print(table, crop=False, markup=False, highlight=False)
+        console.print(table, crop=False, markup=False, emoji=False, highlight=False, soft_wrap=True)
         say("A CSV file with columns path and mos is a data set as well: name it by its path.")
     return 0
 

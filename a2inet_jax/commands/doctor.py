@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from a2inet_jax.commands.options import Parser
+from a2inet_jax.commands.options import DEFAULT_RUN, Parser
 
 SUMMARY = "check the installation, and say what to do about what is wrong"
 EXAMPLES = ("a2inet doctor", "a2inet doctor --run=runs/demo")
@@ -32,9 +32,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--run",
         type=Path,
-        default=Path("runs/demo"),
         metavar="RUN",
-        help="score the clip with this run, if it is there (default: %(default)s)",
+        help=f"score the clip with this run (default: {DEFAULT_RUN}, if it is there)",
     )
     parser.set_defaults(handler=_run)
 
@@ -136,19 +135,23 @@ def _weights() -> Finding:
     return Finding(", ".join(here) or "none yet; `a2inet weights get default` fetches the sample's")
 
 
-def _scoring(run: Path) -> Finding:
-    """A clip made here, decoded, and scored if a run and its weights are there."""
+def _scoring(given: Path | None) -> Finding:
+    """Decode a clip that is made here, and score it if a run and its weights are there."""
     from a2inet_jax.build import open_extractor
     from a2inet_jax.config_file import load
     from a2inet_jax.datasets.video import VideoFile
     from a2inet_jax.scoring import Scorer
     from a2inet_jax.video.reader import Reader
 
+    run = given or DEFAULT_RUN
+    is_trained = (run / "model.safetensors").is_file()
+    if given and not is_trained:
+        return Finding(f"no trained run in {run}", "name one, or train it: a2inet demo")
     with tempfile.TemporaryDirectory(prefix="a2inet-") as folder:
         clip = Path(folder, "clip.mp4")
         _make_clip(clip)
         start = time.perf_counter()
-        if (run / "model.safetensors").is_file():
+        if is_trained:
             with Scorer(run) as scorer:
                 score = scorer.score(clip)
             took = time.perf_counter() - start

@@ -24,7 +24,12 @@ def add_arguments(parser: Parser) -> None:
         help="videos in place of the experiment's data set; a CSV file has a column `path`",
     )
     add_config(parser)
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="the store of these videos")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of the store; needed with VIDEO, FOLDER or CSV",
+    )
     parser.add_argument(
         "--shard",
         type=_shard,
@@ -43,8 +48,7 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument(
         "--actors",
-        type=at_least(0),
-        default=0,
+        type=at_least(1),
         metavar="N",
         help="ray: number of actors (default: as many as there are GPUs, or nodes)",
     )
@@ -54,8 +58,10 @@ def add_arguments(parser: Parser) -> None:
 def _run(parser: Parser, options: argparse.Namespace) -> int:
     if options.engine != "ray" and (options.address or options.actors):
         parser.error("--address and --actors go with --engine=ray")
-    if bool(options.paths) != bool(options.out):
+    if options.paths and not options.out:
         parser.error("your own videos need a store: a2inet extract VIDEO|FOLDER|CSV --out=FOLDER")
+    if options.out and not options.paths:
+        parser.error("--out=FOLDER is the store of your own videos: name them, or leave it out")
     config = experiment(parser, options)
     from a2inet_jax.pipeline.extract import extract
 
@@ -66,12 +72,14 @@ def _run(parser: Parser, options: argparse.Namespace) -> int:
         options.shard,
         options.engine,
         options.address,
-        options.actors,
+        options.actors or 0,
     )
 
 
 def _shard(text: str) -> tuple[int, int]:
     shard = re.fullmatch(r"(\d+)/(\d+)", text)
     if not shard or not int(shard[1]) < int(shard[2]):
-        raise argparse.ArgumentTypeError(f"{text}: I/N with I from 0 to N - 1, such as 0/8")
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: it takes I/N with I from 0 to N - 1, such as 0/8"
+        )
     return int(shard[1]), int(shard[2])

@@ -4,12 +4,14 @@ import argparse
 import difflib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from a2inet_jax.config import Experiment
 
 _OVERRIDE = "--config."
+DEFAULT_RUN = Path("runs/demo")
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,7 +32,7 @@ class Parser(argparse.ArgumentParser):
         self.verbs: Any = None
 
     def add_subparsers(self, **kwargs: Any) -> Any:
-        """As argparse does; kept in `verbs`."""
+        """Add subparsers, and keep them in `verbs`."""
         self.verbs = super().add_subparsers(**kwargs)
         return self.verbs
 
@@ -45,10 +47,14 @@ class Parser(argparse.ArgumentParser):
         if overrides and not self.takes_overrides:
             self.error(f"{overrides[0]}: `{self.prog}` takes no --config")
         if words and not self.variadic:
-            self.error(f"unexpected argument {words[0]!r}")
+            remedy = f": name an experiment by --config={words[0]}" if "config" in found else ""
+            self.error(f"unexpected argument {words[0]!r}{remedy}")
         for each in rest:
             if each.startswith("-") and each not in overrides:
-                self.error(f"there is no option {each.partition('=')[0]}{self._nearest(each)}")
+                option = each.partition("=")[0]
+                if option == "--config" and self.takes_overrides:
+                    self.error("it takes changes of fields, --config.FIELD=VALUE, but no --config")
+                self.error(f"there is no option {option}{self._nearest(option)}")
         if self.takes_overrides:
             found.overrides = [each.removeprefix(_OVERRIDE) for each in overrides]
         if words:
@@ -66,7 +72,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n`{self.prog} --help` shows what it takes\n")
 
     def _actions_called(self, name: str) -> list[str]:
-        """Verbs that have an action of this name, with it: `data prepare`."""
+        """Return the verbs that have an action of this name, with it: `data prepare`."""
         verbs = self.verbs.choices.items() if self.verbs else ()
         return [
             f"{verb} {name}" for verb, each in verbs if each.verbs and name in each.verbs.choices
@@ -74,7 +80,7 @@ class Parser(argparse.ArgumentParser):
 
     def _nearest(self, option: str) -> str:
         known = [text for action in self._actions for text in action.option_strings]
-        near = difflib.get_close_matches(option.partition("=")[0], known, n=1)
+        near = difflib.get_close_matches(option, known, n=1)
         return f": did you mean {near[0]}?" if near else ""
 
 
@@ -104,14 +110,14 @@ def add_config(parser: Parser, default: str = "", what: str = "the experiment") 
     add_override_help(group)
 
 
-def add_override_help(group: Any) -> None:
+def add_override_help(group: Any, example: str = "train.epochs=20") -> None:
     """Add a line on `--config.x.y=v` to a help page."""
     group.add_argument(
         "--config.FIELD",
         dest="_",
         metavar="VALUE",
         default=argparse.SUPPRESS,
-        help="change a field, such as --config.train.epochs=20; `a2inet config fields` lists them",
+        help=f"change a field, such as --config.{example}; `a2inet config fields` lists them",
     )
 
 
@@ -124,17 +130,35 @@ def experiment(parser: Parser, options: argparse.Namespace) -> "Experiment":
     return config_file.load(options.config, options.overrides)
 
 
+def add_action(actions: Any, name: str, summary: str, *examples: str) -> Parser:
+    """Add an action of a verb, such as `prepare` of `data`, with a help page of its own."""
+    parser: Parser = actions.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog="\n  ".join(["examples:", *examples]),
+    )
+    return parser
+
+
 def names(text: str) -> list[str]:
     """Parse names separated by commas."""
-    return [name for name in text.split(",") if name]
+    found = [name for name in text.split(",") if name]
+    if not found:
+        raise argparse.ArgumentTypeError("name at least one")
+    return found
 
 
 def at_least(smallest: int) -> Any:
     """Return a parser of integers that are not below a bound."""
 
     def integer(text: str) -> int:
-        if int(text) < smallest:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
+        if number < smallest:
             raise argparse.ArgumentTypeError(f"{text} is less than {smallest}")
-        return int(text)
+        return number
 
     return integer

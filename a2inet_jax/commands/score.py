@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import Parser
+from a2inet_jax.commands.options import DEFAULT_RUN, Parser
 
 if TYPE_CHECKING:
     from a2inet_jax.datasets.video import VideoFile
@@ -33,7 +33,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--run",
         type=Path,
-        default=Path("runs/demo"),
+        default=DEFAULT_RUN,
         metavar="RUN",
         help="folder of a trained run (default: %(default)s)",
     )
@@ -58,7 +58,7 @@ def score_all(
     """Score videos and print a line for each; a video that fails has its own line and stops no other.
 
     Args:
-        videos: From `datasets.lists.videos`.
+        videos: From `datasets.lists.find_videos`.
         run: Folder of a trained run.
         as_json: Print a JSON object a line instead: `Score.as_json`, or `path` and `error`.
         csv_path: Also write `path,score,spread,frames,error` there, whole or not at all.
@@ -70,6 +70,8 @@ def score_all(
     from a2inet_jax.errors import VideoError
     from a2inet_jax.scoring import Scorer
 
+    if csv_path:
+        _write_csv(csv_path, [])  # a file that cannot be written is an error before the work
     rows: list[dict[str, Any]] = []
     with Scorer(run) as scorer, progress("score") as advance:
         if not as_json:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from a2inet_jax.commands.options import Parser
+from a2inet_jax.commands.options import Parser, add_action
 from a2inet_jax.errors import StoreError
 
 if TYPE_CHECKING:
@@ -19,26 +19,35 @@ def add_arguments(parser: Parser) -> None:
     """Declare the verb's actions and their arguments."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    def add(name: str, summary: str, nargs: str | None = "+") -> Parser:
-        action: Parser = actions.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
-        )
+    def add(name: str, summary: str, *examples: str, nargs: str | None = "+") -> Parser:
+        action = add_action(actions, name, summary, *examples)
         action.add_argument(
             "folders", nargs=nargs, type=Path, metavar="FOLDER", help="a store of `a2inet extract`"
         )
         return action
 
-    action = add("list", "list a store's videos and its recipe")
+    action = add(
+        "list", "list a store's videos and its recipe", "a2inet store list features --json"
+    )
     action.add_argument("--json", action="store_true", help="print a JSON object a video")
     action.set_defaults(handler=_list_all)
 
-    action = add("verify", "check every array against its checksum")
+    action = add("verify", "check every array against its checksum", "a2inet store verify features")
     action.set_defaults(handler=lambda options: max(map(_verify, map(_folder, options.folders))))
 
-    action = add("repair", "remove damaged files, so that `a2inet extract` makes them again")
+    action = add(
+        "repair",
+        "remove damaged files, so that `a2inet extract` makes them again",
+        "a2inet store repair features",
+    )
     action.set_defaults(handler=lambda options: max(map(_repair, map(_folder, options.folders))))
 
-    action = add("export", "write a TFDS data set of array_record files", nargs=None)
+    action = add(
+        "export",
+        "write a TFDS data set of array_record files",
+        "a2inet store export features --out=tfds",
+        nargs=None,
+    )
     action.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the data set")
     action.set_defaults(handler=_export_one)
 
@@ -100,6 +109,9 @@ def _repair(folder: Path) -> int:
             say(f"{finding.path}: {problem}; left as it is")
     for path in atomic.sweep(folder):
         say(f"{path}: left over; removed")
+    if not good + len(bad):
+        say(f"{folder} holds no feature files: name a folder that `a2inet extract` wrote")
+        return 1
     say(f"{folder}: {good} good files left alone")
     if removed:
         say("`a2inet extract`, with the same arguments, makes the removed ones again")
@@ -110,7 +122,7 @@ def _repair(folder: Path) -> int:
 
 
 def _check(folder: Path) -> "tuple[list[Finding], int]":
-    """The bad files, and the number of good ones."""
+    """Return the bad files, and the number of good ones."""
     from a2inet_jax.console import progress
     from a2inet_jax.features import store_check
     from a2inet_jax.features.store import feature_files
@@ -145,7 +157,7 @@ def _list(folder: Path, as_json: bool) -> None:
     for record in records:
         widths = (str(record.widths[name]) for name in STREAMS)
         table.add_row(record.video_id, str(record.frames), *widths, f"{record.size / 1e6:.2f}")
-    console.print(table, crop=False, markup=False, highlight=False)
+    console.print(table, crop=False, markup=False, emoji=False, highlight=False)
     frames, size = (sum(getattr(r, name) for r in records) for name in ("frames", "size"))
     say(f"{len(records)} videos, {frames} frames, {size / 1e6:.1f} MB")
     say(f"recipe {store.recipe.fingerprint()}:")

@@ -14,7 +14,9 @@ EXAMPLES = (
 def add_arguments(parser: Parser) -> None:
     """Declare the verb's arguments."""
     parser.takes_overrides = True
-    parser.add_argument("number", type=int, metavar="2|3|4|5|6|7", help="number of the table")
+    parser.add_argument(
+        "number", type=int, choices=range(2, 8), metavar="2|3|4|5|6|7", help="number of the table"
+    )
     parser.add_argument(
         "--datasets",
         type=names,

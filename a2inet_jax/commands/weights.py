@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from a2inet_jax.commands.options import Parser
+from a2inet_jax.commands.options import Parser, add_action
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -20,28 +20,49 @@ def add_arguments(parser: Parser) -> None:
     """Declare the verb's actions and their arguments."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    def add(name: str, summary: str) -> Parser:
-        action: Parser = actions.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
-        )
-        return action
-
-    action = add("list", "list all networks with licences, sizes and origins")
+    action = add_action(
+        actions,
+        "list",
+        "list all networks with licences, sizes and origins",
+        "a2inet weights list",
+    )
     action.set_defaults(handler=_list)
 
-    action = add("get", "fetch weights; `default` is the sample's pair")
+    action = add_action(
+        actions,
+        "get",
+        "fetch weights; `default` is the sample's pair",
+        "a2inet weights get default",
+        "a2inet weights get i3d_kinetics400 vit_b_16",
+    )
     action.add_argument("names", nargs="+", metavar="NAME", help="names of `a2inet weights list`")
     action.set_defaults(handler=_get)
 
-    action = add("add", "add a file that you have downloaded")
+    action = add_action(
+        actions,
+        "add",
+        "add a file that you have downloaded",
+        "a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique",
+    )
     action.add_argument("file", type=Path, metavar="FILE", help="a published checkpoint")
     action.add_argument(
         "--as", dest="name", required=True, metavar="NAME", help="name of the weights in it"
     )
     action.set_defaults(handler=_add)
 
-    action = add("verify", "check weights against their checksums")
-    action.add_argument("names", nargs="*", metavar="NAME", help="(default: all that are here)")
+    action = add_action(
+        actions,
+        "verify",
+        "check weights against their checksums",
+        "a2inet weights verify",
+        "a2inet weights verify resnet18_fdim",
+    )
+    action.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="names of `a2inet weights list` (default: all that are here)",
+    )
     action.set_defaults(handler=_verify)
 
 

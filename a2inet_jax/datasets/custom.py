@@ -15,7 +15,7 @@ def read(path: Path) -> list[Video]:
     """Read the labelled videos of a CSV list; the video files need not exist.
 
     The list has the columns `path` (relative to the list's folder) and `mos`, and optionally `reference_id`
-    (the content; videos of one content share it) and the columns for raw video of `lists.videos`.
+    (the content; videos of one content share it) and the columns for raw video of `lists.find_videos`.
 
     Args:
         path: The CSV list, or a folder with a `labels.csv` or with exactly one CSV file.

@@ -128,7 +128,9 @@ def read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     """
     lines = delimited.lines(file)
     header = [name.lower() for name in lines[0][1]] if lines else []
-    if "path" not in header or len(lines) < 2:
+    if "path" in header and len(lines) < 2:
+        raise DataError(f"{file} has a header but no videos: add a line for each")
+    if "path" not in header:
         has = f"; its columns are {', '.join(filter(None, header))}" if header else ""
         raise DataError(
             f"{file} needs a header line with a column `path`, and one line for each video{has}"

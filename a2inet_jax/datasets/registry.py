@@ -147,7 +147,7 @@ def load(name: str, data_dir: Path, allow_missing: bool = Data.allow_missing) ->
         allow_missing: Leave out videos whose files are missing, instead of raising an error.
 
     Raises:
-        ConfigError, DataError: As `labelled`.
+        ConfigError, DataError: As `list_videos`.
         FileNotFoundError: The data set was not prepared, or videos are missing.
     """
     videos = list_videos(name, data_dir)
@@ -156,7 +156,9 @@ def load(name: str, data_dir: Path, allow_missing: bool = Data.allow_missing) ->
         first = ", ".join(str(video.path) for video in missing[:3])
         more = ", ..." if len(missing) > 3 else ""
         remedy = (
-            "" if allow_missing else "; --config.data.allow_missing=True continues without them"
+            ""
+            if allow_missing
+            else "; training with --config.data.allow_missing=True continues without them"
         )
         raise FileNotFoundError(
             f"{len(missing)} of {len(videos)} videos of {name} are missing: {first}{more}. "
@@ -169,7 +171,7 @@ def load(name: str, data_dir: Path, allow_missing: bool = Data.allow_missing) ->
 def list_unlabelled(name: str, data_dir: Path) -> list[str]:
     """Return the ids of videos that a prepared data set lists without a label, sorted.
 
-    `labelled` does not return these videos.
+    `list_videos` does not return these videos.
 
     Raises:
         ConfigError: There is no data set of this name.

@@ -2,7 +2,7 @@
 
 Clips made from one source look alike however they were degraded, so a split that separated them would
 measure memory. Subsets are therefore drawn by content (`reference_id`), and the videos of a content stay
-together. Splits made by others may separate them: `leaks` counts such contents.
+together. Splits made by others may separate them: `count_shared_contents` counts such contents.
 """
 
 import hashlib
@@ -100,7 +100,7 @@ def own_split(videos: Sequence[Video], seed: int, validation_fraction: float) ->
     """Return the split that a data set itself defines, with a validation set drawn by content.
 
     Args:
-        videos: The whole data set; each video's `part` is "train" or "test".
+        videos: The whole data set; each video's `subset` is "train" or "test".
         seed: Seed of the draw.
         validation_fraction: Fraction of the training contents, rounded, at least one content; 0: no
             validation set.
@@ -117,10 +117,12 @@ def own_split(videos: Sequence[Video], seed: int, validation_fraction: float) ->
     _check_unique([video.video_id for video in videos])
     counts = Counter(video.subset for video in videos)
     if set(counts) != {"train", "test"}:
-        found = ", ".join(f"{n} in {subset!r}" for subset, n in sorted(counts.items()))
+        found = ", ".join(
+            f"{n} in {repr(subset) if subset else 'none'}" for subset, n in sorted(counts.items())
+        )
         raise ConfigError(
             "the data set defines no split of its own, with a train and a test subset: it has "
-            f"{found or 'no videos'}. Take splits.kind=content"
+            f"{found or 'no videos'}. Take --config.splits.kind=content"
         )
     train = [video for video in videos if video.subset == "train"]
     contents = sorted({video.reference_id for video in train})

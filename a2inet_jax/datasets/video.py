@@ -31,7 +31,7 @@ class Video(VideoFile):
         mos: The label on the data set's own scale; larger is better.
         reference_id: The content. Videos made from one source share it, and splits by content keep them
             together.
-        part: The subset that the data set itself puts the video into, "train" or "test"; "" if it defines
+        subset: The subset that the data set itself puts the video into, "train" or "test"; "" if it defines
             none.
     """
 

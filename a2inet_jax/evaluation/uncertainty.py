@@ -1,4 +1,4 @@
-"""How far the protocol's numbers could have come out otherwise: intervals, and comparisons of two models.
+"""Uncertainty of the protocol's numbers: intervals, and comparisons of two models.
 
 Two different things vary, and each has its own method here.
 

@@ -61,7 +61,7 @@ class ExtractionSummary:
         if not self.videos + len(self.failures):
             return "nothing was missing"
         return (
-            f"{self.videos} videos, {self.frames} frames in {self.seconds:.1f} s "
+            f"{self.videos} video{'s' * (self.videos != 1)}, {self.frames} frames in {self.seconds:.1f} s "
             f"({self.frames / self.seconds:.1f} frames/s); the devices waited for frames "
             f"{1 - self.device_share:.0%} of the time, the decoders for the devices "
             f"{self.blocked_share:.0%}; compiling took {self.spent['compile']:.1f} s"
@@ -88,7 +88,7 @@ def extract_all(
     extractor: Extractor,
     store: Store,
     on_progress: Progress,
-    num_decoders: int = 1,
+    num_decoders: int = Features.num_decoders,
     timeout_s: float = Features.timeout_s,
     reuse_from: Iterable[Path] = (),
 ) -> ExtractionSummary:
@@ -108,7 +108,7 @@ def extract_all(
         store: The store to be completed.
         on_progress: Called with (video id, videos done, videos in all), at the start and after each
             video.
-        num_decoders: Number of decoding processes, at least 1.
+        num_decoders: Number of decoding processes; 0: one for each core.
         timeout_s: Longest time to wait for a chunk of frames, seconds.
         reuse_from: Folders of other stores of the same videos, whose streams are reused.
 
@@ -122,8 +122,8 @@ def extract_all(
             "extractor and store have different recipes: "
             f"{extractor.recipe.differences(store.recipe)}"
         )
-    if num_decoders < 1:
-        raise ConfigError(f"features.num_decoders is {num_decoders}: at least one is needed")
+    if num_decoders < 0:
+        raise ConfigError(f"features.num_decoders is {num_decoders}: it is at least 0")
 
     # Find out what is to be done.
     start_s, busy_before_s = time.monotonic(), extractor.busy_s
@@ -135,7 +135,7 @@ def extract_all(
     other_stores = reusable_stores(store.recipe, reuse_from) if todo else []
 
     # Extract, and report each video as it is done.
-    num_workers = max(1, min(num_decoders, len(todo)))
+    num_workers = max(1, min(num_decoders or default_num_decoders(), len(todo)))
     pool = _WorkerPool(extractor, store, other_stores, num_workers, timeout_s)
     failed: dict[int, Failure] = {}
     frames = 0

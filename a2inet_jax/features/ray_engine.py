@@ -51,8 +51,9 @@ class RayExtractionSummary:
 
     def __str__(self) -> str:
         return (
-            f"{self.videos} videos, {self.frames} frames in {self.seconds:.1f} s "
-            f"({self.frames / max(self.seconds, 1e-9):.1f} frames/s) on {self.actors} actors"
+            f"{self.videos} video{'s' * (self.videos != 1)}, {self.frames} frames in {self.seconds:.1f} s "
+            f"({self.frames / max(self.seconds, 1e-9):.1f} frames/s) on "
+            f"{self.actors} actor{'s' * (self.actors != 1)}"
         )
 
 

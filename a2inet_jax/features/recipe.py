@@ -86,7 +86,10 @@ class Recipe:
 
     def differences(self, other: "Recipe") -> str:
         """List the fields that differ, for messages: `field: ours here, theirs there; …`."""
-        ours, theirs = json.loads(self.to_json()), json.loads(other.to_json())
+        ours, theirs = (
+            {**fields, **fields.pop("sampling")}
+            for fields in (json.loads(self.to_json()), json.loads(other.to_json()))
+        )
         return "; ".join(
             f"{k}: {ours[k]} here, {theirs[k]} there" for k in ours if ours[k] != theirs[k]
         )

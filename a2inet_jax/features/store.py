@@ -58,6 +58,8 @@ class Store:
         Raises:
             StoreError: The folder has files of another recipe.
         """
+        if folder.exists() and not folder.is_dir():
+            raise StoreError(f"{folder} is a file: name a folder")
         self.folder = folder
         self.recipe = recipe
         self._ending = f".{recipe.fingerprint()}{_SUFFIX}"

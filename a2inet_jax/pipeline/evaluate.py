@@ -101,7 +101,8 @@ def _attempt(what: object, step: Callable[[], T]) -> T | None:
     try:
         return step()
     except (A2INetError, OSError) as error:
-        say(f"{what}: {error}", "red")
+        said = str(error)
+        say(said if said.startswith(str(what)) else f"{what}: {said}", "red")
         return None
 
 

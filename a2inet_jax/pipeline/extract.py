@@ -23,7 +23,6 @@ from a2inet_jax.features import ray_engine
 from a2inet_jax.features.extract import (
     ExtractionSummary,
     Failure,
-    default_num_decoders,
     extract_all,
 )
 from a2inet_jax.features.extractor import Extractor
@@ -86,16 +85,21 @@ def extract(
                 timeout_s=features.timeout_s,
             )
         else:
-            decoders = features.num_decoders or default_num_decoders()
             others = [] if out else feature_folders(config)
             work = extract_all(
-                mine, extractor, store, advance, decoders, features.timeout_s, others
+                mine,
+                extractor,
+                store,
+                advance,
+                features.num_decoders,
+                features.timeout_s,
+                others,
             )
     say(f"extract: {work}")
     say(f"Features: {store.folder}")
     listing = store.folder / (f"failures-{first}-of-{step}.csv" if step > 1 else "failures.csv")
     dataset = "" if paths else config.data.name
-    return tell_failures(work.failures, len(mine), listing, dataset)
+    return report_failures(work.failures, len(mine), listing, dataset)
 
 
 def open_cached(features: Features, devices: Sequence[jax.Device] | None = None) -> Extractor:
@@ -104,7 +108,7 @@ def open_cached(features: Features, devices: Sequence[jax.Device] | None = None)
     return open_extractor(features, devices)
 
 
-def tell_failures(
+def report_failures(
     failures: Sequence[Failure], videos: int, listing: Path, dataset: str = ""
 ) -> int:
     """Print the videos that failed and the remedy, and list them in a file; remove it if there are none.

@@ -1,8 +1,8 @@
 """`a2inet table N`: the rows of a table of the paper, trained and tested on the data sets here.
 
-What rows share is made once: equal experiments are one run, a network describes a data set once, and runs
-whose networks and features have equal shapes train as one program. Rows that cannot be made are skipped,
-with the reason; the same command continues where it stopped.
+What rows share is made once: equal experiments are one run, a network extracts a data set's features once,
+and runs whose networks and features have equal shapes train as one program. Rows that cannot be made are
+skipped, with the reason; the same command resumes where it stopped.
 """
 
 import functools

@@ -110,7 +110,7 @@ def prepare_run(config: Experiment) -> PreparedRun:
 
 
 def say_stopped(stopped: TerminatedError) -> int:
-    """Say that a training was asked to stop; return the exit code."""
+    """Say that training was asked to stop; return the exit code."""
     say(f"{stopped}: the same command resumes here")
     return 128 + signal.SIGTERM
 

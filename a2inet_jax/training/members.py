@@ -20,7 +20,7 @@ class Member:
         split_index: Index of the split, from 0.
         seed: Determines initial parameters, batches and dropout, together with `split_index`.
         split: Video ids of the training, validation and test sets.
-        group: Subfolder of its history, which tells members of several runs that train together apart. No
+        group: Subfolder of its history, which distinguishes members of several runs that train together. No
             number depends on it.
     """
 

@@ -78,6 +78,9 @@ def serve(sock: socket.socket) -> None:
         except VideoError as error:
             decoder = None
             sender.send({"error": error.reason})
+        except UnicodeEncodeError:
+            decoder = None
+            sender.send({"error": "cannot be decoded: its name is not UTF-8; rename it"})
         except (MemoryError, OSError, ValueError) as error:
             decoder = None
             sender.send({"error": f"cannot be decoded ({type(error).__name__}: {error})"})
