@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 
@@ -24,6 +24,11 @@ class RunFolder:
     """`runs/<name>`: config.json, environment.json, and the files of the experiment's steps."""
 
     path: Path
+
+    @classmethod
+    def of(cls, config: Experiment) -> Self:
+        """Return the folder of an experiment's run, whether it exists or not."""
+        return cls(Path("runs") / config.name)
 
     def open(self, config: Experiment, inputs: Mapping[str, Any]) -> None:
         """Begin a run, or resume the one that is there.

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from a2inet_jax.commands.options import DEFAULT_RUN, Parser
+from a2inet_jax.commands.options import Parser, add_videos
 
 SUMMARY = "draw the activation maps of both networks, and curves over time"
 EXAMPLES = (
@@ -14,21 +14,7 @@ EXAMPLES = (
 
 def add_arguments(parser: Parser) -> None:
     """Declare the verb's arguments."""
-    parser.variadic = "videos"
-    parser.add_argument(
-        "videos",
-        nargs="+",
-        type=Path,
-        metavar="VIDEO|FOLDER|CSV",
-        help="videos, folders or CSV files",
-    )
-    parser.add_argument(
-        "--run",
-        type=Path,
-        default=DEFAULT_RUN,
-        metavar="RUN",
-        help="folder of a trained run, whose data set and features are here (default: %(default)s)",
-    )
+    add_videos(parser, "folder of a trained run, whose data set and features are here")
     parser.add_argument(
         "--out",
         type=Path,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import DEFAULT_RUN, Parser
+from a2inet_jax.commands.options import Parser, add_videos
 
 if TYPE_CHECKING:
     from a2inet_jax.datasets.video import VideoFile
@@ -22,21 +22,7 @@ EXAMPLES = (
 
 def add_arguments(parser: Parser) -> None:
     """Declare the verb's arguments."""
-    parser.variadic = "videos"
-    parser.add_argument(
-        "videos",
-        nargs="+",
-        type=Path,
-        metavar="VIDEO|FOLDER|CSV",
-        help="videos, folders of them, or CSV files with a column `path`",
-    )
-    parser.add_argument(
-        "--run",
-        type=Path,
-        default=DEFAULT_RUN,
-        metavar="RUN",
-        help="folder of a trained run (default: %(default)s)",
-    )
+    add_videos(parser, "folder of a trained run")
     parser.add_argument(
         "--json", action="store_true", help="print a JSON object a video, with frame scores"
     )

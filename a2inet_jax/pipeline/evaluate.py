@@ -46,7 +46,7 @@ class Cell(NamedTuple):
 
 def evaluate(config: Experiment) -> int:
     """Measure the model and the baselines on the test subsets: metrics.json, and a table on the screen."""
-    run = RunFolder(Path("runs") / config.name)
+    run = RunFolder.of(config)
     run.check(config)
     with progress("evaluate") as advance:
         advance(run.path.name, 0, 1)

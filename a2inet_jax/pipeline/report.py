@@ -38,7 +38,7 @@ MANY_RUNS = 8
 
 def report(config: Experiment) -> int:
     """Write report.html of an experiment's run, with the best and the worst clips."""
-    run = RunFolder(Path("runs") / config.name)
+    run = RunFolder.of(config)
     run.check(config)
     return _one(run.path, None)
 

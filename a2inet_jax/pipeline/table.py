@@ -137,7 +137,7 @@ def _on(name: str, dataset: str) -> str:
 
 
 def _is_trained(config: Experiment) -> bool:
-    run = RunFolder(Path("runs") / config.name)
+    run = RunFolder.of(config)
     try:
         run.check(config)
     except FileNotFoundError:

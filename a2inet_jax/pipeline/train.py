@@ -95,7 +95,7 @@ def prepare_run(config: Experiment) -> PreparedRun:
     extractor = open_extractor(config.features)
     features = stored_features(config, videos, extractor)
     models = {name: build_model(name, config.model) for name in networks(config)}
-    run = RunFolder(Path("runs") / config.name)
+    run = RunFolder.of(config)
     if jax.process_index() == 0:
         inputs = {
             "features": features.digest,
