@@ -161,7 +161,7 @@ def test_a_local_ray_whose_worker_is_killed(
     os.kill(started(tmp_path / "log")[-1][0], signal.SIGKILL)
     failures, num_videos, _, actors = finish(child)
     assert list(failures) == ["bad.mp4"]
-    assert failures["bad.mp4"].startswith("no video stream")
+    assert failures["bad.mp4"].startswith("cannot be decoded: no video stream")
     assert (num_videos, actors) == (NUM_VIDEOS, 1)
     assert content(tmp_path / "store") == expected
     assert len({pid for pid, _ in started(tmp_path / "log")}) == 2
