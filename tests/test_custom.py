@@ -85,7 +85,7 @@ def test_missing_lists_are_reported(tmp_path: Path) -> None:
     [
         ("path,score\na.mp4,1\n", r"needs a column `mos`.* path, score$"),
         ("video,mos\na.mp4,1\n", "column `path`.* its columns are video, mos$"),
-        ("path,mos\n", "one line for each video"),
+        ("path,mos\n", "has a header but no videos"),
         ("path,mos\na.mp4,1\nb.mp4,\n", r"line 3: .*is ''"),
         ("path,mos\na.mp4,1\nb.mp4\n", r"line 3: .*is ''"),
         ("path,mos\na.mp4,good\n", r"line 2: .*'good'"),
