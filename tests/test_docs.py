@@ -149,7 +149,7 @@ def test_the_readme_is_short() -> None:
 
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:
-    """What the command line makes of the words after `a2inet`."""
+    """Return the options parsed from the words after `a2inet`."""
     try:
         return main.parser().parse_args(joined_overrides(words))
     except SystemExit as error:
@@ -271,7 +271,7 @@ def small() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(scope="module")
 def home(small: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a reader has: videos, labels, and the runs of the demo and of that with motion."""
+    """A reader's folder: videos, labels, and the runs of the demo, also with motion."""
     folder = tmp_path_factory.mktemp("home")
     small.setenv("A2INET_HOME", str(tmp_path_factory.mktemp("cache")))
     small.chdir(folder)
