@@ -56,7 +56,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, config: Experiment) -> Iterat
         yield folder
 
 
-def test_the_run_folder_reports_everything(home: Path) -> None:
+def test_the_run_folder_holds_everything(home: Path) -> None:
     run = home / "runs" / "demo"
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics["models"]) == {"a2inet", "concat", "vsfa", "svr"}
