@@ -20,7 +20,6 @@ from a2inet_jax import build
 from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.frame_features import feature_maps, join_tiles
 from a2inet_jax.backbones.registry import Backbone
-from a2inet_jax.checksum import sha256
 from a2inet_jax.config import Experiment
 from a2inet_jax.datasets import registry
 from a2inet_jax.datasets.video import VideoFile, file_exists
@@ -28,6 +27,7 @@ from a2inet_jax.errors import VideoError
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.passes import frames_at_once, run_passes, schedule
 from a2inet_jax.features.recipe import STREAMS
+from a2inet_jax.files import sha256
 from a2inet_jax.report.stream_maps import SHOWN, Analysis, frame_entropies
 from a2inet_jax.run import RunFolder
 from a2inet_jax.training.data import TrainingData

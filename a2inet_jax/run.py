@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import jax
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.config import Experiment
 from a2inet_jax.errors import ConfigError, RunError
 
@@ -156,4 +156,4 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _write(path: Path, content: Any) -> None:
-    atomic.write(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+    files.write(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())

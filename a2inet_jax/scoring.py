@@ -11,10 +11,10 @@ from typing import Any, Self
 import numpy as np
 
 from a2inet_jax import build
-from a2inet_jax.checksum import sha256
 from a2inet_jax.datasets import registry
 from a2inet_jax.datasets.video import VideoFile, file_exists
 from a2inet_jax.errors import VideoError
+from a2inet_jax.files import sha256
 from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
 from a2inet_jax.video.raw_format import RawFormat

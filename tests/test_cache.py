@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.cache import cache_dir
+from a2inet_jax.files import cache_dir
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems have other folders")
 

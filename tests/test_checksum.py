@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2inet_jax.checksum import sha256, sha256_of_arrays
+from a2inet_jax.files import sha256, sha256_of_arrays
 
 
 def test_sha256_of_a_file(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax import package_files
-from a2inet_jax.checksum import sha256
 from a2inet_jax.errors import PackageFileError
+from a2inet_jax.files import sha256
 
 CONTENT = b"a clip" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

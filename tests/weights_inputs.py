@@ -16,7 +16,7 @@ from a2inet_jax.backbones import weights
 from a2inet_jax.backbones.convert import PublishedLayout, torch_plain
 from a2inet_jax.backbones.pretrained import PRETRAINED, PretrainedConfig, Url
 from a2inet_jax.backbones.registry import BACKBONES, Backbone
-from a2inet_jax.checksum import sha256
+from a2inet_jax.files import sha256
 from tests.loopback import Server, serving
 
 

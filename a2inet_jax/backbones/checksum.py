@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,4 @@ class Checksum:
     def remember(self, digest: str) -> None:
         """Record the SHA-256 at first use, unless all of it is known already."""
         if len(self.known) < 64 and not self.record.exists():
-            atomic.write(self.record, f"{digest}\n".encode())
+            files.write(self.record, f"{digest}\n".encode())

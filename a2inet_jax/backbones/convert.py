@@ -10,7 +10,7 @@ import numpy as np
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.errors import ConversionError
 
 Params = dict[str, Any]  # nested, as in Linen
@@ -199,7 +199,7 @@ def save(path: Path, params: Params, metadata: Mapping[str, str]) -> None:
     The metadata's `source_sha256` identifies the parameters.
     """
     data = safetensors.numpy.save(flatten_dict(params, sep="/"), {**metadata, "format": _FORMAT})
-    atomic.write(path, data)
+    files.write(path, data)
 
 
 def is_folded(metadata: Mapping[str, str]) -> bool:

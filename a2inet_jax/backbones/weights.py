@@ -21,11 +21,10 @@ from a2inet_jax.backbones.checksum import Checksum
 from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.pretrained import PRETRAINED, ByHand, Hub, Package
 from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
-from a2inet_jax.cache import cache_dir
-from a2inet_jax.checksum import sha256, sha256_of_arrays
 from a2inet_jax.console import progress, say
 from a2inet_jax.download import download, from_hub, space_for
 from a2inet_jax.errors import CheckpointError, ConversionError, WeightsError
+from a2inet_jax.files import cache_dir, sha256, sha256_of_arrays
 
 # Of the quality and the semantic stream.
 DEFAULT = ("resnet18_fdim", "efficientnet_lite0")

@@ -256,10 +256,10 @@ def _record(name: str, found: "VerifyResult", unlabelled: Sequence[str]) -> dict
 
 
 def _write(listing: Path, wrong: "Sequence[tuple[Video, str]]") -> None:
-    from a2inet_jax import atomic
+    from a2inet_jax import files
 
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["video", "path", "problem"])
     table.writerows([video.video_id, video.path, reason] for video, reason in wrong)
-    atomic.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))
+    files.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))

@@ -107,7 +107,7 @@ def _decoder() -> Finding:
 
 
 def _cache() -> Finding:
-    from a2inet_jax.cache import cache_dir
+    from a2inet_jax.files import cache_dir
 
     folder = cache_dir()
     try:

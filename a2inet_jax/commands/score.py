@@ -89,7 +89,7 @@ def score_all(
 
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    from a2inet_jax import atomic
+    from a2inet_jax import files
 
     text = io.StringIO()
     table = csv.DictWriter(
@@ -97,4 +97,4 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     )
     table.writeheader()
     table.writerows(rows)
-    atomic.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    files.write(path, text.getvalue().encode("utf-8", "surrogateescape"))

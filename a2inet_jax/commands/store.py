@@ -70,14 +70,14 @@ def _folder(folder: Path) -> Path:
 
 
 def _verify(folder: Path) -> int:
-    from a2inet_jax import atomic
+    from a2inet_jax import files
     from a2inet_jax.console import say
     from a2inet_jax.features.store import mixed_recipes_message, recipes
 
     bad, good = _check(folder)
     for finding in bad:
         say(f"{finding.path}: {finding.problem}")
-    for path in atomic.unfinished_files(folder):
+    for path in files.unfinished_files(folder):
         say(f"{path}: left over, or being written")
     found = recipes(folder)
     if len(found) > 1:
@@ -92,7 +92,7 @@ def _verify(folder: Path) -> int:
 
 
 def _repair(folder: Path) -> int:
-    from a2inet_jax import atomic
+    from a2inet_jax import files
     from a2inet_jax.console import say
     from a2inet_jax.features import store_check
     from a2inet_jax.features.store import mixed_recipes_message, recipes
@@ -107,7 +107,7 @@ def _repair(folder: Path) -> int:
         elif problem := store_check.check(finding.path).problem:
             left += 1
             say(f"{finding.path}: {problem}; left as it is")
-    for path in atomic.sweep(folder):
+    for path in files.sweep(folder):
         say(f"{path}: left over; removed")
     if not good + len(bad):
         say(f"{folder} holds no feature files: name a folder that `a2inet extract` wrote")

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import ConfigError, DataError
 
@@ -215,7 +215,7 @@ def save(splits: Sequence[Split], path: Path) -> None:
     """
     body = [asdict(split) for split in splits]
     text = json.dumps({"sha256": _hash(body), "splits": body}, indent=1) + "\n"
-    atomic.write(path, text.encode())
+    files.write(path, text.encode())
 
 
 def read(path: Path) -> list[Split]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation.metrics import Metrics, measure
@@ -65,7 +65,7 @@ def write(path: Path, predictions: Iterable[Prediction]) -> None:
     table.writerow(Prediction._fields)
     for row in sorted(predictions):
         table.writerow([row.split, row.video, repr(float(row.mos)), f"{row.score:.9g}", row.seed])
-    atomic.write(path, text.getvalue().encode())
+    files.write(path, text.getvalue().encode())
 
 
 def read(path: Path) -> list[Prediction]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import paired, predictions, uncertainty
@@ -148,7 +148,7 @@ def write(path: Path, results: Results) -> None:
         FolderError: The file cannot be written.
     """
     text = json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    atomic.write(path, (text + "\n").encode())
+    files.write(path, (text + "\n").encode())
 
 
 def ordered_models(results: Results) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from a2inet_jax.atomic import FolderError
 from a2inet_jax.errors import StoreError
 from a2inet_jax.features.store import Record, Store
 from a2inet_jax.features.store_check import check
+from a2inet_jax.files import FolderError
 
 # Without TensorFlow, TFDS fails for splits of more than 1000 MiB. It holds a split in memory while it writes
 # it, so most splits are kept well below.

@@ -10,9 +10,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
-from a2inet_jax.checksum import sha256_of_arrays
 from a2inet_jax.errors import StoreError, VersionError
 from a2inet_jax.features.recipe import STREAMS, Recipe
+from a2inet_jax.files import sha256_of_arrays
 
 REMEDY = "remove it and run `a2inet extract`"
 FIELDS = (*STREAMS, "frame_index", "timestamps")

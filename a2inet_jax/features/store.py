@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 from safetensors import safe_open
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.errors import StoreError
 from a2inet_jax.features.recipe import STREAMS, Recipe
 from a2inet_jax.features.record import Header, VideoFeatures, encode, read_features, read_header
@@ -99,11 +99,11 @@ class Store:
         Raises:
             OSError: The folder cannot be written, or the disk is full; nothing incomplete is left.
         """
-        atomic.write(self.path(video_id), encode(video_id, self.recipe, source, features))
+        files.write(self.path(video_id), encode(video_id, self.recipe, source, features))
 
     def sweep(self) -> list[Path]:
         """Remove the temporary files of killed writers, and return them; living writers are not disturbed."""
-        return atomic.sweep(self.folder)
+        return files.sweep(self.folder)
 
     def read(self, video_id: str) -> VideoFeatures:
         """Read the features of one video.

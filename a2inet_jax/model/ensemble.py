@@ -14,7 +14,7 @@ import safetensors.numpy
 from flax import traverse_util
 from safetensors import SafetensorError, safe_open
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.errors import RunError
 
 _RANGES = "label_ranges"
@@ -74,7 +74,7 @@ def save(
     stacked = jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *params)
     tensors = traverse_util.flatten_dict(stacked, sep="/")
     tensors[_RANGES] = np.asarray(label_ranges, np.float64)
-    atomic.write(path, safetensors.numpy.save(tensors))
+    files.write(path, safetensors.numpy.save(tensors))
 
 
 def load(path: Path) -> Ensemble:

@@ -11,9 +11,8 @@ from typing import Any
 
 import jax
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.build import feature_folders, labelled_videos, open_extractor, open_store
-from a2inet_jax.cache import cache_dir
 from a2inet_jax.config import Experiment, Features
 from a2inet_jax.console import progress, say
 from a2inet_jax.datasets import lists
@@ -29,6 +28,7 @@ from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.ray_engine import RayExtractionSummary
 from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.features.store import Store
+from a2inet_jax.files import cache_dir
 
 
 def extract(
@@ -132,7 +132,7 @@ def report_failures(
     for each in failures:
         say(f"failed: {each.path}: {each.reason}", "red")
         table.writerow([each.video_id, each.path, each.reason])
-    atomic.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))
+    files.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))
     say(f"{len(failures)} of {videos} videos have no features; listed in {listing}", "red")
     say("Repair or replace these files, and run the same command again.")
     if dataset:

@@ -16,7 +16,6 @@ from a2inet_jax.build import (
     seeds,
     stored_features,
 )
-from a2inet_jax.checksum import sha256
 from a2inet_jax.config import Experiment
 from a2inet_jax.console import progress
 from a2inet_jax.datasets import registry, splits
@@ -27,6 +26,7 @@ from a2inet_jax.errors import A2INetError
 from a2inet_jax.evaluation import baselines, cross, predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import EvaluatedDataset, Results
+from a2inet_jax.files import sha256
 from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
 

@@ -19,7 +19,6 @@ from a2inet_jax.build import (
     open_extractor,
     stored_features,
 )
-from a2inet_jax.cache import cache_dir
 from a2inet_jax.config import Experiment
 from a2inet_jax.console import progress, say
 from a2inet_jax.datasets import splits
@@ -27,6 +26,7 @@ from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.errors import ConfigError
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.files import cache_dir
 from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
 from a2inet_jax.training import loop

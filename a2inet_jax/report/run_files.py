@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from a2inet_jax.checksum import sha256
 from a2inet_jax.datasets import registry
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
@@ -17,6 +16,7 @@ from a2inet_jax.errors import A2INetError, RunError
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import Results
+from a2inet_jax.files import sha256
 
 HISTORY_COLUMNS = ("epoch", "train_loss", "val_srcc")
 HASHED = ("splits.json", "config.json", "metrics.json", "predictions.csv", "model.safetensors")

@@ -8,7 +8,7 @@ from string import Template
 
 import numpy as np
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.evaluation.metrics import fit_logistic
 from a2inet_jax.report import markup, plots
 from a2inet_jax.report.examples import Example
@@ -45,7 +45,7 @@ def save(path: Path, title: str, lead: str, notes: Sequence[str], body: str) -> 
         notes="".join(markup.note(note) for note in notes),
         body=body,
     )
-    atomic.write(path, page.encode())
+    files.write(path, page.encode())
     return path
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 
 SHOWN = 4  # frames of each video
 LEVELS = 64  # bins of a map's histogram
@@ -102,7 +102,7 @@ def write(analyses: Sequence[Analysis], label: str, path: Path) -> None:
             text.set_parse_math(False)
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture, metadata={"Software": None})
-    atomic.write(path, picture.getvalue())
+    files.write(path, picture.getvalue())
 
 
 def _block_height(analysis: Analysis) -> float:

@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.console import printable
 from a2inet_jax.evaluation.protocol import METRIC_TITLES
 from a2inet_jax.report import markup
@@ -136,7 +136,7 @@ def write(
         "tex": "\n".join(to_latex(each) for each in [table, *more]),
     }
     for suffix, text in texts.items():
-        atomic.write(folder / f"{name}.{suffix}", text.encode())
+        files.write(folder / f"{name}.{suffix}", text.encode())
 
 
 def _title(text: str) -> Text:

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 from jax.experimental import multihost_utils
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.config import Train
 from a2inet_jax.errors import RunError
 from a2inet_jax.training.data import TrainingData
@@ -55,7 +55,7 @@ def claim(folder: Path, fingerprint: dict[str, Any]) -> None:
     """
     path = folder / NAME
     if jax.process_index() == 0 and not path.is_file():
-        atomic.write(path, (json.dumps(fingerprint, indent=1) + "\n").encode())
+        files.write(path, (json.dumps(fingerprint, indent=1) + "\n").encode())
     multihost_utils.sync_global_devices(f"{folder} is claimed")
     if not path.is_file():
         raise FileNotFoundError(

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 from tensorboardX import SummaryWriter
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.config import EpochRule
 
 Record = Mapping[str, float | None]
@@ -67,7 +67,7 @@ def _write(path: Path, histories: Mapping[tuple[int, int], Sequence[Record]]) ->
     rows.sort(key=lambda row: [int(x) for x in row[:3]])
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    atomic.write(path, text.getvalue().encode())
+    files.write(path, text.getvalue().encode())
 
 
 @contextmanager

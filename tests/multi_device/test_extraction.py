@@ -11,7 +11,7 @@ from a2inet_jax.features.store import Store
 from a2inet_jax.video.sampling import FR
 from tests.clips import Clips
 from tests.extraction_inputs import MOTION, QUALITY, SEMANTIC
-from tests.test_extract import CLIP_NAMES, content, ignore, videos
+from tests.features.test_extract import CLIP_NAMES, content, ignore, videos
 
 DEVICES = 8
 

@@ -15,12 +15,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from a2inet_jax import atomic
 from a2inet_jax.datasets.sample import ffmpeg
 from a2inet_jax.datasets.sample.distortions import make_distorted
 from a2inet_jax.datasets.sample.recipe import SampleClip, SampleRecipe
 from a2inet_jax.datasets.sample.sources import File, locate, make_pristine
 from a2inet_jax.errors import ClipError
+from a2inet_jax.files import sweep, write
 
 # Called with (video id, clips done, clips in all).
 Progress = Callable[[str, int, int], None]
@@ -67,7 +67,7 @@ def prepare(
                 done += 1
                 on_progress(video_id, done, len(wanted))
     # Delete what a killed job left: its own temporary files, and those of ffmpeg.
-    atomic.sweep(clips)
+    sweep(clips)
     for partial in clips.glob(".*.part*.mp4"):
         partial.unlink()
     # Imported here because TFDS takes seconds to import.
@@ -136,4 +136,4 @@ def _make(clip: SampleClip, clips: Path, file: Path) -> None:
         "bytes": output.stat().st_size,
     }
     label = output.with_suffix(".json")
-    atomic.write(label, (json.dumps(record, indent=1) + "\n").encode())
+    write(label, (json.dumps(record, indent=1) + "\n").encode())

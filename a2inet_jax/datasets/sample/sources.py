@@ -14,10 +14,9 @@ import numpy as np
 from PIL import Image
 
 from a2inet_jax import package_files
-from a2inet_jax.cache import cache_dir
-from a2inet_jax.checksum import sha256
 from a2inet_jax.datasets.sample import ffmpeg
 from a2inet_jax.errors import PackageFileError
+from a2inet_jax.files import cache_dir, sha256
 
 FRAMES = 48
 PRISTINE_CRF = 12

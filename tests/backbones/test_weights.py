@@ -14,8 +14,8 @@ import safetensors.numpy
 from a2inet_jax.backbones import checkpoint, weights
 from a2inet_jax.backbones.pretrained import PRETRAINED, Package, Url
 from a2inet_jax.backbones.registry import BACKBONES
-from a2inet_jax.checksum import sha256
 from a2inet_jax.errors import CheckpointError, ConversionError, WeightsError
+from a2inet_jax.files import sha256
 from tests.loopback import Server
 from tests.weights_inputs import TINY, change, digest, kept_files, published, tiny_served
 

@@ -29,7 +29,7 @@ from a2inet_jax.pipeline import table_plan
 from tests.clips import run_ffmpeg
 from tests.table_inputs import clips, small_networks
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
@@ -253,7 +253,7 @@ def small() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(registry, "list_videos", listed)
         patch.setattr(registry, "prepare", prepared)
         patch.setattr(registry, "version", lambda name: "0" if name == "sample" else version(name))
-        # Two rows of a table are enough here: tests/test_table_command.py makes all.
+        # Two rows of a table are enough here: tests/commands/test_table_command.py makes all.
         patch.setattr(table4, "ROWS", {row: table4.ROWS[row] for row in ("SQ", "SS")})
         patch.setattr(table7, "ROWS", {row: table7.ROWS[row] for row in ("VSFA", "FE,S+S")})
         # Most of the time goes into compiling: quickly, and each program once for all pages.

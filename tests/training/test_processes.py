@@ -18,7 +18,7 @@ from a2inet_jax import main
 from tests import training_process
 from tests.training_process import BATCH_SIZE, CONFIG, DATA, EXAMPLES, STEPS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 120
 
 

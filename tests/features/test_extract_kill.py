@@ -13,7 +13,7 @@ import pytest
 from a2inet_jax.features.store import Store
 from tests.clips import Clips
 from tests.extraction_inputs import extractor
-from tests.test_extract import CLIP_NAMES, content
+from tests.features.test_extract import CLIP_NAMES, content
 
 KILLS = 50
 
@@ -24,7 +24,7 @@ from a2inet_jax.features.extract import extract_all
 from a2inet_jax.features.store import Store
 from tests.clips import Clips
 from tests.extraction_inputs import extractor
-from tests.test_extract import CLIP_NAMES, videos
+from tests.features.test_extract import CLIP_NAMES, videos
 
 extract = extractor()
 store = Store(Path(sys.argv[2]), extract.recipe)
@@ -36,7 +36,7 @@ print(len(extract_all(all_videos, extract, store, show, num_decoders=2).failures
 
 def start(clips: Path, store: Path) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", SCRIPT, str(clips), str(store)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 

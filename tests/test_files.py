@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax import atomic
+from a2inet_jax import files
 from a2inet_jax.errors import StoreError
 from a2inet_jax.features.store import Store
 from tests.store_inputs import RECIPE, assert_equal, features
@@ -73,16 +73,16 @@ def make_old(path: Path) -> Path:
 def test_files_of_dead_writers_are_swept_and_of_living_ones_are_not(tmp_path: Path) -> None:
     dead = start(tmp_path, "hang", "begun")
     kill(dead)
-    (abandoned,) = atomic.unfinished_files(tmp_path)
+    (abandoned,) = files.unfinished_files(tmp_path)
     alive = start(tmp_path, "hang", "begun")
     try:
-        assert atomic.sweep(tmp_path) == [abandoned]
-        (in_progress,) = atomic.unfinished_files(tmp_path)
-        assert atomic.sweep(tmp_path) == []
+        assert files.sweep(tmp_path) == [abandoned]
+        (in_progress,) = files.unfinished_files(tmp_path)
+        assert files.sweep(tmp_path) == []
         assert in_progress.exists()
     finally:
         kill(alive)
-    assert atomic.sweep(tmp_path) == [in_progress]
+    assert files.sweep(tmp_path) == [in_progress]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,7 +106,7 @@ def test_concurrent_writes_reads_sweeps_and_kills(tmp_path: Path) -> None:
             kill(writer)
     assert reads > 10
     store.sweep()
-    assert atomic.unfinished_files(tmp_path) == []
+    assert files.unfinished_files(tmp_path) == []
     assert len(store.manifest()) == 3 + 4
 
 
@@ -116,9 +116,9 @@ def test_files_of_other_machines_are_swept_after_a_day(tmp_path: Path) -> None:
     old = make_old(tmp_path / ".4567.elsewhere-01234567.part")
     without_machine = make_old(tmp_path / ".89ab.part")
     unknown = make_old(tmp_path / "mine.part")
-    assert atomic.sweep(tmp_path) == [old, without_machine]
+    assert files.sweep(tmp_path) == [old, without_machine]
     assert sorted(tmp_path.iterdir()) == [fresh, unknown]
-    assert atomic.sweep(tmp_path / "none") == []
+    assert files.sweep(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
@@ -136,18 +136,18 @@ def test_without_locks_only_the_age_decides(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    atomic.write(tmp_path / "v", b"whole")
+    files.write(tmp_path / "v", b"whole")
     assert (tmp_path / "v").read_bytes() == b"whole"
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", copy_and_interrupt)
         with pytest.raises(KeyboardInterrupt):
-            atomic.write(tmp_path / "w", b"whole")
+            files.write(tmp_path / "w", b"whole")
     # A process with locks must not take an unlocked file for a dead writer's.
     monkeypatch.undo()
     assert copies[0].exists()
-    assert atomic.sweep(tmp_path) == []
+    assert files.sweep(tmp_path) == []
     make_old(copies[0])
-    assert copies[0] in atomic.sweep(tmp_path)
+    assert copies[0] in files.sweep(tmp_path)
 
 
 def test_a_file_swept_before_it_was_locked_is_created_again(
@@ -159,11 +159,11 @@ def test_a_file_swept_before_it_was_locked_is_created_again(
     def sweep_then_lock(file: object, operation: int) -> None:
         if not swept:
             monkeypatch.setattr(fcntl, "flock", lock)
-            swept.extend(atomic.sweep(tmp_path))
+            swept.extend(files.sweep(tmp_path))
         lock(file, operation)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fcntl, "flock", sweep_then_lock)
-    atomic.write(tmp_path / "v", b"whole")
+    files.write(tmp_path / "v", b"whole")
     assert len(swept) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["v"]
 
@@ -192,10 +192,10 @@ def test_a_limit_on_file_size_is_reported(tmp_path: Path) -> None:
     code = """
 import resource, sys
 from pathlib import Path
-from a2inet_jax import atomic
+from a2inet_jax import files
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 try:
-    atomic.write(Path(sys.argv[1]) / "v", bytes(100_000))
+    files.write(Path(sys.argv[1]) / "v", bytes(100_000))
 except OSError as error:
     print(error)
 """
@@ -222,7 +222,7 @@ def test_other_errors_are_reported_with_a_remedy(
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match=remedy) as caught:
-        atomic.write(tmp_path / "v", b"whole")
+        files.write(tmp_path / "v", b"whole")
     assert caught.value.errno == code
     assert str(tmp_path) in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -231,7 +231,7 @@ def test_other_errors_are_reported_with_a_remedy(
 def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "store").write_bytes(b"")
     with pytest.raises(OSError, match="store cannot be written"):
-        atomic.write(tmp_path / "store" / "v", b"whole")
-    assert atomic.sweep(tmp_path / "store") == []
+        files.write(tmp_path / "store" / "v", b"whole")
+    assert files.sweep(tmp_path / "store") == []
     with pytest.raises((OSError, StoreError)):
         Store(tmp_path / "store", RECIPE)

@@ -20,7 +20,7 @@ from a2inet_jax.main import VERBS
 from tests.clips import run_ffmpeg
 from tests.table_inputs import SMALL
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "a2inet_jax"
 
 # Runs before `a2inet` if its folder is on PYTHONPATH: six short contents instead of the sample's, each with
@@ -138,9 +138,11 @@ def test_the_wheel_built_from_the_source_archive_is_the_same(wheel: Path, tmp_pa
     with tarfile.open(sdist) as archive:
         members = [member.name.partition("/")[2] for member in archive.getmembers()]
     assert len(members) == len(set(members))
-    assert {"configs/sample.py", "a2inet_jax/configs/sample.py", "tests/test_wheel.py"} <= set(
-        members
-    )
+    assert {
+        "configs/sample.py",
+        "a2inet_jax/configs/sample.py",
+        "tests/project/test_wheel.py",
+    } <= set(members)
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index", "--no-build-isolation"]
     done = run(*pip, "--wheel-dir", tmp_path / "wheel", sdist, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

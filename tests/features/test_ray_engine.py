@@ -106,7 +106,7 @@ def test_a_video_that_no_worker_stored_is_a_failure(
 
 def start(*arguments: object, **options: Any) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "tests.ray_inputs", *map(str, arguments)]
-    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"PYTHONPATH": path, "JAX_PLATFORMS": "cpu"}
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.Popen(command, text=True, env=environment, **options)

@@ -6,8 +6,8 @@ import safetensors.numpy
 from flax.traverse_util import flatten_dict
 
 from a2inet_jax.backbones import convert, registry, weights
-from a2inet_jax.checksum import sha256
 from a2inet_jax.errors import ConversionError
+from a2inet_jax.files import sha256
 from tests.make_torch_expectations import random_tensor
 from tests.published import published
 

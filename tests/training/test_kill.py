@@ -35,7 +35,7 @@ import sys, time
 from pathlib import Path
 from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.termination import TerminatedError
-from tests import test_kill
+from tests.training import test_kill
 
 def advance(text, done, total):
     print(done, flush=True)
@@ -50,7 +50,7 @@ except TerminatedError:
 
 def start(folder: Path, placement: Placement) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", SCRIPT, str(folder), placement]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 

@@ -1,19 +1,27 @@
-"""Files that are either complete or absent: written under a temporary name, then renamed.
+"""Files: written whole or not at all, as bytes, CSV or JSON; SHA-256 checksums; the cache folder.
 
-A writer holds a lock on its temporary file, by which `sweep` distinguishes living writers from dead ones. The
-temporary name contains the machine's name, because other machines may not see the lock, and because some file
-systems have no locks.
+A file is written under a temporary name, then renamed. The writer holds a lock on its temporary file, by
+which `sweep` distinguishes living writers from dead ones. The temporary name contains the machine's name,
+because other machines may not see the lock, and because some file systems have no locks.
 """
 
+import csv
 import errno
 import fcntl
+import hashlib
+import io
+import json
 import os
 import socket
 import time
 import urllib.parse
 import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import numpy as np
+import platformdirs
 
 _SUFFIX = ".part"
 # A write takes seconds. Where a lock says nothing, a file of this age is taken for abandoned.
@@ -66,6 +74,29 @@ def write(path: Path, content: bytes) -> None:
         raise FolderError(folder, error) from error
 
 
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a CSV table, lines ended by a newline alone."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV table in UTF-8; names of files that are not, keep their bytes. Raises as `write`."""
+    write(path, csv_text(header, rows).encode("utf-8", "surrogateescape"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON with sorted keys.
+
+    Raises:
+        FolderError: The file cannot be written.
+        ValueError: A number is not finite.
+    """
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write(path, f"{text}\n".encode())
+
+
 def unfinished_files(folder: Path) -> list[Path]:
     """Return the temporary files in a folder, sorted: those being written and those of dead writers."""
     with os.scandir(folder) as entries:
@@ -86,6 +117,30 @@ def sweep(folder: Path) -> list[Path]:
         return [path for path in unfinished_files(folder) if _remove_if_dead(path)]
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_arrays(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of arrays in their order, with names, dtypes and shapes, in hexadecimal."""
+    content = hashlib.sha256()
+    for name, array in arrays.items():
+        content.update(f"{name} {array.dtype} {array.shape}\n".encode())
+        content.update(np.ascontiguousarray(array).data)
+    return content.hexdigest()
+
+
+def cache_dir() -> Path:
+    """Return `$A2INET_HOME`, else the user's cache folder, on Linux `~/.cache/a2inet`.
+
+    Where `$XDG_CACHE_HOME` is set on Linux, it takes the place of `~/.cache`.
+    """
+    home = os.environ.get("A2INET_HOME")
+    return Path(home) if home else platformdirs.user_cache_path("a2inet")
 
 
 def _create_locked(folder: Path) -> tuple[Path, BinaryIO]:

@@ -12,8 +12,8 @@ import pytest
 from a2inet_jax.backbones import weights
 from a2inet_jax.backbones.pretrained import PRETRAINED, ByHand, Hub, Package
 from a2inet_jax.backbones.registry import BACKBONES
-from a2inet_jax.checksum import sha256
 from a2inet_jax.errors import DownloadError, WeightsError
+from a2inet_jax.files import sha256
 from tests.loopback import Server
 from tests.weights_inputs import TINY, change, digest, kept_files, published, tiny_served
 
@@ -76,7 +76,7 @@ print(weights.load_params(TINY)[1])
 def test_two_processes_share_one_download(server: Server, tmp_path: Path) -> None:
     server.faults = [{"cut": 100, "silence": 0.5}]
     command = [sys.executable, "-c", PROCESS, server.url]
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     pipe = subprocess.PIPE
     running = [subprocess.Popen(command, cwd=root, stdout=pipe, text=True) for _ in range(2)]
     digests = [process.communicate()[0].split()[-1] for process in running]
