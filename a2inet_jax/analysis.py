@@ -31,9 +31,9 @@ from a2inet_jax.files import sha256
 from a2inet_jax.report.stream_maps import SHOWN, Analysis, frame_entropies
 from a2inet_jax.run import RunFolder
 from a2inet_jax.training.data import TrainingData
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 from a2inet_jax.video.reader import Reader
-from a2inet_jax.video.resize import resize_short_side
+from a2inet_jax.video.sampling import resize_short_side
 
 # Of networks with four stages: stride 16, where objects are recognised and positions are still fine.
 SHOWN_STAGE = 2

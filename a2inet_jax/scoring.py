@@ -17,7 +17,7 @@ from a2inet_jax.errors import VideoError
 from a2inet_jax.files import sha256
 from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 from a2inet_jax.video.reader import Reader
 
 

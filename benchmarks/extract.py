@@ -38,8 +38,7 @@ from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.features.passes import frames_at_once
 from a2inet_jax.features.store import Store
 from a2inet_jax.video.reader import Reader
-from a2inet_jax.video.resize import short_side_size
-from a2inet_jax.video.sampling import FR, PR, Sampling, patch_positions
+from a2inet_jax.video.sampling import FR, PR, Sampling, patch_positions, short_side_size
 from benchmarks import torch_extract
 from benchmarks.torch_backbones import FeatureExtractor, build
 from benchmarks.train import table

@@ -20,13 +20,19 @@ import tensorflow_datasets as tfds
 
 from a2inet_jax.datasets import label_file, scan
 from a2inet_jax.datasets.catalog import DATASETS
-from a2inet_jax.datasets.folder import Folder, stem
 from a2inet_jax.datasets.lists import SUFFIXES
-from a2inet_jax.datasets.probe import ProbeResult
-from a2inet_jax.datasets.scan import ListedVideo, Progress, ScannedVideo, ScanResult
+from a2inet_jax.datasets.scan import (
+    Folder,
+    ListedVideo,
+    ProbeResult,
+    Progress,
+    ScannedVideo,
+    ScanResult,
+    stem,
+)
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import ConfigError
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 
 # Names that label files give to the columns of the video's name and of its label, in lower case.
 NAME_COLUMNS = ("video", "flickr_id", "file_name", "vid", "video_name", "name")

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.frame_features import extract_features
 from a2inet_jax.backbones.registry import Backbone
-from a2inet_jax.video.resize import resize_short_side, short_side_size
-from a2inet_jax.video.sampling import Sampling
+from a2inet_jax.video.sampling import Sampling, resize_short_side, short_side_size
 
 
 def size(stream: str, sampling: Sampling, height: int, width: int) -> tuple[int, int]:

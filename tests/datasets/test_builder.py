@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from a2inet_jax.datasets import builder, probe
+from a2inet_jax.datasets import builder, scan
 from a2inet_jax.datasets.builder import prepare, read
 from a2inet_jax.datasets.catalog import DATASETS
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.errors import ConfigError, DataError
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.ffmpeg import ffmpeg_command
+from a2inet_jax.video.raw import RawFormat
 from tests.dataset_inputs import (
     EXCERPTS,
     LISTS,
@@ -109,11 +110,13 @@ def test_the_index_is_written_again_only_after_a_change(
     probed: list[str] = []
     progress: list[tuple[str, int, int]] = []
 
-    def recording_probe(path: Path, raw: RawFormat | None) -> probe.ProbeResult:
-        probed.append(path.name)
-        return probe.probe(path, raw)
+    probe = scan.probe
 
-    monkeypatch.setattr("a2inet_jax.datasets.scan.probe", recording_probe)
+    def recording_probe(path: Path, raw: RawFormat | None) -> scan.ProbeResult:
+        probed.append(path.name)
+        return probe(path, raw)
+
+    monkeypatch.setattr(scan, "probe", recording_probe)
 
     def num_missing(manual_dir: Path | None = None) -> int:
         probed.clear()
@@ -159,7 +162,7 @@ def test_probe_results_of_files(clip: Path, tmp_path: Path) -> None:
     put_list("live_vqc", "LIVE-VQC.csv", folder)
     under_names(clip, folder, ["A001.mp4"])
     rotate = ["-display_rotation", "90", "-i", str(clip), "-c", "copy"]
-    ffmpeg = probe.ffmpeg_command("error")
+    ffmpeg = ffmpeg_command("error")
     subprocess.run([*ffmpeg, *rotate, str(folder / "A002.mp4")], check=True)
     (folder / "A010.mp4").write_bytes(b"no video" * 100)
     videos = prepared("live_vqc", folder)

@@ -10,8 +10,7 @@ from a2inet_jax.errors import ConfigError, VideoError
 from a2inet_jax.features import extractor as extractor_module
 from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.features.passes import plan
-from a2inet_jax.video.resize import resize_short_side
-from a2inet_jax.video.sampling import FR, Sampling, patch_positions
+from a2inet_jax.video.sampling import FR, Sampling, patch_positions, resize_short_side
 from tests.clips import Clips, ffmpeg_frames
 from tests.extraction_inputs import (
     MOTION,

@@ -10,7 +10,7 @@ import pytest
 
 from a2inet_jax.errors import DecoderDiedError, VideoError
 from a2inet_jax.video.decode import Decoder
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 from a2inet_jax.video.reader import Reader
 from tests.clips import Clips
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from a2inet_jax.errors import VideoError
-from a2inet_jax.video import packets, seek
+from a2inet_jax.video import container, seek
+from a2inet_jax.video.container import Packets
 from a2inet_jax.video.decode import Decoder
 from a2inet_jax.video.ffmpeg import FramePipe
-from a2inet_jax.video.packets import Packets
 from a2inet_jax.video.sampling import frame_indices
 from a2inet_jax.video.seek import KeyFrame, OutputFrame, SeekPlan, Slots
 from tests.clips import Clips, run_ffmpeg
@@ -138,7 +138,7 @@ def test_whole_video_is_decoded(clips: Clips, monkeypatch: pytest.MonkeyPatch, n
 def check_remaining_frames_are_read(path: Path, num_sought: int, indices: list[int]) -> None:
     """Check that seeking gives the first `num_sought` frames, and the decoder all of them."""
     decoder = Decoder(path, 0)
-    plan = SeekPlan.create(packets.list_packets(str(path)), indices)
+    plan = SeekPlan.create(container.list_packets(str(path)), indices)
     assert plan is not None
     found = list(plan.frames(str(path), decoder.info.height, decoder.info.width))
     expected = decode_sequentially(path, indices)
@@ -159,7 +159,7 @@ def test_intra_refresh_has_only_one_key_frame(clips: Clips, suffix: str) -> None
 @pytest.mark.usefixtures("no_overhead")
 def test_false_key_frames(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     path = long_clip(clips, "h264, long.mp4", NOT_SEEKABLE["h264, long.mp4"])
-    list_packets = packets.list_packets
+    list_packets = container.list_packets
 
     def false_packets(file: str) -> Packets:
         listed = list_packets(file)
@@ -168,7 +168,7 @@ def test_false_key_frames(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None
         rank = np.argsort(np.argsort(listed.pts))
         return dataclasses.replace(listed, is_key=is_key & (rank >= np.maximum.accumulate(rank)))
 
-    monkeypatch.setattr(packets, "list_packets", false_packets)
+    monkeypatch.setattr(container, "list_packets", false_packets)
     check_remaining_frames_are_read(path, 1, [3, 200, 300])
 
 
@@ -180,7 +180,7 @@ def test_decoding_times_in_place_of_presentation_times(clips: Clips, tmp_path: P
     path.write_bytes(path.read_bytes().replace(b"ctts", b"free"))
     frames = decode_sequentially(path, range(600))
     for index in range(200, 213):
-        assert SeekPlan.create(packets.list_packets(str(path)), [index]) is not None
+        assert SeekPlan.create(container.list_packets(str(path)), [index]) is not None
         np.testing.assert_array_equal(list(Decoder(path, 0).read([index])), frames[[index]])
 
 
@@ -245,7 +245,7 @@ def test_packets_of_a_short_video_are_not_listed(
     def fail(_: str) -> Packets:
         raise AssertionError("listed")
 
-    monkeypatch.setattr(packets, "list_packets", fail)
+    monkeypatch.setattr(container, "list_packets", fail)
     assert len(list(Decoder(long_clip(clips, "vp9.webm")).read([0, 200]))) == 2
 
 

@@ -20,7 +20,7 @@ from tests.clips import Clips, run_ffmpeg
 PROGRAM = """
 import sys, time, numpy as np
 from pathlib import Path
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 from a2inet_jax.video import channel, worker
 from a2inet_jax.video.reader import Reader
 path, frames, read_all, raw = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "all", None
