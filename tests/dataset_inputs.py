@@ -90,7 +90,7 @@ def save_mat_7_3(path: Path, variables: dict[str, Any]) -> None:
                 save(inner, key, item)
         elif isinstance(value, str):
             # An empty array is stored as its shape.
-            codes = np.array([[ord(c)] for c in value] or [0, 0], np.uint16)
+            codes = np.array([[ord(c)] for c in value] or [[0], [0]], np.uint16)
             written = group.create_dataset(name, data=codes)
             written.attrs["MATLAB_class"] = np.bytes_("char")
             if not value:

@@ -102,6 +102,7 @@ class ProbeResult:
 
 
 UNKNOWN = ProbeResult(0.0, 0, 0)
+_HASHED_PROBE = asdict(UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -282,21 +283,18 @@ def probe_files(
     `raw` is the layout of the frames in files without a header. Results known from an earlier scan, by path
     and size in bytes, are reused.
     """
-
-    def probe_one(video: ScannedVideo) -> ScannedVideo:
-        if not video.present:
-            return video
-        result = known.get((video.path, video.bytes), UNKNOWN)
-        if result == UNKNOWN:
-            result = probe(scanned.folder / video.path, raw)
-        return replace(video, probed=result)
-
+    known_by_video = [known.get((video.path, video.bytes), UNKNOWN) for video in scanned.videos]
     videos: list[ScannedVideo] = []
     # Threads suffice, since ffmpeg's processes do the work.
     with cancelling_pool(num_cpus()) as submit:
-        for future in [submit(probe_one, video) for video in scanned.videos]:
-            videos.append(future.result())
-            video = videos[-1]
+        futures = {
+            video.path: submit(probe, scanned.folder / video.path, raw)
+            for video, result in zip(scanned.videos, known_by_video)
+            if video.present and result == UNKNOWN
+        }
+        for video, result in zip(scanned.videos, known_by_video):
+            future = futures.get(video.path)
+            videos.append(replace(video, probed=future.result() if future else result))
             on_progress(video.video_id, len(videos), len(scanned.videos))
     return replace(scanned, videos=tuple(videos))
 
@@ -315,6 +313,5 @@ def _files_by_id(layout: DatasetLayout, folder: Folder) -> dict[str, Sequence[st
 
 def _hashed_fields(video: ScannedVideo) -> dict[str, Any]:
     # The key "look" must stay: it is part of the hash that existing indices contain.
-    fields = asdict(video)
-    del fields["probed"]
-    return {**fields, "look": asdict(UNKNOWN)}
+    fields = {name: value for name, value in vars(video).items() if name != "probed"}
+    return {**fields, "look": _HASHED_PROBE}
