@@ -95,14 +95,14 @@ def test_concurrent_writes_reads_sweeps_and_kills(tmp_path: Path) -> None:
     store = Store(tmp_path, RECIPE)
     swept, reads = 0, 0
     try:
-        end = time.monotonic() + 3
+        end = time.monotonic() + 2
         while time.monotonic() < end:
             for number in range(3):
                 if store.missing([f"v{number}"]) == []:
                     assert_equal(store.read(f"v{number}"), features(seed=number, frames=2000))
                     reads += 1
             swept += len(store.sweep())
-            if time.monotonic() > end - 2 and len(writers) == 4:
+            if time.monotonic() > end - 1 and len(writers) == 4:
                 kill(writers.pop())
         assert all(writer.poll() is None for writer in writers)  # no writer's file was swept
     finally:
