@@ -7,12 +7,12 @@ takes seconds to import, so it is imported only where a data set is prepared or 
 import hashlib
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from a2inet_jax.config import Data
 from a2inet_jax.datasets import lists
 from a2inet_jax.datasets.catalog import DATASETS, DatasetInfo
+from a2inet_jax.datasets.scan import Progress
 from a2inet_jax.datasets.video import Video, missing_videos
 from a2inet_jax.errors import ConfigError
 
@@ -76,7 +76,7 @@ def unique_slug(name: str) -> str:
 def prepare(
     name: str,
     data_dir: Path,
-    on_progress: Callable[[str, int, int], None],
+    on_progress: Progress,
     manual_dir: Path | None = None,
 ) -> list[Path]:
     """Make the missing parts of a data set and its index; quick when everything is there.

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -10,6 +10,7 @@ from queue import SimpleQueue
 import numpy as np
 
 from a2inet_jax.config import Features
+from a2inet_jax.datasets.scan import Progress
 from a2inet_jax.datasets.video import Video, missing_videos
 from a2inet_jax.errors import VideoError
 from a2inet_jax.video.reader import Reader, cancelling_pool
@@ -42,7 +43,7 @@ def fingerprint(videos: Sequence[Video]) -> str:
 
 def verify(
     videos: Sequence[Video],
-    on_progress: Callable[[str, int, int], None],
+    on_progress: Progress,
     full: bool = False,
     processes: int = Features.num_decoders,
     timeout_s: float = Features.timeout_s,

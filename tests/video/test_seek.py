@@ -1,6 +1,7 @@
 """Frames that are decoded without the rest of their video match those of sequential decoding."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -180,12 +181,15 @@ def test_decoding_times_in_place_of_presentation_times(clips: Clips, tmp_path: P
         np.testing.assert_array_equal(list(decoder.read([index])), frames[[index]])
 
 
-def write_damaged(clips: Clips, path: Path, packet: int) -> Path:
+@functools.cache
+def packet_sizes(path: Path) -> list[int]:
+    listing = run_ffmpeg("-i", str(path), "-c", "copy", "-f", "framecrc", "-").decode()
+    return [int(line.split(",")[4]) for line in listing.splitlines() if line[0] != "#"]
+
+
+def write_damaged(source: Path, path: Path, packet: int) -> Path:
     """Write a copy in which noise replaces most of one packet, so that it cannot be decoded."""
-    source = long_clip(clips, path.name)
-    listing = run_ffmpeg("-i", str(source), "-c", "copy", "-f", "framecrc", "-").decode()
-    sizes = [int(line.split(",")[4]) for line in listing.splitlines() if line[0] != "#"]
-    content = bytearray(source.read_bytes())
+    sizes, content = packet_sizes(source), bytearray(source.read_bytes())
     start = content.index(b"mdat") + 4 + sum(sizes[:packet])
     noise = np.random.default_rng(0).bytes(sizes[packet] - 5)
     content[start : start + len(noise)] = noise
@@ -200,7 +204,8 @@ def test_damage_in_decoded_groups_is_found(
     clips: Clips, tmp_path: Path, name: str, packet: int
 ) -> None:
     """The damage is in the group before the wanted frame's, or in its own."""
-    path = write_damaged(clips, tmp_path / name, packet)
+    source = long_clip(clips, f"300 frames, {name}", [*SEEKABLE[name], "-frames:v", "300"])
+    path = write_damaged(source, tmp_path / name, packet)
     with pytest.raises(VideoError) as sequential:
         decode_sequentially(path, [208])
     with pytest.raises(VideoError) as caught:
@@ -210,7 +215,7 @@ def test_damage_in_decoded_groups_is_found(
 
 @pytest.mark.usefixtures("no_overhead")
 def test_damage_in_other_groups_is_not_found(clips: Clips, tmp_path: Path) -> None:
-    path = write_damaged(clips, tmp_path / "h264.mp4", 305)
+    path = write_damaged(long_clip(clips, "h264.mp4"), tmp_path / "h264.mp4", 305)
     with pytest.raises(VideoError, match="cannot be decoded"):
         decode_sequentially(path, [208])
     whole = decode_sequentially(long_clip(clips, "h264.mp4"), [208])

@@ -9,7 +9,7 @@ Another recipe or another version of ffmpeg has a folder of its own.
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from pathlib import Path
 
@@ -17,13 +17,11 @@ from a2inet_jax.datasets.sample import ffmpeg
 from a2inet_jax.datasets.sample.distortions import make_distorted
 from a2inet_jax.datasets.sample.recipe import SampleClip, SampleRecipe, read_label
 from a2inet_jax.datasets.sample.sources import File, locate, make_pristine
+from a2inet_jax.datasets.scan import Progress
 from a2inet_jax.errors import ClipError
 from a2inet_jax.files import sweep, write
 from a2inet_jax.video.reader import cancelling_pool
 from a2inet_jax.video.worker import num_cpus
-
-# Called with (video id, clips done, clips in all).
-Progress = Callable[[str, int, int], None]
 
 
 def folder(data_dir: Path, recipe: SampleRecipe) -> Path:
