@@ -1,5 +1,6 @@
 """A run's folder: config and environment, and a guard against mixing two experiments in it."""
 
+import csv
 import hashlib
 import json
 import platform
@@ -14,6 +15,7 @@ import jax
 
 from a2inet_jax import files
 from a2inet_jax.config import Experiment
+from a2inet_jax.datasets import splits
 from a2inet_jax.errors import ConfigError, RunError
 
 _PACKAGES = ("a2inet-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
@@ -102,6 +104,25 @@ class RunFolder:
     def inputs(self) -> dict[str, Any]:
         """Return the inputs that the run was started with; `FileNotFoundError` if there is no run here."""
         return self._read("environment.json")["inputs"]
+
+    def keep_files(self, sha256_of: Mapping[str, str]) -> None:
+        """Write videos.csv, the SHA-256 of each video's file, by which a copy of it is recognised."""
+        files.write_csv(self.path / "videos.csv", ["video", "sha256"], sorted(sha256_of.items()))
+
+    def training_files(self) -> list[set[str]]:
+        """Return the SHA-256 of the video files that each split's models were trained or validated on.
+
+        [] where the folder has no videos.csv or splits.json, as one that was passed on in part.
+        """
+        table, drawn = self.path / "videos.csv", self.path / "splits.json"
+        if not (table.is_file() and drawn.is_file()):
+            return []
+        with table.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            sha256_of = {row["video"]: row["sha256"] for row in csv.DictReader(file)}
+        return [
+            {sha256_of[video] for video in (*each.train, *each.validation) if sha256_of.get(video)}
+            for each in splits.read(drawn)
+        ]
 
     def _read(self, name: str) -> dict[str, Any]:
         path = self.path / name
