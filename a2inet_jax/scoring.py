@@ -39,8 +39,8 @@ class Score:
         split_scores: `[S]` float64, the score of each split's model.
         frame_scores: `[T]` float64, frame scores in the same unit, mean over the split models.
         timestamps: `[T]` float64, seconds from the start of the video to each scored frame.
-        trained_on_it: Number of the split models that were trained or validated on this very file, whatever its
-            name.
+        trained_on_it: Number of the split models that were trained or validated on this very file,
+            whatever its name.
     """
 
     path: Path
