@@ -72,7 +72,7 @@ def test_the_run_folder_holds_everything(home: Path) -> None:
     page = (run / "report.html").read_text()
     assert "VMAF" in page
     assert "http-equiv" in page
-    assert (run / "a2inet" / "metrics.csv").is_file()
+    assert (run / "a2inet" / "history.csv").is_file()
     assert any((run / "a2inet").rglob("events.out.tfevents*"))
 
 
