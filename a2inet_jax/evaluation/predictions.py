@@ -14,8 +14,8 @@ import numpy as np
 from a2inet_jax import files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
-from a2inet_jax.evaluation.metrics import Metrics, measure
 from a2inet_jax.evaluation.uncertainty import ScoredSet
+from a2inet_jax.metrics import Metrics, measure
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.members import Member
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from a2inet_jax.evaluation.metrics import fit_logistic
+from a2inet_jax.metrics import fit_logistic
 
 METRICS = ("srcc", "plcc", "krcc", "rmse")
 RESAMPLES = 1000

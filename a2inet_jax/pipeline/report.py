@@ -38,8 +38,7 @@ MANY_RUNS = 8
 
 def report(config: Experiment) -> int:
     """Write report.html of an experiment's run, with the best and the worst clips."""
-    run = RunFolder.of(config)
-    run.check(config)
+    run = RunFolder.existing(config)
     return _one(run.path, None)
 
 

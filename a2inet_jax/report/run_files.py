@@ -90,7 +90,7 @@ def read(path: Path) -> Run:
         outdated=outdated,
         config=config,
         environment=_json(path / "environment.json"),
-        history=_history(_existing(path / results["model"] / "metrics.csv")),
+        history=_history(_existing(path / results["model"] / "history.csv")),
         predictions=predictions.read(path / "predictions.csv"),
         splits=split_files.read(_existing(path / "splits.json")),
         hashes=hashes,

@@ -9,7 +9,7 @@ from string import Template
 import numpy as np
 
 from a2inet_jax import files
-from a2inet_jax.evaluation.metrics import fit_logistic
+from a2inet_jax.metrics import fit_logistic
 from a2inet_jax.report import markup, plots
 from a2inet_jax.report.examples import Example
 from a2inet_jax.report.run_files import Run

@@ -8,8 +8,8 @@ import pytest
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import paired, predictions, uncertainty
-from a2inet_jax.evaluation.metrics import srcc
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.metrics import srcc
 
 IDS = [f"v{n:02}" for n in range(60)]
 CONTENTS = {video: f"c{int(video[1:]) // 2}" for video in IDS}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from a2inet_jax.evaluation import metrics, uncertainty
+from a2inet_jax import metrics
+from a2inet_jax.evaluation import uncertainty
 from a2inet_jax.evaluation.uncertainty import METRICS, ScoredSet
 
 

@@ -12,8 +12,8 @@ import pytest
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions, protocol
-from a2inet_jax.evaluation.metrics import fit_logistic
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.metrics import fit_logistic
 from a2inet_jax.report import examples as example_choice
 from a2inet_jax.report import plots, run_page
 from a2inet_jax.report.sections import Examples
@@ -109,7 +109,7 @@ def test_a_run_is_compared_with_the_papers_rows_of_its_settings(run: Path, tmp_p
 @pytest.mark.parametrize(
     "name",
     ["config.json", "environment.json", "splits.json", "metrics.json", "predictions.csv",
-     "a2inet/metrics.csv"],
+     "a2inet/history.csv"],
 )  # fmt: skip
 def test_a_missing_file_is_named(name: str, run: Path) -> None:
     (run / name).unlink()
@@ -124,8 +124,8 @@ def test_an_unreadable_file_is_named(run: Path) -> None:
     with pytest.raises(RunError, match=r"config\.json is not JSON"):
         run_page.write(run, Examples())
     (run / "config.json").write_text("{}")
-    (run / "a2inet" / "metrics.csv").write_text("split,epoch\n0,0\n")
-    with pytest.raises(RunError, match=r"metrics\.csv needs .*train_loss"):
+    (run / "a2inet" / "history.csv").write_text("split,epoch\n0,0\n")
+    with pytest.raises(RunError, match=r"history\.csv needs .*train_loss"):
         run_page.write(run, Examples())
     del results["paired"]
     (run / "metrics.json").write_text(json.dumps(results))
@@ -139,7 +139,7 @@ def test_unusual_results_are_reported(run: Path) -> None:
     data = protocol.EvaluatedDataset("<mine>", 120, "MOS $x$")
     splits = split_files.read(run / "splits.json")
     save_results(run, {"a2inet": rows, "<b>&": rows}, data, "best_test", splits)
-    (run / "a2inet" / "metrics.csv").write_text("split,epoch,train_loss,val_srcc\n0,0,0.5,\n")
+    (run / "a2inet" / "history.csv").write_text("split,epoch,train_loss,val_srcc\n0,0,0.5,\n")
     missing = Examples(reason_missing="<there> are no videos")
     text = run_page.write(run, missing).read_text("utf-8")
     page = Page(text)
