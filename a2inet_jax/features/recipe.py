@@ -67,7 +67,7 @@ class Recipe:
     def differences(self, other: "Recipe") -> str:
         """List the fields that differ, for messages: `field: ours here, theirs there; …`."""
         ours, theirs = (
-            {**fields, **fields.pop("sampling")} for fields in (self.as_dict(), other.as_dict())
+            {**fields.pop("sampling"), **fields} for fields in (self.as_dict(), other.as_dict())
         )
         return "; ".join(
             f"{k}: {ours[k]} here, {theirs[k]} there" for k in ours if ours[k] != theirs[k]

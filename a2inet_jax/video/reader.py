@@ -24,6 +24,11 @@ from a2inet_jax.video.raw_format import RawFormat
 _BUFFER_BYTES = 1 << 20
 
 
+def num_cpus() -> int:
+    """Return the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Reader:
     """A decoding process that is started when needed and replaced when it dies or takes too long.
 
