@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax import config_file
-from a2inet_jax.build import feature_folders
+from a2inet_jax.build import features_folder
 from a2inet_jax.config import Experiment
 from a2inet_jax.errors import DataError
+from a2inet_jax.features.store import find_stores
 from a2inet_jax.pipeline.demo import demo
 from a2inet_jax.pipeline.evaluate import evaluate
 from a2inet_jax.pipeline.extract import extract
@@ -43,6 +44,7 @@ def test_moved_away_it_is_missing_and_the_others_go_on(
         assert extract(config) == 1
         printed = capsys.readouterr().out
         assert f"1 of {CLIPS} videos have no features; listed in " in printed
+        assert len(list(features_folder(config).glob("*/failures.csv"))) == 2
         assert "`a2inet data prepare clips/labels.csv`" in printed
         assert "--config.data.allow_missing=True" in printed
         with pytest.raises(FileNotFoundError, match=f"1 of {CLIPS} videos, {BROKEN} the first"):
@@ -53,8 +55,9 @@ def test_moved_away_it_is_missing_and_the_others_go_on(
     assert prepare(replace(config.data, allow_missing=False)) == 1
     assert "1 of them missing" in capsys.readouterr().out
     assert prepare(config.data) == extract(config) == train(config) == evaluate(config) == 0
-    (folder,) = feature_folders(config)
-    assert not (folder / "failures.csv").exists()
+    folders = find_stores(features_folder(config))
+    assert len(folders) == 2
+    assert not any((folder / "failures.csv").exists() for folder in folders)
     results = json.loads(Path("runs", config.name, "metrics.json").read_text())
     assert f"1 of the {CLIPS} labelled videos were missing." in results["data"]["note"]
     tested = json.loads(Path("runs", config.name, "splits.json").read_text())["splits"]
