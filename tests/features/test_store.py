@@ -239,7 +239,7 @@ def test_stores_are_found_in_folders(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_folder_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "v.0123456789abcdef.safetensors").touch()
     for use in (find_stores, lambda folder: Store(folder, RECIPE)):
-        with pytest.raises(VersionError, match="earlier version .* take another folder") as caught:
+        with pytest.raises(VersionError, match=r"earlier version .* take another folder") as caught:
             use(tmp_path)
         assert "v.0123456789abcdef.safetensors" in str(caught.value)
 
