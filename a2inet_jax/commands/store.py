@@ -150,10 +150,10 @@ def _list(folder: Path, as_json: bool) -> None:
     records, recipe = store.manifest(), store.recipe
     if as_json:
         for record in records:
-            fields = {name: getattr(record, name) for name in ("frames", "size", "source_sha256")}
-            shown = {"video_id": record.video_id, "path": str(record.path)}
-            shown |= {"backbone": recipe.backbone, "width": recipe.width, **fields}
-            print(json.dumps({**shown, "content_sha256": record.content_sha256}))
+            names = ("video_id", "frames", "size", "source_sha256", "content_sha256")
+            fields = {name: getattr(record, name) for name in names}
+            store_fields = {"backbone": recipe.backbone, "width": recipe.width}
+            print(json.dumps({**fields, **store_fields, "path": str(record.path)}))
         return
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("video", overflow="fold")

@@ -1,7 +1,6 @@
 """Check that the videos of a data set exist and can be decoded."""
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,7 +12,7 @@ import numpy as np
 from a2inet_jax.config import Features
 from a2inet_jax.datasets.video import Video, missing_videos
 from a2inet_jax.errors import VideoError
-from a2inet_jax.video.reader import Reader
+from a2inet_jax.video.reader import Reader, num_cpus
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def verify(
         timeout_s: Longest time to wait for a first frame or, with `full`, for a chunk of frames, seconds.
     """
     # A pool of readers, each used by one thread at a time.
-    count = processes or len(os.sched_getaffinity(0))
+    count = processes or num_cpus()
     readers = [Reader(timeout_s) for _ in range(max(1, min(count, len(videos))))]
     idle: SimpleQueue[Reader] = SimpleQueue()
     for reader in readers:

@@ -191,7 +191,8 @@ def _write_npz(
     for video_ids in splits:
         for video_id, arrays in videos(video_ids):
             path = folder / Path(file_name(video_id)).with_suffix(".npz")
-            np.savez(path, **arrays, video_id=np.array(video_id), recipes=recipes)
+            named: dict[str, Any] = {**arrays, "video_id": np.array(video_id), "recipes": recipes}
+            np.savez(path, **named)
     return folder
 
 

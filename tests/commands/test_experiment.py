@@ -1,16 +1,19 @@
 """An experiment on videos of one's own with something wrong in them: what is said to do leads to results."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from a2inet_jax import config_file
+from a2inet_jax import build, config_file
+from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.build import features_folder
 from a2inet_jax.config import Experiment
 from a2inet_jax.errors import DataError
-from a2inet_jax.features.store import find_stores
+from a2inet_jax.features.store import Store, find_stores
 from a2inet_jax.pipeline.demo import demo
 from a2inet_jax.pipeline.evaluate import evaluate
 from a2inet_jax.pipeline.extract import extract
@@ -82,3 +85,31 @@ def test_mended_it_is_extracted(config: Experiment, capsys: pytest.CaptureFixtur
     )
     Path("clips", BROKEN).write_bytes(Path("clips", "clip02.mkv").read_bytes())
     assert extract(config) == train(config) == 0
+
+
+def test_a_model_of_one_stream_needs_one_network(
+    config: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(Path("clips", "clip02.mkv"), Path("clips", BROKEN))
+    loaded: list[str] = []
+    load = build.load_params
+
+    def noted(backbone: Backbone, name: str) -> Any:
+        loaded.append(backbone.name)
+        return load(backbone, name)
+
+    monkeypatch.setattr(build, "load_params", noted)
+    one = changed(config, "model.name=vsfa", "model.streams=('semantic',)")
+    assert build.needed_weights(one) == ["efficientnet_lite0"]
+    assert extract(one) == train(one) == evaluate(one) == 0
+    assert set(loaded) == {"efficientnet_lite0"}
+    (folder,) = find_stores(features_folder(one))
+    assert Store.existing(folder).recipe.backbone == "efficientnet_lite0"
+    environment = json.loads(Path("runs", one.name, "environment.json").read_text())
+    assert list(environment["inputs"]["recipe"]) == ["semantic"]
+    # A model of both streams finds it there.
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    both = changed(config, "name=both")
+    assert extract(both) == train(both) == 0
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert len(find_stores(features_folder(both))) == 2

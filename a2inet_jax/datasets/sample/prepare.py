@@ -8,7 +8,6 @@ Another recipe or another version of ffmpeg has a folder of its own.
 """
 
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -21,6 +20,7 @@ from a2inet_jax.datasets.sample.recipe import SampleClip, SampleRecipe
 from a2inet_jax.datasets.sample.sources import File, locate, make_pristine
 from a2inet_jax.errors import ClipError
 from a2inet_jax.files import sweep, write
+from a2inet_jax.video.reader import num_cpus
 
 # Called with (video id, clips done, clips in all).
 Progress = Callable[[str, int, int], None]
@@ -63,7 +63,7 @@ def prepare(
         pristine = [clip for clip in missing if clip.distortion is None]
         distorted = [clip for clip in missing if clip.distortion is not None]
         for stage in (pristine, distorted):
-            for video_id in _make_all(stage, clips, files, workers or _num_cpus()):
+            for video_id in _make_all(stage, clips, files, workers or num_cpus()):
                 done += 1
                 on_progress(video_id, done, len(wanted))
     # Delete what a killed job left: its own temporary files, and those of ffmpeg.
@@ -85,10 +85,6 @@ def read_label(clips: Path, video_id: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return record if record["bytes"] == size else None
-
-
-def _num_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _make_all(
