@@ -27,11 +27,9 @@ from a2inet_jax.errors import VideoError
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.passes import frames_at_once, run_passes, schedule
 from a2inet_jax.features.recipe import STREAMS
-from a2inet_jax.features.store import Store
 from a2inet_jax.files import sha256
 from a2inet_jax.report.stream_maps import SHOWN, Analysis, frame_entropies
 from a2inet_jax.run import RunFolder
-from a2inet_jax.training.data import TrainingData
 from a2inet_jax.video.raw_format import RawFormat
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.resize import resize_short_side
@@ -158,8 +156,10 @@ def _probe(config: Experiment, extractor: Extractor) -> Pipeline:
     of that function of the frames, so its value for one frame is a frame score.
     """
     videos = build.labelled_videos(config)
-    store = Store(build.features_folder(config), extractor.recipes["quality"])
-    ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
-    features = TrainingData.of_stores([store], ids, labels)
+    remedy = "run `a2inet extract`"
+    if "quality" not in config.model.streams:
+        remedy += " with the run's config and --config.model.streams=\"('quality', 'semantic')\""
+    recipes = {"quality": extractor.recipes["quality"]}
+    features = build.stored_features(config, videos, recipes, remedy)
     means = [features.read(n)[0].astype(np.float64).mean(axis=0) for n in range(len(videos))]
     return make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(np.stack(means), features.mos)

@@ -1,6 +1,6 @@
 """An experiment's parts, made from its configuration: data set, networks, stores, heads, ensemble members."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import ConfigError, DataError
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.network import Network
-from a2inet_jax.features.recipe import STREAMS
+from a2inet_jax.features.recipe import STREAMS, Recipe
 from a2inet_jax.features.store import open_stores
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.vsfa import VSFA
@@ -238,16 +238,16 @@ def features_folder(config: Experiment) -> Path:
 def stored_features(
     config: Experiment,
     videos: Sequence[Video],
-    extractor: Extractor,
+    recipes: Mapping[str, Recipe],
     remedy: str = "run `a2inet extract`",
 ) -> TrainingData:
-    """Open the stored features of all these videos, of the extractor's streams.
+    """Open the stored features of all these videos, from the store of each stream's recipe.
 
     Raises:
         FileNotFoundError: Some are missing; the message ends with the remedy.
         StoreError: Some cannot be used, or the streams' frames differ.
     """
-    stores = list(open_stores(features_folder(config), extractor.recipes).values())
+    stores = list(open_stores(features_folder(config), recipes).values())
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
     for store in stores:
         if missing := store.missing(ids):

@@ -75,13 +75,13 @@ def missing(
     A store lacks features that it has no file of, whose file is damaged, and that were extracted from a
     different video file. Of streams with the same store one stands for all.
     """
-    lacking: dict[str, list[str]] = {}
-    for name, store in {store.folder: (name, store) for name, store in stores.items()}.values():
-        absent = set(store.missing(video.video_id for video in videos))
+    lacking: dict[VideoFile, tuple[str, ...]] = dict.fromkeys(videos, ())
+    for name in {store.folder: name for name, store in stores.items()}.values():
+        absent = set(stores[name].missing(video.video_id for video in videos))
         for video in videos:
-            if video.video_id in absent or not _is_current(video, store):
-                lacking.setdefault(video.video_id, []).append(name)
-    return {v: tuple(lacking[v.video_id]) for v in videos if v.video_id in lacking}
+            if video.video_id in absent or not _is_current(video, stores[name]):
+                lacking[video] += (name,)
+    return {video: streams for video, streams in lacking.items() if streams}
 
 
 def extract_all(

@@ -108,7 +108,7 @@ def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
     extractor = open_extractor(config)
     run.check_recipe(extractor.recipes)
     remedy = f"`a2inet evaluate {run.path} --datasets={dataset}` extracts them, and lists those that fail"
-    features = stored_features(target, videos, extractor, remedy)
+    features = stored_features(target, videos, extractor.recipes, remedy)
     inputs: dict[str, Any] = {
         "model": sha256(model_file),
         "features": features.digest,
@@ -181,7 +181,7 @@ def _support_vectors(
 ) -> None:
     extractor = open_extractor(config)
     run.check_recipe(extractor.recipes)
-    features = stored_features(config, videos, extractor)
+    features = stored_features(config, videos, extractor.recipes)
     run.check(config, {"features": features.digest})
     pooled = baselines.mean_pool(features.read(n) for n in range(len(videos)))
     contents = [video.reference_id for video in videos]

@@ -93,7 +93,7 @@ def prepare_run(config: Experiment) -> PreparedRun:
     videos = labelled_videos(config)
     drawn = draw_splits(config, videos, listed_videos(config))
     extractor = open_extractor(config)
-    features = stored_features(config, videos, extractor)
+    features = stored_features(config, videos, extractor.recipes)
     models = {name: build_model(name, config.model) for name in networks(config)}
     run = RunFolder.of(config)
     if jax.process_index() == 0:
