@@ -8,6 +8,7 @@ from a2inet_jax.video.sampling import Sampling
 
 RECIPE = Recipe("good", "11", "none", 6, Sampling(frames=16))
 SEMANTIC_RECIPE = Recipe("better", "22", "half", 4, Sampling(frames=16))
+LONG_RECIPE = Recipe("good", "11", "none", 6)  # of all frames
 RECIPES = {"quality": RECIPE, "semantic": SEMANTIC_RECIPE}
 
 
