@@ -17,15 +17,15 @@ import pytest
 from a2inet_jax import files
 from a2inet_jax.errors import StoreError
 from a2inet_jax.features.store import Store
-from tests.store_inputs import RECIPE, assert_equal, features
+from tests.store_inputs import LONG_RECIPE, RECIPE, assert_equal, features
 
 # Writes the same ids over and over until it is killed, or hangs in the middle of a write.
 WRITER = """
 import os, sys, time
 from pathlib import Path
 from a2inet_jax.features.store import Store
-from tests.store_inputs import RECIPE, features
-store = Store(Path(sys.argv[1]), RECIPE)
+from tests.store_inputs import LONG_RECIPE, features
+store = Store(Path(sys.argv[1]), LONG_RECIPE)
 if sys.argv[2] == "hang":
     os.fsync = lambda _: print("begun", flush=True) or time.sleep(600)
 print("ready", flush=True)
@@ -75,24 +75,25 @@ def make_old(path: Path) -> Path:
 
 
 def test_files_of_dead_writers_are_swept_and_of_living_ones_are_not(tmp_path: Path) -> None:
+    folder = Store(tmp_path, LONG_RECIPE).folder
     dead = start(tmp_path, "hang", "begun")
     kill(dead)
-    (abandoned,) = files.unfinished_files(tmp_path)
+    (abandoned,) = files.unfinished_files(folder)
     alive = start(tmp_path, "hang", "begun")
     try:
-        assert files.sweep(tmp_path) == [abandoned]
-        (in_progress,) = files.unfinished_files(tmp_path)
-        assert files.sweep(tmp_path) == []
+        assert files.sweep(folder) == [abandoned]
+        (in_progress,) = files.unfinished_files(folder)
+        assert files.sweep(folder) == []
         assert in_progress.exists()
     finally:
         kill(alive)
-    assert files.sweep(tmp_path) == [in_progress]
-    assert list(tmp_path.iterdir()) == []
+    assert files.sweep(folder) == [in_progress]
+    assert list(folder.iterdir()) == []
 
 
 def test_concurrent_writes_reads_sweeps_and_kills(tmp_path: Path) -> None:
     writers = [start(tmp_path, str(number), "ready") for number in range(4)]
-    store = Store(tmp_path, RECIPE)
+    store = Store(tmp_path, LONG_RECIPE)
     swept, reads = 0, 0
     try:
         end = time.monotonic() + 2
@@ -110,7 +111,7 @@ def test_concurrent_writes_reads_sweeps_and_kills(tmp_path: Path) -> None:
             kill(writer)
     assert reads > 10
     store.sweep()
-    assert files.unfinished_files(tmp_path) == []
+    assert files.unfinished_files(store.folder) == []
     assert len(store.manifest()) == 3 + 4
 
 

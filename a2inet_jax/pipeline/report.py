@@ -7,9 +7,9 @@ import numpy as np
 
 from a2inet_jax.build import (
     build_model,
+    features_folder,
     labelled_videos,
     open_extractor,
-    open_store,
     seeds,
 )
 from a2inet_jax.config import Experiment
@@ -18,6 +18,7 @@ from a2inet_jax.console import progress, say
 from a2inet_jax.errors import A2INetError
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.features.store import open_stores
 from a2inet_jax.model import ensemble
 from a2inet_jax.pipeline import run_comparison
 from a2inet_jax.report import examples, results_table, run_files, runs_page
@@ -127,13 +128,13 @@ def _examples(path: Path, num_clips: int, thumbnails: int) -> Examples:
         videos = {video.video_id: video for video in labelled_videos(config)}
         models = ensemble.load(path / "model.safetensors")
         model = build_model(config.model.name, config.model)
-        store = open_store(config, open_extractor(config.features))
+        stores = open_stores(features_folder(config), open_extractor(config).recipes).values()
         with Reader() as reader:
 
             def clip(row: Prediction) -> Example:
-                video, stored = videos[row.video], store.read(row.video)
-                streams = store.streams(row.video, config.model.streams)
-                _, frames_SxT = models.scores(model, streams)
+                video, found = videos[row.video], [store.read(row.video) for store in stores]
+                stored = found[0]
+                _, frames_SxT = models.scores(model, tuple(each.features for each in found))
                 member = row.split * len(seeds(config)) + seeds(config).index(row.seed)
                 last = len(stored.timestamps) - 1
                 where = np.unique(np.linspace(0, last, thumbnails).round().astype(int))

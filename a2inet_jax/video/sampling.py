@@ -1,4 +1,4 @@
-"""Choice of the frames of a video and of the patches that the quality stream sees of them, and resizing.
+"""Choice of the frames of a video and of the patches that a network sees of them, and resizing.
 
 Full resolution (FR): every frame, whole, at its own size. Preprocessed (PR): 128 frames at equal
 intervals; the semantic stream sees them with their shorter side at 540 pixels, the quality stream four
@@ -17,12 +17,12 @@ from a2inet_jax.config import Features
 
 @dataclass(frozen=True)
 class Sampling:
-    """Frames, sizes and patches of a video that the two backbones see.
+    """Frames, sizes and patches of a video that a network sees.
 
     Attributes:
         frames: Number of frames at equal intervals; None for all.
-        short_side: Short side of the semantic stream's frames in pixels; None for the video's own size.
-        patches: Number of patches per frame for the quality stream; 0 for the whole frame.
+        short_side: Short side of the frames in pixels; None for the video's own size.
+        patches: Number of patches per frame; 0 for the whole frame.
         patch_size: Side of a patch in pixels.
         seed: Seed of the patches' positions.
         clip_spacing: A clip of n frames is spread evenly over n · clip_spacing of these frames.
