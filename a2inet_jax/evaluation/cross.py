@@ -1,7 +1,7 @@
 """Evaluation of a run on a data set that it was not trained on: each split's model scores all videos."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -26,10 +26,23 @@ def test_set(videos: Sequence[Video]) -> list[Video]:
     return [video for video in videos if video.subset == "test"] or list(videos)
 
 
-def shared_videos(videos: Sequence[Video], others: Sequence[Video]) -> list[Video]:
-    """Return the videos whose files are among those of `others`, whatever paths and links lead there."""
-    files = {os.path.realpath(video.path) for video in others}
-    return [video for video in videos if os.path.realpath(video.path) in files]
+def shared_videos(
+    videos: Sequence[Video], sha256_N: Sequence[str], others: Sequence[Video], known: Set[str]
+) -> list[Video]:
+    """Return the videos whose files are among known ones.
+
+    Args:
+        videos: N videos.
+        sha256_N: SHA-256 of their files; "" where it is unknown.
+        others: Videos whose files are known, whatever paths and links lead there.
+        known: SHA-256 of files that are known, whatever their names.
+    """
+    paths = {os.path.realpath(video.path) for video in others}
+    return [
+        video
+        for video, sha256 in zip(videos, sha256_N, strict=True)
+        if os.path.realpath(video.path) in paths or sha256 in known
+    ]
 
 
 def score_all(

@@ -109,12 +109,14 @@ def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
     run.check_recipe(extractor.recipes)
     remedy = f"`a2inet evaluate {run.path} --datasets={dataset}` extracts them, and lists those that fail"
     features = stored_features(target, videos, extractor.recipes, remedy)
+    trained_on = set().union(*run.training_files())
+    known = cross.shared_videos(videos, features.file_sha256, _trained_on(config), trained_on)
     inputs: dict[str, Any] = {
         "model": sha256(model_file),
         "features": features.digest,
         "labels": fingerprint(labelled),
         "note": data.note,
-        "known": len(cross.shared_videos(videos, _trained_on(config))),
+        "known": len(known),
     }
     path = run.path / "cross" / registry.unique_slug(dataset) / "metrics.json"
     if (kept := _kept(path)) and kept.get("inputs") == inputs:

@@ -106,6 +106,7 @@ def prepare_run(config: Experiment) -> PreparedRun:
         run.open(config, inputs)
         if not (run.path / "splits.json").is_file():
             splits.save(drawn, run.path / "splits.json")
+        run.keep_files(dict(zip(features.ids, features.file_sha256)))
     return PreparedRun(config, run, models, features, tuple(members(config, drawn)))
 
 

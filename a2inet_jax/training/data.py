@@ -27,6 +27,7 @@ class TrainingData:
         digest: 16 hex characters that change with any id, label or feature.
         read: Function that returns the streams of video n, `[T, D_i]` float16 each; may be called from
             several threads at once.
+        file_sha256: SHA-256 of each video's file, "" where it is unknown; () if all are.
     """
 
     ids: tuple[str, ...]
@@ -35,6 +36,7 @@ class TrainingData:
     mos: np.ndarray
     digest: str
     read: Callable[[int], Video]
+    file_sha256: tuple[str, ...] = ()
 
     @classmethod
     def of_arrays(cls, ids: Sequence[str], videos: Sequence[Video], mos: ArrayLike) -> Self:
@@ -108,6 +110,7 @@ class TrainingData:
             mos=labels,
             digest=content.hexdigest()[:16],
             read=read,
+            file_sha256=tuple(each[0].source_sha256 for each in records),
         )
 
     @classmethod

@@ -180,6 +180,17 @@ def test_videos_of_the_data_set_trained_on_are_reported(home: Path) -> None:
     assert measure(RUN, "theirs")["known"] == 0
 
 
+def test_copies_of_training_videos_are_reported(home: Path) -> None:
+    config = make_run()
+    checksums = [f"{n:064x}" for n in range(7)]
+    RunFolder.of(config).keep_files(dict(zip(IDS, [*checksums[:5], "", ""])))
+    # Five copies under other names, two other videos, and others of unknown content.
+    for store in extract("theirs").values():
+        for n, video in enumerate(reversed(IDS[-7:])):
+            store.write(video, store.read(video), "", checksums[n])
+    assert measure(RUN, "theirs")["known"] == 5
+
+
 def test_splits_that_part_contents_are_reported() -> None:
     make_run()
     found = measure(RUN)
