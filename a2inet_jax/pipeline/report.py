@@ -18,7 +18,7 @@ from a2inet_jax.console import progress, say
 from a2inet_jax.errors import A2INetError
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.features.store import open_stores
+from a2inet_jax.features.store import matching_records, open_stores
 from a2inet_jax.model import ensemble
 from a2inet_jax.pipeline import run_comparison
 from a2inet_jax.report import examples, results_table, run_files, runs_page
@@ -128,10 +128,12 @@ def _examples(path: Path, num_clips: int, thumbnails: int) -> Examples:
         videos = {video.video_id: video for video in labelled_videos(config)}
         models = ensemble.load(path / "model.safetensors")
         model = build_model(config.model.name, config.model)
-        stores = open_stores(features_folder(config), open_extractor(config).recipes).values()
+        recipes = open_extractor(config).recipes
+        stores = list(open_stores(features_folder(config), recipes).values())
         with Reader() as reader:
 
             def clip(row: Prediction) -> Example:
+                matching_records(stores, row.video)
                 video, found = videos[row.video], [store.read(row.video) for store in stores]
                 stored = found[0]
                 _, frames_SxT = models.scores(model, tuple(each.features for each in found))
