@@ -20,7 +20,8 @@ from a2inet_jax.training.members import Member, TrainedMember
 from a2inet_jax.training.predict import predict
 
 VIDEOS = 23
-Uninterrupted = tuple[Path, list[TrainedMember], list[int]]  # folder, members, reported steps
+# Folder, members, reported steps and texts.
+Uninterrupted = tuple[Path, list[TrainedMember], list[int], list[str]]
 
 
 class MeanPooling(nn.Module):
@@ -101,9 +102,16 @@ def predict_tests(
 
 
 def train_uninterrupted(folder: Path) -> Uninterrupted:
-    """Train without an interruption; return the folder, the members and the reported steps."""
+    """Train without an interruption; return the folder, the members, the reported steps and texts."""
     reported: list[int] = []
-    return folder, train(folder, on_step=reported.append), reported
+    texts: list[str] = []
+
+    def advance(text: str, done: int, total: int) -> None:
+        reported.append(done)
+        texts.append(text)
+
+    trained = loop.train(MeanPooling(), DATA, MEMBERS, CONFIG, folder, Callbacks(advance))
+    return folder, trained, reported, texts
 
 
 def assert_same(one: list[TrainedMember], other: list[TrainedMember]) -> None:

@@ -156,6 +156,12 @@ def train(
             best, _ = runner.snapshot(state.evaluated)
         rate = Rate()
 
+        def evaluate(params: Any, num_videos_SxK: np.ndarray) -> _Evaluation:
+            """Dispatch the scoring with a copy of the parameters, because the next step donates them."""
+            copied, finite_S = runner.snapshot(params)
+            scores = eval_set.dispatch(model, copied, loader)
+            return _Evaluation(copied, finite_S, scores, num_videos_SxK)
+
         def read(work: _Dispatched) -> None:
             """Wait for dispatched work: stages 3 to 5 of the loop."""
             nonlocal best
@@ -220,13 +226,10 @@ def train(
                         model, config, chunk.length, loader.features, state, chunk.inputs
                     )
                     before, done = done, done + chunk.steps.stop - chunk.steps.start
-                    # After the last, score the validation and test sets, with a copy because the next step
-                    # donates the state.
+                    # After an epoch's last, score the validation and test sets.
                     evaluation = None
                     if done == steps_per_epoch:
-                        params, finite_S = runner.snapshot(state.evaluated)
-                        scoring = eval_set.dispatch(model, params, loader)
-                        evaluation = _Evaluation(params, finite_S, scoring, num_videos_SxK)
+                        evaluation = evaluate(state.evaluated, num_videos_SxK)
                     dispatched = _Dispatched(
                         epoch, losses, chunk.steps, num_videos_SxK[:, before:done], evaluation
                     )

@@ -1,3 +1,5 @@
+"""The convolution over time, compared to Flax's."""
+
 from typing import Any
 
 import jax
@@ -41,14 +43,14 @@ def test_initial_parameters_equal_flaxs_convolution() -> None:
     key, x = jax.random.key(0), jnp.ones((1, 4, CHANNELS))
     jax.tree.map(
         np.testing.assert_array_equal,
-        TemporalConvolution(FEATURES).init(key, x),
-        flax_convolution(3, jnp.float32).init(key, x),
+        quick_jit(TemporalConvolution(FEATURES).init)(key, x),
+        quick_jit(flax_convolution(3, jnp.float32).init)(key, x),
     )
 
 
 def test_parameters_are_float32_under_bfloat16() -> None:
     x = jnp.ones((1, 4, CHANNELS), jnp.bfloat16)
     module = TemporalConvolution(FEATURES, dtype=jnp.bfloat16)
-    params = module.init(jax.random.key(0), x)["params"]
+    params = quick_jit(module.init)(jax.random.key(0), x)["params"]
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float32)}
     assert run(module, params, x).dtype == jnp.bfloat16

@@ -8,7 +8,7 @@ from a2inet_jax.model.temporal import TemporalNetwork, subjective_pooling
 from tests import reference_head as reference
 from tests.head_inputs import parameters, quick_jit, run
 
-pool = quick_jit(subjective_pooling, static_argnums=(2, 3))
+pool = quick_jit(subjective_pooling, static_argnums=2)
 
 
 @settings(deadline=None, max_examples=60)

@@ -83,6 +83,10 @@ def test_the_unused_layer_may_be_missing(tmp_path: Path, unused: bool) -> None:
             ],
         ),
         ({"ann.fc0.weight": np.ones(7)}, ["ann.fc0.weight has shape (7,), expected (5, 1)"]),
+        (
+            {"q.bias": np.array([np.nan]), "rnn.bias_hh_l0": np.full(12, np.inf)},
+            ["q.bias holds NaN or infinite", "rnn.bias_hh_l0 holds NaN or infinite"],
+        ),
     ],
 )
 def test_other_networks_are_refused(

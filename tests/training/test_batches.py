@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 
 from a2inet_jax.config import Train
 from a2inet_jax.model.a2inet import A2INet
+from a2inet_jax.model.ensemble import Ensemble
 from a2inet_jax.training import batches, loader, loop, parallel
 from a2inet_jax.training.batches import BatchIndices, collate, flatten, gather
 from a2inet_jax.training.data import TrainingData
-from tests.training_inputs import assert_close, make_data, make_members
+from a2inet_jax.training.predict import predict
+from tests.head_inputs import WIDTHS, parameters, videos
+from tests.head_inputs import batch as head_batch
+from tests.training_inputs import MeanPooling, assert_close, make_data, make_members
 
 
 @pytest.mark.parametrize(("n", "slots"), [(12, None), (13, None), (3, None), (13, 8), (1, 8)])
@@ -101,12 +105,12 @@ def test_short_videos_are_padded_to_powers_of_two() -> None:
 def test_videos_of_one_row_are_not_padded_and_train_like_padded_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, placement: Any
 ) -> None:
-    videos = make_data(seed=3)
-    rows = [tuple(stream[:1] for stream in videos.read(n)) for n in range(len(videos.ids))]
-    data = TrainingData.of_arrays(videos.ids, rows, videos.mos)
+    whole = make_data(seed=3)
+    rows = [tuple(stream[:1] for stream in whole.read(n)) for n in range(len(whole.ids))]
+    data = TrainingData.of_arrays(whole.ids, rows, whole.mos)
     members = make_members(data, (13, 9))
     config = Train(learning_rate=1e-2, batch_size=4, epochs=2, placement=placement)
-    model = A2INet(width=4, reduction=2, neck=4, hidden=2, tau=2)
+    model = MeanPooling()
     runner = parallel.make_runner("jit", 2)
     plan = batches.in_order([np.arange(4)] * 2, 4)
     label_SxN = np.zeros((2, len(data.ids)))
@@ -124,7 +128,27 @@ def test_videos_of_one_row_are_not_padded_and_train_like_padded_ones(
     unpadded = loop.train(model, data, members, config, tmp_path / "unpadded")
     monkeypatch.setattr(batches, "_rounded_up", lambda length: 8)
     assert frames() == {8}
-    assert_close(loop.train(model, data, members, config, tmp_path / "padded"), unpadded, 1e-6)
+    padded = loop.train(model, data, members, config, tmp_path / "padded")
+    assert_close(padded, unpadded, 1e-6)
+
+
+def test_padding_of_one_row_changes_no_score_of_a2inet(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    rows = [tuple(random.normal(size=(1, width)) for width in WIDTHS) for _ in range(9)]
+    data = TrainingData.of_arrays([str(n) for n in range(9)], rows, np.arange(9))
+    model = A2INet(width=4, reduction=2, neck=4, hidden=2, tau=2)
+    params = parameters(model, *head_batch(videos([1]), 1), dtype=np.float32)
+    models = Ensemble.stack([params], [(0.0, 1.0)])
+
+    def scores() -> np.ndarray:
+        return predict(model, models, data, [np.arange(9)], Train(batch_size=4))[0]
+
+    unpadded = scores()
+    monkeypatch.setattr(batches, "_rounded_up", lambda length: 8)
+    np.testing.assert_allclose(scores(), unpadded, rtol=1e-5, atol=1e-6)
+    for n in range(9):
+        alone, _ = models.scores(model, data.read(n))
+        np.testing.assert_allclose(unpadded[n], alone[0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("length", [5, 8])

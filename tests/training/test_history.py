@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from a2inet_jax import metrics
 from a2inet_jax.config import EpochRule
 from a2inet_jax.training import history
 from a2inet_jax.training.history import Record
@@ -32,10 +33,38 @@ def test_correlations_agree_with_scipy() -> None:
     assert plcc == pytest.approx(stats.pearsonr(score, label).statistic, abs=1e-12)
 
 
-@pytest.mark.parametrize("score", [[], [1.0], [2.0, 2.0, 2.0]])
+@pytest.mark.parametrize("levels", [3, 12, 10**6])
+def test_srcc_has_the_bits_of_the_formula_that_chose_the_epochs_of_earlier_runs(
+    levels: int,
+) -> None:
+    """Two epochs of almost equal SRCC would be told apart otherwise."""
+    random = np.random.default_rng(levels)
+    for n in range(2, 102):
+        score = (random.integers(0, levels, n).astype(np.float32) / np.float32(7)).astype(float)
+        label = random.integers(0, levels, n).astype(float)
+        score[0], score[1], label[0], label[1] = 0, 1, 1, 0  # neither is constant
+        expected = np.corrcoef(stats.rankdata(score), stats.rankdata(label))[0, 1]
+        srcc, _ = history.correlations(score, label)
+        assert srcc == expected == metrics.srcc(score, label)
+        # That of scipy differs in the last bits alone.
+        assert srcc == pytest.approx(stats.spearmanr(score, label).statistic, rel=0, abs=1e-15)
+
+
+@pytest.mark.parametrize("score", [[], [1.0], [2.0, 2.0, 2.0], [2.0, 2.0, 2.0000001]])
 def test_undefined_correlations_are_none(score: list[float]) -> None:
     label = np.arange(len(score), dtype=float)
     assert history.correlations(np.array(score), label) == (None, None)
+    assert history.correlations(label, np.array(score)) == (None, None)
+    if score:
+        # Results and training have one rule.
+        assert np.isnan(metrics.srcc(score, label))
+
+
+def test_progress_is_told_by_the_validation_sets_alone() -> None:
+    histories = [[record(1, 0.1), record(2, val)] for val in (0.5, 0.9, 0.6, None)]
+    assert history.median_srcc(histories) == 0.6
+    assert history.median_srcc([[record(1, None, test=0.9)], [record(1, None, test=0.8)]]) is None
+    assert history.median_srcc([[], []]) is None
 
 
 @pytest.mark.parametrize(("rule", "epoch"), [("last", 4), ("best_val", 2), ("best_test", 3)])

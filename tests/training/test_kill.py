@@ -20,9 +20,12 @@ from tests.training_inputs import MeanPooling, assert_same, make_data, make_memb
 
 DATA = make_data()
 STEPS_PER_EPOCH = 4
+EPOCHS = 30
 SILENT = Callbacks()
 # One call per step, so that a stop can come in the middle of an epoch.
-CONFIG = Train(learning_rate=3e-2, batch_size=4, epochs=60, checkpoint_epochs=3, steps_per_call=1)
+CONFIG = Train(
+    learning_rate=3e-2, batch_size=4, epochs=EPOCHS, checkpoint_epochs=3, steps_per_call=1
+)
 
 
 def train(folder: Path, placement: Placement, callbacks: Callbacks = SILENT) -> list[TrainedMember]:
@@ -50,7 +53,12 @@ except TerminatedError:
 
 def start(folder: Path, placement: Placement) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", SCRIPT, str(folder), placement]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        # The processes of a test compile the same programs.
+        "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
@@ -89,14 +97,14 @@ def test_training_resumes_after_sigkill_at_any_moment(
 ) -> None:
     random = np.random.default_rng(0)
     first = stop_at(tmp_path, placement, 30, signal.SIGKILL, random.uniform(0, 0.05))
-    second = stop_at(tmp_path, placement, 120, signal.SIGKILL, random.uniform(0, 0.05))
+    second = stop_at(tmp_path, placement, 70, signal.SIGKILL, random.uniform(0, 0.05))
     for line in (tmp_path / "history.csv").read_text().splitlines():
         assert line.count(",") == len(history.COLUMNS) + 1
     reported: list[int] = []
     callbacks = Callbacks(lambda text, done, total: reported.append(done))
     resumed = train(tmp_path, placement, callbacks)
     assert first == 0
-    assert 0 < second < reported[0] < 60 * STEPS_PER_EPOCH
+    assert 0 < second < reported[0] < EPOCHS * STEPS_PER_EPOCH
     assert_same(resumed, uninterrupted[1])
     tables = [folder / "history.csv" for folder in (tmp_path, uninterrupted[0])]
     assert tables[0].read_bytes() == tables[1].read_bytes()

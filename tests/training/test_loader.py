@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from a2inet_jax.training.batches import gather
 from a2inet_jax.training.loader import Loader
 from tests.training_inputs import make_data
 
+jitted_gather = jax.jit(gather, static_argnums=2)
 DATA = make_data(longest=20)
 RUNNER = parallel.make_runner("jit", 2)
 LABELS = np.random.default_rng(0).random((2, len(DATA.ids)))
@@ -54,7 +56,7 @@ def batches_of(loader: Any, plan: batches.BatchPlan) -> list[Any]:
             for s in range(2):
                 step = type(inputs)(*(at(x, s, k) for x in inputs))
                 if loader.features is not None:
-                    step = gather(loader.features, step, chunk.length)
+                    step = jitted_gather(loader.features, step, chunk.length)
                 found.append(step)
     return found
 

@@ -1,6 +1,7 @@
 """Training of ensemble members from end to end."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,13 @@ def test_member_learns_and_predicts_in_the_scale_of_the_labels(tmp_path: Path) -
 
 
 def test_history_table_and_curves_agree(uninterrupted: Uninterrupted) -> None:
-    folder, trained, reported = uninterrupted
+    folder, trained, reported, texts = uninterrupted
+    assert texts[0] == ""
+    assert re.fullmatch(r"epoch 1/7  loss \d\.\d{4}", texts[1])
+    median = np.median([member.history[5]["val_srcc"] for member in trained])
+    assert re.fullmatch(
+        rf"epoch 7/7  loss \d\.\d{{4}}  SRCC \(val\) {median:.3f}  \d+ videos/s", texts[-1]
+    )
     assert reported == list(range(0, 7 * STEPS_PER_EPOCH + 1, STEPS_PER_EPOCH))
     lines = (folder / "history.csv").read_text().splitlines()
     assert lines[0].split(",") == ["split", "seed", *history.COLUMNS]
@@ -69,7 +76,7 @@ def test_history_table_and_curves_agree(uninterrupted: Uninterrupted) -> None:
 def test_parameters_of_the_best_epoch_are_kept(
     uninterrupted: Uninterrupted, tmp_path: Path
 ) -> None:
-    _, trained, _ = uninterrupted
+    trained = uninterrupted[1]
     # A run that ends with the best epoch has the same parameters.
     for split_index, member in enumerate(trained):
         shorter = dataclasses.replace(CONFIG, epochs=member.epoch, epoch_rule="last")
@@ -119,6 +126,18 @@ def test_training_is_deterministic(uninterrupted: Uninterrupted, tmp_path: Path)
     assert_same(train(tmp_path), uninterrupted[1])
 
 
+LONG = make_data(longest=20)
+
+
+def train_long(folder: Path, config: Train) -> list[TrainedMember]:
+    return loop.train(MeanPooling(), LONG, make_members(LONG), config, folder)
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> list[TrainedMember]:
+    return train_long(tmp_path_factory.mktemp("usual"), CONFIG)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -133,16 +152,10 @@ def test_training_is_deterministic(uninterrupted: Uninterrupted, tmp_path: Path)
     ids=str,
 )
 def test_execution_options_do_not_change_the_numbers(
-    tmp_path: Path, changes: dict[str, Any]
+    usual: list[TrainedMember], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    data = make_data(longest=20)
-    members = make_members(data)
-
-    def run(folder: Path, config: Train) -> list[TrainedMember]:
-        return loop.train(MeanPooling(), data, members, config, folder)
-
-    usual = run(tmp_path / "usual", CONFIG)
-    assert_close(run(tmp_path / "other", dataclasses.replace(CONFIG, **changes)), usual, 1e-6)
+    found = train_long(tmp_path, dataclasses.replace(CONFIG, **changes))
+    assert_close(found, usual, 1e-6)
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.5])
@@ -163,8 +176,12 @@ def load(folder: Path, step: int) -> Any:
 def test_a2inet_trains_without_a_validation_set(tmp_path: Path) -> None:
     config = Train(learning_rate=1e-2, batch_size=6, epochs=8, epoch_rule="last")
     members = [Member(3, 0, make_split(DATA, validation=0))]
-    model = A2INet(width=8, neck=8, hidden=4)
-    (trained,) = loop.train(model, DATA, members, config, tmp_path)
+    model = A2INet(width=8, neck=8, hidden=4, tau=2)
+    texts: list[str] = []
+    callbacks = Callbacks(lambda text, done, total: texts.append(text))
+    (trained,) = loop.train(model, DATA, members, config, tmp_path, callbacks)
+    assert "loss" in texts[-1]
+    assert not any("SRCC" in text for text in texts)  # that of the test set is not for the eye
     first, last = trained.history[0], trained.history[-1]
     assert last["train_loss"] < 0.7 * first["train_loss"]  # type: ignore[operator]
     assert first["val_srcc"] is None

@@ -122,7 +122,7 @@ def test_training_starts_over_if_all_checkpoints_are_damaged(
 
 
 def test_folder_of_another_run_is_refused(uninterrupted: Uninterrupted) -> None:
-    folder, _, _ = uninterrupted
+    folder = uninterrupted[0]
 
     def refused(expected: str, **changes: object) -> None:
         arguments = {"model": MeanPooling(), "data": DATA, "members": MEMBERS}

@@ -11,7 +11,6 @@ import pytest
 
 from a2inet_jax.config import Train
 from a2inet_jax.errors import ConfigError
-from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.training import state, step
 from a2inet_jax.training.batches import Batch, collate
 from a2inet_jax.training.state import TrainState
@@ -20,9 +19,9 @@ from tests.training_inputs import MeanPooling, make_data
 DATA = make_data()
 
 
-def create(config: Train, seed: int = 0, split_index: int = 0, model: Any = None) -> TrainState:
+def create(config: Train, seed: int = 0, split_index: int = 0) -> TrainState:
     arrays = (jnp.uint32(seed), jnp.int32(split_index), jnp.int32(10))
-    return state.create(model or MeanPooling(), config, DATA.widths, *arrays)
+    return state.create(MeanPooling(), config, DATA.widths, *arrays)
 
 
 def batch(where: bool = True) -> Batch:
@@ -130,16 +129,17 @@ def test_initial_parameters_depend_on_seed_and_split() -> None:
 
 
 def test_dropout_changes_with_the_step_and_not_with_the_device() -> None:
-    model = A2INet(width=4, fusion="concat_mlp", neck=4, hidden=2)
-    first = create(Train(), model=model)
-    keys = [step._dropout_keys(first._replace(step=jnp.int32(s)), 8, None) for s in (0, 0, 1)]
-    data = [np.asarray(jax.random.key_data(k)) for k in keys]
+    first = create(Train())
+
+    def keys(state: TrainState, slots: int, axis: str | None) -> jax.Array:
+        return jax.random.key_data(step._dropout_keys(state, slots, axis))
+
+    whole = jax.jit(keys, static_argnums=(1, 2))
+    data = [np.asarray(whole(first._replace(step=jnp.int32(s)), 8, None)) for s in (0, 0, 1)]
     np.testing.assert_array_equal(data[0], data[1])
     assert (data[0] != data[2]).any(axis=1).all()
     assert len(np.unique(data[0], axis=0)) == 8
-    by_device = jax.vmap(
-        lambda _: jax.random.key_data(step._dropout_keys(first, 2, "d")), axis_name="d"
-    )
+    by_device = jax.jit(jax.vmap(lambda _: keys(first, 2, "d"), axis_name="d"))
     np.testing.assert_array_equal(np.concatenate(by_device(jnp.arange(4))), data[0])
 
 
