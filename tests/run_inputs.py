@@ -11,8 +11,7 @@ from a2inet_jax.datasets.splits import Split
 from a2inet_jax.evaluation import predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.report import examples
-from a2inet_jax.report.examples import Example
-from a2inet_jax.report.sections import Examples
+from a2inet_jax.report.examples import Example, Examples
 
 NOISE = {"a2inet": 5.0, "svr": 10.0}
 IDS = [f"clip_{i:03d}" for i in range(120)]
@@ -47,7 +46,7 @@ def make_run(run: Path, name: str = "demo", seed: int = 3, width: int = 256) -> 
             loss = 0.12 + 0.5 * np.exp(-epoch / 6) + rng.normal(0, 0.01)
             srcc = 0.9 - 0.7 * np.exp(-epoch / 5) + rng.normal(0, 0.03)
             history.append(f"{index},{epoch},{loss:.6f},{srcc:.6f},0.0001")
-    (run / "a2inet" / "metrics.csv").write_text("\n".join(history) + "\n")
+    (run / "a2inet" / "history.csv").write_text("\n".join(history) + "\n")
     predictions.write(run / "predictions.csv", rows["a2inet"])
     split_files.save(splits, run / "splits.json")
     save_results(

@@ -93,7 +93,7 @@ def make_run(
         (run.path / model).mkdir()
         predictions.write(run.path / model / "predictions.csv", rows)
         curve = "split,epoch,train_loss,val_srcc,learning_rate\n0,0,0.5,,0.0001\n"
-        (run.path / model / "metrics.csv").write_text(curve)
+        (run.path / model / "history.csv").write_text(curve)
     ensemble.save(run.path / "model.safetensors", parameters(), [(10.0, 79.0)] * 3)
     return config
 

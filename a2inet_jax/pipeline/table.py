@@ -20,12 +20,11 @@ from a2inet_jax.config import Experiment
 from a2inet_jax.console import console, say
 from a2inet_jax.datasets import registry
 from a2inet_jax.errors import A2INetError
-from a2inet_jax.pipeline import demo, extract, report, run_comparison, run_results, train
+from a2inet_jax.pipeline import demo, extract, report, run_results, train
 from a2inet_jax.pipeline.prepare import prepare
 from a2inet_jax.pipeline.table_plan import Plan, make
-from a2inet_jax.report import results_table, writers
-from a2inet_jax.report.columns import ResultsTable
-from a2inet_jax.report.results_table import RunResults
+from a2inet_jax.report import make_table, writers
+from a2inet_jax.report.table import ResultsTable, RunResults
 from a2inet_jax.run import RunFolder
 from a2inet_jax.training.termination import TerminatedError
 
@@ -103,8 +102,7 @@ def table(number: int, datasets: Sequence[str], networks: str, overrides: Sequen
     writers.write(folder, results)
     console.print(writers.terminal(results, console.width))
     say(f"Report: {report.report_table(results, folder).resolve()}")
-    cells = [cell for row in results["rows"] for cell in row["cells"].values()]
-    return int(any("skipped" in cell for cell in cells))
+    return int(any(isinstance(cell, str) for row in results.rows for cell in row.cells.values()))
 
 
 def _titles(plan: Plan) -> dict[str, str]:
@@ -233,8 +231,8 @@ def _results(plan: Plan, runs: Attempts, elsewhere: Attempts) -> ResultsTable:
         for name, found in cells.items()
         if isinstance(found, RunResults) and name in plan.trained
     }
-    comparisons = run_comparison.compare(measured)
-    return results_table.from_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
+    comparisons = run_results.compare_runs(measured)
+    return make_table.from_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
 
 
 def _cell(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.report import run_files, run_page, runs_page
-from a2inet_jax.report.sections import Examples
+from a2inet_jax.report import page, run_files
+from a2inet_jax.report.examples import Examples
 from tests.browser import CHROMIUM, open_page
 from tests.run_inputs import make_run
 
@@ -23,8 +23,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     # The second run has no examples, for a reason that is a long word.
     runs[1] = runs[1][0], Examples(reason_missing="data/features/" + 80 * "x")
     return {
-        "one": run_page.write(folder / "demo", runs[0][1], [(2, "A2INet FR(S+S)")]),
-        "several": runs_page.write_runs(folder / "report", runs),
+        "one": page.write(folder / "demo", runs[:1], (), [[(2, "A2INet FR(S+S)")]]),
+        "several": page.write(folder / "report", runs),
     }
 
 

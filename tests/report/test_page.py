@@ -1,10 +1,13 @@
-"""The page of a run, from a folder as training and evaluation write it."""
+"""The pages of a run, of several runs, and of a table of the paper."""
 
 import csv
 import json
 import re
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,18 +17,30 @@ from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions, protocol
 from a2inet_jax.evaluation.metrics import fit_logistic
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.evaluation.protocol import EvaluatedDataset
 from a2inet_jax.report import examples as example_choice
-from a2inet_jax.report import plots, run_page
-from a2inet_jax.report.sections import Examples
+from a2inet_jax.report import make_table, page, plots, run_files
+from a2inet_jax.report.columns import columns, notes
+from a2inet_jax.report.examples import Examples
+from a2inet_jax.report.make_table import PaperRow
+from a2inet_jax.report.run_files import Run
+from a2inet_jax.report.table import RunResults
 from tests.page_reader import Page, read_page
 from tests.run_inputs import make_run, save_results
+
+
+def write_page(
+    run: Path, examples: Examples, rows: Sequence[PaperRow] = (), folder: Path | None = None
+) -> Path:
+    """Write the page of a run's folder."""
+    return page.write(folder or run, [(run_files.read(run), examples)], (), [rows])
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Examples]:
     run = tmp_path_factory.mktemp("runs") / "demo"
     examples = make_run(run)
-    run_page.write(run, examples)
+    write_page(run, examples)
     return run, examples
 
 
@@ -38,10 +53,10 @@ def run(made: tuple[Path, Examples], tmp_path: Path) -> Path:
 def test_page_shows_the_run(made: tuple[Path, Examples]) -> None:
     run, examples = made
     text = (run / "report.html").read_text("utf-8")
-    page = read_page(text, "results")
+    parsed = read_page(text, "results")
     results = json.loads((run / "metrics.json").read_text())
     ours = results["models"]["a2inet"]
-    shown = " ".join(page.texts)
+    shown = " ".join(parsed.texts)
     for metric in ("srcc", "plcc", "krcc"):
         assert f"{ours['summary'][metric]['median']:.3f}" in shown
         assert "–".join(f"{bound:.3f}" for bound in ours["interval"][metric]) in shown
@@ -50,15 +65,15 @@ def test_page_shows_the_run(made: tuple[Path, Examples]) -> None:
     assert "ab" * 32 in shown
     both = [*examples.best, *examples.worst]
     for example in both:
-        assert example.video_id in page.texts
-        assert f"{example.mos:.1f}" in page.texts
-    assert len(page.images) == 3 * len(both)
-    assert all(image["alt"] for image in page.images)
+        assert example.video_id in parsed.texts
+        assert f"{example.mos:.1f}" in parsed.texts
+    assert len(parsed.images) == 3 * len(both)
+    assert all(image["alt"] for image in parsed.images)
     assert text.count("<svg") == 3 + len(both)
     assert text.count('role="img" aria-label="') == text.count("<svg")
     # A2INet has the least noise and is the best in all four columns.
     assert text.count('class="best"') == 4
-    row = re.search(r'<tr class="ours">(.*?)</tr>', text)
+    row = re.search(r'<tr class="ours">(.*?)</tr>', text, re.S)
     assert row
     assert row[1].count('<td class="best">') == 4
 
@@ -67,35 +82,35 @@ def test_same_run_gives_the_same_bytes(made: tuple[Path, Examples]) -> None:
     run, examples = made
     files = ["report.html", "results.csv", "results.json", "results.tex"]
     before = [(run / file).read_bytes() for file in files]
-    run_page.write(run, examples)
+    write_page(run, examples)
     assert [(run / file).read_bytes() for file in files] == before
     assert list(run.glob("*.part")) == []
 
 
 def test_a_run_is_compared_with_the_papers_rows_of_its_settings(run: Path, tmp_path: Path) -> None:
     rows = [(2, "A2INet FR(S+S)"), (6, "CGIN (S+S)")]
-    text = run_page.write(run, Examples(), rows).read_text("utf-8")
+    text = write_page(run, Examples(), rows).read_text("utf-8")
     assert "which use the networks resnet18_fdim and efficientnet_lite0." in text
     assert "in the paper" not in text  # the paper does not have the sample data set
     assert (
         "Results of the paper on other data sets: compare the ranking, not the values (SRCC)."
         in text
     )
-    page = read_page(text, "results")
-    at = page.texts.index("Table 6: CGIN (S+S)")
+    parsed = read_page(text, "results")
+    at = parsed.texts.index("Table 6: CGIN (S+S)")
     results = json.loads((run / "metrics.json").read_text())
     our_srcc = f"{results['models']['a2inet']['summary']['srcc']['median']:.3f}"
     # The data sets are in the order of the paper's Table 2, whose last is KoNViD-1k.
-    assert next(text for text in page.texts[at + 1 :] if text) == our_srcc
-    assert "0.8695" in page.texts[at + 1 : at + 12]
+    assert next(text for text in parsed.texts[at + 1 :] if text) == our_srcc
+    assert "0.8695" in parsed.texts[at + 1 : at + 12]
     results = json.loads((run / "metrics.json").read_text())
     results["data"]["name"] = "KoNViD-1k"
     (run / "metrics.json").write_text(json.dumps(results))
-    run_page.write(run, Examples(), rows, tmp_path / "elsewhere")
-    page = read_page((tmp_path / "elsewhere" / "report.html").read_text("utf-8"), "results")
-    at = page.texts.index("Table 2: A2INet FR(S+S)")
+    write_page(run, Examples(), rows, tmp_path / "elsewhere")
+    parsed = read_page((tmp_path / "elsewhere" / "report.html").read_text("utf-8"), "results")
+    at = parsed.texts.index("Table 2: A2INet FR(S+S)")
     ours = [f"{results['models']['a2inet']['summary'][m]['median']:.3f}" for m in ("plcc", "srcc")]
-    assert [text for text in page.texts[at + 1 :] if text][:4] == [
+    assert [text for text in parsed.texts[at + 1 :] if text][:4] == [
         ours[0],
         "0.8668",
         ours[1],
@@ -109,12 +124,12 @@ def test_a_run_is_compared_with_the_papers_rows_of_its_settings(run: Path, tmp_p
 @pytest.mark.parametrize(
     "name",
     ["config.json", "environment.json", "splits.json", "metrics.json", "predictions.csv",
-     "a2inet/metrics.csv"],
+     "a2inet/history.csv"],
 )  # fmt: skip
 def test_a_missing_file_is_named(name: str, run: Path) -> None:
     (run / name).unlink()
     with pytest.raises(FileNotFoundError, match=re.escape(name)):
-        run_page.write(run, Examples())
+        write_page(run, Examples())
     assert not (run / "report.html").exists()
 
 
@@ -122,15 +137,15 @@ def test_an_unreadable_file_is_named(run: Path) -> None:
     results = json.loads((run / "metrics.json").read_text())
     (run / "config.json").write_text("{")
     with pytest.raises(RunError, match=r"config\.json is not JSON"):
-        run_page.write(run, Examples())
+        write_page(run, Examples())
     (run / "config.json").write_text("{}")
-    (run / "a2inet" / "metrics.csv").write_text("split,epoch\n0,0\n")
-    with pytest.raises(RunError, match=r"metrics\.csv needs .*train_loss"):
-        run_page.write(run, Examples())
+    (run / "a2inet" / "history.csv").write_text("split,epoch\n0,0\n")
+    with pytest.raises(RunError, match=r"history\.csv needs .*train_loss"):
+        write_page(run, Examples())
     del results["paired"]
     (run / "metrics.json").write_text(json.dumps(results))
     with pytest.raises(RunError, match=r"metrics\.json was written by an earlier version"):
-        run_page.write(run, Examples())
+        write_page(run, Examples())
 
 
 def test_unusual_results_are_reported(run: Path) -> None:
@@ -139,19 +154,19 @@ def test_unusual_results_are_reported(run: Path) -> None:
     data = protocol.EvaluatedDataset("<mine>", 120, "MOS $x$")
     splits = split_files.read(run / "splits.json")
     save_results(run, {"a2inet": rows, "<b>&": rows}, data, "best_test", splits)
-    (run / "a2inet" / "metrics.csv").write_text("split,epoch,train_loss,val_srcc\n0,0,0.5,\n")
+    (run / "a2inet" / "history.csv").write_text("split,epoch,train_loss,val_srcc\n0,0,0.5,\n")
     missing = Examples(reason_missing="<there> are no videos")
-    text = run_page.write(run, missing).read_text("utf-8")
-    page = Page(text)
-    shown = " ".join(page.texts)
+    text = write_page(run, missing).read_text("utf-8")
+    parsed = Page(text)
+    shown = " ".join(parsed.texts)
     assert "optimistic" in shown
     assert "4: constant scores" in shown
     assert shown.count("†") == 3  # PLCC and RMSE of split 4, and the note
     assert "A2INet: all scores or all labels are equal in 1 of 5 splits" in shown
     assert "A2INet: no logistic could be fitted in 1 of 5 splits" in shown
-    assert "A2INet on the <mine> data set" in page.texts
-    assert "Examples of predictions cannot be shown: <there> are no videos" in page.texts
-    assert "<b>&" in page.texts
+    assert "A2INet on the <mine> data set" in parsed.texts
+    assert "Examples of predictions cannot be shown: <there> are no videos" in parsed.texts
+    assert "<b>&" in parsed.texts
     assert "<mine>" not in text
     assert "<there>" not in text
 
@@ -186,10 +201,10 @@ def test_few_videos_give_few_examples() -> None:
 
 def test_many_points_are_rasterised() -> None:
     x = np.linspace(0, 1, plots.MAX_VECTOR_POINTS + 1)
-    svg = plots.scatter(x, x, fit_logistic(x, x), "MOS", "many")
+    svg = plots.scatter(x, x, ["a"] * x.size, fit_logistic(x, x), "MOS", "many")
     assert "data:image/png;base64" in svg
     assert len(svg) < 200_000
-    few = plots.scatter(x[:100], x[:100], fit_logistic(x[:3], x[:3]), "MOS", "few")
+    few = plots.scatter(x[:100], x[:100], ["a"] * 100, fit_logistic(x[:3], x[:3]), "MOS", "few")
     assert "data:image" not in few
     assert "fitted logistic" not in few  # no fit, no curve
 
@@ -203,3 +218,103 @@ def test_learning_curves_without_validation() -> None:
     svg = plots.learning_curves(history, "curves")
     assert "training loss" in svg
     assert "validation" not in svg
+
+
+@pytest.fixture(scope="module")
+def several(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, list[tuple[Run, Examples]]]:
+    """Make the page of two runs; return its path, the runs and their examples."""
+    folder = tmp_path_factory.mktemp("runs")
+    runs = []
+    for seed, (name, width) in enumerate({"demo": 256, "wide": 512}.items()):
+        examples = make_run(folder / name, name, seed, width)
+        runs.append((run_files.read(folder / name), examples))
+    return page.write(tmp_path_factory.mktemp("report"), runs), runs
+
+
+def test_several_runs_have_one_page(several: tuple[Path, list[tuple[Run, Examples]]]) -> None:
+    path, runs = several
+    text = path.read_text("utf-8")
+    parsed = read_page(text, "results")
+    assert text.count("<svg") == 1 + 2 * (2 + 4)
+    assert len(parsed.images) == 2 * 3 * 4
+    at = parsed.texts.index("Differences in configuration")
+    assert [text for text in parsed.texts[at + 1 :] if text][:9] == [
+        "Run", "paper_row", "model.width",
+        "demo", "table2:FR,S+S", "256",
+        "wide", "–", "512",
+    ]  # fmt: skip
+    lines = list(csv.DictReader((path.parent / "results.csv").read_text().splitlines()))
+    assert [(line["row"], line["metric"]) for line in lines[:3]] == [
+        ("demo", "srcc"), ("wide", "srcc"), ("demo", "plcc"),
+    ]  # fmt: skip
+    for line, (run, _) in zip(lines, runs):
+        found = run.results["models"]["a2inet"]
+        assert float(line["ours"]) == found["summary"]["srcc"]["median"]
+        assert [float(line["low"]), float(line["high"])] == found["interval"]["srcc"]
+    before = path.read_bytes()
+    assert page.write(path.parent, runs).read_bytes() == before
+
+
+def test_runs_with_different_splits_are_reported(
+    several: tuple[Path, list[tuple[Run, Examples]]], tmp_path: Path
+) -> None:
+    (one, _), (other, _) = several[1]
+    assert make_table.of_runs([one, other]).notes == []
+    other = replace(other, hashes={"splits.json": "another"}, splits=other.splits[:3])
+    table = make_table.of_runs([one, other])
+    assert "different splits" in table.notes[0]
+    assert "demo; wide" in table.notes[0]
+    same_name = make_table.of_runs([one, replace(one, path=tmp_path)])
+    assert [row.name for row in same_name.rows] == [str(one.path), str(tmp_path)]
+
+
+def test_results_on_other_data_have_a_column(
+    several: tuple[Path, list[tuple[Run, Examples]]],
+) -> None:
+    (one, _), (other, _) = several[1]
+    data = {"name": "KoNViD-1k", "videos": 9, "label": "MOS", "note": ""}
+    cross_results = {
+        **one.results,
+        "data": data,
+        "trained_on": "sample",
+        "inputs": {"labels": "2cd"},
+        "mapping": "logistic",
+        "ranges": {"trained": [0, 100], "tested": [1, 5]},
+    }
+    table = make_table.of_runs([replace(one, cross_results=[cross_results]), other])
+    assert [column.dataset for column in columns(table)] == [
+        name for name in ("sample", "KoNViD-1k", "W.A.") for _ in range(2)
+    ]
+    assert columns(table)[2].ours[1] == "–"
+    assert table.weighted_average.keys() == {"demo"}
+    assert any(note.startswith("demo on KoNViD-1k: Trained on sample") for note in notes(table))
+
+
+def test_table_page_has_a_section_for_each_run(
+    several: tuple[Path, list[tuple[Run, Examples]]], tmp_path: Path
+) -> None:
+    runs = several[1]
+    run = runs[0][0]
+    rows: dict[str, dict[str, RunResults | str]] = {
+        "SQ": {"sample": RunResults(run.path, run.results)},
+        "MS": {"sample": "no weights"},
+    }
+    datasets = {"sample": EvaluatedDataset("sample", 0, "VMAF")}
+    table = make_table.from_rows("Table 4: Features", rows, datasets, 4)
+    path = page.write_table(tmp_path / "table4", table, runs[:1])
+    parsed = read_page(path.read_text("utf-8"), "table")
+    shown = " ".join(parsed.texts)
+    assert "Results of the paper on other data sets" in shown
+    assert "0.7764" in shown  # SQ on LIVE-Qualcomm
+    assert "– MS on sample: no weights" in shown
+    assert json.loads((tmp_path / "table4" / "table.json").read_text())["title"] == table.title
+
+
+def test_differing_fields() -> None:
+    configs: list[dict[str, Any]] = [
+        {"name": "a", "x": {"y": 1, "z": [1, 2]}},
+        {"name": "b", "x": {"y": 1}, "w": 0},
+    ]
+    assert page.differing_fields(configs) == {"x.z": ["1, 2", "–"], "w": ["–", "0"]}
