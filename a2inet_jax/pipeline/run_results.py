@@ -51,7 +51,8 @@ def measure(run: RunFolder, dataset: str = "") -> Results:
     check_trained(run)
     config = run.config()
     if not dataset or same(dataset, config.data.name):
-        return _measure_own(run, config)
+        with run.timed("evaluation"):
+            return _measure_own(run, config)
     return _measure_other(run, config, dataset)
 
 

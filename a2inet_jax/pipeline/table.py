@@ -5,6 +5,7 @@ and runs whose networks and features have equal shapes train as one program. Row
 skipped, with the reason; the same command resumes where it stopped.
 """
 
+import contextlib
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -193,11 +194,19 @@ def _train(work: Attempts, names: Sequence[str]) -> None:
     for names in groups.values():
         say(f"train {', '.join(work.titles[name] for name in names)}")
         try:
-            train.train_jointly([prepared[name] for name in names])
+            _train_jointly([prepared[name] for name in names])
         except ERRORS:  # of one of them, or together they are too large: the others need not suffer
             for name in names:
-                step = functools.partial(train.train_jointly, [prepared[name]])
+                step = functools.partial(_train_jointly, [prepared[name]])
                 work.attempt([name], step)
+
+
+def _train_jointly(runs: Sequence[train.PreparedRun]) -> None:
+    """Train runs side by side, and record with each how long that takes."""
+    with contextlib.ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(run.folder.timed("training", resumes=True))
+        train.train_jointly(runs)
 
 
 def _shape(name: str, run: train.PreparedRun) -> Any:

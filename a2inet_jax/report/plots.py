@@ -2,6 +2,7 @@
 
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ GROUP_COLOURS = (
 )  # fmt: skip
 MARKERS = "os^D"  # repeated, so that neighbours differ without their colours
 LEGEND_COLUMNS = 4
+NAME_WIDTH = 24  # characters of a line of a row's name
 # More points than this are rasterised: as vectors, those of a table's runs would take megabytes.
 MAX_VECTOR_POINTS = 1000
 WIDTH = 5.0  # inches of 72 CSS pixels: about the width of a phone
@@ -143,15 +145,17 @@ def learning_curves(history: Sequence[Mapping[str, float]], name: str) -> Markup
 def dots_by_row(values: Mapping[str, Sequence[float]], metric: str, name: str) -> Markup:
     """Draw a row of dots for each model or run, a dot for each split [S], with the median as a bar."""
     models = list(values)
+    labels = [textwrap.fill(model, NAME_WIDTH) for model in models]
+    row_height = 0.2 + 0.17 * max(label.count("\n") + 1 for label in labels)
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(0.7 + 0.36 * len(models))
+        figure, axes = _figure(0.7 + row_height * len(models))
         for y, model in enumerate(models):
             x_S = np.asarray(values[model], np.float64)
             colour = ACCENT if y == 0 else MUTED
             axes.scatter(x_S, np.full(x_S.size, y), s=22, color=colour, alpha=0.5, linewidths=0)
             median = float(np.median(x_S))
             axes.plot([median, median], [y - 0.32, y + 0.32], color=colour, linewidth=2.2)
-        axes.set_yticks(range(len(models)), models)
+        axes.set_yticks(range(len(models)), labels)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(models) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")

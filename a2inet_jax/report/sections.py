@@ -181,7 +181,7 @@ def _made(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
         "Begun": environment.get("date", ""),
         "Device": f"{number} × {device}" if number > 1 else device,
         "Processor": environment.get("processor", ""),
-        "Training": _duration(seconds.get("training")),
+        "Training of all heads": _duration(seconds.get("training")),
         "Evaluation": _duration(seconds.get("evaluation")),
         "Software": ", ".join(filter(None, [version, f"commit {commit}" if commit else ""])),
     }
