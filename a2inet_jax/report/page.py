@@ -121,6 +121,11 @@ def _save(
     small = notes(table.without_notes(top))
     top += [note for note in small if "optimistic" in note or (is_single and note in table.notes)]
     only_runs = [run for run, _ in runs]
+    sections = [
+        run_section(run, examples, name, f"run{i}", with_models=not is_single)
+        for i, ((run, examples), name) in enumerate(zip(runs, names, strict=True))
+    ]
+    has_comparisons = table.comparisons or any(each["comparisons"] for each in sections)
     html = TEMPLATES.get_template("page.html").render(
         {"tiles": [], "split_results": None, "other_data": None, "paper": None} | shown,
         title=title,
@@ -129,17 +134,14 @@ def _save(
         ours=model_title(only_runs[0].results["model"]) if is_single else "",
         small=[note for note in small if note not in top],
         comparisons=table.comparisons,
-        comparison_rule=COMPARISON_RULE,
+        comparison_rule=COMPARISON_RULE if has_comparisons else "",
         max_unfolded=MAX_UNFOLDED,
         files=[f"{file_name}.{suffix}" for suffix in writers.SUFFIXES],
         spreads=[_srcc_by_model(runs[0][0].results)]
         if is_single
         else list(_srcc_by_run(only_runs, names)),
         differing=_differing(only_runs, names) if len(runs) > 1 else None,
-        runs=[
-            run_section(run, examples, name, f"run{i}", with_models=not is_single)
-            for i, ((run, examples), name) in enumerate(zip(runs, names, strict=True))
-        ],
+        runs=sections,
         is_single=is_single,
     )
     path = folder / "report.html"

@@ -35,6 +35,11 @@ def test_optional_columns_for_content_and_raw_format(tmp_path: Path) -> None:
     assert [video.raw for video in videos] == [RawFormat(64, 48, "yuv422p", 25), None, None]
 
 
+def test_optional_column_for_the_distortion(tmp_path: Path) -> None:
+    listing = write(tmp_path, "path,mos,distortion\na.mp4,1,blur\nb.mp4,2\n")
+    assert [video.distortion for video in custom.read(listing)] == ["blur", ""]
+
+
 def test_case_and_blanks_are_ignored(tmp_path: Path) -> None:
     listing = write(tmp_path, "Path , MOS, Reference_ID\n a.mp4, 3.5 , park\nb.mp4,2,park \n")
     assert custom.read(listing) == [

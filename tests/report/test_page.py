@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from a2inet_jax.datasets import splits as split_files
+from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions, protocol
-from a2inet_jax.evaluation.metrics import fit_logistic
+from a2inet_jax.evaluation.metrics import MIN_POINTS, fit_logistic
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import EvaluatedDataset
 from a2inet_jax.report import examples as example_choice
@@ -318,3 +319,109 @@ def test_differing_fields() -> None:
         {"name": "b", "x": {"y": 1}, "w": 0},
     ]
     assert page.differing_fields(configs) == {"x.z": ["1, 2", "–"], "w": ["–", "0"]}
+
+
+def test_srcc_by_distortion_and_by_content(run: Path) -> None:
+    loaded = run_files.read(run)
+    assert loaded.videos == {}
+    text = write_page(run, Examples()).read_text("utf-8")
+    assert "SRCC by distortion and by content cannot be shown: " in text
+    # Ten versions of each scene; every other video is blurred, and one is of its own kind.
+    ids = sorted({row.video for row in loaded.predictions})
+    kinds = dict(zip(ids, ["alone", *(("blur", "<noise>")[n % 2] for n in range(1, len(ids)))]))
+    videos = {each: Video(each, Path(each), 1.0, each[:-1], distortion=kinds[each]) for each in ids}
+    loaded = replace(loaded, videos=videos, reason_no_videos="")
+    text = page.write(run, [(loaded, Examples())]).read_text("utf-8")
+    parsed = read_page(text, "results")
+    shown = parsed.texts[parsed.texts.index("SRCC by distortion and by content") :]
+    for groups in (kinds, {each: each[:-1] for each in ids}):
+        for group in predictions.srcc_by_group(loaded.predictions, groups):
+            if group.videos < MIN_POINTS:
+                assert group.name not in shown
+                continue
+            at = shown.index(group.name)
+            assert group.srcc is not None
+            assert [text for text in shown[at : at + 9] if text][:4] == [
+                group.name, str(group.videos), str(group.predictions), f"{group.srcc:.3f}"
+            ]  # fmt: skip
+    assert "1 further group by distortion of fewer than 5 tested videos" in " ".join(text.split())
+    # A data set without distortions has none by distortion.
+    videos = {each: replace(video, distortion="") for each, video in videos.items()}
+    text = page.write(run, [(replace(loaded, videos=videos), Examples())]).read_text("utf-8")
+    assert "SRCC by content" in text
+
+
+def test_points_are_coloured_by_content_if_these_are_few(run: Path) -> None:
+    loaded = run_files.read(run)
+    ids = {row.video for row in loaded.predictions}
+    assert "one colour for each split" in page.write(run, [(loaded, Examples())]).read_text()
+    few = {
+        each: Video(each, Path(each), 1.0, f"scene {len(each) % 2 + int(each[-1]) % 3}")
+        for each in ids
+    }
+    text = page.write(run, [(replace(loaded, videos=few), Examples())]).read_text()
+    assert "one colour for each content" in text
+    assert ">scene 1<" in text
+    many = {each: Video(each, Path(each), 1.0, each) for each in ids}
+    text = page.write(run, [(replace(loaded, videos=many), Examples())]).read_text()
+    assert "one colour for each split" in text
+    assert ">split 4<" in text
+
+
+def test_scatter_has_equal_axes_with_the_identity() -> None:
+    x = np.linspace(0, 1, 30)
+    svg = plots.scatter(x, 3 * x, [""] * 30, fit_logistic(x, 3 * x), "MOS", "scatter")
+    assert ">identity<" in svg
+    ticks = [re.findall(rf'id="scatter-{axis}tick_\d+"', svg) for axis in "xy"]
+    assert len(ticks[0]) == len(ticks[1])
+
+
+def test_a_missing_preview_has_its_reason(made: tuple[Path, Examples], tmp_path: Path) -> None:
+    run, examples = made
+    text = (run / "report.html").read_text("utf-8")
+    assert text.count("data:video/mp4;base64,") == 4
+    assert text.count("encoded again and smaller") == 4
+    assert "frame scores are what the model gives each frame" in " ".join(text.split()).lower()
+    worst = [replace(each, preview=b"", reason_no_preview="<no> codec") for each in examples.worst]
+    text = write_page(run, replace(examples, worst=worst), (), tmp_path).read_text("utf-8")
+    assert text.count("data:video/mp4;base64,") == 2
+    assert text.count("No preview: &lt;no&gt; codec") == 2
+
+
+def test_machine_date_and_durations_are_shown(run: Path) -> None:
+    path = run / "environment.json"
+    environment = json.loads(path.read_text())
+    parsed = read_page(write_page(run, Examples()).read_text("utf-8"), "results")
+    assert "Processor" not in parsed.texts  # not recorded by an earlier version
+    environment |= {
+        "date": "2026-01-02T03:04:05+00:00",
+        "device": "cpu",
+        "devices": 2,
+        "processor": "A <fast> one",
+        "commit": "f" * 40,
+        "seconds": {"training": 3723.4, "evaluation": 61.0},
+        "packages": {"a2inet-jax": "0.9"},
+    }
+    path.write_text(json.dumps(environment))
+    shown = read_page(write_page(run, Examples()).read_text("utf-8"), "results").texts
+    for name, value in {
+        "Begun": "2026-01-02T03:04:05+00:00",
+        "Device": "2 × cpu",
+        "Processor": "A <fast> one",
+        "Training of all heads": "1 h 02 min",
+        "Evaluation": "1 min 01 s",
+        "Software": f"a2inet-jax 0.9, commit {'f' * 40}",
+    }.items():
+        assert shown[shown.index(name) + 1] == value
+
+
+def test_the_rule_of_comparisons_is_told_once(
+    several: tuple[Path, list[tuple[Run, Examples]]], tmp_path: Path
+) -> None:
+    runs = several[1]
+    lines = [f"demo − wide on {n}: +0.001 SRCC, no interval: no difference shown" for n in range(3)]
+    text = page.write(tmp_path, runs, lines).read_text("utf-8")
+    assert text.count("excludes 0. p is of a t-test over the splits") == 1
+    assert "excludes 0" in several[0].read_text(
+        "utf-8"
+    )  # the runs are compared with their baselines

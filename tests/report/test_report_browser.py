@@ -64,3 +64,7 @@ def test_a_bad_page_is_detected(tmp_path: Path) -> None:
     seen = open_page(page, tmp_path / "loads")
     assert seen.requests == ["http://127.0.0.1:9/x.png"]
     assert seen.content_width > 3000 > seen.width
+    page.write_text("<!doctype html><body style='background: white'><p style='color: #888'>faint")
+    assert 3 < open_page(page, tmp_path / "faint").contrast < 4.5
+    page.write_text("<!doctype html><video src='data:video/mp4;base64,AAAA'></video>")
+    assert open_page(page, tmp_path / "broken").videos == [[0, 0, 0]]
