@@ -45,6 +45,7 @@ class Analyst:
 
     Attributes:
         label: Kind of label, which is the unit of the frame scores.
+        scale: Lowest and highest label of the data set that the regression was fitted to.
     """
 
     def __init__(self, run: Path) -> None:
@@ -60,7 +61,7 @@ class Analyst:
         self._reader = Reader(features.timeout_s)
         self._extractor = build.open_extractor(features)
         self._streams = self._extractor.streams
-        self._probe = _probe(config, self._extractor)
+        self._probe, self.scale = _probe(config, self._extractor)
         self.label = registry.label_name(config.data.name)
         short_side, dtype = features.short_side_px, jnp.dtype(features.dtype)
 
@@ -150,15 +151,19 @@ def _maps(
     return jax.lax.map(lambda frame: together(frame[None])[0], frames_NxHxWx3)
 
 
-def _probe(config: Experiment, extractor: Extractor) -> Pipeline:
-    """Ridge regression from the mean over time of the quality features to the labels of a data set.
+def _probe(config: Experiment, extractor: Extractor) -> tuple[Pipeline, tuple[float, float]]:
+    """Fit a ridge regression from the mean over time of the quality features to the labels of a data set.
 
     The penalty is the one with the smallest leave-one-out error. A linear function of the mean is the mean
     of that function of the frames, so its value for one frame is a frame score.
+
+    Returns:
+        The regression, and the lowest and highest label.
     """
     videos = build.labelled_videos(config)
     store = build.open_store(config, extractor)
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
     features = TrainingData.of_store(store, ids, labels, ("quality",))
     means = [features.read(n)[0].astype(np.float64).mean(axis=0) for n in range(len(videos))]
-    return make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(np.stack(means), features.mos)
+    probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(np.stack(means), features.mos)
+    return probe, (float(features.mos.min()), float(features.mos.max()))

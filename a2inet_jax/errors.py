@@ -22,7 +22,10 @@ The operating system's own errors (`FileNotFoundError`, a full disk) stay `OSErr
 values are `ValueError`s as well.
 """
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "A2INetError",
@@ -124,3 +127,29 @@ class DivergedError(TrainingError):
 
 class EngineError(A2INetError):
     """A Ray cluster cannot do the work; the text says why."""
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """List the values of two nested mappings that differ, for messages: `a.b: theirs there, ours now`."""
+    there, now = _flat(theirs), _flat(ours)
+    return [
+        f"{key}: {_short(there.get(key))} there, {_short(now.get(key))} now"
+        for key in sorted(there | now)
+        if there.get(key) != now.get(key)
+    ]
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, Mapping):
+        return {prefix: tree}
+    subtrees = (_flat(value, f"{prefix}.{key}" if prefix else key) for key, value in tree.items())
+    return {key: value for subtree in subtrees for key, value in subtree.items()}
+
+
+def _short(value: Any) -> Any:
+    """Return a value as a message shows it: the first digits of a hash, the length of a long list."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value):
+        return f"{value[:12]}…"
+    if isinstance(value, list | tuple) and len(str(value)) > 60:
+        return f"{len(value)} entries"
+    return value

@@ -30,7 +30,7 @@ def joined_processes(
     Raises:
         ConfigError: The environment has none of the three, or they do not fit together.
     """
-    # JAX's own handling of SIGTERM counts calls, and Orbax adds calls of its own; see `training.termination`.
+    # JAX's own handling of SIGTERM counts calls, and Orbax adds calls of its own; see `training.runtime`.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(

@@ -1,6 +1,7 @@
 """A run's folder: config and environment, and a guard against mixing two experiments in it."""
 
 import contextlib
+import csv
 import hashlib
 import json
 import platform
@@ -18,7 +19,8 @@ import jax
 
 from a2inet_jax import files
 from a2inet_jax.config import Experiment
-from a2inet_jax.errors import ConfigError, RunError
+from a2inet_jax.datasets import splits
+from a2inet_jax.errors import ConfigError, RunError, differences
 
 _PACKAGES = ("a2inet-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
@@ -33,6 +35,13 @@ class RunFolder:
     def of(cls, config: Experiment) -> Self:
         """Return the folder of an experiment's run, whether it exists or not."""
         return cls(Path("runs") / config.name)
+
+    @classmethod
+    def existing(cls, config: Experiment) -> Self:
+        """Return the folder of an experiment's run, which must be there; raises as `check`."""
+        run = cls.of(config)
+        run.check(config)
+        return run
 
     def open(self, config: Experiment, inputs: Mapping[str, Any]) -> None:
         """Begin a run, or resume the one that is there.
@@ -58,12 +67,12 @@ class RunFolder:
             "commit": _commit(),
         }
         if (self.path / "config.json").is_file():
-            self._compare("config.json", json.loads(text))
+            self.check(config)
         if (self.path / "environment.json").is_file():
             self.check(config, inputs)
         else:
-            _write(self.path / "config.json", json.loads(text))
-            _write(self.path / "environment.json", environment)
+            write_json(self.path / "config.json", json.loads(text))
+            write_json(self.path / "environment.json", environment)
 
     def check(self, config: Experiment, inputs: Mapping[str, Any] | None = None) -> None:
         """Check that the folder holds the run of this experiment and, if they are given, these inputs.
@@ -72,9 +81,12 @@ class RunFolder:
             RunError: It holds another experiment's run.
             FileNotFoundError: There is no run here.
         """
-        self._compare("config.json", json.loads(json.dumps(config.to_dict())))
+        check_identity(self.path, config.to_dict(), self._read("config.json"))
         if inputs is not None:
-            self._compare("environment.json", json.loads(json.dumps({"inputs": inputs})))
+            there = self.inputs()
+            # Some are checked alone, when the others are not at hand.
+            there = {name: there.get(name) for name in inputs}
+            check_identity(self.path, {"inputs": inputs}, {"inputs": there})
 
     def check_recipe(self, here: Mapping[str, Any]) -> None:
         """Check that features of this recipe are like those that the run was trained with.
@@ -87,9 +99,10 @@ class RunFolder:
             FileNotFoundError: There is no run here.
         """
         trained = self.inputs()["recipe"]
-        if differing := _differences(trained, here, whole=True):
+        if differing := differences(here, trained):
             raise RunError(
-                f"{self.path} was trained on features of another recipe:\n" + "\n".join(differing)
+                f"{self.path} was trained on features of another recipe:\n  "
+                + "\n  ".join(differing)
             )
 
     def config(self) -> Experiment:
@@ -107,8 +120,38 @@ class RunFolder:
             ) from None
 
     def inputs(self) -> dict[str, Any]:
-        """Return the inputs that the run was started with; `FileNotFoundError` if there is no run here."""
-        return self._read("environment.json")["inputs"]
+        """Return the inputs that the run was started with.
+
+        Raises:
+            FileNotFoundError: There is no run here.
+            RunError: environment.json cannot be read.
+        """
+        found = self._read("environment.json").get("inputs")
+        if not isinstance(found, dict):
+            raise RunError(
+                f"{self.path / 'environment.json'} lists no inputs: restore the file, or remove the folder "
+                "and train again"
+            )
+        return found
+
+    def keep_files(self, sha256_of: Mapping[str, str]) -> None:
+        """Write videos.csv, the SHA-256 of each video's file, by which a copy of it is recognised."""
+        files.write_csv(self.path / "videos.csv", ["video", "sha256"], sorted(sha256_of.items()))
+
+    def training_files(self) -> list[set[str]]:
+        """Return the SHA-256 of the video files that each split's models were trained or validated on.
+
+        [] where the folder has no videos.csv or splits.json, as one that was passed on in part.
+        """
+        table, drawn = self.path / "videos.csv", self.path / "splits.json"
+        if not (table.is_file() and drawn.is_file()):
+            return []
+        with table.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+            sha256_of = {row["video"]: row["sha256"] for row in csv.DictReader(file)}
+        return [
+            {sha256_of[video] for video in (*each.train, *each.validation) if sha256_of.get(video)}
+            for each in splits.read(drawn)
+        ]
 
     @contextlib.contextmanager
     def timed(self, step: str, resumes: bool = False) -> Iterator[None]:
@@ -128,7 +171,7 @@ class RunFolder:
                 seconds = environment.setdefault("seconds", {})
                 before = seconds.get(step, 0.0) if resumes else 0.0
                 seconds[step] = round(before + time.monotonic() - start, 1)
-                _write(self.path / "environment.json", environment)
+                write_json(self.path / "environment.json", environment)
 
     def _read(self, name: str) -> dict[str, Any]:
         path = self.path / name
@@ -137,53 +180,41 @@ class RunFolder:
                 f"{self.path} holds no run ({path.name} is missing): name a run's folder, or train one with "
                 "`a2inet demo`"
             )
-        try:
-            found = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise RunError(
-                f"{path} is not JSON ({error}): restore the file, or remove the folder and train again"
-            ) from None
-        if not isinstance(found, dict):
-            raise RunError(
-                f"{path} is not the config of a run: restore the file, or remove the folder and train again"
-            )
-        return found
-
-    def _compare(self, name: str, wanted: Mapping[str, Any]) -> None:
-        # environment.json also holds facts that do not affect the numbers.
-        whole = name == "config.json"
-        if differing := _differences(self._read(name), wanted, whole):
-            raise RunError(
-                f"{self.path} holds another experiment's run; remove the folder to train again, or give "
-                "this run another name (--config.name=NAME):\n" + "\n".join(differing)
-            )
+        return read_json(path)
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any], whole: bool) -> list[str]:
-    """Return a line for each value that differs: of all, or only of those in `after`."""
-    there, now = _flat(before), _flat(after)
-    return [
-        f"  {key}: {_short(there.get(key))} there, {_short(now.get(key))} now"
-        for key in sorted(now | (there if whole else {}))
-        if there.get(key) != now.get(key)
-    ]
-
-
-def _short(value: Any) -> Any:
-    """Return a value as a message shows it; of a hash the first digits."""
-    is_hash = isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value)
-    return f"{value[:12]}…" if is_hash else value
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    parts = (_flat(value, f"{prefix}.{key}" if prefix else key) for key, value in tree.items())
-    return {key: value for part in parts for key, value in part.items()}
-
-
-def _write(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file of a run's folder, in ASCII: names of files need not be UTF-8."""
     files.write(path, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a run's folder; `RunError` if it is not a mapping."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise RunError(
+            f"{path} is not JSON ({error}): restore the file, or remove the folder and train again"
+        ) from None
+    if not isinstance(found, dict):
+        raise RunError(
+            f"{path} is not the config of a run: restore the file, or remove the folder and train again"
+        )
+    return found
+
+
+def check_identity(folder: Path, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    """Check that a folder's file, `theirs`, tells of the run that is to be continued in it, `ours`.
+
+    Raises:
+        RunError: It tells of another run; the message names the fields that differ.
+    """
+    # As they would come back from the file: its tuples are lists.
+    if differing := differences(json.loads(json.dumps(ours)), theirs):
+        raise RunError(
+            f"{folder} holds another experiment's run; remove the folder to train again, or give this run "
+            "another name (--config.name=NAME):\n  " + "\n  ".join(differing)
+        )
 
 
 def _processor() -> str:

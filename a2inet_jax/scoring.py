@@ -1,6 +1,7 @@
 """Scores of any video: `a2inet_jax.load(run).score(path)`.
 
 Each of a run's split models scores the video. The score is their mean, `spread` their standard deviation.
+`Score.warnings` says what speaks against a score.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from a2inet_jax import build
 from a2inet_jax.datasets import registry
@@ -19,6 +21,9 @@ from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
 from a2inet_jax.video.raw_format import RawFormat
 from a2inet_jax.video.reader import Reader
+
+# Values farther than this fraction of the labels' range beyond its ends are no extrapolation to rely on.
+_MARGIN = 0.05
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Score:
         split_scores: `[S]` float64, the score of each split's model.
         frame_scores: `[T]` float64, frame scores in the same unit, mean over the split models.
         timestamps: `[T]` float64, seconds from the start of the video to each scored frame.
+        trained_on_it: Number of the split models that were trained or validated on this very file,
+            whatever its name.
     """
 
     path: Path
@@ -44,6 +51,23 @@ class Score:
     split_scores: np.ndarray
     frame_scores: np.ndarray
     timestamps: np.ndarray
+    trained_on_it: int = 0
+
+    @property
+    def warnings(self) -> list[str]:
+        """Why the score says little, in sentences without a full stop; [] if nothing is known against it."""
+        found = []
+        low, high = self.scale
+        if outside(self.score, self.scale):
+            found.append(
+                f"far outside {low:.1f} to {high:.1f}, the labels' range: unlike what the models have seen"
+            )
+        if self.trained_on_it:
+            found.append(
+                f"{self.trained_on_it} of {len(self.split_scores)} models were trained on this very video: "
+                "no measure of how they judge others"
+            )
+        return found
 
     def as_json(self) -> dict[str, Any]:
         """Return the same as plain values, numbers rounded to six decimals."""
@@ -56,7 +80,21 @@ class Score:
             "split_scores": [round(x, 6) for x in self.split_scores.tolist()],
             "frame_scores": [round(x, 6) for x in self.frame_scores.tolist()],
             "timestamps": [round(x, 6) for x in self.timestamps.tolist()],
+            "trained_on_it": self.trained_on_it,
+            "warnings": self.warnings,
         }
+
+
+def outside(values: ArrayLike, scale: tuple[float, float]) -> np.ndarray:
+    """Return True for values farther than 5 % of the labels' range beyond its ends, in the values' shape.
+
+    Args:
+        values: Scores in the unit of the labels.
+        scale: Lowest and highest label.
+    """
+    low, high = scale
+    margin = _MARGIN * (high - low)
+    return (np.asarray(values) < low - margin) | (np.asarray(values) > high + margin)
 
 
 class Scorer:
@@ -86,6 +124,7 @@ class Scorer:
         self.calibrated_to = f"{label} of the {config.data.name} data set"
         ranges = self._models.label_ranges
         self.scale = float(ranges[:, 0].min()), float(ranges[:, 1].max())
+        self._training_files = folder.training_files()
 
     def __enter__(self) -> Self:
         return self
@@ -130,4 +169,7 @@ class Scorer:
             split_scores=split_scores,
             frame_scores=frames_SxT.mean(axis=0),
             timestamps=features.timestamps,
+            trained_on_it=len(split_scores)
+            * sum(video.video_id in known for known in self._training_files)
+            // max(len(self._training_files), 1),
         )

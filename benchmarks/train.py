@@ -28,7 +28,7 @@ from absl import app, flags
 from a2inet_jax.config import Placement, Train
 from a2inet_jax.model import cost
 from a2inet_jax.model.a2inet import A2INet
-from a2inet_jax.training import batch_plan, parallel
+from a2inet_jax.training import batches, parallel
 from a2inet_jax.training import loader as loaders
 from a2inet_jax.training.data import TrainingData
 from benchmarks import torch_head
@@ -112,7 +112,7 @@ def ours(
     random = np.random.default_rng(0)
     subsets = [random.integers(0, shape.videos, shape.batch * shape.steps) for _ in index_S]
     label_SxN = random.random((splits, shape.videos))
-    plan = batch_plan.in_order(subsets, shape.batch)
+    plan = batches.in_order(subsets, shape.batch)
     losses: Any = None
 
     def call() -> None:

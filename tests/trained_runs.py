@@ -19,6 +19,7 @@ from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.features.store import Store
 from a2inet_jax.model import ensemble
+from a2inet_jax.model.ensemble import Ensemble
 from a2inet_jax.pipeline import evaluate, run_results
 from a2inet_jax.run import RunFolder
 from tests.store_inputs import RECIPE, features
@@ -94,7 +95,8 @@ def make_run(
         predictions.write(run.path / model / "predictions.csv", rows)
         curve = "split,epoch,train_loss,val_srcc,learning_rate\n0,0,0.5,,0.0001\n"
         (run.path / model / "history.csv").write_text(curve)
-    ensemble.save(run.path / "model.safetensors", parameters(), [(10.0, 79.0)] * 3)
+    models = Ensemble.stack(parameters(), [(10.0, 79.0)] * 3)
+    ensemble.save(run.path / "model.safetensors", models)
     return config
 
 

@@ -11,11 +11,13 @@ import pytest
 
 from a2inet_jax.config import Train
 from a2inet_jax.datasets.splits import Split
-from a2inet_jax.model.outputs import Outputs
+from a2inet_jax.model.ensemble import Ensemble
+from a2inet_jax.model.layers import Outputs
 from a2inet_jax.training import loop
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.members import Member, TrainedMember
+from a2inet_jax.training.predict import predict
 
 VIDEOS = 23
 Uninterrupted = tuple[Path, list[TrainedMember], list[int]]  # folder, members, reported steps
@@ -84,6 +86,18 @@ def train(
     """Train the members; `on_step` is called with the number of steps done."""
     callbacks = Callbacks(advance=lambda text, done, total: on_step(done))
     return loop.train(MeanPooling(), DATA, members, config, folder, callbacks)
+
+
+def predict_tests(
+    model: nn.Module,
+    data: TrainingData,
+    members: Sequence[Member],
+    trained: Sequence[TrainedMember],
+    config: Train,
+) -> list[np.ndarray]:
+    """Return the scores of each member's test set."""
+    models = Ensemble.stack([x.params for x in trained], [x.label_range for x in trained])
+    return predict(model, models, data, [data.indices(m.split.test) for m in members], config)
 
 
 def train_uninterrupted(folder: Path) -> Uninterrupted:

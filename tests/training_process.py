@@ -17,9 +17,8 @@ from a2inet_jax.training import loop
 from a2inet_jax.training.data import TrainingData, Video
 from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.members import Member
-from a2inet_jax.training.predict import predict
-from a2inet_jax.training.termination import TerminatedError
-from tests.training_inputs import MeanPooling, make_data
+from a2inet_jax.training.runtime import TerminatedError
+from tests.training_inputs import MeanPooling, make_data, predict_tests
 
 DEVICES = 4  # of each process
 DATA = make_data(videos=41)
@@ -60,7 +59,7 @@ def train(
     model, members = MeanPooling(), MEMBERS[members_name]
     trained = loop.train(model, data, members, config, folder, Callbacks(**callbacks))
     result = {name: [getattr(x, name) for x in trained] for name in ("params", "epoch", "history")}
-    return result | {"scores": predict(model, data, members, trained, config)}
+    return result | {"scores": predict_tests(model, data, members, trained, config)}
 
 
 def examples(folder: Path) -> dict[Any, Any]:

@@ -31,6 +31,7 @@ def _run(options: argparse.Namespace) -> int:
     from a2inet_jax.datasets import lists
     from a2inet_jax.errors import VideoError
     from a2inet_jax.report import stream_maps
+    from a2inet_jax.scoring import outside
 
     videos = lists.find_videos([Path(path) for path in options.videos])
     analyses, failures = [], []
@@ -42,10 +43,17 @@ def _run(options: argparse.Namespace) -> int:
             except VideoError as error:
                 failures.append(error)
         advance("", len(videos), len(videos))
+        low, high = analyst.scale
+        for each in analyses:
+            if count := int(outside(each.scores, analyst.scale).sum()):
+                say(
+                    f"{each.path}: {count} of {len(each.scores)} frame scores are far outside {low:.1f} to "
+                    f"{high:.1f}, the labels' range: unlike what the networks' regression has seen"
+                )
     for failure in failures:
         say(f"failed: {failure}", "red")
     if analyses:
         out = options.out.expanduser()
-        stream_maps.write(analyses, analyst.label, out)
+        stream_maps.write(analyses, analyst.label, analyst.scale, out)
         say(out.resolve())
     return int(bool(failures))

@@ -1,8 +1,6 @@
 """`a2inet score`: how good videos look, by a trained run."""
 
 import argparse
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +16,8 @@ EXAMPLES = (
     "a2inet score video.mp4",
     "a2inet score clips/ list.csv --run=runs/demo --csv=scores.csv",
 )
+
+_COLUMNS = ("path", "score", "spread", "frames", "error", "warning")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -47,7 +47,7 @@ def score_all(
         videos: From `datasets.lists.find_videos`.
         run: Folder of a trained run.
         as_json: Print a JSON object a line instead: `Score.as_json`, or `path` and `error`.
-        csv_path: Also write `path,score,spread,frames,error` there, whole or not at all.
+        csv_path: Also write the columns `_COLUMNS` there, whole or not at all.
 
     Returns:
         The exit code: 1 if a video failed, else 0.
@@ -75,8 +75,17 @@ def score_all(
                 shown: dict[str, Any] = rows[-1]
             else:
                 digits = {"score": f"{scored.score:.4f}", "spread": f"{scored.spread:.4f}"}
-                rows.append({"path": str(path), **digits, "frames": len(scored.timestamps)})
+                warning = "; ".join(scored.warnings)
+                rows.append(
+                    {
+                        "path": str(path),
+                        **digits,
+                        "frames": len(scored.timestamps),
+                        "warning": warning,
+                    }
+                )
                 line = f"{scored.score:8.2f} ± {scored.spread:5.2f}   {path}"
+                line += f"   ({warning})" if warning else ""
                 shown = scored.as_json()
             if as_json:
                 print(json.dumps(shown), flush=True)
@@ -91,10 +100,4 @@ def score_all(
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     from a2inet_jax import files
 
-    text = io.StringIO()
-    table = csv.DictWriter(
-        text, ["path", "score", "spread", "frames", "error"], lineterminator="\n"
-    )
-    table.writeheader()
-    table.writerows(rows)
-    files.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    files.write_csv(path, _COLUMNS, [[row.get(name, "") for name in _COLUMNS] for row in rows])

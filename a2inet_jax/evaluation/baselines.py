@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 from a2inet_jax.errors import DataError
-from a2inet_jax.evaluation.metrics import srcc
+from a2inet_jax.metrics import srcc
 
 MAX_FOLDS = 5
 C_GRID = (0.25, 1.0, 4.0, 16.0, 64.0)  # for labels of unit variance

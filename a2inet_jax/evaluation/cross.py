@@ -9,17 +9,16 @@ import flax.linen as nn
 import numpy as np
 
 from a2inet_jax.config import Train
+from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import protocol
-from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.evaluation.predictions import Prediction, member_predictions
 from a2inet_jax.evaluation.protocol import EvaluatedDataset
 from a2inet_jax.model.ensemble import Ensemble
-from a2inet_jax.training import loader as loaders
-from a2inet_jax.training import parallel
 from a2inet_jax.training.data import TrainingData
-from a2inet_jax.training.eval_set import EvalSet
 from a2inet_jax.training.members import Member
+from a2inet_jax.training.predict import predict
 
 
 def test_set(videos: Sequence[Video]) -> list[Video]:
@@ -33,7 +32,7 @@ def shared_videos(videos: Sequence[Video], others: Sequence[Video]) -> list[Vide
     return [video for video in videos if os.path.realpath(video.path) in files]
 
 
-def predict(
+def score_all(
     models: Ensemble,
     model: nn.Module,
     features: TrainingData,
@@ -58,22 +57,15 @@ def predict(
             f"the run has {num_models} models, but its config asks for {len(members)} ensemble "
             "members: train it again"
         )
-    settings = replace(settings, parallel="jit")
-    runner = parallel.make_runner(settings.parallel, num_models)
-    loader, _ = loaders.make_loader(features, runner, settings)
     all_videos = np.arange(len(features.ids), dtype=np.int32)
-    eval_set = EvalSet(features, [all_videos] * num_models, runner, settings)
-    scores = eval_set.read(eval_set.start(model, runner.put(models.params), loader))
+    settings = replace(settings, parallel="jit")
+    scores = predict(model, models, features, [all_videos] * num_models, settings)
+    # Every video is in the test set of every member.
+    tested = Split((), (), features.ids)
     return [
-        Prediction(
-            member.split_index,
-            features.ids[n],
-            float(features.mos[n]),
-            float(low + (high - low) * score_N[n]),
-            member.seed,
-        )
-        for member, (low, high), score_N in zip(members, models.label_ranges, scores, strict=True)
-        for n in all_videos
+        row
+        for member, score_N in zip(members, scores, strict=True)
+        for row in member_predictions(replace(member, split=tested), features, score_N)
     ]
 
 
@@ -96,7 +88,7 @@ def results(
 
     Args:
         model: Name of the run's model.
-        rows: Return value of `predictions`.
+        rows: Return value of `score_all`.
         data: The tested data set.
         epoch_rule: Rule by which the models' epoch was chosen.
         contents: Content (reference id) of each tested video.

@@ -13,7 +13,7 @@ import numpy as np
 from a2inet_jax import files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
-from a2inet_jax.evaluation.metrics import MIN_POINTS, Metrics, measure, srcc
+from a2inet_jax.metrics import MIN_POINTS, Metrics, measure, srcc
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.members import Member
 

@@ -15,8 +15,8 @@ from a2inet_jax import files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions, uncertainty
-from a2inet_jax.evaluation.metrics import Metrics
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.metrics import Metrics
 
 # Contents that a test set needs for its intervals to hold: see `uncertainty`.
 MIN_CONTENTS = 15

@@ -24,8 +24,8 @@ from scipy import stats
 
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
-from a2inet_jax.evaluation.metrics import fit_logistic
 from a2inet_jax.evaluation.predictions import Prediction, by_member, measure_members
+from a2inet_jax.metrics import fit_logistic
 
 METRICS = ("srcc", "plcc", "krcc", "rmse")
 RESAMPLES = 1000

@@ -11,10 +11,8 @@ from a2inet_jax.config import Fusion, Model, Normalization, NormAxis, Pooling
 from a2inet_jax.errors import ConfigError
 from a2inet_jax.model.cagi import CAGI
 from a2inet_jax.model.catm import CATM
-from a2inet_jax.model.linear import Linear
+from a2inet_jax.model.layers import MLP, Linear, Outputs
 from a2inet_jax.model.masking import zero_padding
-from a2inet_jax.model.mlp import MLP
-from a2inet_jax.model.outputs import Outputs
 from a2inet_jax.model.temporal import TemporalNetwork
 
 

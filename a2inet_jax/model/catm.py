@@ -8,8 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from a2inet_jax.config import Model
-from a2inet_jax.model.convolution import TemporalConvolution
-from a2inet_jax.model.linear import Linear
+from a2inet_jax.model.layers import Linear, TemporalConvolution
 from a2inet_jax.model.masking import deviation_and_std, maximum, zero_padding
 
 

@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 
 from a2inet_jax.config import Model
-from a2inet_jax.model.linear import Linear, torch_uniform
+from a2inet_jax.model.layers import Linear, torch_uniform
 
 
 @jax.custom_vjp

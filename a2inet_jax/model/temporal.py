@@ -8,9 +8,8 @@ from jax.typing import DTypeLike
 from a2inet_jax.config import Model, Pooling
 from a2inet_jax.errors import ConfigError
 from a2inet_jax.model.gru import GRU
-from a2inet_jax.model.linear import Linear
+from a2inet_jax.model.layers import Linear, Outputs
 from a2inet_jax.model.masking import mean, zero_padding
-from a2inet_jax.model.outputs import Outputs
 
 
 def subjective_pooling(

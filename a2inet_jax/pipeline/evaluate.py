@@ -44,8 +44,7 @@ class Cell(NamedTuple):
 
 def evaluate(config: Experiment) -> int:
     """Measure the model and the baselines on the test subsets: metrics.json, and a table on the screen."""
-    run = RunFolder.of(config)
-    run.check(config)
+    run = RunFolder.existing(config)
     with progress("evaluate") as advance:
         advance(run.path.name, 0, 1)
         results = measure(run)

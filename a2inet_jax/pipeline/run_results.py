@@ -152,7 +152,7 @@ def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
     path = run.path / "cross" / registry.unique_slug(dataset) / "metrics.json"
     if (kept := _kept(path)) and kept.get("inputs") == inputs:
         return kept
-    rows = cross.predict(
+    rows = cross.score_all(
         models,
         build_model(config.model.name, config.model),
         features,

@@ -27,7 +27,7 @@ from a2inet_jax.pipeline.table_plan import Plan, make
 from a2inet_jax.report import make_table, writers
 from a2inet_jax.report.table import ResultsTable, RunResults
 from a2inet_jax.run import RunFolder
-from a2inet_jax.training.termination import TerminatedError
+from a2inet_jax.training.runtime import TerminatedError
 
 # Errors of one run that need not stop the others: those for the user, and a device without enough memory.
 ERRORS = (A2INetError, OSError, jax.errors.JaxRuntimeError)

@@ -28,14 +28,14 @@ from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.files import cache_dir
 from a2inet_jax.model import ensemble
+from a2inet_jax.model.ensemble import Ensemble
 from a2inet_jax.run import RunFolder
 from a2inet_jax.training import loop
 from a2inet_jax.training.data import TrainingData
-from a2inet_jax.training.joint import RunInputs, train_together
 from a2inet_jax.training.loop import Callbacks
-from a2inet_jax.training.members import Member, TrainedMember
+from a2inet_jax.training.members import Member, TrainedMember, join
 from a2inet_jax.training.predict import predict
-from a2inet_jax.training.termination import TerminatedError
+from a2inet_jax.training.runtime import TerminatedError
 
 
 @dataclass(frozen=True)
@@ -130,15 +130,19 @@ def train_jointly(runs: Sequence[PreparedRun]) -> None:
         return
     # The folder that holds all of them, so that each finds its history in its own.
     shared = Path("runs")
-    groups = {
-        str((run.folder.path / name).relative_to(shared)): RunInputs(run.features, run.members)
-        for run in runs
-    }
-    with progress(f"{len(runs)} runs") as advance:
-        callbacks = Callbacks(advance, say)
-        outcomes = train_together(first.models[name], groups, first.config.train, shared, callbacks)
-    for run, outcome in zip(runs, outcomes.values(), strict=True):
-        _keep(run, name, outcome.trained, outcome.scores)
+    data, joint_members = join(
+        {
+            str((run.folder.path / name).relative_to(shared)): (run.features, run.members)
+            for run in runs
+        }
+    )
+    trained, scores = _train_and_predict(
+        first, first.models[name], data, joint_members, shared, f"{len(runs)} runs"
+    )
+    for run in runs:
+        own = len(run.members)
+        _keep(run, name, trained[:own], scores[:own])
+        trained, scores = trained[own:], scores[own:]
 
 
 def _train_alone(run: PreparedRun, name: str) -> None:
@@ -146,14 +150,37 @@ def _train_alone(run: PreparedRun, name: str) -> None:
     trained: list[TrainedMember] = []
     scores: list[np.ndarray] = []
     for start in range(0, len(run.members), concurrent):
-        group = run.members[start : start + concurrent]
-        model, settings, folder = run.models[name], run.config.train, run.folder.path / name
-        with progress(name) as advance:
-            callbacks = Callbacks(advance, say)
-            found = loop.train(model, run.features, group, settings, folder, callbacks)
-        trained += found
-        scores += predict(model, run.features, group, found, settings)
+        some, their_scores = _train_and_predict(
+            run,
+            run.models[name],
+            run.features,
+            run.members[start : start + concurrent],
+            run.folder.path / name,
+            name,
+        )
+        trained += some
+        scores += their_scores
     _keep(run, name, trained, scores)
+
+
+def _train_and_predict(
+    run: PreparedRun,
+    model: nn.Module,
+    data: TrainingData,
+    members: Sequence[Member],
+    folder: Path,
+    title: str,
+) -> tuple[list[TrainedMember], list[np.ndarray]]:
+    """Train members side by side; also return their scores of their test sets, in the labels' scale."""
+    config = run.config.train
+    with progress(title) as advance:
+        trained = loop.train(model, data, members, config, folder, Callbacks(advance, say))
+    tested = [data.indices(member.split.test) for member in members]
+    return trained, predict(model, _ensemble(trained), data, tested, config)
+
+
+def _ensemble(trained: Sequence[TrainedMember]) -> Ensemble:
+    return Ensemble.stack([each.params for each in trained], [each.label_range for each in trained])
 
 
 def _keep(
@@ -162,9 +189,7 @@ def _keep(
     if jax.process_index():
         return  # the first process writes
     if name == next(iter(run.models)):
-        ranges = [each.label_range for each in trained]
-        path = run.folder.path / "model.safetensors"
-        ensemble.save(path, [each.params for each in trained], ranges)
+        ensemble.save(run.folder.path / "model.safetensors", _ensemble(trained))
     rows: list[Prediction] = []
     for member, score_n in zip(run.members, scores, strict=True):
         rows += predictions.member_predictions(member, run.features, score_n)

@@ -16,7 +16,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from a2inet_jax.evaluation.metrics import Logistic
+from a2inet_jax.metrics import Logistic
 
 # Placeholders that `_svg` replaces by the page's colours, so that one drawing suits light and dark pages.
 INK, MUTED, LINE, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from a2inet_jax.evaluation import predictions, protocol
-from a2inet_jax.evaluation.metrics import MIN_POINTS, fit_logistic
 from a2inet_jax.evaluation.protocol import METRIC_TITLES, format_value, model_title
+from a2inet_jax.metrics import MIN_POINTS, fit_logistic
 from a2inet_jax.report import make_table, plots
 from a2inet_jax.report.columns import OTHER_DATA, columns, other_columns
 from a2inet_jax.report.examples import PREVIEW_S, Example, Examples

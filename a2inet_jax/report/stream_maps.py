@@ -60,7 +60,7 @@ def frame_entropies(maps_TxHxW: np.ndarray) -> np.ndarray:
     return np.array(entropy_T)
 
 
-def write(analyses: Sequence[Analysis], label: str, path: Path) -> None:
+def write(analyses: Sequence[Analysis], label: str, scale: tuple[float, float], path: Path) -> None:
     """Draw the videos below each other and their curves together; write whole or not at all.
 
     The maps of a stream have one colour scale for all videos, so that they can be compared.
@@ -68,6 +68,7 @@ def write(analyses: Sequence[Analysis], label: str, path: Path) -> None:
     Args:
         analyses: Those of at least one video.
         label: Name of the labels, in whose unit the frame scores are.
+        scale: Lowest and highest label; the frame scores' axis shades what is beyond them.
         path: The PNG file to write.
 
     Raises:
@@ -95,6 +96,7 @@ def write(analyses: Sequence[Analysis], label: str, path: Path) -> None:
         f"semantic: frame entropy, bits (at most {np.log2(LEVELS):.0f})", loc="left"
     )
     score_axes.set_title(f"quality: frame score, {label}", loc="left")
+    _shade_beyond(score_axes, scale)
     if len(analyses) > 1:
         # Names are passed here: as labels of the lines, those that begin with _ would be left out.
         legend = score_axes.legend(score_axes.lines, _names(analyses), fontsize=7, frameon=False)
@@ -160,6 +162,17 @@ def _curve(axes: Axes, times: np.ndarray, values: np.ndarray, index: int) -> Non
     axes.title.set_fontsize(9)
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _shade_beyond(axes: Axes, scale: tuple[float, float]) -> None:
+    """Shade the values beyond the labels' range, where a regression extrapolates."""
+    bottom, top = axes.get_ylim()
+    for start, end in ((bottom, min(scale[0], top)), (max(scale[1], bottom), top)):
+        if start < end:
+            axes.axhspan(start, end, color="#000000", alpha=0.07, linewidth=0)
+    axes.set_ylim(bottom, top)
+    if bottom < scale[0] or top > scale[1]:
+        axes.set_xlabel(f"seconds; shaded: beyond the labels, {scale[0]:.1f} to {scale[1]:.1f}")
 
 
 def _names(analyses: Sequence[Analysis]) -> list[str]:

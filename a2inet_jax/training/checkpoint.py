@@ -1,4 +1,4 @@
-"""Checkpoints of an unfinished run; the only module that knows Orbax (its v1 API).
+"""Checkpoints of an unfinished run, resumed by nothing else; the only module that knows Orbax (its v1 API).
 
 Orbax writes a checkpoint under a temporary name and renames it, so a killed process leaves none half-written.
 Each checkpoint also carries a checksum of its arrays: one that is damaged later is noticed, and the one
@@ -7,20 +7,52 @@ before it is used.
 With several processes, all of them make every call together: the first one writes, all read.
 """
 
+import dataclasses
 import logging
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
+from a2inet_jax import run
+from a2inet_jax.config import Train
+from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.members import Member
+
+_FINGERPRINT = "settings.json"
 _log = logging.getLogger(__name__)
+
+
+def fingerprint(
+    model: nn.Module, data: TrainingData, members: Sequence[Member], config: Train
+) -> dict[str, Any]:
+    """Return everything that determines the numbers of a training run, as flat JSON values."""
+    fields = {
+        field.name: getattr(model, field.name)
+        for field in dataclasses.fields(model)
+        if field.name not in ("parent", "name")
+    }
+    plain = (bool, int, float, str, type(None))
+    return {
+        "model": type(model).__name__,
+        **{f"model.{k}": v if isinstance(v, plain) else repr(v) for k, v in fields.items()},
+        **{f"settings.{k}": v for k, v in dataclasses.asdict(config).items()},
+        "members": [list(member.key) for member in members],
+        **{
+            f"split {f'{member.group} {member.split_index}'.strip()}.{subset}": list(ids)
+            for member in members
+            for subset, ids in dataclasses.asdict(member.split).items()
+        },
+        "features": data.digest,
+    }
 
 
 class Checkpoints:
@@ -87,8 +119,29 @@ class Checkpoints:
 
 
 @contextmanager
-def open_folder(folder: Path) -> Iterator[Checkpoints]:
-    """Open a folder of checkpoints, made if needed; on exit, wait until all of them are written."""
+def open_folder(folder: Path, identity: Mapping[str, Any]) -> Iterator[Checkpoints]:
+    """Open a run's folder of checkpoints, made if needed; on exit, wait until all of them are written.
+
+    Args:
+        folder: Folder of the checkpoints.
+        identity: The run's `fingerprint`, which is written into a new folder.
+
+    Raises:
+        RunError: The folder belongs to another run, and the message names the fields that differ; or its
+            fingerprint cannot be read.
+        FileNotFoundError: The folder is on a disk that this process does not share with process 0.
+    """
+    path = folder / _FINGERPRINT
+    if jax.process_index() == 0 and not path.is_file():
+        run.write_json(path, identity)
+    multihost_utils.sync_global_devices(f"{folder} is claimed")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"process {jax.process_index()} does not see {path.resolve()}, which process 0 has written: "
+            "start all processes in one folder on a disk that they share"
+        )
+    run.check_identity(folder, identity, run.read_json(path))
+
     with ocp.training.Checkpointer(
         folder.resolve(),
         # The default policy skips a save while another one is running.

@@ -1,16 +1,17 @@
-"""Training history, one record per epoch: a CSV table and TensorBoard curves."""
+"""Training history, one record per epoch: the progress of a run, a CSV table and TensorBoard curves."""
 
 import csv
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy import stats
 from tensorboardX import SummaryWriter
 
-from a2inet_jax import files
+from a2inet_jax import files, metrics
 from a2inet_jax.config import EpochRule
 
 Record = Mapping[str, float | None]
@@ -27,22 +28,61 @@ COLUMNS = (
 MemberKey = tuple[str, int, int]  # group, split index, seed
 
 
+@dataclass
+class Progress:
+    """Training progress, which a checkpoint holds; with the seeds it determines all batches to come.
+
+    Attributes:
+        epochs: Finished epochs.
+        steps: Finished steps of the epoch after them.
+        losses: `[steps, S, 3]`, the total, MAE and rank loss of these steps.
+        histories: For each member one record per finished epoch.
+    """
+
+    epochs: int = 0
+    steps: int = 0
+    losses: list[Any] = field(default_factory=list)
+    histories: list[list[Record]] = field(default_factory=list)
+
+    def steps_done(self, steps_per_epoch: int) -> int:
+        """Return the finished steps of all epochs."""
+        return self.epochs * steps_per_epoch + self.steps
+
+    def add_steps(self, losses_SxKx3: np.ndarray) -> None:
+        """Count steps of the present epoch."""
+        self.losses += np.moveaxis(losses_SxKx3, 1, 0).tolist()
+        self.steps += losses_SxKx3.shape[1]
+
+    def add_epoch(self, records: Sequence[Record]) -> None:
+        """End the present epoch with each member's record."""
+        for history, record in zip(self.histories, records, strict=True):
+            history.append(record)
+        self.epochs, self.steps, self.losses = self.epochs + 1, 0, []
+
+
 def correlations(score: np.ndarray, label: np.ndarray) -> tuple[float | None, float | None]:
     """Return SRCC and PLCC (linear, without a fitted curve) of `[n]` scores and labels.
 
-    Both are None where undefined: for fewer than two videos, constant scores or constant labels.
+    Both are `metrics`'s, and None where these are undefined or there are no videos.
     """
-    if len(score) < 2 or np.ptp(score) == 0 or np.ptp(label) == 0:
+    if not len(score):
         return None, None
-    score, label = np.asarray(score, np.float64), np.asarray(label, np.float64)
-    ranks = stats.rankdata(score), stats.rankdata(label)
-    return float(np.corrcoef(*ranks)[0, 1]), float(np.corrcoef(score, label)[0, 1])
+    found = metrics.srcc(score, label), metrics.plcc(score, label)
+    srcc, plcc = (None if isnan(value) else value for value in found)
+    return srcc, plcc
+
+
+def median_srcc(histories: Sequence[Sequence[Record]]) -> float | None:
+    """Return the median over members of the last epoch's SRCC on the validation sets, if there is one."""
+    latest = [history[-1]["val_srcc"] for history in histories if history]
+    values = [value for value in latest if value is not None]
+    return float(np.median(values)) if values else None
 
 
 def write(folder: Path, histories: Mapping[MemberKey, Sequence[Record]]) -> None:
-    """Replace these members' rows in `metrics.csv`; other members' rows stay.
+    """Replace these members' rows in `history.csv`, whole or not at all; other members' rows stay.
 
-    The table is never half-written. Undefined values are empty cells.
+    Undefined values are empty cells.
 
     Args:
         folder: Folder of the table, or of the groups' folders with one table each; made if needed.
@@ -50,7 +90,7 @@ def write(folder: Path, histories: Mapping[MemberKey, Sequence[Record]]) -> None
     """
     for group in sorted({group for group, _, _ in histories}):
         of_group = {key[1:]: history for key, history in histories.items() if key[0] == group}
-        _write(folder / group / "metrics.csv", of_group)
+        _write(folder / group / "history.csv", of_group)
 
 
 def _write(path: Path, histories: Mapping[tuple[int, int], Sequence[Record]]) -> None:
@@ -65,9 +105,7 @@ def _write(path: Path, histories: Mapping[tuple[int, int], Sequence[Record]]) ->
             cells = ["" if (x := record[name]) is None else repr(x) for name in COLUMNS]
             rows.append([str(split_index), str(seed), *cells])
     rows.sort(key=lambda row: [int(x) for x in row[:3]])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    files.write(path, text.getvalue().encode())
+    files.write_csv(path, header, rows)
 
 
 @contextmanager

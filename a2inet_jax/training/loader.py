@@ -1,11 +1,11 @@
-"""Loaders: features that are all resident on the device, or streamed to it chunk by chunk.
+"""The loader: turns a batch plan into chunks of steps, one per call of a jitted function.
 
-Both loaders turn a batch plan into chunks of steps, one per call of a jitted function; but for rounding, both
-give the same numbers.
+The features are all resident on the device, where each call gathers its batches, or streamed to it chunk by
+chunk, read ahead of time in threads; but for rounding, both give the same numbers.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import grain
@@ -14,12 +14,11 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from a2inet_jax.config import Train
-from a2inet_jax.training import batch_plan
-from a2inet_jax.training.batch_plan import BatchPlan
-from a2inet_jax.training.batches import Batch, BatchIndices, FlatFeatures, collate, flatten
+from a2inet_jax.training import batches
+from a2inet_jax.training.batches import Batch, BatchIndices, BatchPlan, FlatFeatures
 from a2inet_jax.training.data import TrainingData
-from a2inet_jax.training.jitted_steps import Inputs
 from a2inet_jax.training.parallel import Runner
+from a2inet_jax.training.step import Inputs
 
 GIB = 2**30
 _MAX_CHUNK_BYTES = 2**28  # of streamed features; a chunk of a single step may take more
@@ -40,126 +39,74 @@ class Chunk(NamedTuple):
     steps: slice
 
 
-class ResidentLoader:
-    """Keeps all features on the device, where each call gathers its batches.
+class Loader:
+    """The features of a data set, and the chunks of steps that use them.
 
     Attributes:
-        features: The features, on every device.
+        features: Resident features, on every device; None if the inputs of each chunk hold their own.
     """
 
-    def __init__(self, data: TrainingData, runner: Runner, config: Train) -> None:
+    def __init__(self, data: TrainingData, runner: Runner, config: Train, resident: bool) -> None:
         self._data, self._runner = data, runner
-        self._buckets = batch_plan.bucket_lengths(data.lengths, config.num_buckets)
         self._max_steps = config.steps_per_call
-        self.features: FlatFeatures | None = runner.put_features(flatten(data, self._buckets[-1]))
+        self._buckets = batches.bucket_lengths(data.lengths, config.num_buckets)
+        self.features: FlatFeatures | None = None
+        if resident:
+            self.features = runner.put_features(batches.flatten(data, self._buckets[-1]))
 
     def chunks(self, plan: BatchPlan, label_SxN: np.ndarray, done: int = 0) -> Iterator[Chunk]:
-        """Yield the steps after the first `done`, in chunks of at most `steps_per_call`."""
-        for chunk in _planned_chunks(plan, self._max_steps, done, self._data, self._buckets):
+        """Yield the steps after the first `done`, in chunks of at most `steps_per_call`.
+
+        A chunk of streamed features has at most a quarter GiB of them.
+        """
+        members, _, slots = plan.indices.shape
+        max_steps = self._max_steps
+        if self.features is None:
+            step_bytes = 2 * members * slots * self._buckets[-1] * sum(self._data.widths)
+            max_steps = min(max_steps, max(1, _MAX_CHUNK_BYTES // step_bytes))
+        planned = _planned_chunks(plan, max_steps, done, self._data.lengths, self._buckets)
+        member_Sx1x1 = np.arange(members)[:, None, None]
+        for chunk, (streams, mask) in zip(planned, self._collated(planned, members, slots)):
             indices, where = chunk.plan
-            inputs = BatchIndices(indices, _labels(chunk.plan, label_SxN), where)
+            label = label_SxN.astype(np.float32)[member_Sx1x1, indices]
+            inputs: Inputs = (
+                Batch(streams, mask, label, where)
+                if self.features is None
+                else BatchIndices(indices, label, where)
+            )
             yield Chunk(self._runner.put_inputs(inputs), chunk.length, chunk.steps)
 
-
-class StreamedLoader:
-    """Reads each chunk's features ahead of time, in threads, and brings them to the device.
-
-    Attributes:
-        features: None, because the inputs of each chunk hold their features.
-    """
-
-    def __init__(self, data: TrainingData, runner: Runner, config: Train) -> None:
-        self._data, self._runner = data, runner
-        self._buckets = batch_plan.bucket_lengths(data.lengths, config.num_buckets)
-        self._max_steps = config.steps_per_call
-        self.features: FlatFeatures | None = None
-
-    def chunks(self, plan: BatchPlan, label_SxN: np.ndarray, done: int = 0) -> Iterator[Chunk]:
-        """Yield chunks as `ResidentLoader.chunks`, each with at most a quarter GiB of features."""
-        members, _, slots = plan.indices.shape
-        step_bytes = 2 * members * slots * self._buckets[-1] * sum(self._data.widths)
-        max_steps = min(self._max_steps, max(1, _MAX_CHUNK_BYTES // step_bytes))
-        chunks = list(_planned_chunks(plan, max_steps, done, self._data, self._buckets))
+    def _collated(
+        self, planned: Sequence["_PlannedChunk"], members: int, slots: int
+    ) -> Iterable[Any]:
+        """Return streams and mask of each chunk, read ahead; nothing where features are resident."""
+        if self.features is not None:
+            return [((), None)] * len(planned)
         local_Sx1xB = self._runner.local_slots(members, slots)[:, None]
-        source = grain.MapDataset.source(_CollatedChunks(self._data, chunks, local_Sx1xB))
+        source = grain.MapDataset.source(_CollatedChunks(self._data, planned, local_Sx1xB))
         options = grain.ReadOptions(
             num_threads=_PREFETCHED_CHUNKS, prefetch_buffer_size=_PREFETCHED_CHUNKS
         )
-        for chunk, (streams, mask) in zip(chunks, source.to_iter_dataset(options)):
-            inputs = Batch(streams, mask, _labels(chunk.plan, label_SxN), chunk.plan.where)
-            yield Chunk(self._runner.put_inputs(inputs), chunk.length, chunk.steps)
-
-
-class _PlannedChunk(NamedTuple):
-    """The batch plan of one chunk; `length` and `steps` as in `Chunk`."""
-
-    plan: BatchPlan
-    length: int
-    steps: slice
-
-
-def _planned_chunks(
-    plan: BatchPlan, max_steps: int, done: int, data: TrainingData, buckets: tuple[int, ...]
-) -> Iterator[_PlannedChunk]:
-    """Divide a plan into chunks of an equal number of steps, so that they share a compiled program.
-
-    The boundaries and T do not depend on `done`: a resumed epoch is chunked like an uninterrupted one. Steps
-    that are done are empty in the chunk that they share with others.
-    """
-    num_steps = plan.indices.shape[1]
-    num_chunks = -(-num_steps // max_steps)
-    size = -(-num_steps // max(num_chunks, 1))
-    for start in range(0, num_steps, max(size, 1)):
-        chunk = plan.steps(start, start + size)
-        real = chunk.indices.shape[1]
-        if start + real <= done:
-            continue
-        longest = data.lengths[chunk.indices[chunk.where]].max()
-        length = batch_plan.padded_length(longest, buckets)
-        # The last chunk is filled up with empty steps.
-        indices, where = (np.pad(x, ((0, 0), (0, size - real), (0, 0))) for x in chunk)
-        first = max(done - start, 0)
-        where[:, :first] = False
-        yield _PlannedChunk(BatchPlan(indices, where), length, slice(first, real))
-
-
-class _CollatedChunks(Sequence[Any]):
-    """Features of each chunk, a data source for Grain: streams `[S, K, B, T, D_i]`, mask `[S, K, B, T]`."""
-
-    def __init__(
-        self, data: TrainingData, chunks: list[_PlannedChunk], local_Sx1xB: np.ndarray
-    ) -> None:
-        self._data, self._chunks, self._local_Sx1xB = data, chunks, local_Sx1xB
-
-    def __len__(self) -> int:
-        return len(self._chunks)
-
-    def __getitem__(self, index: Any) -> Any:
-        indices, where = self._chunks[index].plan
-        length = self._chunks[index].length
-        return collate(self._data, indices, where & self._local_Sx1xB, length)
-
-
-Loader = ResidentLoader | StreamedLoader
+        return source.to_iter_dataset(options)
 
 
 def make_loader(data: TrainingData, runner: Runner, config: Train) -> tuple[Loader, str]:
-    """Return the loader that `config.placement` names, and a line that says which one and why.
+    """Return the loader, and a line that says where its features are and why.
 
-    "auto" means resident if the features take no more than `config.memory_fraction` of a device's memory.
+    `config.placement` "auto" means resident if the features take no more than `config.memory_fraction` of a
+    device's memory.
     """
     allowed = config.memory_fraction * device_memory()
     size = data.nbytes
-    # All processes must choose the same loader.
+    # All processes must choose the same placement.
     fits = bool(multihost_utils.process_allgather(np.array(size <= allowed)).all())
     resident = config.placement == "resident" or (config.placement == "auto" and fits)
     reason = f"{'within' if fits else 'more than'} the {allowed / GIB:.1f} GiB allowed"
     if config.placement != "auto":
         reason = "as the config says"
-    kind: type[ResidentLoader] | type[StreamedLoader]
-    kind = ResidentLoader if resident else StreamedLoader
     name = "resident on the device" if resident else "streamed to the device"
-    return kind(data, runner, config), f"features: {name} ({size / GIB:.2f} GiB, {reason})"
+    line = f"features: {name} ({size / GIB:.2f} GiB, {reason})"
+    return Loader(data, runner, config, resident), line
 
 
 def device_memory() -> int:
@@ -171,7 +118,53 @@ def device_memory() -> int:
     return host_memory // jax.local_device_count()
 
 
-def _labels(plan: BatchPlan, label_SxN: np.ndarray) -> np.ndarray:
-    """Return the labels of all slots, `[S, K, B]` float32."""
-    members = np.arange(len(label_SxN))[:, None, None]
-    return label_SxN.astype(np.float32)[members, plan.indices]
+class _PlannedChunk(NamedTuple):
+    """The batch plan of one chunk; `length` and `steps` as in `Chunk`."""
+
+    plan: BatchPlan
+    length: int
+    steps: slice
+
+
+def _planned_chunks(
+    plan: BatchPlan, max_steps: int, done: int, lengths: np.ndarray, buckets: Sequence[int]
+) -> list[_PlannedChunk]:
+    """Divide a plan into chunks of an equal number of steps, so that they share a compiled program.
+
+    The boundaries and T do not depend on `done`: a resumed epoch is chunked like an uninterrupted one. Steps
+    that are done are empty in the chunk that they share with others.
+    """
+    planned = []
+    num_steps = plan.indices.shape[1]
+    num_chunks = -(-num_steps // max_steps)
+    size = -(-num_steps // max(num_chunks, 1))
+    for start in range(0, num_steps, max(size, 1)):
+        chunk = plan.steps(start, start + size)
+        real = chunk.indices.shape[1]
+        if start + real <= done:
+            continue
+        longest = lengths[chunk.indices[chunk.where]].max()
+        length = batches.padded_length(longest, buckets)
+        # The last chunk is filled up with empty steps.
+        indices, where = (np.pad(x, ((0, 0), (0, size - real), (0, 0))) for x in chunk)
+        first = max(done - start, 0)
+        where[:, :first] = False
+        planned.append(_PlannedChunk(BatchPlan(indices, where), length, slice(first, real)))
+    return planned
+
+
+class _CollatedChunks(Sequence[Any]):
+    """Features of each chunk, a data source for Grain: streams `[S, K, B, T, D_i]`, mask `[S, K, B, T]`."""
+
+    def __init__(
+        self, data: TrainingData, chunks: Sequence[_PlannedChunk], local_Sx1xB: np.ndarray
+    ) -> None:
+        self._data, self._chunks, self._local_Sx1xB = data, chunks, local_Sx1xB
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def __getitem__(self, index: Any) -> Any:
+        indices, where = self._chunks[index].plan
+        length = self._chunks[index].length
+        return batches.collate(self._data, indices, where & self._local_Sx1xB, length)

@@ -1,36 +1,31 @@
 """The training loop: all ensemble members as one program, from the start or a checkpoint to the last epoch.
 
-`folder`, which all members of a model share, holds `metrics.csv`, `checkpoints/` and `tensorboard/`.
+`folder`, which all members of a model share, holds `history.csv`, `checkpoints/` and `tensorboard/`.
 Members of several runs have a subfolder per run for the table and the curves.
-
-The loop keeps the device busy: results are read only after the work that follows them has been dispatched.
 """
 
 import dataclasses
 import functools
 import hashlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import numpy as np
 
-from a2inet_jax.config import Train
+from a2inet_jax.config import EpochRule, Train
 from a2inet_jax.errors import DivergedError
-from a2inet_jax.training import batch_plan, fingerprint, history, jitted_steps, parallel
+from a2inet_jax.training import batches, checkpoint, history, parallel, step
 from a2inet_jax.training import loader as loaders
-from a2inet_jax.training.checkpoint import Checkpoints, open_folder
-from a2inet_jax.training.compilations import record_compilations
 from a2inet_jax.training.data import TrainingData
-from a2inet_jax.training.eval_set import EvalSet
+from a2inet_jax.training.history import Progress, Record
 from a2inet_jax.training.losses import Losses
 from a2inet_jax.training.members import Member, MemberIndices, TrainedMember, member_indices
-from a2inet_jax.training.progress import Progress
-from a2inet_jax.training.termination import ShouldStop, TerminatedError, catch_sigterm
+from a2inet_jax.training.predict import DispatchedChunk, EvalSet
+from a2inet_jax.training.runtime import Rate, TerminatedError, catch_sigterm, record_compilations
 
 
 @dataclass(frozen=True)
@@ -44,6 +39,40 @@ class Callbacks:
 
     advance: Callable[[str, int, int], None] = lambda text, done, total: None
     say: Callable[[str], None] = lambda line: None
+
+
+class _Dispatched(NamedTuple):
+    """A chunk of steps, and after an epoch's last one the scoring, whose results have not been read.
+
+    Attributes:
+        epoch: Epoch of the steps, from 1.
+        losses: Losses of the chunk, `[S, K]` on the devices.
+        steps: The steps of the chunk that count.
+        num_videos: `[S, K]` int, videos of each of these steps.
+        evaluation: What `_Evaluation` says; None before the end of the epoch.
+    """
+
+    epoch: int
+    losses: Losses
+    steps: slice
+    num_videos: np.ndarray
+    evaluation: "_Evaluation | None"
+
+
+class _Evaluation(NamedTuple):
+    """Evaluation of an epoch, on the devices.
+
+    Attributes:
+        params: The parameters that are scored with, leaves `[S, ...]`.
+        finite: `[S]` bool on the devices: all of a member's parameters are finite.
+        scores: Scores of the validation and the test sets, for `EvalSet.read`.
+        num_videos: `[S, K]` int, videos of each step of the epoch.
+    """
+
+    params: Any
+    finite: Any
+    scores: list[list[DispatchedChunk]]
+    num_videos: np.ndarray
 
 
 def train(
@@ -79,260 +108,214 @@ def train(
         TerminatedError: SIGTERM came, and a checkpoint was written.
     """
     indices = [member_indices(member, data, config) for member in members]
-
-    # Refuse a folder of another run before anything is computed.
-    checkpoint_folder = folder / "checkpoints" / _folder_name(members)
-    fingerprint.claim(checkpoint_folder, fingerprint.compute(model, data, members, config))
-
-    # Restore the latest checkpoint, if there is one.
-    steps_S = [batch_plan.num_steps(len(each.train), config.batch_size) for each in indices]
+    steps_S = [batches.num_steps(len(each.train), config.batch_size) for each in indices]
+    steps_per_epoch = max(steps_S)
+    label_SxN = np.stack([each.scale_labels(data.mos) for each in indices])
+    keys = [member.key for member in members]
+    writes = jax.process_index() == 0
     start = (
         np.array([member.seed for member in members], np.uint32),
         np.array([member.split_index for member in members], np.int32),
         np.array(steps_S, np.int32),
     )
-    create = functools.partial(jitted_steps.create, model, config, data.widths)
-    like = jax.eval_shape(create, *start)
-    with open_folder(checkpoint_folder) as checkpoints:
-        tree: Any = None
-        best: Any = None
+
+    # Refuse a folder of another run before anything is computed.
+    identity = checkpoint.fingerprint(model, data, members, config)
+    checkpoint_folder = folder / "checkpoints" / _folder_name(members)
+    with checkpoint.open_folder(checkpoint_folder, identity) as checkpoints:
+        # Restore the latest checkpoint, if there is one; a finished run needs nothing else.
+        create = functools.partial(step.create, model, config, data.widths)
+        like = jax.eval_shape(create, *start)
+        restored = checkpoints.load({"state": like, "best": like.evaluated})
         progress = Progress(histories=[[] for _ in members])
-        if restored := checkpoints.load({"state": like, "best": like.evaluated}):
-            tree, progress = restored[0], Progress(**restored[1])
-            best = tree["best"]
+        if restored:
+            progress = Progress(**restored[1])
+            if progress.epochs == config.epochs:
+                return _trained(restored[0]["best"], indices, progress, config.epoch_rule)
 
-        # Train the epochs that remain.
-        if progress.epochs < config.epochs:
-            loop = _TrainingLoop(
-                model, data, members, indices, config, folder, callbacks, checkpoints
-            )
-            best = loop.run(tree, start, progress)
-    return [
-        TrainedMember(
-            jax.tree.map(lambda x, s=s: x[s], best),
-            indices[s].label_range,
-            history.select_epoch(progress.histories[s], config.epoch_rule),
-            progress.histories[s],
-        )
-        for s in range(len(members))
-    ]
+        def report(text: str) -> None:
+            steps_done = progress.steps_done(steps_per_epoch)
+            callbacks.advance(text, steps_done, config.epochs * steps_per_epoch)
 
+        def write_history() -> None:
+            if writes:
+                history.write(folder, dict(zip(keys, progress.histories)))
 
-class _TrainingLoop:
-    """The loop over epochs, and the training state on the devices.
-
-    The device always has work: `pending` reads the result of the latest dispatched work, and is only called
-    after the next work has been dispatched.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        data: TrainingData,
-        members: Sequence[Member],
-        indices: Sequence[MemberIndices],
-        config: Train,
-        folder: Path,
-        callbacks: Callbacks,
-        checkpoints: Checkpoints,
-    ) -> None:
-        self.model, self.data, self.members, self.indices = model, data, members, indices
-        self.config, self.folder, self.callbacks = config, folder, callbacks
-        self.checkpoints = checkpoints
-        self.runner = parallel.make_runner(config.parallel, len(members))
-        self.eval_set = EvalSet(data, [each.evaluated for each in indices], self.runner, config)
-        self.label_SxN = np.stack([each.scale_labels(data.mos) for each in indices])
-        self.steps_per_epoch = max(
-            batch_plan.num_steps(len(each.train), config.batch_size) for each in indices
-        )
-        self.writes = jax.process_index() == 0
-        self.pending: Callable[[], None] = _nothing_pending
-        self.videos_seen = 0
-        self.timed_since: float | None = None
-
-    def run(self, tree: Any, start: Any, progress: Progress) -> Any:
-        """Train to the last epoch, updating `progress`; return the best parameters."""
-        config, runner = self.config, self.runner
-        self.progress = progress
-        keys = [member.key for member in self.members]
-        self._write_history()
-        self.callbacks.advance("", self._steps_done(), config.epochs * self.steps_per_epoch)
+        write_history()
+        report("")
 
         # Bring the features and the state to the devices.
-        loader, line = loaders.make_loader(self.data, runner, config)
-        self.callbacks.say(line)
-        if tree is None:
-            self.state = runner.create(self.model, config, self.data.widths, *start)
-            self.best, _ = runner.snapshot(self.state.evaluated)
+        runner = parallel.make_runner(config.parallel, len(members))
+        eval_set = EvalSet(data, [each.evaluated for each in indices], runner, config)
+        loader, line = loaders.make_loader(data, runner, config)
+        callbacks.say(line)
+        if restored:
+            state, best = runner.put(restored[0]["state"]), runner.put(restored[0]["best"])
         else:
-            self.state, self.best = runner.put(tree["state"]), runner.put(tree["best"])
+            state = runner.create(model, config, data.widths, *start)
+            best, _ = runner.snapshot(state.evaluated)
+        rate = Rate()
 
-        # Train, with a checkpoint every few epochs, after the last one and at a request to stop.
-        curves = history.curves(self.folder, keys, progress.epochs, self.writes)
+        def read(work: _Dispatched) -> None:
+            """Wait for dispatched work: stages 3 to 5 of the loop."""
+            nonlocal best
+            # 3. Check and report the losses.
+            losses_SxKx3 = np.stack(runner.get(work.losses), axis=-1)[:, work.steps]
+            _check_losses(losses_SxKx3, members, work.epoch, progress.steps)
+            progress.add_steps(losses_SxKx3)
+            per_s = rate.add(int(work.num_videos.sum()))
+            srcc = history.median_srcc(progress.histories)
+            report(
+                f"epoch {work.epoch}/{config.epochs}  loss {losses_SxKx3[..., 0].mean():.4f}"
+                + ("" if srcc is None else f"  SRCC (val) {srcc:.3f}")
+                + ("" if per_s is None else f"  {per_s:.0f} videos/s")
+            )
+            if work.evaluation is None:
+                return
+
+            # 4. Evaluate the epoch that has ended.
+            scores = eval_set.read(work.evaluation.scores)
+            finite_S = runner.get(work.evaluation.finite)
+            losses_SxKx3 = np.moveaxis(np.array(progress.losses), 1, 0)
+            records = []
+            for s, member in enumerate(members):
+                where = f"split {member.split_index}, epoch {work.epoch}"
+                _check_params(where, finite_S[s], steps_per_epoch)
+                _check_scores(where, scores[s], indices[s], data.ids)
+                num_videos_K = work.evaluation.num_videos[s]
+                means = _mean_losses(losses_SxKx3[s], num_videos_K)
+                correlations = _correlations(scores[s], indices[s], data.mos)
+                records.append({"epoch": work.epoch, **means, **correlations})
+            progress.add_epoch(records)
+
+            # 5. Keep the parameters of the members that it is the best epoch of.
+            chosen_S = [
+                history.select_epoch(each, config.epoch_rule) == work.epoch
+                for each in progress.histories
+            ]
+            best = runner.keep(best, work.evaluation.params, np.array(chosen_S))
+            write_history()
+            for key, record in zip(keys, records):
+                add_to_curves(key, record)
+
+        # The device always has work: what was dispatched is read after the next work has been dispatched.
+        unread: _Dispatched | None = None
+        done = progress.steps  # of the epoch in whose middle the checkpoint was taken
         with (
-            curves as self.add_to_curves,
+            history.curves(folder, keys, progress.epochs, writes) as add_to_curves,
             record_compilations() as compilations,
             catch_sigterm() as should_stop,
         ):
             for epoch in range(progress.epochs + 1, config.epochs + 1):
-                self._dispatch_epoch(epoch, loader, should_stop)
-                stop = should_stop()
-                if stop or epoch % config.checkpoint_epochs == 0 or epoch == config.epochs:
-                    self._save(stop)
-        self.callbacks.say(str(compilations))
-        return runner.get(self.best)
+                plan = batches.shuffled(
+                    [(member.seed, member.split_index, epoch) for member in members],
+                    [each.train for each in indices],
+                    config.batch_size,
+                    runner.padded_batch_size(config.batch_size),
+                )
+                num_videos_SxK = plan.where.sum(axis=2)
+                for chunk in loader.chunks(plan, label_SxN, done):
+                    # 1. Dispatch a chunk of steps.
+                    state, losses = runner.train(
+                        model, config, chunk.length, loader.features, state, chunk.inputs
+                    )
+                    before, done = done, done + chunk.steps.stop - chunk.steps.start
+                    # After the last, score the validation and test sets, with a copy because the next step
+                    # donates the state.
+                    evaluation = None
+                    if done == steps_per_epoch:
+                        params, finite_S = runner.snapshot(state.evaluated)
+                        scoring = eval_set.dispatch(model, params, loader)
+                        evaluation = _Evaluation(params, finite_S, scoring, num_videos_SxK)
+                    dispatched = _Dispatched(
+                        epoch, losses, chunk.steps, num_videos_SxK[:, before:done], evaluation
+                    )
 
-    def _dispatch_epoch(self, epoch: int, loader: loaders.Loader, should_stop: ShouldStop) -> None:
-        """Dispatch the steps and the scoring of an epoch; after each, read the work before it."""
-        config, runner = self.config, self.runner
-        plan = batch_plan.shuffled(
-            [(member.seed, member.split_index, epoch) for member in self.members],
-            [each.train for each in self.indices],
-            config.batch_size,
-            runner.padded_batch_size(config.batch_size),
-        )
-        # A resumed epoch continues where its checkpoint was taken.
-        done = self.progress.steps if self.progress.epochs == epoch - 1 else 0
+                    # 2. Read the work before it.
+                    if unread is not None:
+                        read(unread)
+                    unread = dispatched
 
-        # Train chunk by chunk.
-        for chunk in loader.chunks(plan, self.label_SxN, done):
-            self.state, losses = runner.train(
-                self.model, config, chunk.length, loader.features, self.state, chunk.inputs
-            )
-            self._read_pending()
-            before, done = done, done + chunk.steps.stop - chunk.steps.start
-            where = plan.where[:, before:done]
-            self.pending = functools.partial(self._read_losses, epoch, losses, chunk.steps, where)
-            if done < self.steps_per_epoch and should_stop():
-                self._save(stop=True)
+                    # 6. Checkpoint every few epochs, after the last one and at a request to stop.
+                    stop = should_stop()
+                    due = epoch % config.checkpoint_epochs == 0 or epoch == config.epochs
+                    if stop or (due and evaluation is not None):
+                        read(unread)
+                        unread = None
+                        tree = runner.get({"state": state, "best": best})
+                        steps_done = progress.steps_done(steps_per_epoch)
+                        checkpoints.save(steps_done, tree, dataclasses.asdict(progress))
+                    if stop:
+                        raise TerminatedError("asked to stop; the checkpoint is written")
+                done = 0
+        callbacks.say(str(compilations))
+        return _trained(runner.get(best), indices, progress, config.epoch_rule)
 
-        # Score the validation and test sets with a copy, because the next step donates the state.
-        candidate, finite = runner.snapshot(self.state.evaluated)
-        scoring = self.eval_set.start(self.model, candidate, loader)
-        self._read_pending()
-        self.pending = functools.partial(
-            self._read_epoch, epoch, plan.where, candidate, finite, scoring
-        )
 
-    def _read_pending(self) -> None:
-        pending, self.pending = self.pending, _nothing_pending
-        pending()
-
-    def _read_losses(
-        self, epoch: int, losses: Losses, steps: slice, where_SxKxB: np.ndarray
-    ) -> None:
-        """Wait for the losses of a chunk, and report progress; `where_SxKxB` covers only its real steps."""
-        # The total, MAE and rank loss.
-        losses_SxKx3 = np.stack(self.runner.get(losses), axis=-1)[:, steps]
-        bad_SxK = ~np.isfinite(losses_SxKx3[..., 0])
-        if bad_SxK.any():
-            k, s = np.argwhere(bad_SxK.T)[0]
-            raise DivergedError(
-                f"split {self.members[s].split_index}, epoch {epoch}, step {self.progress.steps + k + 1}: "
-                f"the loss is {losses_SxKx3[s, k, 0]}. Lower the learning rate, or look for features that "
-                "are not finite"
-            )
-        self.progress.losses += np.moveaxis(losses_SxKx3, 1, 0).tolist()
-        self.progress.steps += losses_SxKx3.shape[1]
-        # The first call compiles, so the rate is taken from the second one on.
-        if self.timed_since is None:
-            self.timed_since = time.perf_counter()
-            rate = ""
-        else:
-            self.videos_seen += int(where_SxKxB.sum())
-            rate = f"  {self.videos_seen / (time.perf_counter() - self.timed_since):.0f} videos/s"
-        self.callbacks.advance(
-            f"epoch {epoch}/{self.config.epochs}  loss {losses_SxKx3[..., 0].mean():.4f}"
-            f"{self._median_srcc()}{rate}",
-            self._steps_done(),
-            self.config.epochs * self.steps_per_epoch,
+def _check_losses(
+    losses_SxKx3: np.ndarray, members: Sequence[Member], epoch: int, steps_before: int
+) -> None:
+    """Raise `DivergedError` for the first step whose loss is not finite."""
+    bad_KxS = ~np.isfinite(losses_SxKx3[..., 0]).T
+    if bad_KxS.any():
+        k, s = np.argwhere(bad_KxS)[0]
+        raise DivergedError(
+            f"split {members[s].split_index}, epoch {epoch}, step {steps_before + k + 1}: the loss is "
+            f"{losses_SxKx3[s, k, 0]}. Lower the learning rate, or look for features that are not finite"
         )
 
-    def _read_epoch(
-        self, epoch: int, where_SxKxB: np.ndarray, candidate: Any, finite: Any, scoring: Any
-    ) -> None:
-        """Wait for the scores of an epoch, record it, and keep the parameters of members it is best for."""
-        progress = self.progress
-        scores = self.eval_set.read(scoring)
-        finite_S = self.runner.get(finite)
-        losses_KxSx3 = np.array(progress.losses)
-        chosen_S = []
-        for s, (member, indices) in enumerate(zip(self.members, self.indices)):
-            self._check_finite(epoch, member, indices, finite_S[s], scores[s])
 
-            # Average the losses over videos: short batches count less.
-            total, mae, rank = np.average(
-                losses_KxSx3[:, s], axis=0, weights=where_SxKxB[s].sum(axis=1)
-            )
-            record: dict[str, Any] = {"epoch": epoch}
-            record |= {"train_loss": float(total), "mae": float(mae), "rank": float(rank)}
-
-            # Correlate the scores with the labels.
-            validation, test = np.split(scores[s], [len(indices.validation)])
-            for name, subset, score in (
-                ("val", indices.validation, validation),
-                ("test", indices.test, test),
-            ):
-                srcc, plcc = history.correlations(score, self.data.mos[subset])
-                record |= {f"{name}_srcc": srcc, f"{name}_plcc": plcc}
-
-            progress.histories[s].append(record)
-            rule = self.config.epoch_rule
-            chosen_S.append(history.select_epoch(progress.histories[s], rule) == epoch)
-            self.add_to_curves(member.key, record)
-        self.best = self.runner.keep(self.best, candidate, np.array(chosen_S))
-        progress.epochs, progress.steps, progress.losses = epoch, 0, []
-        self._write_history()
-
-    def _check_finite(
-        self,
-        epoch: int,
-        member: Member,
-        indices: MemberIndices,
-        finite: bool,
-        scores_N: np.ndarray,
-    ) -> None:
-        """Raise `DivergedError` for parameters or scores that are not finite after an epoch."""
-        if not finite:
-            raise DivergedError(
-                f"split {member.split_index}, epoch {epoch}: a parameter is not finite after step "
-                f"{self.steps_per_epoch}, the last. Lower the learning rate"
-            )
-        if not np.isfinite(scores_N).all():
-            video = self.data.ids[indices.evaluated[np.flatnonzero(~np.isfinite(scores_N))[0]]]
-            raise DivergedError(
-                f"split {member.split_index}, epoch {epoch}: the score of video {video} is not finite; "
-                "check its features"
-            )
-
-    def _save(self, stop: bool) -> None:
-        """Start to write a checkpoint of all dispatched work; if `stop`, end the loop."""
-        self._read_pending()
-        tree = self.runner.get({"state": self.state, "best": self.best})
-        self.checkpoints.save(self._steps_done(), tree, dataclasses.asdict(self.progress))
-        if stop:
-            raise TerminatedError("asked to stop; the checkpoint is written")
-
-    def _write_history(self) -> None:
-        if self.writes:
-            keys = [member.key for member in self.members]
-            history.write(self.folder, dict(zip(keys, self.progress.histories)))
-
-    def _steps_done(self) -> int:
-        return self.progress.epochs * self.steps_per_epoch + self.progress.steps
-
-    def _median_srcc(self) -> str:
-        """Return the last epoch's median SRCC on the validation sets or, without these, the test sets."""
-        latest = [each[-1] for each in self.progress.histories if each]
-        for subset in ("val", "test"):
-            values = [v for record in latest if (v := record[f"{subset}_srcc"]) is not None]
-            if values:
-                return f"  SRCC ({subset}) {np.median(values):.3f}"
-        return ""
+def _check_params(where: str, finite: bool, step: int) -> None:
+    """Raise `DivergedError` for parameters that are not finite after the last step of an epoch."""
+    if not finite:
+        raise DivergedError(
+            f"{where}: a parameter is not finite after step {step}, the last. Lower the learning rate"
+        )
 
 
-def _nothing_pending() -> None:
-    """Read nothing."""
+def _check_scores(
+    where: str, score_N: np.ndarray, indices: MemberIndices, ids: Sequence[str]
+) -> None:
+    """Raise `DivergedError` for the first video whose score is not finite."""
+    if not np.isfinite(score_N).all():
+        video = ids[indices.evaluated[np.flatnonzero(~np.isfinite(score_N))[0]]]
+        raise DivergedError(
+            f"{where}: the score of video {video} is not finite; check its features"
+        )
+
+
+def _mean_losses(losses_Kx3: np.ndarray, num_videos_K: np.ndarray) -> Record:
+    """Average the losses of an epoch's steps over videos: short batches count less."""
+    total, mae, rank = np.average(losses_Kx3, axis=0, weights=num_videos_K)
+    return {"train_loss": float(total), "mae": float(mae), "rank": float(rank)}
+
+
+def _correlations(score_N: np.ndarray, indices: MemberIndices, mos: np.ndarray) -> Record:
+    """Correlate the scores of the validation and the test set with the labels."""
+    validation, test = np.split(score_N, [len(indices.validation)])
+    record: dict[str, float | None] = {}
+    for name, subset, score in (
+        ("val", indices.validation, validation),
+        ("test", indices.test, test),
+    ):
+        srcc, plcc = history.correlations(score, mos[subset])
+        record |= {f"{name}_srcc": srcc, f"{name}_plcc": plcc}
+    return record
+
+
+def _trained(
+    best: Any, indices: Sequence[MemberIndices], progress: Progress, rule: EpochRule
+) -> list[TrainedMember]:
+    """Return the members with their best parameters, of which `best` has all, leaves `[S, ...]`."""
+    return [
+        TrainedMember(
+            jax.tree.map(lambda x, s=s: x[s], best),
+            each.label_range,
+            history.select_epoch(progress.histories[s], rule),
+            progress.histories[s],
+        )
+        for s, each in enumerate(indices)
+    ]
 
 
 def _folder_name(members: Sequence[Member]) -> str:

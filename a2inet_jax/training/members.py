@@ -1,6 +1,7 @@
 """Ensemble members: a split trained with a seed. The members of one or several runs train as one program."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from a2inet_jax.config import Train
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import DataError, TrainingError
-from a2inet_jax.training.data import TrainingData
+from a2inet_jax.training.data import TrainingData, grouped_id
 from a2inet_jax.training.history import MemberKey, Record
 
 
@@ -57,14 +58,9 @@ class MemberIndices:
         return np.concatenate([self.validation, self.test])
 
     def scale_labels(self, mos: np.ndarray) -> np.ndarray:
-        """Scale labels for training."""
+        """Scale labels for training; `ensemble.to_labels` is the inverse."""
         low, high = self.label_range
         return (mos - low) / (high - low)
-
-    def unscale_scores(self, score: np.ndarray) -> np.ndarray:
-        """Map scores of a model back to the labels' own scale."""
-        low, high = self.label_range
-        return low + (high - low) * score
 
 
 def member_indices(member: Member, data: TrainingData, config: Train) -> MemberIndices:
@@ -89,6 +85,35 @@ def member_indices(member: Member, data: TrainingData, config: Train) -> MemberI
     return MemberIndices(
         train, data.indices(split.validation), data.indices(split.test), (low, high)
     )
+
+
+def join(
+    runs: Mapping[str, tuple[TrainingData, Sequence[Member]]],
+) -> tuple[TrainingData, list[Member]]:
+    """Join runs that train as one program, with networks of equal shapes on different features.
+
+    But for rounding, each member ends as it would in its own run.
+
+    Args:
+        runs: Data and members of each run, by the folder of its history relative to the others'.
+
+    Returns:
+        The concatenated data, and the members of the first run, of the second, and so on.
+
+    Raises:
+        ValueError: The runs' features differ in width.
+    """
+    data = TrainingData.concatenated({name: run_data for name, (run_data, _) in runs.items()})
+    return data, [_in_group(name, each) for name, (_, run) in runs.items() for each in run]
+
+
+def _in_group(name: str, member: Member) -> Member:
+    split = member.split
+    train, validation, test = (
+        tuple(grouped_id(name, video_id) for video_id in subset)
+        for subset in (split.train, split.validation, split.test)
+    )
+    return replace(member, split=Split(train, validation, test), group=name)
 
 
 @dataclass(frozen=True)

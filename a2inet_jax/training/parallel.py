@@ -16,8 +16,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from a2inet_jax.config import Parallel
 from a2inet_jax.errors import ConfigError
-from a2inet_jax.training import jitted_steps
-from a2inet_jax.training.jitted_steps import Inputs, MemberMap
+from a2inet_jax.training import step
+from a2inet_jax.training.step import Inputs, MemberMap
 
 AXIS = "data"
 
@@ -28,39 +28,37 @@ class JitRunner:
     The members are sharded over as many devices as divide their number; the others shard the batches.
 
     Attributes:
-        create: `jitted_steps.create`; like the next four, with `member_map` and `axis` filled in.
-        train: `jitted_steps.train_steps`; donates `state`.
-        score: `jitted_steps.score_steps`.
-        snapshot: `jitted_steps.snapshot`.
-        keep: `jitted_steps.keep`; donates `best`.
+        create: `step.create`; like the next four, with `member_map` and `axis` filled in.
+        train: `step.train_steps`; donates `state`.
+        score: `step.score_steps`.
+        snapshot: `step.snapshot`.
+        keep: `step.keep`; donates `best`.
     """
 
     def __init__(self, devices: Sequence[jax.Device], members: int) -> None:
         member_devices = math.gcd(members, len(devices))
         grid = np.array(devices).reshape(member_devices, -1)
         self.mesh = Mesh(grid, ("split", AXIS), axis_types=(AxisType.Auto,) * 2)
-        member_map: MemberMap = (
-            jitted_steps.vmap_or_map() if len(devices) == 1 else _vmap_members_over_mesh
-        )
+        member_map: MemberMap = step.vmap_or_map() if len(devices) == 1 else _vmap_members_over_mesh
         replicated, by_member = self._sharding(), self._sharding("split")
         self.create = jax.jit(
-            functools.partial(jitted_steps.create, member_map=member_map),
+            functools.partial(step.create, member_map=member_map),
             static_argnums=(0, 1, 2),
             out_shardings=by_member,
         )
         self.train = jax.jit(
-            functools.partial(jitted_steps.train_steps, member_map=member_map),
+            functools.partial(step.train_steps, member_map=member_map),
             static_argnums=(0, 1, 2),
             donate_argnums=4,
             out_shardings=(by_member, replicated),
         )
         self.score = jax.jit(
-            functools.partial(jitted_steps.score_steps, member_map=member_map),
+            functools.partial(step.score_steps, member_map=member_map),
             static_argnums=(0, 1),
             out_shardings=replicated,
         )
-        self.snapshot = jax.jit(jitted_steps.snapshot, out_shardings=(by_member, replicated))
-        self.keep = jax.jit(jitted_steps.keep, donate_argnums=0, out_shardings=by_member)
+        self.snapshot = jax.jit(step.snapshot, out_shardings=(by_member, replicated))
+        self.keep = jax.jit(step.keep, donate_argnums=0, out_shardings=by_member)
         self._replicate = jax.jit(lambda tree: tree, out_shardings=replicated)
 
     def padded_batch_size(self, batch_size: int) -> int:
@@ -90,7 +88,7 @@ class JitRunner:
         return self._put(jax.tree.map(np.array, tree), self._sharding("split"))
 
     def get(self, tree: Any) -> Any:
-        """Wait for arrays, and copy them to the host, shaped as in `jitted_steps`."""
+        """Wait for arrays, and copy them to the host, shaped as in `step`."""
         if jax.process_count() > 1:
             # A process can only read its own shards, so every device gets all of them first.
             tree = self._replicate(tree)
@@ -123,24 +121,24 @@ class PmapRunner:
                 "train.parallel 'pmap' uses the devices of one process; use 'mesh' with several"
             )
         self.devices = jax.local_device_count()
-        member_map = jitted_steps.vmap_or_map()
+        member_map = step.vmap_or_map()
         create = jax.jit(
-            functools.partial(jitted_steps.create, member_map=member_map),
+            functools.partial(step.create, member_map=member_map),
             static_argnums=(0, 1, 2),
         )
         self.create: Callable[..., Any] = lambda *arguments: self.put(create(*arguments))
         self.train = jax.pmap(
-            functools.partial(jitted_steps.train_steps, member_map=member_map, axis=AXIS),
+            functools.partial(step.train_steps, member_map=member_map, axis=AXIS),
             AXIS,
             static_broadcasted_argnums=(0, 1, 2),
             donate_argnums=4,
         )
         self.score = jax.pmap(
-            functools.partial(jitted_steps.score_steps, member_map=member_map),
+            functools.partial(step.score_steps, member_map=member_map),
             static_broadcasted_argnums=(0, 1),
         )
-        self.snapshot = jax.pmap(jitted_steps.snapshot)
-        self.keep = jax.pmap(jitted_steps.keep, in_axes=(0, 0, None), donate_argnums=0)
+        self.snapshot = jax.pmap(step.snapshot)
+        self.keep = jax.pmap(step.keep, in_axes=(0, 0, None), donate_argnums=0)
         self._replicate = jax.pmap(lambda _, tree: tree, in_axes=(0, None))
 
     def padded_batch_size(self, batch_size: int) -> int:
@@ -206,7 +204,7 @@ def make_runner(parallel: Parallel, members: int) -> Runner:
 
 
 def _vmap_members_over_mesh(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Map as `jitted_steps.vmap_members`, with the members sharded along the mesh's `split` axis."""
+    """Map as `step.vmap_members`, with the members sharded along the mesh's `split` axis."""
     return lambda shared, *each: jax.vmap(
         lambda *one: function(shared, *one), spmd_axis_name="split"
     )(*each)

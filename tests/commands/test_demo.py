@@ -5,6 +5,7 @@ import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ import a2inet_jax
 from a2inet_jax import analysis, config_file
 from a2inet_jax.commands.score import score_all
 from a2inet_jax.config import Experiment
-from a2inet_jax.datasets import lists
+from a2inet_jax.datasets import lists, splits
 from a2inet_jax.datasets.sample import prepare, recipe, sources
+from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import ConfigError, RunError
 from a2inet_jax.main import main
 from a2inet_jax.pipeline.demo import demo
@@ -70,7 +72,7 @@ def test_the_run_folder_holds_everything(home: Path) -> None:
     page = (run / "report.html").read_text()
     assert "VMAF" in page
     assert "http-equiv" in page
-    assert (run / "a2inet" / "metrics.csv").is_file()
+    assert (run / "a2inet" / "history.csv").is_file()
     assert any((run / "a2inet").rglob("events.out.tfevents*"))
 
 
@@ -122,6 +124,42 @@ def test_the_same_video_gets_the_same_score(home: Path, tmp_path: Path) -> None:
     assert first.scale[0] < first.scale[1]
     assert len(first.frame_scores) == len(first.timestamps) == 3
     assert 0 <= first.timestamps[0] < first.timestamps[1] < first.timestamps[2] < 2
+
+
+def test_a_copy_of_a_training_video_is_called_one(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = home / "runs" / "demo"
+    drawn = splits.read(run / "splits.json")
+    clip = next(home.rglob("astronaut__pristine.mp4"))
+    # Two seeds a split.
+    known = 2 * sum("astronaut__pristine" in (*each.train, *each.validation) for each in drawn)
+    assert known > 0
+    copy, other = tmp_path / "copy.mp4", tmp_path / "other.mp4"
+    shutil.copy(clip, copy)
+    # Other bytes, the same pictures.
+    other.write_bytes(clip.read_bytes() + b"\0\0\0\x08free")
+    table = tmp_path / "scores.csv"
+    assert score_all([VideoFile(p.name, p) for p in (copy, other)], run, False, table) == 0
+    warning = f"{known} of {2 * len(drawn)} models were trained on this very video"
+    first, second = csv.DictReader(table.read_text().splitlines())
+    assert warning in first["warning"]
+    assert second["warning"] == ""
+    printed = capsys.readouterr().out
+    assert printed.count("trained on this very video") == 1
+    assert f"copy.mp4   ({warning}" in printed
+
+
+def test_a_score_far_outside_the_labels_is_flagged(home: Path) -> None:
+    clip = next(home.rglob("astronaut__pristine.mp4"))
+    with a2inet_jax.load(home / "runs" / "demo") as scorer:
+        scored = replace(scorer.score(clip), trained_on_it=0, scale=(0.7, 99.9))
+    for value in (-5.0, 105.0):
+        [warning] = replace(scored, score=value).warnings
+        assert "far outside 0.7 to 99.9, the labels' range" in warning
+        assert warning in replace(scored, score=value).as_json()["warnings"]
+    for value in (-4.0, 0.0, 50.0, 104.0):
+        assert replace(scored, score=value).warnings == []
 
 
 def test_one_bad_file_does_not_stop_the_others(

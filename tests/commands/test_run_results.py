@@ -55,13 +55,13 @@ def test_what_is_there_and_current_is_not_done_again(monkeypatch: pytest.MonkeyP
     first = measure(RUN, "theirs")
     path = crossed("one") / "metrics.json"
     done: list[int] = []
-    original = cross.predict
+    original = cross.score_all
 
     def counted(*given: Any) -> list[Prediction]:
         done.append(1)
         return original(*given)
 
-    monkeypatch.setattr(cross, "predict", counted)
+    monkeypatch.setattr(cross, "score_all", counted)
     assert measure(RUN, "theirs") == json.loads(path.read_text())
     assert done == []
     store.write(IDS[0], features(99, 4), "")  # other features

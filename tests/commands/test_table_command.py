@@ -17,7 +17,7 @@ from a2inet_jax.configs import rows as paper_rows
 from a2inet_jax.errors import ConfigError, DivergedError
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.pipeline import extract, report, table, table_plan, train
-from a2inet_jax.training.termination import TerminatedError
+from a2inet_jax.training.runtime import TerminatedError
 from tests.table_inputs import CLIPS, SMALL, clips, small_networks
 
 
@@ -175,7 +175,7 @@ def test_rows_of_one_shape_train_as_one_program(here: pytest.MonkeyPatch) -> Non
     for names in together:
         for name in names:
             run = Path("runs") / name
-            assert len((run / "a2inet" / "metrics.csv").read_text().splitlines()) == 1 + 2 * 2
+            assert len((run / "a2inet" / "history.csv").read_text().splitlines()) == 1 + 2 * 2
             assert (run / "model.safetensors").is_file()
 
 

@@ -8,7 +8,7 @@ from sklearn.svm import SVR
 
 from a2inet_jax.errors import DataError
 from a2inet_jax.evaluation import baselines
-from a2inet_jax.evaluation.metrics import srcc
+from a2inet_jax.metrics import srcc
 
 
 def make_problem(videos: int = 120, width: int = 60, seed: int = 0) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import jax
 import numpy as np
 import pytest
 
+from a2inet_jax import metrics
 from a2inet_jax.config import Train
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
-from a2inet_jax.evaluation import cross, metrics, protocol
+from a2inet_jax.evaluation import cross, protocol
 from a2inet_jax.model import ensemble
 from a2inet_jax.model.ensemble import Ensemble
 from a2inet_jax.training.data import TrainingData
@@ -29,7 +30,7 @@ def make_models(path: Path, features: TrainingData) -> Ensemble:
         NETWORK.init(jax.random.key(seed), streams, np.ones((1, 2), bool))["params"]
         for seed in range(2)
     ]
-    ensemble.save(path / "model.safetensors", params, RANGES)
+    ensemble.save(path / "model.safetensors", Ensemble.stack(params, RANGES))
     return ensemble.load(path / "model.safetensors")
 
 
@@ -37,7 +38,7 @@ def test_every_model_scores_every_video_as_ensemble_scoring_does(tmp_path: Path)
     features = make_data()
     models = make_models(tmp_path, features)
     settings = Train(batch_size=4, parallel="mesh")
-    rows = cross.predict(models, NETWORK, features, MEMBERS, settings)
+    rows = cross.score_all(models, NETWORK, features, MEMBERS, settings)
     assert [(row.split, row.seed, row.video) for row in rows] == [
         (n, 3, video) for n in range(2) for video in features.ids
     ]
@@ -53,13 +54,13 @@ def test_numbers_of_models_and_members_must_be_equal(tmp_path: Path) -> None:
     features = make_data()
     models = make_models(tmp_path, features)
     with pytest.raises(RunError, match="2 models, but its config asks for 1 ensemble members"):
-        cross.predict(models, NETWORK, features, MEMBERS[:1], Train())
+        cross.score_all(models, NETWORK, features, MEMBERS[:1], Train())
 
 
 def test_the_logistic_is_fitted_on_the_tested_data_set(tmp_path: Path) -> None:
     features = make_data()
     models = make_models(tmp_path, features)
-    rows = cross.predict(models, NETWORK, features, MEMBERS, Train())
+    rows = cross.score_all(models, NETWORK, features, MEMBERS, Train())
     contents = {video: video for video in features.ids}
     data = protocol.EvaluatedDataset("KoNViD-1k", len(features.ids))
     results = cross.results("vsfa", rows, data, "last", contents, 1, "LSVQ", models.label_ranges)

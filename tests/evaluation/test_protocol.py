@@ -11,8 +11,8 @@ import pytest
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions, protocol
-from a2inet_jax.evaluation.metrics import Metrics, fit_logistic, measure
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.metrics import Metrics, fit_logistic, measure
 
 
 def make_metrics(srcc: float, rmse: float = 1.0) -> Metrics:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from a2inet_jax import metrics
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
-from a2inet_jax.evaluation import metrics, predictions, uncertainty
+from a2inet_jax.evaluation import predictions, uncertainty
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.uncertainty import METRICS, ScoredSet
 

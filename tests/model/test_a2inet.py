@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from a2inet_jax.errors import ConfigError
 from a2inet_jax.model.a2inet import A2INet
-from a2inet_jax.model.mlp import MLP
+from a2inet_jax.model.layers import MLP
 from a2inet_jax.model.vsfa import VSFA
 from tests import reference_head as reference
 from tests.head_inputs import GARBAGE, WIDTHS, apply, batch, parameters, quick_jit, run, videos

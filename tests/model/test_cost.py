@@ -10,7 +10,7 @@ from flax import linen as nn
 from a2inet_jax.errors import ConfigError
 from a2inet_jax.model import cost
 from a2inet_jax.model.a2inet import A2INet
-from a2inet_jax.model.outputs import Outputs
+from a2inet_jax.model.layers import Outputs
 from a2inet_jax.model.vsfa import VSFA
 
 WIDTHS = (1920, 7680)

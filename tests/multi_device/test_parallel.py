@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from a2inet_jax.config import Parallel, Train
 from a2inet_jax.model.a2inet import A2INet
-from a2inet_jax.training import batch_plan, loop, losses, parallel, state, step
+from a2inet_jax.training import batches, loop, losses, parallel, state, step
 from a2inet_jax.training.batches import Batch, collate
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.loop import Callbacks
@@ -37,7 +37,7 @@ def test_there_are_eight_devices() -> None:
 
 def first_batch(data: TrainingData, num_videos: int, slots: int | None = None) -> Batch:
     """Return the first videos as a batch, padded to `slots`."""
-    plan = batch_plan.in_order([np.arange(num_videos)], num_videos, slots)
+    plan = batches.in_order([np.arange(num_videos)], num_videos, slots)
     indices, where = plan.indices[0, 0], plan.where[0, 0]
     streams, mask = collate(data, indices, where, 8)
     label = (data.mos - data.mos.min()) / np.ptp(data.mos)

@@ -16,9 +16,9 @@ from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions, protocol
-from a2inet_jax.evaluation.metrics import MIN_POINTS, fit_logistic
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import EvaluatedDataset
+from a2inet_jax.metrics import MIN_POINTS, fit_logistic
 from a2inet_jax.report import examples as example_choice
 from a2inet_jax.report import make_table, page, plots, run_files
 from a2inet_jax.report.columns import columns, notes

@@ -47,10 +47,26 @@ def test_picture_of_videos_of_any_length(tmp_path: Path) -> None:
     # Names with $ and _ are printed as they are.
     same_name = [make_analysis("$a$_$\\x$.mp4", 4), make_analysis("b/$a$_$\\x$.mp4", 2)]
     for videos in ([make_analysis("_a.mp4", 1)], same_name):
-        stream_maps.write(videos, "MOS", path)
+        stream_maps.write(videos, "MOS", (0.0, 1.0), path)
         with Image.open(path) as picture:
             picture.load()
             sizes.append(picture.size)
     assert sizes[0][0] == sizes[1][0]
     assert sizes[1][1] > 1.5 * sizes[0][1]
     assert [each.name for each in tmp_path.iterdir()] == ["maps.png"]
+
+
+def test_values_beyond_the_labels_are_shaded(tmp_path: Path) -> None:
+    pictures = {}
+    for name, scale in (("within", (-1.0, 2.0)), ("beyond", (0.4, 0.5))):
+        path = tmp_path / f"{name}.png"
+        stream_maps.write([make_analysis("a.mp4", 4)], "MOS", scale, path)
+        with Image.open(path) as picture:
+            pictures[name] = np.asarray(picture.convert("L"), np.int16)
+    within, beyond = pictures["within"], pictures["beyond"]
+    shaded = (within == 255) & (beyond < 245) & (beyond > 230)
+    # Of the frame scores' axes alone, at the bottom right.
+    rows, columns = np.nonzero(shaded)
+    assert shaded.sum() > 10_000
+    assert rows.min() > within.shape[0] // 2
+    assert columns.min() > within.shape[1] // 2

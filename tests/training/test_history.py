@@ -54,7 +54,7 @@ def test_first_epoch_is_selected_if_all_are_undefined() -> None:
 
 
 def test_table_keeps_other_members_and_drops_later_epochs(tmp_path: Path) -> None:
-    path = tmp_path / "model" / "metrics.csv"
+    path = tmp_path / "model" / "history.csv"
     history.write(path.parent, {("", 10, 0): [record(1)], ("", 2, 1): [record(1)]})
     history.write(path.parent, {("", 2, 0): [record(1), record(2, None), record(3)]})
     history.write(path.parent, {("", 2, 0): [record(1), record(2, None)]})
@@ -68,4 +68,4 @@ def test_table_keeps_other_members_and_drops_later_epochs(tmp_path: Path) -> Non
     ]
     assert lines[2].split(",")[6:8] == ["", ""]
     assert float(lines[1].split(",")[5]) == 1e-17  # written with all digits
-    assert [p.name for p in path.parent.iterdir()] == ["metrics.csv"]
+    assert [p.name for p in path.parent.iterdir()] == ["history.csv"]

@@ -15,7 +15,7 @@ from a2inet_jax.config import Placement, Train
 from a2inet_jax.training import history, loop
 from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.members import TrainedMember
-from a2inet_jax.training.termination import TerminatedError
+from a2inet_jax.training.runtime import TerminatedError
 from tests.training_inputs import MeanPooling, assert_same, make_data, make_members
 
 DATA = make_data()
@@ -34,7 +34,7 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 from a2inet_jax.training.loop import Callbacks
-from a2inet_jax.training.termination import TerminatedError
+from a2inet_jax.training.runtime import TerminatedError
 from tests.training import test_kill
 
 def advance(text, done, total):
@@ -90,7 +90,7 @@ def test_training_resumes_after_sigkill_at_any_moment(
     random = np.random.default_rng(0)
     first = stop_at(tmp_path, placement, 30, signal.SIGKILL, random.uniform(0, 0.05))
     second = stop_at(tmp_path, placement, 120, signal.SIGKILL, random.uniform(0, 0.05))
-    for line in (tmp_path / "metrics.csv").read_text().splitlines():
+    for line in (tmp_path / "history.csv").read_text().splitlines():
         assert line.count(",") == len(history.COLUMNS) + 1
     reported: list[int] = []
     callbacks = Callbacks(lambda text, done, total: reported.append(done))
@@ -98,7 +98,7 @@ def test_training_resumes_after_sigkill_at_any_moment(
     assert first == 0
     assert 0 < second < reported[0] < 60 * STEPS_PER_EPOCH
     assert_same(resumed, uninterrupted[1])
-    tables = [folder / "metrics.csv" for folder in (tmp_path, uninterrupted[0])]
+    tables = [folder / "history.csv" for folder in (tmp_path, uninterrupted[0])]
     assert tables[0].read_bytes() == tables[1].read_bytes()
     assert not list((tmp_path / "checkpoints").rglob("*tmp*"))
 
@@ -132,7 +132,7 @@ def test_sigterm_saves_a_checkpoint_in_the_middle_of_an_epoch(
     resumed, reported = run(tmp_path / "stopped")
     assert reported[0] == 18
     assert_same(resumed, whole)
-    tables = [(tmp_path / name / "metrics.csv").read_bytes() for name in ("whole", "stopped")]
+    tables = [(tmp_path / name / "history.csv").read_bytes() for name in ("whole", "stopped")]
     assert tables[0] == tables[1]
     # The process is as it was: another run in it is not stopped.
     assert_same(run(tmp_path / "another")[0], whole)

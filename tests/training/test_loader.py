@@ -1,4 +1,4 @@
-"""Resident and streamed loaders."""
+"""Loaders of resident and of streamed features."""
 
 import dataclasses
 from pathlib import Path
@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from a2inet_jax.config import Train
-from a2inet_jax.training import batch_plan, parallel
+from a2inet_jax.training import batches, parallel
 from a2inet_jax.training import loader as loaders
 from a2inet_jax.training.batches import gather
-from a2inet_jax.training.loader import ResidentLoader, StreamedLoader
+from a2inet_jax.training.loader import Loader
 from tests.training_inputs import make_data
 
 DATA = make_data(longest=20)
@@ -22,34 +22,30 @@ LABELS = np.random.default_rng(0).random((2, len(DATA.ids)))
 def test_auto_is_resident_if_the_features_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     size = DATA.nbytes
     assert size == 2 * 10 * DATA.lengths.sum()
-    for memory, kind, line in [
-        (2 * size, ResidentLoader, "resident on the device (0.00 GiB, within the 0.0 GiB allowed)"),
-        (
-            2 * size - 1,
-            StreamedLoader,
-            "streamed to the device (0.00 GiB, more than the 0.0 GiB allowed)",
-        ),
+    for memory, resident, line in [
+        (2 * size, True, "resident on the device (0.00 GiB, within the 0.0 GiB allowed)"),
+        (2 * size - 1, False, "streamed to the device (0.00 GiB, more than the 0.0 GiB allowed)"),
     ]:
         monkeypatch.setattr(loaders, "device_memory", lambda memory=memory: memory)
         loader, reported = loaders.make_loader(DATA, RUNNER, Train(memory_fraction=0.5))
-        assert type(loader) is kind
+        assert (loader.features is not None) == resident
         assert reported == f"features: {line}"
 
 
 def test_placement_of_the_config_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaders, "device_memory", lambda: 1)
     loader, reported = loaders.make_loader(DATA, RUNNER, Train(placement="resident"))
-    assert type(loader) is ResidentLoader
+    assert loader.features is not None
     assert "as the config says" in reported
     monkeypatch.undo()
-    assert type(loaders.make_loader(DATA, RUNNER, Train(placement="streamed"))[0]) is StreamedLoader
+    assert loaders.make_loader(DATA, RUNNER, Train(placement="streamed"))[0].features is None
 
 
 def test_device_memory_is_plausible() -> None:
     assert 2**28 < loaders.device_memory() < 2**50
 
 
-def batches(loader: Any, plan: batch_plan.BatchPlan) -> list[Any]:
+def batches_of(loader: Any, plan: batches.BatchPlan) -> list[Any]:
     """Return the batch of each step and member, whatever chunk it is in."""
     found = []
     for chunk in loader.chunks(plan, LABELS):
@@ -68,12 +64,12 @@ def at(x: Any, s: int, k: int) -> Any:
 
 
 @pytest.mark.parametrize("steps_per_call", [1, 2, 3, 100])
-@pytest.mark.parametrize("kind", [ResidentLoader, StreamedLoader])
-def test_every_step_has_its_videos(kind: Any, steps_per_call: int) -> None:
+@pytest.mark.parametrize("resident", [True, False])
+def test_every_step_has_its_videos(resident: bool, steps_per_call: int) -> None:
     subsets = [np.arange(20), np.arange(5, 22)]
-    plan = batch_plan.shuffled([(0, 0), (0, 1)], subsets, 4)
+    plan = batches.shuffled([(0, 0), (0, 1)], subsets, 4)
     config = Train(steps_per_call=steps_per_call, num_buckets=3)
-    found = iter(batches(kind(DATA, RUNNER, config), plan))
+    found = iter(batches_of(Loader(DATA, RUNNER, config, resident), plan))
     for k in range(5):
         for s in range(2):
             batch = next(found)
@@ -91,8 +87,8 @@ def test_every_step_has_its_videos(kind: Any, steps_per_call: int) -> None:
 
 
 def test_chunks_are_few_and_equally_long() -> None:
-    plan = batch_plan.in_order([np.arange(20), np.arange(3)], 2)
-    loader = ResidentLoader(DATA, RUNNER, Train(steps_per_call=4))
+    plan = batches.in_order([np.arange(20), np.arange(3)], 2)
+    loader = Loader(DATA, RUNNER, Train(steps_per_call=4), resident=True)
     chunks = list(loader.chunks(plan, LABELS))
     assert [chunk.steps for chunk in chunks] == [slice(0, 4), slice(0, 4), slice(0, 2)]
     assert {chunk.inputs.where.shape for chunk in chunks} == {(2, 4, 2)}
@@ -100,11 +96,11 @@ def test_chunks_are_few_and_equally_long() -> None:
     assert list(loader.chunks(plan.steps(0, 0), LABELS)) == []
 
 
-@pytest.mark.parametrize("kind", [ResidentLoader, StreamedLoader])
+@pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.parametrize("done", range(11))
-def test_resumed_epoch_is_chunked_like_an_uninterrupted_one(kind: Any, done: int) -> None:
-    plan = batch_plan.shuffled([(0, 0), (0, 1)], [np.arange(20), np.arange(3)], 2)
-    loader = kind(DATA, RUNNER, Train(steps_per_call=4))
+def test_resumed_epoch_is_chunked_like_an_uninterrupted_one(resident: bool, done: int) -> None:
+    plan = batches.shuffled([(0, 0), (0, 1)], [np.arange(20), np.arange(3)], 2)
+    loader = Loader(DATA, RUNNER, Train(steps_per_call=4), resident)
     whole = list(loader.chunks(plan, LABELS))
     rest = list(loader.chunks(plan, LABELS, done))
     assert len(rest) == 3 - (done // 4 if done < 10 else 3)
@@ -122,7 +118,7 @@ def test_video_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     def broken(n: int) -> Any:
         raise ValueError(f"{tmp_path}/{n} is damaged")
 
-    loader = StreamedLoader(dataclasses.replace(DATA, read=broken), RUNNER, Train())
-    plan = batch_plan.in_order([np.arange(4), np.arange(4)], 2)
+    loader = Loader(dataclasses.replace(DATA, read=broken), RUNNER, Train(), resident=False)
+    plan = batches.in_order([np.arange(4), np.arange(4)], 2)
     with pytest.raises(ValueError, match="is damaged"):
         list(loader.chunks(plan, LABELS))

@@ -15,7 +15,6 @@ from a2inet_jax.training import history, loop, parallel
 from a2inet_jax.training.loop import Callbacks
 from a2inet_jax.training.losses import Losses
 from a2inet_jax.training.members import Member, TrainedMember
-from a2inet_jax.training.predict import predict
 from tests.training_inputs import (
     CONFIG,
     DATA,
@@ -28,6 +27,7 @@ from tests.training_inputs import (
     make_data,
     make_members,
     make_split,
+    predict_tests,
     train,
     train_uninterrupted,
 )
@@ -48,14 +48,14 @@ def test_member_learns_and_predicts_in_the_scale_of_the_labels(tmp_path: Path) -
     assert last["train_loss"] < 0.2 * first["train_loss"]  # type: ignore[operator]
     mos = DATA.mos[:13]
     assert trained[0].label_range == (mos.min(), mos.max())
-    (score,) = predict(MeanPooling(), DATA, members, trained, config)
+    (score,) = predict_tests(MeanPooling(), DATA, members, trained, config)
     assert np.abs(score - mos).mean() < 0.05 * np.ptp(mos)
 
 
 def test_history_table_and_curves_agree(uninterrupted: Uninterrupted) -> None:
     folder, trained, reported = uninterrupted
     assert reported == list(range(0, 7 * STEPS_PER_EPOCH + 1, STEPS_PER_EPOCH))
-    lines = (folder / "metrics.csv").read_text().splitlines()
+    lines = (folder / "history.csv").read_text().splitlines()
     assert lines[0].split(",") == ["split", "seed", *history.COLUMNS]
     rows = iter(lines[1:])
     for split_index, member in enumerate(trained):
@@ -80,7 +80,7 @@ def test_parameters_of_the_best_epoch_are_kept(
         dataclasses.replace(m, split=dataclasses.replace(m.split, test=m.split.validation))
         for m in MEMBERS
     ]
-    scores = predict(MeanPooling(), DATA, swapped, trained, CONFIG)
+    scores = predict_tests(MeanPooling(), DATA, swapped, trained, CONFIG)
     for member, inputs, score in zip(trained, swapped, scores):
         values = [record["val_srcc"] for record in member.history]
         assert member.epoch == values.index(max(values)) + 1  # type: ignore[type-var]
@@ -105,7 +105,7 @@ def test_epoch_rule_changes_only_the_selected_epoch(
 def test_member_ends_where_it_ends_alone(uninterrupted: Uninterrupted, tmp_path: Path) -> None:
     alone = [train(tmp_path, members=[member])[0] for member in MEMBERS]
     assert_close(uninterrupted[1], alone, 1e-6)
-    assert (tmp_path / "metrics.csv").read_text().count("\n") == 1 + 3 * 7
+    assert (tmp_path / "history.csv").read_text().count("\n") == 1 + 3 * 7
 
 
 def test_seeds_are_members_too(uninterrupted: Uninterrupted, tmp_path: Path) -> None:
@@ -205,6 +205,8 @@ def test_results_are_read_after_the_next_work_is_dispatched(
         record(name)
     config = dataclasses.replace(CONFIG, epochs=2, steps_per_call=1, num_buckets=1)
     train(tmp_path, config)
-    ahead = ["train", "get"] * (STEPS_PER_EPOCH - 1)
-    # The scoring after an epoch is dispatched before the losses of its last step are read.
-    assert events == ["train", *ahead, "score", "get", "train", *ahead, "score", "get"]
+    ahead = ["train", "get"] * (STEPS_PER_EPOCH - 2)
+    # The scoring after an epoch is dispatched before the losses of its last two steps are read, and the next
+    # epoch before the scores are.
+    epoch = ["train", *ahead, "train", "score", "get"]
+    assert events == [*epoch, "train", "get", *epoch[1:], "get"]

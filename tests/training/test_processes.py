@@ -84,7 +84,7 @@ def of_one_device(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def table(folder: Path) -> list[list[float]]:
-    lines = (folder / "metrics.csv").read_text().splitlines()[1:]
+    lines = (folder / "history.csv").read_text().splitlines()[1:]
     return [[float(cell or "nan") for cell in line.split(",")] for line in lines]
 
 

@@ -50,7 +50,7 @@ def test_interrupted_run_ends_like_an_uninterrupted_one(
     assert_same(train(tmp_path, on_step=reported.append), uninterrupted[1])
     assert reported[0] % (2 * STEPS_PER_EPOCH) == 0
     assert reported[0] <= step
-    tables = [folder / "metrics.csv" for folder in (tmp_path, uninterrupted[0])]
+    tables = [folder / "history.csv" for folder in (tmp_path, uninterrupted[0])]
     assert tables[0].read_bytes() == tables[1].read_bytes()
 
 
@@ -133,13 +133,14 @@ def test_folder_of_another_run_is_refused(uninterrupted: Uninterrupted) -> None:
 
     other = dataclasses.replace(CONFIG, learning_rate=1e-3, weight_decay=0.1)
     refused(
-        r"settings.learning_rate \(0.03 there, 0.001 now\); settings.weight_decay", config=other
+        r"settings.learning_rate: 0.03 there, 0.001 now\n  settings.weight_decay: 0.0 there, 0.1 now",
+        config=other,
     )
-    refused(r"model.width \(8 there, 9 now\)", model=MeanPooling(width=9))
-    refused("model .*'MeanPooling' there, 'A2INet' now", model=A2INet())
+    refused(r"model.width: 8 there, 9 now", model=MeanPooling(width=9))
+    refused("model: MeanPooling there, A2INet now", model=A2INet())
     refused("features", data=make_data(seed=1))
     refused(
-        r"split 0.train \(13 videos there, 12 videos now\)",
+        "split 0.train: 13 entries there, 12 entries now",
         members=make_members(DATA, (12, 9, 11)),
     )
 
@@ -148,7 +149,7 @@ def test_unreadable_fingerprint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "checkpoints" / CHECKPOINT_FOLDER / "settings.json"
     path.parent.mkdir(parents=True)
     path.write_text("{")
-    with pytest.raises(RunError, match=r"settings\.json cannot be read"):
+    with pytest.raises(RunError, match=r"settings\.json is not JSON"):
         train(tmp_path)
 
 

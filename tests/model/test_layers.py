@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from a2inet_jax.model.convolution import TemporalConvolution
-from a2inet_jax.model.linear import torch_uniform
+from a2inet_jax.model.layers import TemporalConvolution, torch_uniform
 from tests.head_inputs import apply, parameters, quick_jit, run
 
 CHANNELS, FEATURES = 5, 4

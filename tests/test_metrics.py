@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 import pytest
 
-from a2inet_jax.evaluation import metrics
-from a2inet_jax.evaluation.metrics import Logistic
+from a2inet_jax import metrics
+from a2inet_jax.metrics import Logistic
 
 RNG = np.random.default_rng(0)
 

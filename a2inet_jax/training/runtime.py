@@ -1,10 +1,12 @@
-"""Requests to stop: SIGTERM, as a batch system sends it before it reclaims the machine."""
+"""The process that trains: its compilations and its rate, and requests to stop."""
 
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -12,7 +14,56 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from a2inet_jax.training import step
+
+_EVENT = "/jax/core/compile/backend_compile_duration"
+# `pmap` names all of its programs "_fun", including those that only copy.
+_NAMES = (step.train_steps.__name__, step.score_steps.__name__, "_fun")
 ShouldStop = Callable[[], bool]
+
+
+@dataclass
+class Compilations:
+    """Seconds of each compilation of a program that trains or scores; cached programs take little."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        count = len(self.seconds)
+        programs = "1 program" if count == 1 else f"{count} programs"
+        return f"compiled {programs} in {sum(self.seconds):.1f} s"
+
+
+@contextmanager
+def record_compilations() -> Iterator[Compilations]:
+    """Record every compilation inside the `with` block."""
+    compilations = Compilations()
+
+    def listen(event: str, duration_secs: float, **details: str | int) -> None:
+        if event == _EVENT and any(name in str(details.get("fun_name")) for name in _NAMES):
+            compilations.seconds.append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield compilations
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+class Rate:
+    """Videos per second from the second call on, because the first one compiles."""
+
+    def __init__(self) -> None:
+        self._videos = 0
+        self._since: float | None = None
+
+    def add(self, videos: int) -> float | None:
+        """Count the videos of a call that has just ended; return the rate, None after the first one."""
+        if self._since is None:
+            self._since = time.perf_counter()
+            return None
+        self._videos += videos
+        return self._videos / (time.perf_counter() - self._since)
 
 
 class TerminatedError(Exception):

@@ -11,8 +11,7 @@ from safetensors.numpy import save_file
 
 from a2inet_jax.backbones import checkpoint
 from a2inet_jax.errors import ConversionError
-from a2inet_jax.model.vsfa import VSFA
-from a2inet_jax.model.vsfa_checkpoint import convert, load_published
+from a2inet_jax.model.vsfa import VSFA, convert, load_published
 from tests.head_inputs import run
 from tests.make_torch_expectations import EXPECTED, VSFA_LENGTHS, vsfa_features
 
