@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from a2inet_jax.evaluation import protocol
 from a2inet_jax.report import paper
-from a2inet_jax.report.table import Cell, Dataset, ResultsTable
+from a2inet_jax.report.table import Cell, ResultsTable, Row
 
 EPOCH_RULES = {
     "last": "last",
@@ -118,25 +118,18 @@ class Column:
 def columns(table: ResultsTable) -> list[Column]:
     """Return a column for each metric on each data set of ours, and on their weighted average if any."""
     found = [
-        Column(
-            dataset.title,
-            metric,
-            [
-                _entry(table, row.name, row.cells.get(dataset.name, ""), dataset, metric)
-                for row in table.rows
-            ],
-        )
-        for dataset in table.datasets
-        for metric in table.metrics
+        Column(data.name, m, [_entry(table, row, key, m) for row in table.rows])
+        for key, data in table.datasets.items()
+        for m in table.metrics
     ]
     if not (averages := table.weighted_average):
         return found
     # The paper's average is comparable only if it is over the same data sets.
-    ours = {paper_dataset(table, dataset) for dataset in table.datasets}
+    ours = {paper_dataset(table, data.name) for data in table.datasets.values()}
     comparable = table.number and ours == set(paper.datasets(table.number))
     rules: dict[str, dict[str, None]] = {}
     for row, _, cell in table.cells():
-        rules.setdefault(row.name, {})[_epoch_rule(cell)] = None
+        rules.setdefault(row, {})[_epoch_rule(cell)] = None
     for metric in table.metrics:
         entries = [
             Entry(
@@ -157,7 +150,7 @@ def other_columns(table: ResultsTable) -> list[Column]:
 
     They show the ranking of the rows; the values are for other videos.
     """
-    ours = [paper_dataset(table, dataset) for dataset in table.datasets]
+    ours = [paper_dataset(table, data.name) for data in table.datasets.values()]
     if not table.number or None not in ours:
         return []
     found = [
@@ -189,9 +182,9 @@ def notes(table: ResultsTable) -> list[str]:
     if mapped := [metric.upper() for metric in table.metrics if metric in ("plcc", "rmse")]:
         verb = "are" if len(mapped) > 1 else "is"
         found.append(f"{' and '.join(mapped)} {verb} computed after the four-parameter logistic.")
-    for dataset in table.datasets:
-        videos = f"{dataset.videos} videos, " if dataset.videos else ""
-        found.append(f"{dataset.title}: {videos}labels: {dataset.label}. {dataset.note}".rstrip())
+    for data in table.datasets.values():
+        videos = f"{data.videos} videos, " if data.videos else ""
+        found.append(f"{data.name}: {videos}labels: {data.label}. {data.note}".rstrip())
     if table.weighted_average:
         name = paper.WEIGHTED_AVERAGE
         found.append(f"{name}: average over the data sets, weighted by their numbers of videos.")
@@ -200,16 +193,19 @@ def notes(table: ResultsTable) -> list[str]:
     return list(dict.fromkeys([*found, *table.notes, *_cell_notes(table)]))
 
 
-def paper_dataset(table: ResultsTable, dataset: Dataset) -> str | None:
+def paper_dataset(table: ResultsTable, title: str) -> str | None:
     """Return the name of a data set in the paper's table; None if that table does not have it."""
     # The models of Table 3 were trained on LSVQ. The first data set is the one to train on.
-    if table.number is None or (table.number == 3 and table.datasets[0].title != "LSVQ"):
+    trained_on = next(iter(table.datasets.values())).name
+    if table.number is None or (table.number == 3 and trained_on != "LSVQ"):
         return None
-    return paper.dataset_name(table.number, dataset.title)
+    return paper.dataset_name(table.number, title)
 
 
-def _entry(table: ResultsTable, row: str, cell: Cell | str, dataset: Dataset, metric: str) -> Entry:
-    papers = _papers(table, paper_dataset(table, dataset), row, metric)
+def _entry(table: ResultsTable, row: Row, key: str, metric: str) -> Entry:
+    cell = row.cells.get(key, "")
+    name = paper_dataset(table, table.datasets[key].name)
+    papers = _papers(table, name, row.name, metric)
     if isinstance(cell, str):
         return Entry(paper=papers, cell=cell)
     summary = cell.summary[metric]
@@ -233,7 +229,7 @@ def _by_row(table: ResultsTable, text_of: Callable[[Cell], str]) -> str:
     """
     rows_by_text: dict[str, dict[str, None]] = {}
     for row, _, cell in table.cells():
-        rows_by_text.setdefault(text_of(cell), {})[row.name] = None
+        rows_by_text.setdefault(text_of(cell), {})[row] = None
     if len(rows_by_text) < 2:
         return "".join(rows_by_text)
     return "; ".join(f"{text} ({', '.join(rows)})" for text, rows in rows_by_text.items())
@@ -244,12 +240,12 @@ def _cell_notes(table: ResultsTable) -> list[str]:
     # Text → title of a data set → rows.
     remarks: dict[str, dict[str, list[str]]] = {}
     reasons: dict[str, dict[str, list[str]]] = {}
-    for dataset in table.datasets:
+    for key, data in table.datasets.items():
         for row in table.rows:
-            cell = row.cells.get(dataset.name, "")
+            cell = row.cells.get(key, "")
             found, texts = (reasons, [cell]) if isinstance(cell, str) else (remarks, cell.remarks)
             for text in filter(None, texts):
-                found.setdefault(text, {}).setdefault(dataset.title, []).append(row.name)
+                found.setdefault(text, {}).setdefault(data.name, []).append(row.name)
     num_filled = len(list(table.cells()))
     return [
         text if sum(map(len, rows.values())) == num_filled else f"{_rows_on_datasets(rows)}: {text}"

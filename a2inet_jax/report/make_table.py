@@ -8,7 +8,7 @@ from pathlib import Path
 from a2inet_jax.evaluation import protocol
 from a2inet_jax.evaluation.protocol import METRIC_TITLES, EvaluatedDataset
 from a2inet_jax.report.run_files import Run
-from a2inet_jax.report.table import Cell, Dataset, ResultsTable, Row, RunResults
+from a2inet_jax.report.table import Cell, ResultsTable, Row, RunResults
 
 PaperRow = tuple[int, str]  # number of the paper's table, and its name of the row
 _PAPER_METRICS = ("plcc", "srcc")
@@ -29,7 +29,7 @@ def of_models(run_results: RunResults) -> ResultsTable:
     return ResultsTable(
         f"{protocol.model_title(results['model'])} and its baselines",
         list(METRIC_TITLES),
-        [_dataset(data.name, data, [run_results])],
+        {data.name: _dataset(data, [run_results])},
         rows,
         notes=protocol.remarks(results),
         comparisons=protocol.comparison_lines(results),
@@ -91,10 +91,10 @@ def from_rows(
     return ResultsTable(
         title,
         list(_PAPER_METRICS) if number else metrics,
-        [
-            _dataset(name, data, [row[name] for row in rows.values() if name in row])
-            for name, data in datasets.items()
-        ],
+        {
+            key: _dataset(data, [row[key] for row in rows.values() if key in row])
+            for key, data in datasets.items()
+        },
         [
             Row(
                 row,
@@ -130,17 +130,12 @@ def _of_results(
     return from_rows(title, cells, datasets, notes=notes, comparisons=comparisons)
 
 
-def _dataset(name: str, data: EvaluatedDataset, cells: Sequence[RunResults | str]) -> Dataset:
-    """Return a table's entry for a data set as the runs have it."""
+def _dataset(data: EvaluatedDataset, cells: Sequence[RunResults | str]) -> EvaluatedDataset:
+    """Return a data set as the runs that were tested on it have it."""
     here = [each.results["data"] for each in cells if isinstance(each, RunResults)]
     notes = dict.fromkeys(each["note"] for each in here) if here else [data.note]
-    return Dataset(
-        name,
-        data.name,
-        max((each["videos"] for each in here), default=0),
-        data.label,
-        " ".join(filter(None, notes)),
-    )
+    videos = max((each["videos"] for each in here), default=0)
+    return replace(data, videos=videos, note=" ".join(filter(None, notes)))
 
 
 def _differences(runs: Mapping[str, Run]) -> list[str]:

@@ -12,16 +12,13 @@ from a2inet_jax.evaluation.protocol import METRIC_TITLES, Results, format_value,
 from a2inet_jax.report import make_table, plots, writers
 from a2inet_jax.report.columns import (
     COMPARISON_RULE,
-    OTHER_DATA,
     columns,
     notes,
-    other_columns,
-    paper_dataset,
 )
 from a2inet_jax.report.examples import Examples
 from a2inet_jax.report.make_table import PaperRow
 from a2inet_jax.report.run_files import Run
-from a2inet_jax.report.sections import Context, flatten, run_section, table_context
+from a2inet_jax.report.sections import Context, flatten, paper_section, run_section, table_context
 from a2inet_jax.report.table import ResultsTable, RunResults
 
 TEMPLATES = Environment(
@@ -59,7 +56,11 @@ def write(
     only_runs = [run for run, _ in runs]
     names = make_table.run_names([(run.path, run.name) for run in only_runs])
     with_paper = [
-        (run, f"{name} · " if len(runs) > 1 else "", _of_paper(run, row))
+        (
+            run,
+            f"{name} · " if len(runs) > 1 else "",
+            make_table.of_paper(RunResults(run.path, run.results), row),
+        )
         for run, name, rows in zip(only_runs, names, paper_rows)
         for row in rows
     ]
@@ -76,7 +77,7 @@ def write(
         more += [other] if other else []
         shown = _single(run, other)
     writers.write(folder, table, more, "results")
-    shown["paper"] = _paper_context(with_paper)
+    shown["paper"] = paper_section(with_paper)
     return _save(folder, title, table, runs, names, "results", shown)
 
 
@@ -116,7 +117,7 @@ def _save(
     """Fill the templates and write the page, whole or not at all."""
     is_single = "tiles" in shown
     # The most important notes stand at the top, the others in small print below the table.
-    own = [each.note for each in table.datasets if is_single or each.label != "MOS"]
+    own = [each.note for each in table.datasets.values() if is_single or each.label != "MOS"]
     top = list(dict.fromkeys(filter(None, own)))
     small = notes(table.without_notes(top))
     top += [note for note in small if "optimistic" in note or (is_single and note in table.notes)]
@@ -266,7 +267,7 @@ def _srcc_by_model(results: Results) -> Context:
 
 
 def _runs_lead(table: ResultsTable) -> str:
-    datasets = ", ".join(dataset.title for dataset in table.datasets)
+    datasets = ", ".join(data.name for data in table.datasets.values())
     kind = "rows of the paper's table" if table.number else "runs"
     suffix = ", compared with the paper's numbers" if table.number else ""
     return f"{len(table.rows)} {kind} on {datasets}{suffix}."
@@ -274,9 +275,9 @@ def _runs_lead(table: ResultsTable) -> str:
 
 def _row_name(table: ResultsTable, run: Run) -> str:
     """Return the name of a run in a table: its rows, and its data set if several are trained on."""
-    own = [(row.name, dataset, cell) for row, dataset, cell in table.cells() if not cell.trained_on]
-    rows = [name for name, _, cell in own if cell.run == str(run.path)]
-    on_dataset = f" on {run.dataset}" if len({each.name for _, each, _ in own}) > 1 else ""
+    own = [each for each in table.cells() if not each[2].trained_on]
+    rows = [row for row, _, cell in own if cell.run == str(run.path)]
+    on_dataset = f" on {run.dataset}" if len({key for _, key, _ in own}) > 1 else ""
     return f"{', '.join(rows) or run.name}{on_dataset}"
 
 
@@ -296,55 +297,3 @@ def _differing(runs: Sequence[Run], names: Sequence[str]) -> Context:
     fields = differing_fields([run.config for run in runs])
     rows = [(name, [values[i] for values in fields.values()]) for i, name in enumerate(names)]
     return {"headings": ["Run", *fields], "rows": rows if fields else []}
-
-
-# The comparison with the paper's rows of the same settings
-
-
-def _of_paper(run: Run, row: PaperRow) -> ResultsTable:
-    return make_table.of_paper(RunResults(run.path, run.results), row)
-
-
-def _paper_context(compared: Sequence[tuple[Run, str, ResultsTable]]) -> Context | None:
-    """Return the paper's results on the runs' own data sets, then those on others.
-
-    Args:
-        compared: A run, the beginning of its rows' names, and its table with a row of the paper. Data set,
-            networks and training may differ from the paper's.
-    """
-    if not compared:
-        return None
-    same: list[tuple[str, list[str]]] = []
-    others: list[tuple[str, str, dict[str, str]]] = []
-    for _, prefix, table in compared:
-        found = {column.metric: column for column in columns(table)}
-        if paper_dataset(table, table.datasets[0]):
-            pairs = [(found[metric].ours[0], found[metric].paper[0]) for metric in ("plcc", "srcc")]
-            same.append((prefix + table.title, [text for pair in pairs for text in pair]))
-        elif table.number != 3:  # its models were trained on LSVQ
-            theirs = {c.dataset: c.paper[0] for c in other_columns(table) if c.metric == "srcc"}
-            others.append((prefix + table.title, found["srcc"].ours[0], theirs))
-    datasets = list(dict.fromkeys(name for _, _, theirs in others for name in theirs))
-    sources = ("here", "in the paper")
-    networks = (
-        " and ".join(run.config["features"][s] for s in ("quality", "semantic"))
-        for run, _, _ in compared
-    )
-    return {
-        "networks": "; ".join(dict.fromkeys(networks)),
-        "other_data": OTHER_DATA,
-        "same": {
-            "headings": [
-                "Table and row",
-                *(f"{METRIC_TITLES[m]} {source}" for m in ("plcc", "srcc") for source in sources),
-            ],
-            "rows": same,
-        },
-        "others": {
-            "headings": ["Table and row", "here", *datasets],
-            "rows": [
-                (name, [ours, *(theirs.get(each, "–") for each in datasets)])
-                for name, ours, theirs in others
-            ],
-        },
-    }

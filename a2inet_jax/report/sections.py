@@ -1,8 +1,8 @@
-"""The parts of a page that templates are filled with: a table, and the section of a run."""
+"""The parts of a page that templates are filled with: tables, the paper's results, the section of a run."""
 
 import base64
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -14,7 +14,7 @@ from a2inet_jax.evaluation import predictions, protocol
 from a2inet_jax.evaluation.protocol import METRIC_TITLES, format_value, model_title
 from a2inet_jax.metrics import MIN_POINTS, fit_logistic
 from a2inet_jax.report import make_table, plots
-from a2inet_jax.report.columns import OTHER_DATA, columns, other_columns
+from a2inet_jax.report.columns import OTHER_DATA, columns, other_columns, paper_dataset
 from a2inet_jax.report.examples import PREVIEW_S, Example, Examples
 from a2inet_jax.report.run_files import Run
 from a2inet_jax.report.table import ResultsTable, RunResults
@@ -33,6 +33,51 @@ def table_context(table: ResultsTable) -> Context:
             tables.append({"caption": caption, "columns": shown, "groups": groups})
     is_wide = any(len(each["columns"]) > MAX_COLUMNS for each in tables)
     return {"rows": [row.name for row in table.rows], "tables": tables, "is_wide": is_wide}
+
+
+def paper_section(compared: Sequence[tuple[Run, str, ResultsTable]]) -> Context | None:
+    """Return the paper's results on the runs' own data sets, then those on others.
+
+    Args:
+        compared: A run, the beginning of its rows' names, and its table with a row of the paper. Data set,
+            networks and training may differ from the paper's.
+    """
+    if not compared:
+        return None
+    same: list[tuple[str, list[str]]] = []
+    others: list[tuple[str, str, dict[str, str]]] = []
+    for run, prefix, table in compared:
+        found = {column.metric: column for column in columns(table)}
+        if paper_dataset(table, run.dataset):
+            pairs = [(found[metric].ours[0], found[metric].paper[0]) for metric in ("plcc", "srcc")]
+            same.append((prefix + table.title, [text for pair in pairs for text in pair]))
+        elif table.number != 3:  # its models were trained on LSVQ
+            theirs = {c.dataset: c.paper[0] for c in other_columns(table) if c.metric == "srcc"}
+            others.append((prefix + table.title, found["srcc"].ours[0], theirs))
+    datasets = list(dict.fromkeys(name for _, _, theirs in others for name in theirs))
+    sources = ("here", "in the paper")
+    networks = (
+        " and ".join(run.config["features"][s] for s in ("quality", "semantic"))
+        for run, _, _ in compared
+    )
+    return {
+        "networks": "; ".join(dict.fromkeys(networks)),
+        "other_data": OTHER_DATA,
+        "same": {
+            "headings": [
+                "Table and row",
+                *(f"{METRIC_TITLES[m]} {source}" for m in ("plcc", "srcc") for source in sources),
+            ],
+            "rows": same,
+        },
+        "others": {
+            "headings": ["Table and row", "here", *datasets],
+            "rows": [
+                (name, [ours, *(theirs.get(each, "–") for each in datasets)])
+                for name, ours, theirs in others
+            ],
+        },
+    }
 
 
 def run_section(run: Run, examples: Examples, name: str, key: str, with_models: bool) -> Context:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from a2inet_jax.evaluation import protocol
-from a2inet_jax.evaluation.protocol import Results
+from a2inet_jax.evaluation.protocol import EvaluatedDataset, Results
 
 
 class RunResults(NamedTuple):
@@ -20,25 +20,6 @@ class RunResults(NamedTuple):
 
     run: Path
     results: Results
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set of a table.
-
-    Attributes:
-        name: Key of its cells.
-        title: Title in the heading.
-        videos: Number of its videos; 0 if no run was tested on it.
-        label: Name of the labels, such as "MOS".
-        note: Text for readers; may be empty.
-    """
-
-    name: str
-    title: str
-    videos: int
-    label: str = "MOS"
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +87,8 @@ class ResultsTable:
     Attributes:
         title: Title such as "Table 4: Features".
         metrics: Names of the metrics, in their order.
-        datasets: The data sets, in their order.
+        datasets: The data sets in their order, by the key of their cells; one that no run was tested on has 0
+            videos.
         rows: The rows, in their order.
         number: Number of the paper's table, if the rows have its names.
         notes: Further texts for readers.
@@ -115,18 +97,18 @@ class ResultsTable:
 
     title: str
     metrics: Sequence[str]
-    datasets: Sequence[Dataset]
+    datasets: Mapping[str, EvaluatedDataset]
     rows: Sequence[Row]
     number: int | None = None
     notes: Sequence[str] = ()
     comparisons: Sequence[str] = ()
 
-    def cells(self) -> Iterator[tuple[Row, Dataset, Cell]]:
-        """Yield the cells with results, row after row."""
+    def cells(self) -> Iterator[tuple[str, str, Cell]]:
+        """Yield name of the row, key of the data set and cell of those that have results."""
         for row in self.rows:
-            for dataset in self.datasets:
-                if isinstance(cell := row.cells.get(dataset.name), Cell):
-                    yield row, dataset, cell
+            for key in self.datasets:
+                if isinstance(cell := row.cells.get(key), Cell):
+                    yield row.name, key, cell
 
     @property
     def weighted_average(self) -> dict[str, dict[str, float]]:
@@ -136,10 +118,10 @@ class ResultsTable:
         """
         if len(self.datasets) < 2 or self.number == 3:
             return {}
-        videos = {each.name: each.videos for each in self.datasets}
+        videos = {key: data.videos for key, data in self.datasets.items()}
         medians: dict[str, dict[str, Any]] = defaultdict(dict)
-        for row, dataset, cell in self.cells():
-            medians[row.name][dataset.name] = {m: cell.summary[m]["median"] for m in self.metrics}
+        for row, key, cell in self.cells():
+            medians[row][key] = {m: cell.summary[m]["median"] for m in self.metrics}
         return {
             row: {
                 metric: protocol.weighted_average({n: each[n][metric] for n in videos}, videos)
@@ -151,7 +133,10 @@ class ResultsTable:
 
     def without_notes(self, shown: Sequence[str]) -> "ResultsTable":
         """Return the table without those notes of data sets that are shown elsewhere."""
-        datasets = [replace(d, note="" if d.note in shown else d.note) for d in self.datasets]
+        datasets = {
+            key: replace(data, note="" if data.note in shown else data.note)
+            for key, data in self.datasets.items()
+        }
         return replace(self, datasets=datasets)
 
     def to_json(self) -> dict[str, Any]:
@@ -167,7 +152,11 @@ class ResultsTable:
             "table": self.number,
             "title": self.title,
             "metrics": list(self.metrics),
-            "datasets": [asdict(each) for each in self.datasets],
+            "datasets": [
+                {"name": key, "title": data.name}
+                | {"videos": data.videos, "label": data.label, "note": data.note}
+                for key, data in self.datasets.items()
+            ],
             "rows": [
                 {"row": row.name, "cells": {name: plain(cell) for name, cell in row.cells.items()}}
                 for row in self.rows
@@ -187,7 +176,10 @@ class ResultsTable:
         return cls(
             title=content["title"],
             metrics=content["metrics"],
-            datasets=[Dataset(**each) for each in content["datasets"]],
+            datasets={
+                d["name"]: EvaluatedDataset(d["title"], d["videos"], d["label"], d["note"])
+                for d in content["datasets"]
+            },
             rows=[
                 Row(row["row"], {name: cell(found) for name, found in row["cells"].items()})
                 for row in content["rows"]

@@ -165,8 +165,8 @@ def test_data_sets_are_described_as_the_runs_have_them() -> None:
         "y": EvaluatedDataset("Y", 0, "DMOS", "Lower is better."),
     }
     table = make_table.from_rows("two", rows, datasets, notes=["so much"])
-    x, y = table.datasets
-    assert (x.title, x.videos, x.note) == ("X", 100, "Not [people]. Ten were missing.")
+    x, y = table.datasets.values()
+    assert (x.name, x.videos, x.note) == ("X", 100, "Not [people]. Ten were missing.")
     assert (y.videos, y.label, y.note) == (0, "DMOS", "Lower is better.")
     assert table.weighted_average == {}
     assert "Y: labels: DMOS. Lower is better." in notes(table)

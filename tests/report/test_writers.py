@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from a2inet_jax.evaluation.protocol import EvaluatedDataset
 from a2inet_jax.files import csv_text
 from a2inet_jax.report import page, paper, sections, writers
 from a2inet_jax.report.columns import columns, notes, other_columns
-from a2inet_jax.report.table import Cell, Dataset, ResultsTable, Row
+from a2inet_jax.report.table import Cell, ResultsTable, Row
 from a2inet_jax.report.writers import FIELDS, escaped, terminal, to_latex
 from tests import paper_rows
 
@@ -54,11 +55,11 @@ def make_table(number: int | None, *datasets: str, without: str = "") -> Results
     return ResultsTable(
         title=f"Table {number}: Features" if number else "3 runs",
         metrics=["plcc", "srcc"],
-        datasets=[
-            Dataset(name, title, 9, label, note)
+        datasets={
+            name: EvaluatedDataset(title, 9, label, note)
             for name in datasets
             for title, label, note in [DATASETS[name]]
-        ],
+        },
         rows=[
             Row(row, {name: skipped if name == without else cell for name in datasets})
             for row, cell in cells.items()
