@@ -30,10 +30,9 @@ from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.files import sha256
 from a2inet_jax.report.stream_maps import SHOWN, Analysis, frame_entropies
 from a2inet_jax.run import RunFolder
-from a2inet_jax.training.data import TrainingData
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 from a2inet_jax.video.reader import Reader
-from a2inet_jax.video.resize import resize_short_side
+from a2inet_jax.video.sampling import resize_short_side
 
 # Of networks with four stages: stride 16, where objects are recognised and positions are still fine.
 SHOWN_STAGE = 2
@@ -59,11 +58,11 @@ class Analyst:
         features = config.features
         self._chunk, self._spacing = features.chunk_frames, features.clip_spacing
         self._reader = Reader(features.timeout_s)
-        self._extractor = build.open_extractor(features)
-        self._streams = self._extractor.streams
+        self._extractor = build.open_extractor(config, streams=STREAMS)
+        self._networks = self._extractor.networks
         self._probe, self.scale = _probe(config, self._extractor)
         self.label = registry.label_name(config.data.name)
-        short_side, dtype = features.short_side_px, jnp.dtype(features.dtype)
+        dtype = jnp.dtype(features.dtype)
 
         @functools.partial(jax.jit, static_argnames="names")
         def look(
@@ -71,13 +70,13 @@ class Analyst:
         ) -> dict[str, jax.Array]:
             maps = {}
             for name in names:
-                seen = frames_NxHxWx3
-                if name == "semantic" and short_side:
-                    seen = resize_short_side(seen, short_side)
-                maps[name] = _maps(self._streams[name].backbone, params[name], seen, dtype)
+                network, seen = self._networks[name], frames_NxHxWx3
+                if network.sampling.short_side:
+                    seen = resize_short_side(seen, network.sampling.short_side)
+                maps[name] = _maps(network.backbone, params[name], seen, dtype)
             return maps
 
-        params = {name: stream.params for name, stream in self._streams.items()}
+        params = {name: each.params for name, each in self._networks.items()}
         self._look = functools.partial(look, params)
 
     def __enter__(self) -> Self:
@@ -113,11 +112,11 @@ class Analyst:
             raise VideoError(path, "there is no such file")
         video = VideoFile(sha256(path), path, raw=raw)
         features = self._extractor.extract(video, self._reader, on_frames=on_frames)
-        indices = features.frame_index
+        indices = features["quality"].frame_index
         info = self._reader.open(path, raw)
         chunk = frames_at_once(self._chunk, info.height, info.width)
         takes = {
-            name: each.backbone.takes(chunk, self._spacing) for name, each in self._streams.items()
+            name: each.backbone.takes(chunk, self._spacing) for name, each in self._networks.items()
         }
         work = schedule(len(indices), takes)
         rows = run_passes(self._reader.read(path, indices, chunk, raw), work, self._look)
@@ -125,13 +124,13 @@ class Analyst:
         shown = np.unique(np.linspace(0, len(indices) - 1, SHOWN).round().astype(int))
         return Analysis(
             path=path,
-            timestamps=features.timestamps,
+            timestamps=features["quality"].timestamps,
             shown=shown,
             frames=np.concatenate(list(self._reader.read(path, indices[shown], raw=raw))),
             quality_maps=quality_maps[shown],
             semantic_maps=semantic_maps[shown],
             entropies=frame_entropies(semantic_maps),
-            scores=self._probe.predict(features.quality.astype(np.float64)),
+            scores=self._probe.predict(features["quality"].features.astype(np.float64)),
         )
 
 
@@ -161,9 +160,11 @@ def _probe(config: Experiment, extractor: Extractor) -> tuple[Pipeline, tuple[fl
         The regression, and the lowest and highest label.
     """
     videos = build.labelled_videos(config)
-    store = build.open_store(config, extractor)
-    ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
-    features = TrainingData.of_store(store, ids, labels, ("quality",))
+    remedy = "run `a2inet extract`"
+    if "quality" not in config.model.streams:
+        remedy += " with the run's config and --config.model.streams=\"('quality', 'semantic')\""
+    recipes = {"quality": extractor.recipes["quality"]}
+    features = build.stored_features(config, videos, recipes, remedy)
     means = [features.read(n)[0].astype(np.float64).mean(axis=0) for n in range(len(videos))]
     probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES)).fit(np.stack(means), features.mos)
     return probe, (float(features.mos.min()), float(features.mos.max()))

@@ -1,7 +1,6 @@
-"""An experiment's parts, made from its configuration: data set, networks, store, heads, ensemble members."""
+"""An experiment's parts, made from its configuration: data set, networks, stores, heads, ensemble members."""
 
-import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from a2inet_jax.datasets import registry, splits
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import ConfigError, DataError
-from a2inet_jax.features.extractor import Extractor, Pretrained
-from a2inet_jax.features.recipe import STREAMS
-from a2inet_jax.features.store import Store
+from a2inet_jax.features.extractor import Extractor
+from a2inet_jax.features.network import Network
+from a2inet_jax.features.recipe import STREAMS, Recipe
+from a2inet_jax.features.store import open_stores
 from a2inet_jax.model.a2inet import A2INet
 from a2inet_jax.model.vsfa import VSFA
 from a2inet_jax.training.data import TrainingData
@@ -35,28 +35,45 @@ def backbone(name: str) -> Backbone:
     return BACKBONES[name]
 
 
-def open_extractor(features: Features, devices: Sequence[jax.Device] | None = None) -> Extractor:
-    """Make the extractor of both streams, on these devices or the default one."""
-    sampling = Sampling(
-        frames=features.num_frames or None,
-        short_side=features.short_side_px or None,
-        patches=features.num_patches,
-        patch_size=features.patch_size_px,
-        clip_spacing=features.clip_spacing,
-    )
-    quality, semantic = (pretrained(features, stream) for stream in STREAMS)
-    memory = int(features.memory_gib * 2**30)
+def open_extractor(
+    config: Experiment,
+    devices: Sequence[jax.Device] | None = None,
+    streams: Sequence[str] | None = None,
+) -> Extractor:
+    """Make the extractor of the model's streams or of those given, on these devices or the default one."""
+    features = config.features
     return Extractor(
-        quality, semantic, sampling, features.dtype, features.chunk_frames, memory, devices
+        {stream: open_network(features, stream) for stream in streams or config.model.streams},
+        features.chunk_frames,
+        int(features.memory_gib * 2**30),
+        devices,
     )
 
 
-def pretrained(features: Features, stream: str) -> Pretrained:
-    """Return a stream's backbone and its parameters."""
+def open_network(features: Features, stream: str) -> Network:
+    """Return a stream's backbone, its parameters and what it sees of a video."""
+    backbone = stream_backbone(features, stream)
+    params, sha256 = load_params(backbone, getattr(features, f"{stream}_weights"))
+    return Network(backbone, params, sha256, stream_sampling(features, stream), features.dtype)
+
+
+def stream_backbone(features: Features, stream: str) -> Backbone:
+    """Return a stream's backbone, with the normalization that the config gives it."""
     chosen = backbone(getattr(features, stream))
-    if normalization := getattr(features, f"{stream}_normalization"):
-        chosen = replace(chosen, normalization=normalization)
-    return Pretrained(chosen, *load_params(chosen, getattr(features, f"{stream}_weights")))
+    normalization = getattr(features, f"{stream}_normalization")
+    return replace(chosen, normalization=normalization or chosen.normalization)
+
+
+def stream_sampling(features: Features, stream: str) -> Sampling:
+    """Return what a stream sees of a video; fields that have no effect have their defaults."""
+    fields: dict[str, Any] = {"frames": features.num_frames or None}
+    if stream == "semantic":
+        fields["short_side"] = features.short_side_px or None
+    elif features.num_patches:
+        fields |= {"patches": features.num_patches, "patch_size": features.patch_size_px}
+    if backbone(getattr(features, stream)).clip > 1:
+        fields["clip_spacing"] = features.clip_spacing
+    return Sampling(**fields)
 
 
 def build_model(name: str, fields: Model) -> nn.Module:
@@ -105,18 +122,12 @@ def essence(config: Experiment) -> tuple[nn.Module, dict[str, Any]]:
     idle = [name for key in _FUSIONS.keys() - {model.fusion} for name in _FUSIONS[key]]
     idle += [] if model.catm else ["reduction", "kernel"]
     used = replace(model, **{name: getattr(Model, name) for name in idle})
-    seen: dict[str, Any] = {"num_frames": features.num_frames, "dtype": features.dtype}
+    seen: dict[str, Any] = {"dtype": features.dtype}
     for stream in model.streams:
-        name = getattr(features, stream)
-        normalization = getattr(features, f"{stream}_normalization")
-        weights = getattr(features, f"{stream}_weights") or name
-        seen[stream] = (name, weights, normalization or backbone(name).normalization)
-        if backbone(name).clip > 1:
-            seen["clip_spacing"] = features.clip_spacing
-    if "semantic" in seen:
-        seen["short_side_px"] = features.short_side_px
-    if "quality" in seen and features.num_patches:
-        seen["patches"] = (features.num_patches, features.patch_size_px)
+        weights = getattr(features, f"{stream}_weights") or getattr(features, stream)
+        network = stream_backbone(features, stream)
+        sampling = stream_sampling(features, stream)
+        seen[stream] = (network.name, weights, network.normalization, sampling)
     return build_model(model.name, used), seen
 
 
@@ -194,13 +205,13 @@ def on(config: Experiment, dataset: str) -> Experiment:
 
 
 def needed_weights(config: Experiment) -> list[str]:
-    """Return the names of the networks' weights; a checkpoint of the user's is none of them."""
+    """Return the names of the streams' weights; a checkpoint of the user's is none of them."""
     features = config.features
-    pairs = (
-        (features.quality_weights, features.quality),
-        (features.semantic_weights, features.semantic),
-    )
-    return [name for given, own in pairs if (name := given or own) in PRETRAINED]
+    names = [
+        getattr(features, f"{stream}_weights") or getattr(features, stream)
+        for stream in config.model.streams
+    ]
+    return [name for name in names if name in PRETRAINED]
 
 
 def data_folder(config: Experiment) -> Path:
@@ -218,40 +229,30 @@ def listed_videos(config: Experiment) -> list[Video]:
     return registry.list_videos(config.data.name, data_folder(config))
 
 
-def open_store(config: Experiment, extractor: Extractor) -> Store:
-    """Return the store of an extractor's features of the data set."""
-    folder, prefix = _features(config)
-    return Store(folder / f"{prefix}{extractor.recipe.fingerprint()}", extractor.recipe)
-
-
-def feature_folders(config: Experiment) -> list[Path]:
-    """Return the folders of the data set's features, whatever their recipe."""
-    folder, prefix = _features(config)
-    return sorted(path for path in folder.glob(f"{glob.escape(prefix)}*") if path.is_dir())
-
-
-def _features(config: Experiment) -> tuple[Path, str]:
-    """Return the folder of all features, and the prefix of the data set's folders in it."""
+def features_folder(config: Experiment) -> Path:
+    """Return the folder of the stores of the data set."""
     name = config.data.name
-    return data_folder(config) / "features", f"{registry.slug(name)}-{registry.version(name)}-"
+    return data_folder(config) / "features" / f"{registry.slug(name)}-{registry.version(name)}"
 
 
 def stored_features(
     config: Experiment,
     videos: Sequence[Video],
-    extractor: Extractor,
+    recipes: Mapping[str, Recipe],
     remedy: str = "run `a2inet extract`",
 ) -> TrainingData:
-    """Open the stored features of all these videos.
+    """Open the stored features of all these videos, from the store of each stream's recipe.
 
     Raises:
         FileNotFoundError: Some are missing; the message ends with the remedy.
+        StoreError: Some cannot be used, or the streams' frames differ.
     """
-    store = open_store(config, extractor)
+    stores = list(open_stores(features_folder(config), recipes).values())
     ids, labels = [video.video_id for video in videos], [video.mos for video in videos]
-    if missing := store.missing(ids):
-        raise FileNotFoundError(
-            f"{config.data.name} has no features by {store.recipe.networks()} for {len(missing)} of "
-            f"{len(ids)} videos, {missing[0]} the first: {remedy}"
-        )
-    return TrainingData.of_store(store, ids, labels, config.model.streams)
+    for store in stores:
+        if missing := store.missing(ids):
+            raise FileNotFoundError(
+                f"{config.data.name} has no features by {store.recipe.backbone} for {len(missing)} of "
+                f"{len(ids)} videos, {missing[0]} the first: {remedy}"
+            )
+    return TrainingData.of_stores(stores, ids, labels)

@@ -21,6 +21,7 @@ from a2inet_jax import files
 from a2inet_jax.config import Experiment
 from a2inet_jax.datasets import splits
 from a2inet_jax.errors import ConfigError, RunError, differences
+from a2inet_jax.features.recipe import Recipe
 
 _PACKAGES = ("a2inet-jax", "jax", "flax", "optax", "orbax-checkpoint", "numpy", "scipy")
 
@@ -88,17 +89,21 @@ class RunFolder:
             there = {name: there.get(name) for name in inputs}
             check_identity(self.path, {"inputs": inputs}, {"inputs": there})
 
-    def check_recipe(self, here: Mapping[str, Any]) -> None:
-        """Check that features of this recipe are like those that the run was trained with.
+    def check_recipe(self, recipes: Mapping[str, Recipe]) -> None:
+        """Check that features of these recipes are like those that the run was trained with.
 
         Args:
-            here: `Recipe.as_dict()` of the networks as they are now.
+            recipes: Stream → recipe of the network as it is now; streams that the run does not use may be
+                among them.
 
         Raises:
             RunError: They are not; lists the differences.
             FileNotFoundError: There is no run here.
         """
         trained = self.inputs()["recipe"]
+        if not trained.keys() <= recipes.keys():
+            raise RunError(f"{self.path} is a run of an earlier version: train it again")
+        here = {stream: recipes[stream].as_dict() for stream in trained}
         if differing := differences(here, trained):
             raise RunError(
                 f"{self.path} was trained on features of another recipe:\n  "

@@ -19,7 +19,7 @@ from a2inet_jax.errors import VideoError
 from a2inet_jax.files import sha256
 from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 from a2inet_jax.video.reader import Reader
 
 # Values farther than this fraction of the labels' range beyond its ends are no extrapolation to rely on.
@@ -116,9 +116,8 @@ class Scorer:
         config = folder.config()
         self._models = ensemble.load(run / "model.safetensors")
         self._model = build.build_model(config.model.name, config.model)
-        self._streams = config.model.streams
-        self._extractor = build.open_extractor(config.features)
-        folder.check_recipe(self._extractor.recipe.as_dict())
+        self._extractor = build.open_extractor(config)
+        folder.check_recipe(self._extractor.recipes)
         self._reader = Reader(config.features.timeout_s)
         label = registry.label_name(config.data.name)
         self.calibrated_to = f"{label} of the {config.data.name} data set"
@@ -158,7 +157,7 @@ class Scorer:
         # Positions of patches depend on the content, so that a renamed file keeps its score.
         video = VideoFile(sha256(path), path, raw=raw)
         features = self._extractor.extract(video, self._reader, on_frames=on_frames)
-        streams = tuple(getattr(features, name) for name in self._streams)
+        streams = tuple(each.features for each in features.values())
         split_scores, frames_SxT = self._models.scores(self._model, streams)
         return Score(
             path=path,
@@ -168,7 +167,7 @@ class Scorer:
             calibrated_to=self.calibrated_to,
             split_scores=split_scores,
             frame_scores=frames_SxT.mean(axis=0),
-            timestamps=features.timestamps,
+            timestamps=next(iter(features.values())).timestamps,
             trained_on_it=len(split_scores)
             * sum(video.video_id in known for known in self._training_files)
             // max(len(self._training_files), 1),

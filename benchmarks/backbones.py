@@ -31,7 +31,7 @@ from a2inet_jax.backbones import convert
 from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.frame_features import extract_features, tile_corners
 from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
-from a2inet_jax.video.resize import resize_short_side
+from a2inet_jax.video.sampling import resize_short_side
 from benchmarks.torch_backbones import FeatureExtractor, build
 from benchmarks.train import table
 

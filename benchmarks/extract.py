@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # two frameworks share the GPU
@@ -33,13 +33,14 @@ from a2inet_jax.backbones import convert
 from a2inet_jax.backbones.frame_features import extract_features
 from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.features.extract import ExtractionSummary, default_num_decoders, extract_all
-from a2inet_jax.features.extractor import Extractor, Pretrained
+from a2inet_jax.features.extract import ExtractionSummary, extract_all
+from a2inet_jax.features.extractor import Extractor
+from a2inet_jax.features.network import Network
 from a2inet_jax.features.passes import frames_at_once
-from a2inet_jax.features.store import Store
+from a2inet_jax.features.store import open_stores
 from a2inet_jax.video.reader import Reader
-from a2inet_jax.video.resize import short_side_size
-from a2inet_jax.video.sampling import FR, PR, Sampling, patch_positions
+from a2inet_jax.video.sampling import FR, PR, Sampling, patch_positions, short_side_size
+from a2inet_jax.video.worker import num_cpus
 from benchmarks import torch_extract
 from benchmarks.torch_backbones import FeatureExtractor, build
 from benchmarks.train import table
@@ -63,9 +64,9 @@ _HEIGHTS = flags.DEFINE_list(
 _MEGAPIXELS = flags.DEFINE_integer(
     "megapixels", 20000 if GPU else 24, "Megapixels of all clips together."
 )
-_CLIPS = flags.DEFINE_integer("clips", 2 * default_num_decoders() if GPU else 4, "Number of clips.")
+_CLIPS = flags.DEFINE_integer("clips", 2 * num_cpus() if GPU else 4, "Number of clips.")
 _ROUNDS = flags.DEFINE_integer("rounds", 3, "Runs of each side; medians are reported.")
-_DECODERS = flags.DEFINE_integer("decoders", default_num_decoders(), "Decoding processes.")
+_DECODERS = flags.DEFINE_integer("decoders", num_cpus(), "Decoding processes.")
 _PICTURE = flags.DEFINE_string("picture", None, "File of the picture; none if not given.")
 
 
@@ -73,7 +74,7 @@ _PICTURE = flags.DEFINE_string("picture", None, "File of the picture; none if no
 class Networks:
     """Both networks of the pair in JAX and in PyTorch, with the same random weights."""
 
-    ours: tuple[Pretrained, Pretrained]
+    ours: tuple[Network, Network]
     theirs: tuple[FeatureExtractor, FeatureExtractor]
 
 
@@ -86,7 +87,7 @@ def build_networks() -> Networks:
         assert built is not None
         network, tensors = built
         params = convert.convert(tensors, parameter_shapes(backbone), backbone.layouts)
-        ours.append(Pretrained(backbone, jax.tree.map(jnp.asarray, params), "random"))
+        ours.append(Network(backbone, jax.tree.map(jnp.asarray, params), "random", FR, DTYPE))
         network.network.to(dtype=getattr(torch, DTYPE), memory_format=torch.channels_last)
         theirs.append(network.to(DEVICE))
     return Networks((ours[0], ours[1]), (theirs[0], theirs[1]))
@@ -140,14 +141,14 @@ class Job:
         self._chunk = frames_at_once(CHUNK, *self.size) if GPU else 1
 
     def ours(self) -> ExtractionSummary:
-        """Run the whole extraction into a new store; compiled programs are reused."""
-        store = Store(self._new_folder(), self.extractor.recipe)
+        """Run the whole extraction into new stores; compiled programs are reused."""
+        folder = self._new_folder()
         work = extract_all(
-            self._videos, self.extractor, store, lambda *_: None, _DECODERS.value, 600
+            self._videos, self.extractor, folder, lambda *_: None, _DECODERS.value, 600
         )
         if work.failures:
             raise SystemExit(f"{work.failures[0].path}: {work.failures[0].reason}")
-        self.stored = store
+        self.stored = open_stores(folder, self.extractor.recipes)
         return work
 
     def theirs(self) -> None:
@@ -166,7 +167,7 @@ class Job:
         for video in self._videos:
             with np.load(self._folder / f"{video.video_id}.npz") as theirs:
                 expected = [theirs[name].astype(np.float32) for name in theirs]
-            found = self.stored.streams(video.video_id, ("quality", "semantic"))
+            found = [store.read(video.video_id).features for store in self.stored.values()]
             for one, other in zip(found, expected, strict=True):
                 error = np.abs(one.astype(np.float32) - other).max() / np.abs(other).max()
                 if not error <= TOLERANCE[DTYPE]:
@@ -188,7 +189,10 @@ class Job:
         extractor = self._open(sampling)
         chunk = frames_at_once(CHUNK, *self.size)
         frames = np.random.default_rng(0).integers(0, 256, (chunk, *self.size, 3), dtype=np.uint8)
-        corners = patch_positions("", *self.size, sampling)
+        corners = {
+            "quality": patch_positions("", *self.size, sampling),
+            "semantic": patch_positions("", *self.size, FR),
+        }
         extractor.compute(frames, corners)
         times = [seconds(lambda: extractor.compute(frames, corners)) for _ in range(_ROUNDS.value)]
         return statistics.median(times) / chunk
@@ -205,7 +209,12 @@ class Job:
         return num_patches * flops(quality, *quality_size) + flops(semantic, *semantic_size)
 
     def _open(self, sampling: Sampling) -> Extractor:
-        return Extractor(*self._networks.ours, sampling, DTYPE, CHUNK)
+        quality, semantic = self._networks.ours
+        networks = {
+            "quality": replace(quality, sampling=replace(sampling, short_side=None)),
+            "semantic": replace(semantic, sampling=replace(sampling, patches=0)),
+        }
+        return Extractor(networks, CHUNK)
 
     def _new_folder(self) -> Path:
         self._runs += 1

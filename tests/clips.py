@@ -87,10 +87,12 @@ _COMMANDS = {
         *("-f", "lavfi", "-i", "testsrc2=s=96x80:r=25:d=10", "-c:v", "libx264"),
         *("-pix_fmt", "yuv420p", "-g", "1000", "-sc_threshold", "0"),
     ],
-    "uhd4k.mp4": [
-        *("-f", "lavfi", "-i", "testsrc2=s=3840x2160:r=30:d=1", "-c:v", "libx264"),
+    "hd.mp4": [
+        *("-f", "lavfi", "-i", "testsrc2=s=1920x1080:r=26:d=1", "-c:v", "libx264"),
         *("-preset", "ultrafast", "-pix_fmt", "yuv420p"),
     ],
+    # Too many bytes for decord.
+    "hd_long.mp4": ["-stream_loop", "3", "-i", "{folder}/hd.mp4", "-c", "copy"],
     "tiny.mp4": ["-f", "lavfi", "-i", "testsrc2=s=16x16:r=25:d=0.4", *_H264],
     "width96.mp4": ["-f", "lavfi", "-i", "testsrc2=s=96x64:r=25:d=0.4", *_H264],
     "small.ts": ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", *_H264],
@@ -98,8 +100,11 @@ _COMMANDS = {
     "large.mp4": ["-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=2", *_H264],
 }
 _MADE_FROM = {
-    name: ["h264.mp4"]
-    for name in ("rotate90.mp4", "edit_list.mp4", "rotate45_meta.mp4", "hflip_meta.mp4")
+    "rotate90.mp4": "h264.mp4",
+    "edit_list.mp4": "h264.mp4",
+    "rotate45_meta.mp4": "h264.mp4",
+    "hflip_meta.mp4": "h264.mp4",
+    "hd_long.mp4": "hd.mp4",
 }
 
 
@@ -109,18 +114,25 @@ class Clips:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(exist_ok=True)
+        self._frames: dict[str, np.ndarray] = {}
 
     def __getitem__(self, name: str) -> Path:
         path = self.folder / name
         if not path.exists():
             if name in _COMMANDS:
-                for other in _MADE_FROM.get(name, []):
-                    self[other]
+                if name in _MADE_FROM:
+                    self[_MADE_FROM[name]]
                 arguments = [a.format(folder=self.folder) for a in _COMMANDS[name]]
                 run_ffmpeg("-y", *arguments, str(path))
             else:
                 path.write_bytes(self._bytes(name))
         return path
+
+    def frames(self, name: str, height: int, width: int) -> np.ndarray:
+        """Return all frames that ffmpeg shows of a clip, [T, height, width, 3] uint8 RGB, decoded once."""
+        if name not in self._frames:
+            self._frames[name] = ffmpeg_frames(self[name], height, width)
+        return self._frames[name]
 
     def _bytes(self, name: str) -> bytes:
         match name:

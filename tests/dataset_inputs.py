@@ -18,6 +18,8 @@ from a2inet_jax.datasets.video import Video
 EXCERPTS = Path(__file__).parent / "excerpts"
 # The complete label files, which are not part of the project.
 LISTS = Path(__file__).parents[2] / "shared" / "labels"
+# What MATLAB writes before the HDF5 part of a file: a text, the version and the byte order.
+MAT_7_3_HEAD = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
 RAW_FRAME_BYTES = 1920 * 1080 * 3 // 2
 
 
@@ -87,8 +89,12 @@ def save_mat_7_3(path: Path, variables: dict[str, Any]) -> None:
             for key, item in value.items():
                 save(inner, key, item)
         elif isinstance(value, str):
-            codes = np.array([[ord(c)] for c in value], np.uint16)
-            group.create_dataset(name, data=codes).attrs["MATLAB_class"] = np.bytes_("char")
+            # An empty array is stored as its shape.
+            codes = np.array([[ord(c)] for c in value] or [[0], [0]], np.uint16)
+            written = group.create_dataset(name, data=codes)
+            written.attrs["MATLAB_class"] = np.bytes_("char")
+            if not value:
+                written.attrs["MATLAB_empty"] = np.uint8(1)
         elif isinstance(value[0], str):
             targets = group.file.require_group("#refs#")
             references = []
@@ -106,7 +112,7 @@ def save_mat_7_3(path: Path, variables: dict[str, Any]) -> None:
         for name, value in variables.items():
             save(file, name, value)
     with path.open("r+b") as head:
-        head.write(b"MATLAB 7.3 MAT-file")
+        head.write(MAT_7_3_HEAD)
 
 
 def save_xlsx(path: Path, sheets: Mapping[str, Sequence[Sequence[Any]]]) -> None:

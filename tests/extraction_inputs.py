@@ -1,5 +1,6 @@
 """Tiny networks, and extractors that use them."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import jax.numpy as jnp
 
 from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.features.extractor import Extractor, Pretrained
-from a2inet_jax.features.store import VideoFeatures
+from a2inet_jax.features.extractor import Extractor
+from a2inet_jax.features.network import Network
+from a2inet_jax.features.record import VideoFeatures
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.sampling import FR, Sampling
 
@@ -35,7 +37,7 @@ class TwoMaps(nn.Module):
         return maps
 
 
-def pretrained(name: str, features: int, min_side: int = 32) -> Pretrained:
+def network(name: str, features: int, min_side: int = 32) -> Network:
     backbone = Backbone(
         name=name,
         network=TwoMaps(features),
@@ -45,17 +47,29 @@ def pretrained(name: str, features: int, min_side: int = 32) -> Pretrained:
         min_side=min_side,
     )
     params = backbone.network.init(jax.random.key(features), jnp.zeros((1, 32, 32, 3)))["params"]
-    return Pretrained(backbone, params, f"sha256 of {name}")
+    return Network(backbone, params, f"sha256 of {name}")
 
 
-QUALITY, SEMANTIC = pretrained("quality", 4), pretrained("semantic", 6)
+QUALITY, SEMANTIC = network("quality", 4), network("semantic", 6)
+
+
+def pair(
+    quality: Network = QUALITY, semantic: Network = SEMANTIC, sampling: Sampling = FR
+) -> dict[str, Network]:
+    """Return the networks of two streams: the one sees the patches, the other the resized frames."""
+    whole = dataclasses.replace(sampling, patches=0, patch_size=FR.patch_size, seed=0)
+    patches = dataclasses.replace(sampling, short_side=None)
+    return {
+        "quality": dataclasses.replace(quality, sampling=patches),
+        "semantic": dataclasses.replace(semantic, sampling=whole),
+    }
 
 
 def extractor(sampling: Sampling = FR, chunk_frames: int = 8) -> Extractor:
-    return Extractor(QUALITY, SEMANTIC, sampling, chunk_frames=chunk_frames)
+    return Extractor(pair(sampling=sampling), chunk_frames=chunk_frames)
 
 
-def extract_one(extractor: Extractor, path: Path, video_id: str) -> VideoFeatures:
+def extract_one(extractor: Extractor, path: Path, video_id: str) -> dict[str, VideoFeatures]:
     with Reader(timeout_s=30) as reader:
         return extractor.extract(VideoFile(video_id, path), reader)
 
@@ -73,6 +87,6 @@ class OverTime(nn.Module):
         return [x.reshape(num_clips, num_frames // 2, 2, height, width, 3).mean(axis=2)]
 
 
-MOTION = Pretrained(
+MOTION = Network(
     Backbone("motion", OverTime(), 6, "half", layouts=(), clip=8, stride=2), {}, "sha256 of motion"
 )

@@ -23,11 +23,11 @@ import pytest
 
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import A2INetError
-from a2inet_jax.features import ray_engine
+from a2inet_jax.features import ray
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.ray_worker import Worker
-from a2inet_jax.features.store import Store, VideoFeatures
-from a2inet_jax.video.sampling import FR
+from a2inet_jax.features.record import VideoFeatures
+from a2inet_jax.features.store import Store
 from tests.clips import Clips
 from tests.extraction_inputs import QUALITY, SEMANTIC, extractor
 
@@ -39,11 +39,11 @@ class RecordingExtractor(Extractor):
     """A slow extractor that appends process and video to a file; the video `POISON` kills its process."""
 
     def __init__(self, log: Path, seconds: float) -> None:
-        super().__init__(QUALITY, SEMANTIC, FR)
+        super().__init__({"quality": QUALITY, "semantic": SEMANTIC})
         self._log = log
         self._seconds = seconds
 
-    def extract(self, video: VideoFile, *args: Any, **kwargs: Any) -> VideoFeatures:
+    def extract(self, video: VideoFile, *args: Any, **kwargs: Any) -> dict[str, VideoFeatures]:
         with self._log.open("a") as file:
             file.write(f"{os.getpid()} {video.video_id}\n")
         if video.video_id == POISON:
@@ -78,11 +78,13 @@ def videos(clips: Path) -> list[VideoFile]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    """Return the files in a folder and its stores by their paths in it."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def worker(folder: Path, markers_folder: Path, make: Callable[[], Extractor] = extractor) -> Worker:
-    return Worker(make, folder, extractor().recipe, markers_folder, 2, 30.0)
+    return Worker(make, folder, extractor().recipes, markers_folder, 2, 30.0)
 
 
 def batch(videos: list[VideoFile]) -> dict[str, np.ndarray]:
@@ -100,10 +102,11 @@ def extract(clips: str, store: str, make: str, address: str = "", actors: str = 
     """Extract like `a2inet extract --engine=ray`; print progress, then the results as JSON, or an error."""
     all_videos = videos(Path(clips))
     try:
-        work = ray_engine.extract_all(
+        work = ray.extract_all(
             all_videos,
             factory(make),
-            Store(Path(store), extractor().recipe),
+            Path(store),
+            extractor().recipes,
             lambda name, done, total: print(f"{done}/{total} {name}", flush=True),
             address=address or None,
             actors=int(actors),

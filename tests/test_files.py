@@ -1,5 +1,8 @@
+"""Files that are written whole or not at all, checksums, and the cache folder."""
+
 import errno
 import fcntl
+import hashlib
 import os
 import signal
 import subprocess
@@ -8,20 +11,21 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from a2inet_jax import files
 from a2inet_jax.errors import StoreError
 from a2inet_jax.features.store import Store
-from tests.store_inputs import RECIPE, assert_equal, features
+from tests.store_inputs import LONG_RECIPE, RECIPE, assert_equal, features
 
 # Writes the same ids over and over until it is killed, or hangs in the middle of a write.
 WRITER = """
 import os, sys, time
 from pathlib import Path
 from a2inet_jax.features.store import Store
-from tests.store_inputs import RECIPE, features
-store = Store(Path(sys.argv[1]), RECIPE)
+from tests.store_inputs import LONG_RECIPE, features
+store = Store(Path(sys.argv[1]), LONG_RECIPE)
 if sys.argv[2] == "hang":
     os.fsync = lambda _: print("begun", flush=True) or time.sleep(600)
 print("ready", flush=True)
@@ -71,34 +75,35 @@ def make_old(path: Path) -> Path:
 
 
 def test_files_of_dead_writers_are_swept_and_of_living_ones_are_not(tmp_path: Path) -> None:
+    folder = Store(tmp_path, LONG_RECIPE).folder
     dead = start(tmp_path, "hang", "begun")
     kill(dead)
-    (abandoned,) = files.unfinished_files(tmp_path)
+    (abandoned,) = files.unfinished_files(folder)
     alive = start(tmp_path, "hang", "begun")
     try:
-        assert files.sweep(tmp_path) == [abandoned]
-        (in_progress,) = files.unfinished_files(tmp_path)
-        assert files.sweep(tmp_path) == []
+        assert files.sweep(folder) == [abandoned]
+        (in_progress,) = files.unfinished_files(folder)
+        assert files.sweep(folder) == []
         assert in_progress.exists()
     finally:
         kill(alive)
-    assert files.sweep(tmp_path) == [in_progress]
-    assert list(tmp_path.iterdir()) == []
+    assert files.sweep(folder) == [in_progress]
+    assert list(folder.iterdir()) == []
 
 
 def test_concurrent_writes_reads_sweeps_and_kills(tmp_path: Path) -> None:
     writers = [start(tmp_path, str(number), "ready") for number in range(4)]
-    store = Store(tmp_path, RECIPE)
+    store = Store(tmp_path, LONG_RECIPE)
     swept, reads = 0, 0
     try:
-        end = time.monotonic() + 3
+        end = time.monotonic() + 2
         while time.monotonic() < end:
             for number in range(3):
                 if store.missing([f"v{number}"]) == []:
                     assert_equal(store.read(f"v{number}"), features(seed=number, frames=2000))
                     reads += 1
             swept += len(store.sweep())
-            if time.monotonic() > end - 2 and len(writers) == 4:
+            if time.monotonic() > end - 1 and len(writers) == 4:
                 kill(writers.pop())
         assert all(writer.poll() is None for writer in writers)  # no writer's file was swept
     finally:
@@ -106,7 +111,7 @@ def test_concurrent_writes_reads_sweeps_and_kills(tmp_path: Path) -> None:
             kill(writer)
     assert reads > 10
     store.sweep()
-    assert files.unfinished_files(tmp_path) == []
+    assert files.unfinished_files(store.folder) == []
     assert len(store.manifest()) == 3 + 4
 
 
@@ -235,3 +240,68 @@ def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     assert files.sweep(tmp_path / "store") == []
     with pytest.raises((OSError, StoreError)):
         Store(tmp_path / "store", RECIPE)
+
+
+def test_sha256_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"a clip" * 1000)
+    assert files.sha256(tmp_path / "file") == hashlib.sha256(b"a clip" * 1000).hexdigest()
+
+
+def test_sha256_of_arrays_depends_on_order_names_dtypes_shapes_and_values() -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    content = b"a float32 (2, 3)\n" + array.tobytes() + b"b float32 (3, 2)\n" + array.T.tobytes()
+    digest = files.sha256_of_arrays({"a": array, "b": array.T})
+    assert digest == hashlib.sha256(content).hexdigest()
+    others: list[dict[str, np.ndarray]] = [
+        {"a": array, "c": array.T},
+        {"b": array.T, "a": array},
+        {"a": array.astype(np.float64), "b": array.T},
+        {"a": array.reshape(6), "b": array.T},
+        {"a": array + 1, "b": array.T},
+    ]
+    assert digest not in {files.sha256_of_arrays(other) for other in others}
+
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems have other folders")
+
+
+@pytest.fixture
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("A2INET_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("xdg_cache_home", [None, "/elsewhere"])
+@pytest.mark.usefixtures("no_variables")
+def test_a2inet_home_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, xdg_cache_home: str | None
+) -> None:
+    if xdg_cache_home:
+        monkeypatch.setenv("XDG_CACHE_HOME", xdg_cache_home)
+    monkeypatch.setenv("A2INET_HOME", str(tmp_path))
+    assert files.cache_dir() == tmp_path
+
+
+@pytest.mark.usefixtures("no_variables")
+def test_every_default_is_a_folder_called_a2inet() -> None:
+    assert files.cache_dir().name == "a2inet"
+
+
+@on_linux
+@pytest.mark.usefixtures("no_variables")
+def test_xdg_cache_home_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert files.cache_dir() == tmp_path / "a2inet"
+
+
+@on_linux
+@pytest.mark.parametrize("empty", ["A2INET_HOME", "XDG_CACHE_HOME"])
+@pytest.mark.usefixtures("no_variables")
+def test_the_default_is_below_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: str
+) -> None:
+    """Also where one of the variables is set to nothing."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert files.cache_dir() == tmp_path / ".cache" / "a2inet"
+    monkeypatch.setenv(empty, "")
+    assert files.cache_dir() == tmp_path / ".cache" / "a2inet"

@@ -1,7 +1,6 @@
 """Runs that seem trained, on data sets of one's own: features without networks, videos that are empty."""
 
 import functools
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +16,12 @@ from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
-from a2inet_jax.features.store import Store
+from a2inet_jax.features.store import Store, open_stores
 from a2inet_jax.model import ensemble
 from a2inet_jax.model.ensemble import Ensemble
 from a2inet_jax.pipeline import evaluate, run_results
 from a2inet_jax.run import RunFolder
-from tests.store_inputs import RECIPE, features
+from tests.store_inputs import RECIPES, features
 
 VIDEOS = 24
 IDS = [f"v{n:02}.mp4" for n in range(VIDEOS)]
@@ -33,7 +32,7 @@ CONTENT = {video: f"c{n // 2}" for n, video in enumerate(IDS)}
 def working_folder(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Make a folder with the data sets `mine` and `theirs` the working one."""
     patch.chdir(folder)
-    extractor = SimpleNamespace(recipe=RECIPE)
+    extractor = SimpleNamespace(recipes=RECIPES)
     patch.setattr(run_results, "open_extractor", lambda _: extractor)
     patch.setattr(evaluate, "extract", lambda _: 0)
     for name, factor in (("mine", 1.0), ("theirs", 0.05)):
@@ -82,7 +81,7 @@ def make_run(
         order = [IDS[(8 * number + n + shift) % VIDEOS] for n in range(VIDEOS)]
         parts.append(Split(tuple(order[8:]), (), tuple(order[:8])))
     labels = fingerprint(videos)
-    recipe = json.loads(json.dumps(RECIPE.as_dict()))
+    recipe = {name: each.as_dict() for name, each in RECIPES.items()}
     run.open(config, {"recipe": recipe, "labels": labels, "splits": splits.digest(parts)})
     splits.save(parts, run.path / "splits.json")
     for model in ("vsfa", "concat"):
@@ -108,14 +107,13 @@ def parameters() -> list[Any]:
     return [init(jax.random.key(n), streams, np.ones((1, 3), bool))["params"] for n in range(3)]
 
 
-def extract(dataset: str) -> Store:
+def extract(dataset: str) -> dict[str, Store]:
     """Features of a data set, where the run looks for them."""
-    config = make_config(dataset=dataset)
-    extractor: Any = SimpleNamespace(recipe=RECIPE)
-    store = build.open_store(config, extractor)
-    for n, video in enumerate(IDS):
-        store.write(video, features(n, 3 + n % 3), "")
-    return store
+    stores = open_stores(build.features_folder(make_config(dataset=dataset)), RECIPES)
+    for store in stores.values():
+        for n, video in enumerate(IDS):
+            store.write(video, features(n, 3 + n % 3, store.recipe.width), "")
+    return stores
 
 
 def crossed(run: str) -> Path:

@@ -115,10 +115,10 @@ def terminated(folder: Path) -> list[int]:
 
 
 def fails(folder: Path) -> None:
-    """Train, and fail in the first process at its tenth step."""
+    """Train, and fail in the first process at its second step."""
 
     def advance(_: str, done: int, total: int) -> None:
-        if done == 10 and jax.process_index() == 0:
+        if done == 2 and jax.process_index() == 0:
             raise RuntimeError("the first process has an error")
 
     train("two", ONE_STEP_CALLS, folder, advance=advance)

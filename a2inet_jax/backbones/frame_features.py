@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.pooling import pool_stages
 from a2inet_jax.backbones.registry import NORMALIZATIONS, Backbone
-from a2inet_jax.video.resize import resize_short_side, short_side_size
+from a2inet_jax.video.sampling import resize_short_side, short_side_size
 
 
 def extract_features(

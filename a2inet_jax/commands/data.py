@@ -1,8 +1,6 @@
 """`a2inet data`: the data sets; preparing, verifying and splitting one."""
 
 import argparse
-import csv
-import io
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -151,6 +149,7 @@ def _list(data: "Data", as_json: bool) -> int:
 
 
 def _verify(data: "Data", full: bool, as_json: bool) -> int:
+    from a2inet_jax import files
     from a2inet_jax.console import progress, say
     from a2inet_jax.datasets import registry
     from a2inet_jax.datasets.verify import verify
@@ -177,7 +176,8 @@ def _verify(data: "Data", full: bool, as_json: bool) -> int:
     if not wrong:
         listing.unlink(missing_ok=True)
         return 0
-    _write(listing, wrong)
+    rows = ((video.video_id, video.path, reason) for video, reason in wrong)
+    files.write_csv(listing, ["video", "path", "problem"], rows)
     if not as_json:
         say(f"All of them, by id: {listing}")
     return 1
@@ -253,13 +253,3 @@ def _record(name: str, found: "VerifyResult", unlabelled: Sequence[str]) -> dict
         "unlabelled": list(unlabelled),
         "fingerprint": found.fingerprint,
     }
-
-
-def _write(listing: Path, wrong: "Sequence[tuple[Video, str]]") -> None:
-    from a2inet_jax import files
-
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["video", "path", "problem"])
-    table.writerows([video.video_id, video.path, reason] for video, reason in wrong)
-    files.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))

@@ -162,10 +162,10 @@ def _scoring(given: Path | None) -> Finding:
             frames = reader.open(clip).num_frames
             if not _has_default_weights():
                 return Finding(f"{frames} frames decoded; scoring needs weights and a trained run")
-            extractor = open_extractor(load("sample").features)
+            extractor = open_extractor(load("sample"))
             features = extractor.extract(VideoFile("clip", clip), reader)
         took = time.perf_counter() - start
-        rows = len(features.timestamps)
+        rows = len(features["quality"].timestamps)
         return Finding(
             f"{rows} frames through both networks in {took:.1f} s; no trained run in {run}"
         )

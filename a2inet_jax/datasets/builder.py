@@ -20,13 +20,19 @@ import tensorflow_datasets as tfds
 
 from a2inet_jax.datasets import label_file, scan
 from a2inet_jax.datasets.catalog import DATASETS
-from a2inet_jax.datasets.folder import Folder, stem
 from a2inet_jax.datasets.lists import SUFFIXES
-from a2inet_jax.datasets.probe import ProbeResult
-from a2inet_jax.datasets.scan import ListedVideo, Progress, ScannedVideo, ScanResult
+from a2inet_jax.datasets.scan import (
+    Folder,
+    ListedVideo,
+    ProbeResult,
+    Progress,
+    ScannedVideo,
+    ScanResult,
+    stem,
+)
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import ConfigError
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 
 # Names that label files give to the columns of the video's name and of its label, in lower case.
 NAME_COLUMNS = ("video", "flickr_id", "file_name", "vid", "video_name", "name")
@@ -230,7 +236,7 @@ def read(name: str, data_dir: Path) -> list[Video]:
                 f"{folder} had no list of the {split} subset of {DATASETS[name].title} when it was prepared: "
                 f"see docs/datasets.md, and run `a2inet data prepare {name}` again"
             )
-        videos += [_to_video(folder, record) for record in builder.as_data_source(split=split)]
+        videos += [_to_video(folder, record) for record in _records(builder, split)]
     return sorted(videos, key=lambda video: video.video_id)
 
 
@@ -263,6 +269,13 @@ def _prepared_builder(name: str, data_dir: Path) -> LabelledBuilder:
     return builder
 
 
+def _records(builder: LabelledBuilder, split: str) -> list[dict[str, Any]]:
+    source = builder.as_data_source(split=split)
+    # All at once, which is faster than one by one.
+    records: list[dict[str, Any]] = source.__getitems__(range(len(source)))
+    return records
+
+
 def _to_video(folder: Path, record: dict[str, Any]) -> Video:
     raw = None
     if record["raw_width"]:
@@ -282,7 +295,7 @@ def _known_probes(builder: LabelledBuilder) -> dict[tuple[str, int], ProbeResult
     """Return the probe results in the existing index, by path and size in bytes."""
     known = {}
     for split in builder.info.splits:
-        for record in builder.as_data_source(split=split):
+        for record in _records(builder, split):
             frame_rate, size = float(record["frame_rate"]), (record["height"], record["width"])
             result = ProbeResult(frame_rate, *map(int, size))
             known[_text(record["path"]), int(record["bytes"])] = result

@@ -3,20 +3,18 @@
 Each row knows its file and number, so that an error can name them.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
-from a2inet_jax.datasets import delimited
-from a2inet_jax.datasets.number import parse_number
+from a2inet_jax.datasets.lists import parse_number, read_cells
 from a2inet_jax.errors import DataError
 
 _INSTALL = "reading it needs another package: pip install 'a2inet-jax[labels]'"
-_HDF5 = b"\x89HDF"
 # Columns of the text lists that come with published code, which have no header.
 _TEXT_COLUMNS = ("video", "duration", "fps", "mos")
 
@@ -95,7 +93,7 @@ def read_rows(file: Path, sheet: str | None = None) -> list[LabelRow]:
         lines = list(_read_sheet(file, sheet))
     else:
         # Names and labels are ASCII; titles beside them may be in any encoding.
-        lines = delimited.lines(file, replace_undecodable=True)
+        lines = read_cells(file, replace_undecodable=True)
     if file.suffix.lower() == ".txt":
         header: Sequence[Any] = _TEXT_COLUMNS
     else:
@@ -117,22 +115,24 @@ def read_rows(file: Path, sheet: str | None = None) -> list[LabelRow]:
 
 
 def read_mat(file: Path) -> dict[str, Any]:
-    """Read the variables of a MATLAB file of version 5 or 7.3.
+    """Read the variables of a MATLAB file of any version.
 
     Returns:
-        By name: a str for a char array, a list for a cell array or numbers, a dict for a struct.
+        By name: a list for a cell array or numbers, a str for a char array or a cell array of one, a dict for
+        a struct, None for an object that cannot be read.
 
     Raises:
         DataError: The file cannot be read.
     """
-    with file.open("rb") as opened:
-        # A MATLAB file of version 7.3 is HDF5 after 512 bytes that MATLAB reserves.
-        is_hdf5 = _HDF5 in (opened.read(4), opened.read(512)[508:])
-    if is_hdf5:
-        return _read_hdf5(file)
     try:
-        variables = scipy.io.loadmat(file, simplify_cells=True)
-    # SciPy raises many kinds of errors for a file that is not MATLAB's.
+        import pymatreader
+
+        # It warns of objects, which nobody may ask for.
+        with warnings.catch_warnings(action="ignore"):
+            variables = pymatreader.read_mat(file)
+    except ImportError:
+        raise DataError(f"{file}: {_INSTALL}") from None
+    # Many kinds of errors come from a file that is not MATLAB's.
     except Exception as error:
         raise DataError(f"{file} is not a MATLAB file ({error})") from None
     return {name: _plain(value) for name, value in variables.items() if not name.startswith("__")}
@@ -146,10 +146,10 @@ def read_mat_rows(file: Path, paths: Mapping[str, Sequence[str]]) -> list[LabelR
         paths: For each column of the rows, the name of the variable, or of a struct and its field.
 
     Raises:
-        DataError: As `read_mat` and `mat_field`, or the vectors are empty or differ in length.
+        DataError: As `read_mat` and `mat_list`, or the vectors are empty or differ in length.
     """
     variables = read_mat(file)
-    vectors = {column: mat_field(file, variables, *names) for column, names in paths.items()}
+    vectors = {column: mat_list(file, variables, *names) for column, names in paths.items()}
     lengths = {column: len(vector) for column, vector in vectors.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():
         raise DataError(f"{file} has no rows, or columns of different lengths: {lengths}")
@@ -159,17 +159,22 @@ def read_mat_rows(file: Path, paths: Mapping[str, Sequence[str]]) -> list[LabelR
     ]
 
 
-def mat_field(file: Path, variables: dict[str, Any], *names: str) -> Any:
-    """Return a variable, or a field of a struct, from the result of `read_mat`.
+def mat_list(file: Path, variables: dict[str, Any], *names: str) -> list[Any]:
+    """Return a cell array or numbers from the result of `read_mat`: a variable, or a field of a struct.
 
     Raises:
-        DataError: There is no such variable or field.
+        DataError: There is no such variable or field, or it is of another kind.
     """
     value: Any = variables
     for name in names:
         if not isinstance(value, dict) or name not in value:
             raise DataError(f"{file} has no {'.'.join(names)}")
         value = value[name]
+    # A cell array of one name is read as the name.
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        raise DataError(f"{file}: {'.'.join(names)} is neither a cell array of char nor numbers")
     return value
 
 
@@ -193,38 +198,20 @@ def _read_sheet(file: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]
 
 
 def _plain(value: Any) -> Any:
-    """Convert what SciPy read to Python's own types."""
-    if isinstance(value, dict):
-        return {name: _plain(field) for name, field in value.items()}
-    if isinstance(value, str):
-        return value.strip()
-    return [
-        item.strip() if isinstance(item, str) else item for item in np.ravel(value, "F").tolist()
-    ]
+    """Convert arrays of any shape to lists in MATLAB's order, and an empty cell to ""."""
+    match value:
+        case dict():
+            return {name: _plain(field) for name, field in value.items()}
+        case str():
+            return value.strip()
+        case None:
+            return None
+        case list():
+            return [_plain_cell(cell) for cell in value]
+    return [_plain_cell(item) for item in np.ravel(value, "F").tolist()]
 
 
-def _read_hdf5(file: Path) -> dict[str, Any]:
-    try:
-        import h5py
-    except ImportError:
-        raise DataError(f"{file}: {_INSTALL}") from None
-
-    def read(node: Any) -> Any:
-        if isinstance(node, h5py.Group):
-            return {name: read(child) for name, child in node.items()}
-        # MATLAB stores arrays with reversed axes, so that the flat order is that of MATLAB.
-        values = np.ravel(node[()])
-        kind = node.attrs.get("MATLAB_class", b"")
-        if node.attrs.get("MATLAB_empty", 0):
-            return "" if kind == b"char" else []
-        if kind == b"char":
-            return "".join(map(chr, values)).strip()
-        if values.dtype == object:
-            return [read(node.file[reference]) for reference in values]
-        return values.tolist()
-
-    try:
-        with h5py.File(file, "r") as opened:
-            return {name: read(node) for name, node in opened.items() if not name.startswith("#")}
-    except OSError as error:
-        raise DataError(f"{file} is not a MATLAB file ({error})") from None
+def _plain_cell(value: Any) -> Any:
+    if isinstance(value, np.ndarray | list | dict):
+        return _plain(value) or ""
+    return value.strip() if isinstance(value, str) else value

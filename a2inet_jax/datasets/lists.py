@@ -1,46 +1,25 @@
-"""Videos named by files, folders and CSV lists."""
+"""Videos named by files, folders and CSV lists; a CSV list with labels is a custom data set."""
 
+import csv
+import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from a2inet_jax.datasets import delimited
-from a2inet_jax.datasets.number import parse_number, parse_whole
-from a2inet_jax.datasets.video import VideoFile
+from a2inet_jax.datasets.video import Video, VideoFile
 from a2inet_jax.errors import DataError
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 
 # Files with these suffixes are taken from a folder; others only when they are named themselves.
 SUFFIXES = frozenset(
-    {
-        ".3gp",
-        ".asf",
-        ".avi",
-        ".flv",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".mxf",
-        ".ogv",
-        ".ts",
-        ".vob",
-        ".webm",
-        ".wmv",
-    }
+    {".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"}
+    | {".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
 )
-_RAW_COLUMNS: dict[str, Callable[[str], Any]] = {
-    "width": parse_whole,
-    "height": parse_whole,
-    "pixel_format": str,
-    "frame_rate": parse_number,
-}
+# The list of a folder that has several CSV files.
+DEFAULT_LIST = "labels.csv"
 
 
 def find_videos(arguments: Sequence[Path]) -> list[VideoFile]:
@@ -68,6 +47,54 @@ def find_videos(arguments: Sequence[Path]) -> list[VideoFile]:
         else:
             found.append(VideoFile(argument.name, argument))
     return found
+
+
+def read_labelled(path: Path) -> list[Video]:
+    """Read the labelled videos of a CSV list; the video files need not exist.
+
+    The list has the columns `path` (relative to the list's folder) and `mos`, and optionally `reference_id`
+    (the content; videos of one content share it), `distortion`, and the columns for raw video of
+    `find_videos`.
+
+    Args:
+        path: The CSV list, or a folder with a `labels.csv` or with exactly one CSV file.
+
+    Returns:
+        The videos in the order of the list. A video's id is its path as written in the list, and also its
+        content where there is no reference id.
+
+    Raises:
+        FileNotFoundError: There is no such file, or no list in the folder.
+        DataError: The list is not sound; names the file and the line.
+    """
+    file = _find_list(path)
+    rows = read_rows(file)
+    columns = rows[0][1]
+    if "mos" not in columns:
+        raise DataError(f"{file} needs a column `mos`; its columns are {', '.join(columns)}")
+    videos = []
+    lines_by_path: dict[str, int] = {}
+    for line, row in rows:
+        found = parse_video(file, line, row)
+        # One file under two names would be two videos, which a split could separate.
+        try:
+            real_path = os.path.realpath(found.path)
+        except ValueError:
+            raise DataError(
+                f"{file}: line {line}: {found.video_id!r} is not the path of a file"
+            ) from None
+        earlier = lines_by_path.setdefault(real_path, line)
+        if earlier != line:
+            raise DataError(f"{file}: lines {earlier} and {line} both name {found.video_id}")
+        content = row.get("reference_id") or found.video_id
+        mos = _parse_mos(file, line, row["mos"])
+        video = Video(found.video_id, found.path, mos, content, raw=found.raw)
+        videos.append(replace(video, distortion=row.get("distortion", "")))
+    if len({video.mos for video in videos}) == 1:
+        raise DataError(
+            f"{file}: every `mos` is {videos[0].mos:g}: labels must differ for there to be anything to learn"
+        )
+    return videos
 
 
 def check_ids(videos: Sequence[VideoFile]) -> None:
@@ -107,14 +134,6 @@ def walk(
         yield Path(root), folders, names
 
 
-def _video_paths(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> NoReturn:
-        raise error
-
-    for root, _, names in walk(folder, refuse):
-        yield from (root / name for name in names if Path(name).suffix.lower() in SUFFIXES)
-
-
 def read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     """Read the rows of a CSV list in UTF-8 that has a column `path`.
 
@@ -126,7 +145,7 @@ def read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     Raises:
         DataError: The file is no such list, repeats a column, or has a row with more cells than the header.
     """
-    lines = delimited.lines(file)
+    lines = read_cells(file)
     header = [name.lower() for name in lines[0][1]] if lines else []
     if "path" in header and len(lines) < 2:
         raise DataError(f"{file} has a header but no videos: add a line for each")
@@ -139,6 +158,73 @@ def read_rows(file: Path) -> list[tuple[int, dict[str, str]]]:
         raise DataError(f"{file}: line {lines[0][0]} has the column `{repeated[0]}` more than once")
     padding = [""] * len(header)
     return [(line, dict(zip(header, cells + padding))) for line, cells in lines[1:]]
+
+
+def read_cells(file: Path, replace_undecodable: bool = False) -> list[tuple[int, list[str]]]:
+    """Read the non-empty lines of a file in UTF-8; the first may be a header.
+
+    The separator is the one that occurs most often in the first line. Blanks around cells are stripped.
+    `replace_undecodable` replaces characters of another encoding instead of refusing the file; it is for
+    files in which only cells that nobody reads can have such characters.
+
+    Returns:
+        Line number, from 1, and cells of each line.
+
+    Raises:
+        DataError: The file has another encoding, a quote in it is never closed, or a line has more cells
+            than the first.
+    """
+    try:
+        errors = "replace" if replace_undecodable else "strict"
+        with file.open(newline="", encoding="utf-8-sig", errors=errors) as opened:
+            first = opened.readline()
+            if "\0" in first:
+                raise csv.Error("it has zero bytes, as UTF-16 does")
+            opened.seek(0)
+            separator = max(",;\t", key=first.count)
+            reader = csv.reader(opened, delimiter=separator, skipinitialspace=True, strict=True)
+            found = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{file} is not a CSV file in UTF-8 ({error})") from None
+    found = [(number, cells) for number, cells in found if any(cells)]
+    for number, cells in found[1:]:
+        _check_width(file, number, cells, found[0][1], separator)
+    return found
+
+
+def parse_number(cell: str) -> float:
+    """Return the finite number in a cell; a decimal comma is read as a point.
+
+    Raises:
+        ValueError: The cell holds something else, such as 1_000, which Python would take for a number.
+    """
+    try:
+        value = math.nan if "_" in cell else float(cell.replace(",", "."))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{cell!r} is not a number")
+    return value
+
+
+def parse_whole(cell: str) -> int:
+    """Return the whole number in a cell.
+
+    Raises:
+        ValueError: The cell holds something else.
+    """
+    value = parse_number(cell)
+    if not value.is_integer():
+        raise ValueError(f"{cell!r} is not a whole number")
+    return int(value)
+
+
+_RAW_COLUMNS: dict[str, Callable[[str], Any]] = {
+    "width": parse_whole,
+    "height": parse_whole,
+    "pixel_format": str,
+    "frame_rate": parse_number,
+}
 
 
 def parse_video(file: Path, line: int, row: dict[str, str]) -> VideoFile:
@@ -158,3 +244,51 @@ def parse_video(file: Path, line: int, row: dict[str, str]) -> VideoFile:
     except ValueError as error:
         raise DataError(f"{file}: line {line}: {error}") from None
     return VideoFile(row["path"], file.parent / row["path"], raw=raw)
+
+
+def _video_paths(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> NoReturn:
+        raise error
+
+    for root, _, names in walk(folder, refuse):
+        yield from (root / name for name in names if Path(name).suffix.lower() in SUFFIXES)
+
+
+def _find_list(path: Path) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: name a CSV file, or a folder with one")
+    if path.is_file():
+        return path
+    if (path / DEFAULT_LIST).is_file():
+        return path / DEFAULT_LIST
+    found = sorted(each for each in path.iterdir() if each.suffix.lower() == ".csv")
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(each.name for each in found[:3])
+        raise DataError(
+            f"{path} has {len(found)} CSV files ({names}{', ...' if len(found) > 3 else ''}): name "
+            f"the one with the labels, or call it {DEFAULT_LIST}"
+        )
+    raise FileNotFoundError(f"{path} has no CSV file: one with columns path and mos is needed")
+
+
+def _parse_mos(file: Path, line: int, cell: str) -> float:
+    try:
+        return parse_number(cell)
+    except ValueError:
+        raise DataError(f"{file}: line {line}: the mos must be a number, is {cell!r}") from None
+
+
+def _check_width(
+    file: Path, number: int, cells: list[str], header: list[str], separator: str
+) -> None:
+    width = len(header)
+    if separator == ",":
+        # A decimal comma without quotes may push a cell under a column that has no name.
+        width = max(column for column, name in enumerate(header, start=1) if name)
+    if any(cells[width:]):
+        raise DataError(
+            f"{file}: line {number} has {len(cells)} cells, but the first line has {width}: put a cell that "
+            f"contains {separator!r} in quotes"
+        )

@@ -120,9 +120,9 @@ def _read_mat(file: Path) -> tuple[dict[int, str], list[list[int]]]:
     """Return the names by number, and the permutations."""
     variables = label_file.read_mat(file)
     video_names, index = (
-        label_file.mat_field(file, variables, key) for key in ("video_names", "index")
+        label_file.mat_list(file, variables, key) for key in ("video_names", "index")
     )
-    if not video_names or not isinstance(index, list) or len(index) % len(video_names):
+    if not video_names or len(index) % len(video_names):
         raise DataError(f"{file}: index does not fit its {len(video_names)} video_names")
     # Some lists have names that are numbers.
     names = {

@@ -7,12 +7,12 @@ takes seconds to import, so it is imported only where a data set is prepared or 
 import hashlib
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from a2inet_jax.config import Data
-from a2inet_jax.datasets import custom
+from a2inet_jax.datasets import lists
 from a2inet_jax.datasets.catalog import DATASETS, DatasetInfo
+from a2inet_jax.datasets.scan import Progress
 from a2inet_jax.datasets.video import Video, missing_videos
 from a2inet_jax.errors import ConfigError
 
@@ -76,7 +76,7 @@ def unique_slug(name: str) -> str:
 def prepare(
     name: str,
     data_dir: Path,
-    on_progress: Callable[[str, int, int], None],
+    on_progress: Progress,
     manual_dir: Path | None = None,
 ) -> list[Path]:
     """Make the missing parts of a data set and its index; quick when everything is there.
@@ -112,7 +112,9 @@ def prepare(
         default = data_dir / "manual" / ("lsvq" if name == "lsvq_1080p" else name)
         folder = manual_dir or (default if default.is_dir() else None)
         return sorted(builder.prepare(name, data_dir, folder, on_progress))
-    return sorted(video.path for video in missing_videos(custom.read(Path(name).expanduser())))
+    return sorted(
+        video.path for video in missing_videos(lists.read_labelled(Path(name).expanduser()))
+    )
 
 
 def list_videos(name: str, data_dir: Path) -> list[Video]:
@@ -134,7 +136,7 @@ def list_videos(name: str, data_dir: Path) -> list[Video]:
 
         videos = builder.read(name, data_dir)
     else:
-        videos = custom.read(Path(name).expanduser())
+        videos = lists.read_labelled(Path(name).expanduser())
     return sorted(videos, key=lambda video: video.video_id)
 
 
@@ -206,4 +208,4 @@ def _is_built_in(name: str) -> bool:
 def _custom_path(name: str) -> Path:
     """Return the path that identifies a custom data set: the folder, if its list has the default name."""
     path = Path(name).expanduser().resolve()
-    return path.parent if path.name == custom.DEFAULT_LIST else path
+    return path.parent if path.name == lists.DEFAULT_LIST else path

@@ -1,23 +1,108 @@
-"""Scan of a data set's folder: the rows of its label files, and the video file of each row."""
+"""Scan of a folder into which a data set was unpacked: the rows of its label files, and their video files."""
 
 import hashlib
 import json
-import os
+import re
+import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from a2inet_jax.datasets.folder import Folder
 from a2inet_jax.datasets.label_file import LabelRow
-from a2inet_jax.datasets.probe import UNKNOWN, ProbeResult, probe
-from a2inet_jax.errors import DataError
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.datasets.lists import SUFFIXES, walk
+from a2inet_jax.errors import DataError, VideoError
+from a2inet_jax.video.ffmpeg import ffmpeg_command
+from a2inet_jax.video.raw import HEADERLESS_SUFFIXES, RawDecoder, RawFormat
+from a2inet_jax.video.reader import cancelling_pool
+from a2inet_jax.video.worker import num_cpus
 
 # Called with (video id, videos done, videos in all).
 Progress = Callable[[str, int, int], None]
+_PROBE_TIMEOUT_S = 60.0
+
+
+class Folder:
+    """A folder and all files in it at any depth, with links followed.
+
+    Attributes:
+        path: The folder, absolute.
+        files: Paths relative to it with "/", the least deep first, then sorted. Files in folders whose name
+            starts with a dot, such as `.Trash`, are left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """List the files of a folder."""
+        self.path = path.absolute()
+        found = []
+        for root, folders, names in walk(self.path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            relative = root.relative_to(self.path)
+            # A broken link counts as a missing file.
+            found += [(relative / name).as_posix() for name in names if (root / name).is_file()]
+        self.files = sorted(found, key=lambda file: (file.count("/"), file))
+
+    def first(self, names: Sequence[str]) -> Path | None:
+        """Return the file with the first of these names that exists, in any case and at any depth."""
+        by_name = {PurePosixPath(file).name.lower(): file for file in reversed(self.files)}
+        for name in names:
+            if file := by_name.get(name.lower()):
+                return self.path / file
+        return None
+
+    def choose(self, files: Sequence[str], expected: str) -> str | None:
+        """Choose the file of a video from all those whose names match it.
+
+        A single file is taken wherever it is. Of several, the one at the expected path is taken, or else the
+        only one whose path ends in it: a distribution may have been unpacked into a folder of its own.
+
+        Args:
+            files: Paths relative to the folder.
+            expected: Path in the distribution.
+
+        Returns:
+            The chosen path; None if `files` is empty.
+
+        Raises:
+            DataError: There are several files, and it is not clear which one to take.
+        """
+        if len(files) < 2:
+            return files[0] if files else None
+        wanted = expected.lower()
+        exact = [file for file in files if file.lower() == wanted]
+        found = exact or [file for file in files if file.lower().endswith(f"/{wanted}")]
+        if len(found) == 1:
+            return found[0]
+        raise DataError(
+            f"{self.path} has {len(files)} files for one video: {' and '.join(files)}. "
+            f"Keep one of them, or move the right one to {self.path / expected}"
+        )
+
+
+def stem(name: str) -> str:
+    """Return the last component of a path without a video suffix; other dots belong to the name."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.stem if path.suffix.lower() in {*SUFFIXES, *HEADERLESS_SUFFIXES} else path.name
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """Frame rate and frame size of a file; all 0 if no frame could be decoded.
+
+    Attributes:
+        frame_rate: Average frames per second, from the header.
+        height: Frame height in pixels, rotation applied.
+        width: Frame width in pixels, rotation applied.
+    """
+
+    frame_rate: float
+    height: int
+    width: int
+
+
+UNKNOWN = ProbeResult(0.0, 0, 0)
+_HASHED_PROBE = asdict(UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -157,6 +242,36 @@ def scan(layout: DatasetLayout, path: Path) -> ScanResult:
     return ScanResult(folder.path, tuple(videos), tuple(sorted(without_mos)))
 
 
+def probe(path: Path, raw: RawFormat | None = None) -> ProbeResult:
+    """Read the header of a video and decode its first frame; a raw video must contain whole frames."""
+    if raw:
+        try:
+            RawDecoder(path, raw)
+        except VideoError:
+            return UNKNOWN
+        return ProbeResult(raw.frame_rate, raw.height, raw.width)
+    options = ["-i", f"file:{path.absolute()}", "-map", "0:v:0"]
+    options += ["-frames:v", "1", "-f", "null", "-"]
+    try:
+        done = subprocess.run(
+            [*ffmpeg_command("info"), *options],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PROBE_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        return UNKNOWN
+    # ffmpeg describes the input with its frame rate, then the output with the displayed size; the output only
+    # once it has decoded a frame.
+    source, _, shown = done.stderr.decode(errors="replace").partition("Output #0")
+    size = re.search(r"Video: .*?, (\d+)x(\d+)", shown)
+    if done.returncode or size is None:
+        return UNKNOWN
+    rate = re.search(r"Video: .*?, ([\d.]+)(k?) fps", source)
+    frame_rate = float(rate[1]) * (1000 if rate[2] else 1) if rate else 0.0
+    return ProbeResult(frame_rate, int(size[2]), int(size[1]))
+
+
 def probe_files(
     scanned: ScanResult,
     raw: RawFormat | None,
@@ -168,20 +283,18 @@ def probe_files(
     `raw` is the layout of the frames in files without a header. Results known from an earlier scan, by path
     and size in bytes, are reused.
     """
-
-    def probe_one(video: ScannedVideo) -> ScannedVideo:
-        if not video.present:
-            return video
-        result = known.get((video.path, video.bytes), UNKNOWN)
-        if result == UNKNOWN:
-            result = probe(scanned.folder / video.path, raw)
-        return replace(video, probed=result)
-
+    known_by_video = [known.get((video.path, video.bytes), UNKNOWN) for video in scanned.videos]
     videos: list[ScannedVideo] = []
     # Threads suffice, since ffmpeg's processes do the work.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for video in pool.map(probe_one, scanned.videos):
-            videos.append(video)
+    with cancelling_pool(num_cpus()) as submit:
+        futures = {
+            video.path: submit(probe, scanned.folder / video.path, raw)
+            for video, result in zip(scanned.videos, known_by_video)
+            if video.present and result == UNKNOWN
+        }
+        for video, result in zip(scanned.videos, known_by_video):
+            future = futures.get(video.path)
+            videos.append(replace(video, probed=future.result() if future else result))
             on_progress(video.video_id, len(videos), len(scanned.videos))
     return replace(scanned, videos=tuple(videos))
 
@@ -200,6 +313,5 @@ def _files_by_id(layout: DatasetLayout, folder: Folder) -> dict[str, Sequence[st
 
 def _hashed_fields(video: ScannedVideo) -> dict[str, Any]:
     # The key "look" must stay: it is part of the hash that existing indices contain.
-    fields = asdict(video)
-    del fields["probed"]
-    return {**fields, "look": asdict(UNKNOWN)}
+    fields = {name: value for name, value in vars(video).items() if name != "probed"}
+    return {**fields, "look": _HASHED_PROBE}

@@ -1,19 +1,20 @@
 """Check that the videos of a data set exist and can be decoded."""
 
+import contextlib
 import hashlib
-import os
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from queue import SimpleQueue
 
 import numpy as np
 
 from a2inet_jax.config import Features
+from a2inet_jax.datasets.scan import Progress
 from a2inet_jax.datasets.video import Video, missing_videos
 from a2inet_jax.errors import VideoError
-from a2inet_jax.video.reader import Reader
+from a2inet_jax.video.reader import Reader, cancelling_pool
+from a2inet_jax.video.worker import num_cpus
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def fingerprint(videos: Sequence[Video]) -> str:
 
 def verify(
     videos: Sequence[Video],
-    on_progress: Callable[[str, int, int], None],
+    on_progress: Progress,
     full: bool = False,
     processes: int = Features.num_decoders,
     timeout_s: float = Features.timeout_s,
@@ -56,12 +57,7 @@ def verify(
         processes: Number of decoding processes; 0: one for each core that this process may use.
         timeout_s: Longest time to wait for a first frame or, with `full`, for a chunk of frames, seconds.
     """
-    # A pool of readers, each used by one thread at a time.
-    count = processes or len(os.sched_getaffinity(0))
-    readers = [Reader(timeout_s) for _ in range(max(1, min(count, len(videos))))]
     idle: SimpleQueue[Reader] = SimpleQueue()
-    for reader in readers:
-        idle.put(reader)
 
     def problem(video: Video) -> str:
         reader = idle.get()
@@ -73,29 +69,24 @@ def verify(
             idle.put(reader)
         return ""
 
-    # Decode those that exist.
     missing = missing_videos(videos)
     missing_ids = {video.video_id for video in missing}
     existing = [video for video in videos if video.video_id not in missing_ids]
     problems: dict[int, str] = {}
     done = len(missing)
     on_progress("", done, len(videos))
-    pool = ThreadPoolExecutor(len(readers))
-    jobs = {pool.submit(problem, video): index for index, video in enumerate(existing)}
-    try:
+    # Decode those that exist, each by a reader that no other thread uses.
+    with contextlib.ExitStack() as stack:
+        num_readers = max(1, min(processes or num_cpus(), len(videos)))
+        readers = [stack.enter_context(Reader(timeout_s)) for _ in range(num_readers)]
+        for reader in readers:
+            idle.put(reader)
+        submit = stack.enter_context(cancelling_pool(num_readers, readers))
+        jobs = {submit(problem, video): index for index, video in enumerate(existing)}
         for job in as_completed(jobs):
             problems[jobs[job]] = job.result()
             done += 1
             on_progress(existing[jobs[job]].video_id, done, len(videos))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        # After an interrupt, a thread between two requests may start another process after a kill: repeat.
-        while not all(job.done() for job in jobs):
-            for reader in readers:
-                reader.kill()
-            time.sleep(0.05)
-        for reader in readers:
-            reader.close()
     return VerifyResult(
         [video for index, video in enumerate(existing) if not problems[index]],
         missing,

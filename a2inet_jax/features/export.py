@@ -1,11 +1,14 @@
-"""Export of a store as a TFDS data set of array_record files, written without TensorFlow."""
+"""Export of stores as a TFDS data set of array_record files, as Parquet, or as NumPy's npz files."""
 
 import contextlib
 import io
+import itertools
+import json
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from a2inet_jax.errors import StoreError
-from a2inet_jax.features.store import Record, Store
-from a2inet_jax.features.store_check import check
+from a2inet_jax.features.record import check, file_name
+from a2inet_jax.features.store import Store, matching_records
 from a2inet_jax.files import FolderError
 
 # Without TensorFlow, TFDS fails for splits of more than 1000 MiB. It holds a split in memory while it writes
@@ -23,15 +26,19 @@ SPLIT_BYTES = 512 << 20
 _MAX_SPLIT_BYTES = 990 << 20
 # Bytes of a record beside its arrays: names, and lengths of the fields.
 _OVERHEAD_BYTES = 1024
+_KEYS = ("video_id", "frame_index", "timestamps")
 _DESCRIPTION = """
-Features of videos, frame by frame, from two frozen networks; `metadata.json` says which, and how frames were
-chosen. Row t of `quality` and of `semantic` describes frame `frame_index[t]`, shown at `timestamps[t]`
-seconds. The videos are in alphabetical order of their ids over the splits, which are parts of one set.
+Features of videos, frame by frame, from frozen networks; `metadata.json` says which, and how frames were
+chosen. Row t of each describes frame `frame_index[t]`, shown at `timestamps[t]` seconds. The videos are in
+alphabetical order of their ids over the splits, which are parts of one set.
 """
+
+# Called with ids of videos; yields each with its arrays.
+Videos = Callable[[Sequence[str]], Iterator[tuple[str, dict[str, np.ndarray]]]]
 
 
 class _FeaturesBuilder(tfds.core.GeneratorBasedBuilder):
-    """A TFDS builder that writes the records of a store into several splits."""
+    """A TFDS builder that writes videos into several splits."""
 
     # The name of the data set and of its files.
     name = "features"
@@ -40,144 +47,212 @@ class _FeaturesBuilder(tfds.core.GeneratorBasedBuilder):
 
     def __init__(
         self,
-        store: Store,
-        records_of_splits: Sequence[Sequence[Record]],
-        on_progress: Callable[[str, int, int], None],
+        columns: Mapping[str, Store],
+        splits: Sequence[Sequence[str]],
+        videos: Videos,
         data_dir: Path,
-        silence: contextlib.ExitStack,
     ) -> None:
-        """Prepare the export; `download_and_prepare` writes it.
-
-        Args:
-            store: The store to export.
-            records_of_splits: The records of each split.
-            on_progress: Called with (video id, videos done, videos in all).
-            data_dir: Folder in which TFDS makes two levels of folders.
-            silence: A stack that silences standard output, and is closed while records are written.
-        """
-        self._store = store
-        self._records_of_splits = records_of_splits
-        self._on_progress = on_progress
-        self._silence = silence
+        """Prepare the export; `download_and_prepare` writes it into two levels of folders in `data_dir`."""
+        self._columns = columns
+        self._splits = splits
+        self._videos = videos
         super().__init__(data_dir=str(data_dir), file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
-        widths = self._records_of_splits[0][0].widths
-
         def array(shape: tuple[int | None, ...], dtype: type[np.generic]) -> tfds.features.Tensor:
             # Without this encoding TFDS reads number by number, which takes three times as long.
             return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
 
+        features = {
+            name: array((None, store.recipe.width), np.float16)
+            for name, store in self._columns.items()
+        }
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,
             features=tfds.features.FeaturesDict(
                 {
                     "video_id": tfds.features.Text(),
-                    "quality": array((None, widths["quality"]), np.float16),
-                    "semantic": array((None, widths["semantic"]), np.float16),
+                    **features,
                     "frame_index": array((None,), np.int32),
                     "timestamps": array((None,), np.float64),
                 }
             ),
-            metadata=tfds.core.MetadataDict(
-                recipe=self._store.recipe.as_dict(), fingerprint=self._store.recipe.fingerprint()
-            ),
+            metadata=tfds.core.MetadataDict(recipes=_recipes(self._columns)),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager
-        total = sum(len(records) for records in self._records_of_splits)
-        splits = {}
-        done = 0
-        for number, records in enumerate(self._records_of_splits):
-            splits[f"part_{number:03d}"] = self._generate_examples(records, done, total)
-            done += len(records)
-        self._silence.close()
-        return splits
+        return {
+            f"part_{number:03d}": self._generate_examples(video_ids)
+            for number, video_ids in enumerate(self._splits)
+        }
 
-    def _generate_examples(
-        self, records: Sequence[Record], done: int, total: int
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        for number, record in enumerate(records, 1):
-            if problem := check(record.path).problem:
-                raise StoreError(
-                    f"{record.path} {problem}: run `a2inet store repair`, then `a2inet extract`"
-                )
-            features = self._store.read(record.video_id)
-            yield record.video_id, {"video_id": record.video_id, **vars(features)}
-            self._on_progress(record.video_id, done + number, total)
-        if done + len(records) == total:
-            self._silence.enter_context(contextlib.redirect_stdout(io.StringIO()))
+    def _generate_examples(self, video_ids: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for video_id, arrays in self._videos(video_ids):
+            yield video_id, {"video_id": video_id, **arrays}
 
 
 def export(
-    store: Store,
+    stores: Sequence[Store],
     out: Path,
+    file_format: str,
     on_progress: Callable[[str, int, int], None],
     split_bytes: int = SPLIT_BYTES,
 ) -> int:
-    """Write a store as a data set that `tfds.builder_from_directory` reads.
+    """Write stores of the same videos and frames in another format.
+
+    Features are called after their backbone, or `features` if there is a single store. "tfds" is a data set
+    that `tfds.builder_from_directory` reads; "parquet" has a row for each frame, "npz" a file for each video.
 
     Args:
-        store: The store to export.
-        out: Folder of the data set, which must not exist; it is written whole or not at all.
+        stores: The stores to export.
+        out: Folder that must not exist; it is written whole or not at all.
+        file_format: "tfds", "parquet" or "npz".
         on_progress: Called with (video id, videos done, videos in all).
-        split_bytes: Largest size of a split, unless it is of a single video.
+        split_bytes: Largest size of a split or Parquet file, unless it is of a single video.
 
     Returns:
-        Number of splits.
+        Number of splits or files.
 
     Raises:
-        StoreError: The folder exists, the store is empty, one of its files is damaged, its videos
-            differ in the widths of their features, or a video is too large.
+        StoreError: The folder exists, a store is empty, a file is damaged, the stores differ in videos or
+            frames, or a video is too large for TFDS.
         OSError: The folder cannot be written.
     """
     if out.exists() or out.is_symlink():
         raise StoreError(f"{out} exists already: name another folder, or remove it")
-    records_of_splits = _split(store.manifest(), split_bytes)
-    tfds.disable_progress_bar()
+    write = {"tfds": _write_tfds, "parquet": _write_parquet, "npz": _write_npz}[file_format]
+    columns = _columns(stores)
+    sizes = _sizes(stores)
+    splits = _split(sizes, split_bytes, _MAX_SPLIT_BYTES if file_format == "tfds" else None)
+    done = itertools.count(1)
+
+    def videos(video_ids: Sequence[str]) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        for video_id in video_ids:
+            yield video_id, _arrays(columns, video_id)
+            on_progress(video_id, next(done), len(sizes))
+
     temporary = out.parent / f".{out.name}.{uuid.uuid4().hex}.part"
     try:
         temporary.mkdir(parents=True)
-        with (
-            tempfile.TemporaryDirectory(prefix="a2inet-") as downloads,
-            contextlib.ExitStack() as silence,
-        ):
-            # TFDS prints messages about a "download" before and after the work.
-            silence.enter_context(contextlib.redirect_stdout(io.StringIO()))
-            builder = _FeaturesBuilder(store, records_of_splits, on_progress, temporary, silence)
-            builder.download_and_prepare(download_dir=downloads)
-        Path(builder.data_path).rename(out)
+        written = write(temporary, columns, splits, videos)
+        written.rename(out)
     except OSError as error:
-        if error.filename and Path(error.filename).is_relative_to(store.folder):
+        if error.filename and any(
+            Path(error.filename).is_relative_to(store.folder) for store in stores
+        ):
             raise
         raise FolderError(out.parent, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return len(records_of_splits)
+    return len(sizes) if file_format == "npz" else len(splits)
 
 
-def _split(records: Sequence[Record], split_bytes: int) -> list[list[Record]]:
-    if not records:
+def _write_tfds(
+    folder: Path, columns: Mapping[str, Store], splits: Sequence[Sequence[str]], videos: Videos
+) -> Path:
+    tfds.disable_progress_bar()
+    with (
+        tempfile.TemporaryDirectory(prefix="a2inet-") as downloads,
+        # TFDS prints messages about a "download".
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        builder = _FeaturesBuilder(columns, splits, videos, folder)
+        builder.download_and_prepare(download_dir=downloads)
+    return Path(builder.data_path)
+
+
+def _write_parquet(
+    folder: Path, columns: Mapping[str, Store], splits: Sequence[Sequence[str]], videos: Videos
+) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    widths = {name: store.recipe.width for name, store in columns.items()}
+    keys = zip(_KEYS, (pa.string(), pa.int32(), pa.float64()))
+    lists = ((name, pa.list_(pa.float16(), width)) for name, width in widths.items())
+    schema = pa.schema([*keys, *lists], {"recipes": json.dumps(_recipes(columns))})
+    for number, video_ids in enumerate(splits):
+        with pq.ParquetWriter(folder / f"part_{number:03d}.parquet", schema) as writer:
+            for video_id, arrays in videos(video_ids):
+                table = {name: pa.array(array.ravel()) for name, array in arrays.items()}
+                for name, width in widths.items():
+                    table[name] = pa.FixedSizeListArray.from_arrays(table[name], width)
+                table["video_id"] = pa.array([video_id] * len(arrays["frame_index"]))
+                writer.write_table(pa.table(table, schema))
+    return folder
+
+
+def _write_npz(
+    folder: Path, columns: Mapping[str, Store], splits: Sequence[Sequence[str]], videos: Videos
+) -> Path:
+    recipes = np.array(json.dumps(_recipes(columns)))
+    for video_ids in splits:
+        for video_id, arrays in videos(video_ids):
+            path = folder / Path(file_name(video_id)).with_suffix(".npz")
+            named: dict[str, Any] = {**arrays, "video_id": np.array(video_id), "recipes": recipes}
+            np.savez(path, **named)
+    return folder
+
+
+def _columns(stores: Sequence[Store]) -> dict[str, Store]:
+    """Return the stores by the names of their features."""
+    if len(stores) == 1:
+        return {"features": stores[0]}
+    names = [store.recipe.folder_name().rpartition("-")[0] for store in stores]
+    taken = Counter([*names, *_KEYS])
+    return {
+        name if taken[name] == 1 else store.recipe.folder_name(): store
+        for name, store in zip(names, stores, strict=True)
+    }
+
+
+def _recipes(columns: Mapping[str, Store]) -> dict[str, Any]:
+    return {name: store.recipe.as_dict() for name, store in columns.items()}
+
+
+def _arrays(columns: Mapping[str, Store], video_id: str) -> dict[str, np.ndarray]:
+    """Read the features of a video, and the frames that they share."""
+    arrays = {}
+    for name, store in columns.items():
+        path = store.path(video_id)
+        if problem := check(path).problem:
+            raise StoreError(f"{path} {problem}: run `a2inet store repair`, then `a2inet extract`")
+        video = store.read(video_id, verify=False)
+        arrays[name] = video.features
+    return {**arrays, "frame_index": video.frame_index, "timestamps": video.timestamps}
+
+
+def _sizes(stores: Sequence[Store]) -> dict[str, int]:
+    """Return the bytes of each video, in alphabetical order of the ids."""
+    if not (video_ids := [record.video_id for record in stores[0].manifest()]):
         raise StoreError("there is nothing to export: the store is empty")
-    splits: list[list[Record]] = []
+    for store in stores[1:]:
+        other_ids = {record.video_id for record in store.manifest()}
+        if differing := sorted(other_ids.symmetric_difference(video_ids)):
+            raise StoreError(
+                f"{stores[0].folder} and {store.folder} hold different videos, {differing[0]!r} the first: "
+                "run `a2inet extract`, or export them one by one"
+            )
+    return {
+        video_id: sum(record.size for record in matching_records(stores, video_id))
+        for video_id in video_ids
+    }
+
+
+def _split(sizes: Mapping[str, int], split_bytes: int, largest: int | None) -> list[list[str]]:
+    splits: list[list[str]] = []
     free_bytes = 0
-    for record in records:
-        if record.widths != records[0].widths:
+    for video_id, size in sizes.items():
+        if largest and size + _OVERHEAD_BYTES > largest:
             raise StoreError(
-                f"{record.path} has features of widths {record.widths}, {records[0].path} of "
-                f"{records[0].widths}: they can't be in one data set"
+                f"the features of {video_id!r} have {size >> 20} MB, and a TFDS data set takes "
+                f"{largest >> 20} MB of a video at most: leave the video out"
             )
-        size = record.size + _OVERHEAD_BYTES
-        if size > _MAX_SPLIT_BYTES:
-            raise StoreError(
-                f"{record.path} has {record.size >> 20} MB, and a data set takes "
-                f"{_MAX_SPLIT_BYTES >> 20} MB of a video at most: leave the video out"
-            )
-        if size > free_bytes:
+        if size + _OVERHEAD_BYTES > free_bytes:
             splits.append([])
             free_bytes = split_bytes
-        splits[-1].append(record)
-        free_bytes -= size
+        splits[-1].append(video_id)
+        free_bytes -= size + _OVERHEAD_BYTES
     return splits

@@ -1,24 +1,24 @@
-"""Extraction of the features that a data set's store lacks, with a list of the videos that fail."""
+"""Extraction of the features that a data set's stores lack, with a list of the videos that fail."""
 
-import os
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event
 
 import jax
-import numpy as np
 
+from a2inet_jax import files
 from a2inet_jax.config import Features
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import ConfigError, DecoderDiedError, StoreError, VideoError
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.reuse import reusable_stores, reuse_streams
-from a2inet_jax.features.store import Store, VideoFeatures
-from a2inet_jax.video.reader import Reader
+from a2inet_jax.features.record import VideoFeatures
+from a2inet_jax.features.store import Store, open_stores
+from a2inet_jax.video.reader import Reader, cancelling_pool
+from a2inet_jax.video.worker import num_cpus
 
 Progress = Callable[[str, int, int], None]
 _EXTRACTOR_STAGES = ("compile", "transfer", "compute", "store")
@@ -68,95 +68,99 @@ class ExtractionSummary:
         )
 
 
-def default_num_decoders() -> int:
-    """Return the number of cores that this process may use: one decoding process for each."""
-    return len(os.sched_getaffinity(0))
+def missing(
+    videos: Sequence[VideoFile], stores: Mapping[str, Store]
+) -> dict[VideoFile, tuple[str, ...]]:
+    """Return the videos to be extracted, each with the streams whose store lacks its features.
 
-
-def missing(videos: Sequence[VideoFile], store: Store) -> list[VideoFile]:
-    """Return the videos to be extracted.
-
-    These are the videos whose features a store lacks, whose feature file is damaged, and whose features were
-    extracted from a different video file.
+    A store lacks features that it has no file of, whose file is damaged, and that were extracted from a
+    different video file. Of streams with the same store one stands for all.
     """
-    lacking = set(store.missing(video.video_id for video in videos))
-    return [v for v in videos if v.video_id in lacking or not _is_current(v, store)]
+    lacking: dict[VideoFile, tuple[str, ...]] = dict.fromkeys(videos, ())
+    for name in {store.folder: name for name, store in stores.items()}.values():
+        absent = set(stores[name].missing(video.video_id for video in videos))
+        for video in videos:
+            if video.video_id in absent or not _is_current(video, stores[name]):
+                lacking[video] += (name,)
+    return {video: streams for video, streams in lacking.items() if streams}
 
 
 def extract_all(
     videos: Sequence[VideoFile],
     extractor: Extractor,
-    store: Store,
+    folder: Path,
     on_progress: Progress,
     num_decoders: int = Features.num_decoders,
     timeout_s: float = Features.timeout_s,
-    reuse_from: Iterable[Path] = (),
 ) -> ExtractionSummary:
-    """Extract the features that a store lacks; a video that fails is listed, and the others continue.
+    """Extract the features that stores lack; a video that fails is listed, and the others continue.
+
+    A video is decoded once for all networks whose stores lack it; networks whose stores have it are left out.
 
     Each decoding process has a thread, which works on one video at a time; the threads share the devices. A
     decoding process that dies or takes too long is replaced, and its video is tried once more. The features
     do not depend on the number of decoding processes.
 
-    Features in the store are left as they are, so that a job that was killed resumes where it was. They are
+    Features in a store are left as they are, so that a job that was killed resumes where it was. They are
     extracted again if they are damaged, or if the size or raw format of the video's file has changed.
     Features of videos that no longer exist are kept.
 
     Args:
         videos: All videos of the data set.
-        extractor: An extractor with the store's recipe.
-        store: The store to be completed.
+        extractor: The networks.
+        folder: Folder of their stores, which are completed.
         on_progress: Called with (video id, videos done, videos in all), at the start and after each
             video.
         num_decoders: Number of decoding processes; 0: one for each core.
         timeout_s: Longest time to wait for a chunk of frames, seconds.
-        reuse_from: Folders of other stores of the same videos, whose streams are reused.
 
     Raises:
-        ConfigError: There is no decoder.
-        ValueError: Extractor and store have different recipes.
-        OSError: The store cannot be written.
+        ConfigError: The number of decoding processes is negative.
+        StoreError: The folder holds files of an earlier version.
+        OSError: A store cannot be written.
     """
-    if extractor.recipe != store.recipe:
-        raise ValueError(
-            "extractor and store have different recipes: "
-            f"{extractor.recipe.differences(store.recipe)}"
-        )
     if num_decoders < 0:
         raise ConfigError(f"features.num_decoders is {num_decoders}: it is at least 0")
 
     # Find out what is to be done.
     start_s, busy_before_s = time.monotonic(), extractor.busy_s
     spent_before = {stage: extractor.spent[stage] for stage in _EXTRACTOR_STAGES}
-    store.sweep()
-    todo = missing(videos, store)
+    stores = open_stores(folder, extractor.recipes)
+    for store in stores.values():
+        store.sweep()
+    todo = missing(videos, stores)
     done = len(videos) - len(todo)
     on_progress("", done, len(videos))
-    other_stores = reusable_stores(store.recipe, reuse_from) if todo else []
 
     # Extract, and report each video as it is done.
-    num_workers = max(1, min(num_decoders or default_num_decoders(), len(todo)))
-    pool = _WorkerPool(extractor, store, other_stores, num_workers, timeout_s)
-    failed: dict[int, Failure] = {}
+    num_workers = max(1, min(num_decoders or num_cpus(), len(todo)))
+    readers = [Reader(timeout_s) for _ in range(num_workers)]
+    workers = _Workers(extractor, stores, readers)
+    failed: dict[VideoFile, Failure] = {}
     frames = 0
-    with pool:
-        futures = {pool.submit(video): index for index, video in enumerate(todo)}
+    with contextlib.ExitStack() as stack:
+        for reader in readers:
+            stack.enter_context(reader)
+        submit = stack.enter_context(cancelling_pool(num_workers, readers))
+        futures = {
+            submit(workers.process, video, streams): video for video, streams in todo.items()
+        }
         for future in as_completed(futures):
-            result, index = future.result(), futures[future]
+            result, video = future.result(), futures[future]
             if isinstance(result, Failure):
-                failed[index] = result
+                failed[video] = result
             else:
                 frames += result
             done += 1
-            on_progress(todo[index].video_id, done, len(videos))
+            on_progress(video.video_id, done, len(videos))
 
     # Sum up.
     seconds = time.monotonic() - start_s
     spent = {stage: extractor.spent[stage] - spent_before[stage] for stage in _EXTRACTOR_STAGES}
-    spent["decode"] = sum(reader.decoding_s for reader in pool.readers)
-    blocked_s = sum(reader.blocked_s for reader in pool.readers)
+    spent["decode"] = sum(reader.decoding_s for reader in readers)
+    blocked_s = sum(reader.blocked_s for reader in readers)
     return ExtractionSummary(
-        failures=[failed[index] for index in sorted(failed)],
+        failures=[failed[video] for video in todo if video in failed],
         videos=len(todo) - len(failed),
         frames=frames,
         seconds=seconds,
@@ -166,58 +170,32 @@ def extract_all(
     )
 
 
-class _WorkerPool:
-    """Threads, each with a decoding process and a device. Leaving its context cancels all unfinished work."""
+class _Workers:
+    """Decoding processes, one for each thread that calls `process`, and the devices that they share."""
 
     def __init__(
         self,
         extractor: Extractor,
-        store: Store,
-        other_stores: Sequence[tuple[Store, Mapping[str, str]]],
-        num_workers: int,
-        timeout_s: float,
+        stores: Mapping[str, Store],
+        readers: Sequence[Reader],
     ) -> None:
-        self.readers = [Reader(timeout_s) for _ in range(num_workers)]
         self._extractor = extractor
-        self._store = store
-        self._other_stores = other_stores
-        self._threads = ThreadPoolExecutor(num_workers, thread_name_prefix="extract")
-        self._stopped = Event()
-        self._futures: list[Future[int | Failure]] = []
+        self._stores = stores
         # The reader and device index of each thread that has no video.
         self._free: SimpleQueue[tuple[Reader, int]] = SimpleQueue()
-        for index, reader in enumerate(self.readers):
+        for index, reader in enumerate(readers):
             self._free.put((reader, index % extractor.num_devices))
 
-    def __enter__(self) -> "_WorkerPool":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        # A thread between two requests would start another process, so one kill may not be enough.
-        while not all(future.done() for future in self._futures):
-            for reader in self.readers:
-                reader.kill()
-            time.sleep(0.05)
-        for reader in self.readers:
-            reader.close()
-
-    def submit(self, video: VideoFile) -> Future[int | Failure]:
-        """Schedule a video; the result is its number of frames, or why it has no features."""
-        self._futures.append(self._threads.submit(self._process, video))
-        return self._futures[-1]
-
-    def _process(self, video: VideoFile) -> int | Failure:
+    def process(self, video: VideoFile, streams: Sequence[str]) -> int | Failure:
+        """Extract streams of a video; return its number of frames, or why it has no features."""
         reader, device_index = self._free.get()
         try:
             signature = file_signature(video)
-            reused = reuse_streams(video.video_id, signature, self._other_stores)
-            features = reused.complete() or self._extract(
-                video, reader, device_index, reused.streams
-            )
+            found = self._extract(video, reader, device_index, streams)
             with self._extractor.spent.time("store"):
-                self._store.write(video.video_id, features, signature)
+                sha256 = _sha256(video)
+                for name, features in found.items():
+                    self._stores[name].write(video.video_id, features, signature, sha256)
             return len(features.timestamps)
         except VideoError as error:
             # The error itself must not be kept: its traceback keeps the video's frames alive.
@@ -230,15 +208,15 @@ class _WorkerPool:
         video: VideoFile,
         reader: Reader,
         device_index: int,
-        known: Mapping[str, np.ndarray],
-    ) -> VideoFeatures:
+        streams: Sequence[str],
+    ) -> dict[str, VideoFeatures]:
         deaths: list[str] = []
         while True:
             try:
-                return self._extractor.extract(video, reader, device_index, known)
+                return self._extractor.extract(video, reader, device_index, streams)
             except DecoderDiedError as error:
                 deaths.append(error.reason)
-                if self._stopped.is_set() or len(deaths) == 2:
+                if len(deaths) == 2:
                     reasons = ", then ".join(deaths)
                     raise VideoError(video.path, f"tried twice: {reasons}") from None
             except jax.errors.JaxRuntimeError as error:
@@ -268,9 +246,16 @@ def file_signature(video: VideoFile) -> str:
     return f"{size}, {video.raw}" if video.raw else size
 
 
+def _sha256(video: VideoFile) -> str:
+    try:
+        return files.sha256(video.path)
+    except OSError as error:
+        raise VideoError(video.path, f"can't be read ({error.strerror})") from None
+
+
 def _is_current(video: VideoFile, store: Store) -> bool:
     try:
-        stored = store.source(video.video_id)
+        stored = store.record(video.video_id).source
     except (StoreError, OSError):
         return False
     try:

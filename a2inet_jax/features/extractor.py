@@ -1,29 +1,24 @@
-"""Extraction of per-frame features from a video by two frozen backbones, on the same decoded frames."""
+"""Extraction of per-frame features from a video by frozen networks, all on the same decoded frames."""
 
-import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from a2inet_jax.backbones.convert import Params
-from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.config import Features
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.errors import ConfigError, VideoError
-from a2inet_jax.features import view
+from a2inet_jax.errors import VideoError
+from a2inet_jax.features.network import Network
 from a2inet_jax.features.passes import frames_at_once, longest, run_passes, schedule
-from a2inet_jax.features.recipe import STREAMS, Recipe
+from a2inet_jax.features.record import VideoFeatures
 from a2inet_jax.features.sharing import Budget, DeviceQueue, Stopwatch
-from a2inet_jax.features.store import VideoFeatures
 from a2inet_jax.video.reader import Reader
-from a2inet_jax.video.sampling import Sampling, frame_indices, patch_positions
+from a2inet_jax.video.sampling import frame_indices
 
 # Chunks of a video in memory beside the frames of a pass: two that the pass covers only in part, one being
 # decoded, one on the way to this process, and one on the way to the device.
@@ -33,17 +28,8 @@ _MAX_COMPILED = 64
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """A backbone with its parameters and the SHA-256 of the checkpoint that they come from."""
-
-    backbone: Backbone
-    params: Params
-    sha256: str
-
-
-@dataclass(frozen=True)
 class _DeviceState:
-    """A device, the backbones' parameters on it, and the queue of threads that use it."""
+    """A device, the networks' parameters on it, and the queue of threads that use it."""
 
     device: jax.Device
     params: Mapping[str, Params]
@@ -53,21 +39,18 @@ class _DeviceState:
 class Extractor:
     """An extractor of video features that uses one or several devices, and may be called from any thread.
 
-    Both streams see the same frames: row t of `quality` and of `semantic` belongs to frame `frame_index[t]`.
-    A network of clips sees clips of these frames, see `passes.plan`.
+    All streams see the same frames: row t of each belongs to frame `frame_index[t]`. A network of clips sees
+    clips of these frames, see `passes.plan`. Streams whose networks have equal recipes share one network.
 
     Attributes:
-        recipe: Recipe of the features.
-        streams: Stream → its backbone and parameters.
+        networks: Stream → its network.
+        recipes: Stream → recipe of its features.
         spent: Seconds of all threads, by "compile", "transfer" (to the device) and "compute".
     """
 
     def __init__(
         self,
-        quality: Pretrained,
-        semantic: Pretrained,
-        sampling: Sampling,
-        dtype: str = Features.dtype,
+        networks: Mapping[str, Network],
         chunk_frames: int = Features.chunk_frames,
         memory_bytes: int = int(Features.memory_gib * 2**30),
         devices: Sequence[jax.Device] | None = None,
@@ -75,10 +58,7 @@ class Extractor:
         """Put the parameters on the devices. Each frame size is compiled for a device when it first occurs.
 
         Args:
-            quality: Backbone of the quality stream.
-            semantic: Backbone of the semantic stream.
-            sampling: Frames, sizes and patches.
-            dtype: Dtype of the backbones' computation.
+            networks: Stream → its network; all with the same number of frames.
             chunk_frames: Frames on the device at a time, fewer if they are larger than 1920×1080. A
                 network of clips takes a whole clip, whatever the frames' size.
             memory_bytes: Bytes of decoded frames in memory at a time, over all threads. A video that
@@ -86,34 +66,21 @@ class Extractor:
             devices: Devices that compute; None: the first one.
 
         Raises:
-            ConfigError: With this sampling, frames or patches are too small for a backbone.
+            ConfigError: Frames or patches are too small for a backbone.
         """
-        for pretrained, field, side in (
-            (semantic, "short_side_px", sampling.short_side),
-            (quality, "patch_size_px", sampling.patch_size if sampling.patches else None),
-        ):
-            backbone = pretrained.backbone
-            if side is not None and side < backbone.min_side:
-                raise ConfigError(
-                    f"features.{field} is {side}: {backbone.name} needs at least "
-                    f"{backbone.min_side} pixels a side"
-                )
-        self.recipe = Recipe(
-            quality=quality.backbone.name,
-            quality_sha256=quality.sha256,
-            quality_normalization=quality.backbone.normalization,
-            semantic=semantic.backbone.name,
-            semantic_sha256=semantic.sha256,
-            semantic_normalization=semantic.backbone.normalization,
-            sampling=sampling,
-            dtype=dtype,
-        )
-        self.streams = {"quality": quality, "semantic": semantic}
+        for network in networks.values():
+            network.check_sides()
+        # All networks see the same frames.
+        (self._num_frames,) = {network.sampling.frames for network in networks.values()}
+        self.networks = dict(networks)
+        self.recipes = {name: network.recipe for name, network in networks.items()}
         self.spent = Stopwatch()
-        self._sampling = sampling
+        # Stream → the first stream of the same recipe, which is computed.
+        first = {recipe: name for name, recipe in reversed(self.recipes.items())}
+        self._computed = {name: first[recipe] for name, recipe in self.recipes.items()}
         self._chunk_frames = chunk_frames
         self._memory = Budget(memory_bytes)
-        params = {name: stream.params for name, stream in self.streams.items()}
+        params = {name: self.networks[name].params for name in first.values()}
         # Two threads at a time keep an accelerator busy; a CPU gains nothing from a second one.
         self._devices = [
             _DeviceState(
@@ -126,24 +93,15 @@ class Extractor:
         self._compiled: dict[Any, Any] = {}
         self._compiling: dict[Any, threading.Lock] = {}
 
-        @functools.partial(jax.jit, static_argnames="names")
+        @jax.jit
         def run(
             params: Mapping[str, Params],
-            positions_Px2: jax.Array,
+            positions: Mapping[str, jax.Array],
             frames_NxHxWx3: jax.Array,
-            names: tuple[str, ...],
         ) -> dict[str, jax.Array]:
             return {
-                name: view.features(
-                    name,
-                    sampling,
-                    self.streams[name].backbone,
-                    params[name],
-                    frames_NxHxWx3,
-                    positions_Px2,
-                    jnp.dtype(dtype),
-                )
-                for name in names
+                name: self.networks[name].features(params[name], frames_NxHxWx3, positions_Px2)
+                for name, positions_Px2 in positions.items()
             }
 
         self._run = run
@@ -163,9 +121,9 @@ class Extractor:
         video: VideoFile,
         reader: Reader,
         device_index: int = 0,
-        known: Mapping[str, np.ndarray] = MappingProxyType({}),
+        streams: Iterable[str] | None = None,
         on_frames: Callable[[int, int], None] = lambda done, total: None,
-    ) -> VideoFeatures:
+    ) -> dict[str, VideoFeatures]:
         """Extract the features of one video.
 
         While the device works on one pass, the reader's process decodes the frames of the next one. All
@@ -175,92 +133,90 @@ class Extractor:
             video: The video; its id decides the positions of the patches.
             reader: A reader that no other thread uses.
             device_index: Index of the device that computes.
-            known: Features of a stream, `[T, D]` float16, that need not be computed.
+            streams: Streams whose features are needed; None: all.
             on_frames: Called with the number of frames decoded so far and of all, T.
+
+        Returns:
+            For each of the streams its features, which do not depend on the others.
 
         Raises:
             VideoError: The video cannot be decoded, its frames are too small for a backbone, or its
                 features exceed float16.
         """
-        # Choose the frames, and check that their size suits both backbones.
+        # Choose the frames, and check that their size suits the backbones.
+        wanted = list(self.networks if streams is None else streams)
+        names = dict.fromkeys(self._computed[name] for name in wanted)
         info = reader.open(video.path, video.raw)
-        indices_T = frame_indices(info.num_frames, self._sampling.frames)
-        sizes = [(info.height, info.width)]
-        for name, stream in self.streams.items():
-            seen = view.size(name, self._sampling, info.height, info.width)
-            if problem := stream.backbone.too_small(*seen):
+        indices_T = frame_indices(info.num_frames, self._num_frames)
+        size = (info.height, info.width)
+        takes, chunks, positions = {}, [], {}
+        for name in names:
+            network = self.networks[name]
+            view_size = network.view_size(*size)
+            if problem := network.backbone.too_small(*view_size):
                 raise VideoError(video.path, problem)
-            sizes.append(seen)
-        positions_Px2 = patch_positions(video.video_id, info.height, info.width, self._sampling)
-        if len(positions_Px2) and np.all(positions_Px2 == positions_Px2[:1]):
-            # Equal patches have equal features, and the mean of those is any of them.
-            positions_Px2 = positions_Px2[:1]
-
-        # Schedule the passes of the streams that are not known.
-        chunk = min(frames_at_once(self._chunk_frames, *size) for size in sizes)
-        takes = {
-            name: stream.backbone.takes(chunk, self._sampling.clip_spacing)
-            for name, stream in self.streams.items()
-            if name not in known
-        }
-        work = schedule(len(indices_T), takes)
+            chunks.append(
+                min(frames_at_once(self._chunk_frames, *each) for each in (size, view_size))
+            )
+            takes[name] = network.backbone.takes(chunks[-1], network.sampling.clip_spacing)
+            positions[name] = network.patch_positions(video.video_id, *size)
+        chunk, work = min(chunks), schedule(len(indices_T), takes)
 
         def run(frames_NxHxWx3: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-            rows = self.compute(frames_NxHxWx3, positions_Px2, names, device_index)
+            rows = self.compute(
+                frames_NxHxWx3, {name: positions[name] for name in names}, device_index
+            )
             return {
-                name: _as_float16(each, video.path, self.streams[name].backbone.name)
+                name: _as_float16(each, video.path, self.networks[name].backbone.name)
                 for name, each in rows.items()
             }
 
         # Decode and compute, within the memory that all threads share.
         frame_bytes = info.height * info.width * 3
         with self._memory.reserve((longest(work) + _CHUNKS_IN_FLIGHT * chunk) * frame_bytes):
-            chunks = reader.read(video.path, indices_T, chunk, video.raw)
-            rows = run_passes(_counted(chunks, len(indices_T), on_frames), work, run)
-        computed = {name: np.concatenate(pieces) for name, pieces in rows.items()}
-        return VideoFeatures(
-            **known, **computed, frame_index=indices_T, timestamps=info.timestamps[indices_T]
-        )
+            decoded = reader.read(video.path, indices_T, chunk, video.raw)
+            rows = run_passes(_counted(decoded, len(indices_T), on_frames), work, run)
+        features = {name: np.concatenate(pieces) for name, pieces in rows.items()}
+        timestamps = info.timestamps[indices_T]
+        return {
+            name: VideoFeatures(features[self._computed[name]], indices_T, timestamps)
+            for name in wanted
+        }
 
     def compute(
         self,
         frames_NxHxWx3: np.ndarray,
-        positions_Px2: np.ndarray,
-        names: tuple[str, ...] = STREAMS,
+        positions: Mapping[str, np.ndarray],
         device_index: int = 0,
     ) -> dict[str, np.ndarray]:
         """Run one pass, and wait for its result; the reader's process decodes in the meantime.
 
         Args:
             frames_NxHxWx3: RGB, uint8.
-            positions_Px2: Top and left of the quality stream's patches, int32; P = 0: whole frames.
-            names: Streams to compute.
+            positions: For each stream to compute its patches, `[P, 2]` int32; P = 0: whole frames.
             device_index: Index of the device that computes.
 
         Returns:
             For each stream its rows, `[N, width]` float32, on the host.
         """
         state = self._devices[device_index]
-        compiled = self._compile(state, positions_Px2, frames_NxHxWx3, names)
+        compiled = self._compile(state, positions, frames_NxHxWx3)
         with state.queue.slot():
             with self.spent.time("transfer"):
                 frames = jax.block_until_ready(jax.device_put(frames_NxHxWx3, state.device))
             with self.spent.time("compute"):
-                positions = jax.device_put(positions_Px2, state.device)
-                return jax.device_get(compiled(state.params, positions, frames))
+                on_device = jax.device_put(dict(positions), state.device)
+                return jax.device_get(compiled(state.params, on_device, frames))
 
     def _compile(
-        self,
-        state: _DeviceState,
-        positions_Px2: np.ndarray,
-        frames_NxHxWx3: np.ndarray,
-        names: tuple[str, ...],
+        self, state: _DeviceState, positions: Mapping[str, np.ndarray], frames_NxHxWx3: np.ndarray
     ) -> Any:
         """Return the compiled program for these shapes.
 
         The first thread that needs it compiles it, while others compute; threads that need the same one wait.
         """
-        key = (state.device, len(positions_Px2), frames_NxHxWx3.shape, names)
+        num_patches = tuple((name, len(each)) for name, each in positions.items())
+        key = (state.device, frames_NxHxWx3.shape, num_patches)
         # dict.setdefault is atomic.
         with self._compiling.setdefault(key, threading.Lock()):
             if (compiled := self._compiled.get(key)) is not None:
@@ -271,11 +227,11 @@ class Extractor:
                 jax.clear_caches()
             with self.spent.time("compile"), state.queue.count_as_busy():
                 sharding = jax.sharding.SingleDeviceSharding(state.device)
-                shapes = [
-                    jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=sharding)
-                    for each in (positions_Px2, frames_NxHxWx3)
-                ]
-                compiled = self._run.lower(state.params, *shapes, names=names).compile()
+                shapes = jax.tree.map(
+                    lambda each: jax.ShapeDtypeStruct(each.shape, each.dtype, sharding=sharding),
+                    (dict(positions), frames_NxHxWx3),
+                )
+                compiled = self._run.lower(state.params, *shapes).compile()
             self._compiled[key] = compiled
             return compiled
 

@@ -1,9 +1,19 @@
-"""A Ray actor that extracts batches of videos, and reports the result of each video."""
+"""A Ray actor that extracts batches of videos, and the markers by which actors learn of each other's death.
 
+An in-flight marker is a file that records that a video was begun. It keeps a video that kills its worker from
+taking down all workers. A worker creates a marker before it starts a video, and removes it when it is done,
+whatever the result. A marker that another worker finds is therefore that of a dead worker. The markers of a
+job are in a folder of their own, on the disk that the workers share.
+"""
+
+import hashlib
 import pickle
+import shutil
 import socket
+import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +23,67 @@ from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import A2INetError
 from a2inet_jax.features import extract
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.in_flight import MAX_DEATHS, InFlightMarkers
 from a2inet_jax.features.recipe import Recipe
-from a2inet_jax.features.store import Store
+from a2inet_jax.features.store import open_stores
+
+# A video that was in flight when so many workers died is not tried again.
+MAX_DEATHS = 2
+_PREFIX = ".begun-"
+# A folder without changes for so long is that of a job that was killed.
+_ABANDONED_S = 7 * 24 * 3600.0
+
+
+class InFlightMarkers:
+    """The markers of a job: one file for each time that a video was started and not finished."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the markers in a folder that `create` made."""
+        self.folder = folder
+
+    @classmethod
+    def create(cls, parent: Path) -> "InFlightMarkers":
+        """Make a folder for a new job, and remove those that killed jobs left long ago.
+
+        Raises:
+            OSError: The folder cannot be made.
+        """
+        for other in parent.glob(f"{_PREFIX}*"):
+            if _idle_s(other) > _ABANDONED_S:
+                shutil.rmtree(other, ignore_errors=True)
+        folder = parent / f"{_PREFIX}{uuid.uuid4().hex}"
+        folder.mkdir(parents=True)
+        return cls(folder)
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def deaths(self, video_id: str) -> int:
+        """Return how many workers died while the video was in flight."""
+        return sum(marker.exists() for marker in self._markers(video_id))
+
+    def begin(self, video_ids: Iterable[str]) -> None:
+        """Add a marker for each video.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        for video_id in video_ids:
+            for marker in self._markers(video_id):
+                if not marker.exists():
+                    marker.touch()
+                    break
+
+    def end(self, video_ids: Iterable[str]) -> None:
+        """Remove all markers of these videos."""
+        for video_id in video_ids:
+            for marker in self._markers(video_id):
+                marker.unlink(missing_ok=True)
+
+    def _markers(self, video_id: str) -> list[Path]:
+        # Hashed, because an id may be longer than a file name may be.
+        name = hashlib.sha256(video_id.encode()).hexdigest()[:32]
+        return [self.folder / f"{name}.{number}" for number in range(MAX_DEATHS)]
 
 
 class Worker:
@@ -28,7 +96,7 @@ class Worker:
         self,
         make: Callable[[], Extractor],
         folder: Path,
-        recipe: Recipe,
+        recipes: Mapping[str, Recipe],
         markers_folder: Path,
         num_decoders: int,
         timeout_s: float,
@@ -36,11 +104,11 @@ class Worker:
         """Keep the arguments. The extractor is made with the first batch, which also reports its errors."""
         self._make = make
         self._folder = folder
-        self._recipe = recipe
+        self._recipes = recipes
         self._markers = InFlightMarkers(markers_folder)
         self._num_decoders = num_decoders
         self._timeout_s = timeout_s
-        self._opened: tuple[Extractor, Store] | None = None
+        self._extractor: Extractor | None = None
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
         """Extract the pickled videos of a batch.
@@ -62,10 +130,11 @@ class Worker:
         return {name: [row[name] for row in rows] for name in rows[0]}
 
     def _extract_batch(self, videos: Sequence[VideoFile]) -> list[dict[str, Any]]:
-        if self._opened is None:
-            self._opened = self._make(), Store(self._folder, self._recipe)
-        _, store = self._opened
-        lacking = set(store.missing(video.video_id for video in videos))
+        if self._extractor is None:
+            self._extractor = self._make_extractor()
+        stores = open_stores(self._folder, self._recipes)
+        video_ids = [video.video_id for video in videos]
+        lacking = {each for store in stores.values() for each in store.missing(video_ids)}
         deaths = {v.video_id: self._markers.deaths(v.video_id) for v in videos}
         # A worker did not die of a video that it stored.
         harmless = [v for v in videos if not deaths[v.video_id] or v.video_id not in lacking]
@@ -81,16 +150,30 @@ class Worker:
                 rows.append(_row(video.video_id, reason=reason))
         return rows
 
+    def _make_extractor(self) -> Extractor:
+        extractor = self._make()
+        for name, recipe in extractor.recipes.items():
+            if recipe != self._recipes[name]:
+                raise ValueError(
+                    "extractor and store have different recipes: "
+                    f"{recipe.differences(self._recipes[name])}"
+                )
+        return extractor
+
     def _extract(self, videos: Sequence[VideoFile], num_decoders: int) -> list[dict[str, Any]]:
         if not videos:
             return []
-        assert self._opened is not None
-        extractor, store = self._opened
+        assert self._extractor is not None
         video_ids = [video.video_id for video in videos]
         self._markers.begin(video_ids)
         try:
             work = extract.extract_all(
-                videos, extractor, store, lambda *_: None, num_decoders, self._timeout_s
+                videos,
+                self._extractor,
+                self._folder,
+                lambda *_: None,
+                num_decoders,
+                self._timeout_s,
             )
         finally:
             self._markers.end(video_ids)
@@ -111,3 +194,11 @@ def _row(
         "error": error,
         "trace": trace,
     }
+
+
+def _idle_s(folder: Path) -> float:
+    """Return the seconds since a file in the folder was made or removed."""
+    try:
+        return time.time() - folder.stat().st_mtime
+    except OSError:
+        return 0.0

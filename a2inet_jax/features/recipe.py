@@ -3,42 +3,42 @@
 import dataclasses
 import hashlib
 import json
+import urllib.parse
 from dataclasses import dataclass
 from typing import Any, Self
 
 from a2inet_jax.config import Features
-from a2inet_jax.video.sampling import Sampling
+from a2inet_jax.video.sampling import FR, Sampling
 
-# The streams of features, each made by one network.
+# The streams of a model, each with the features of one network.
 STREAMS = ("quality", "semantic")
 
-# Raise it with every change of the extracted numbers for the same backbones and sampling.
+# Raise it with every change of the extracted numbers for the same backbone and sampling.
 VERSION = 3
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings that features were extracted with; features of equal recipes may be used together.
+    """Settings that one network's features were extracted with; equal recipes give equal features.
+
+    A recipe does not say which stream of a model the features are for, and its backbone need not be one of
+    the registry.
 
     Attributes:
-        quality: Backbone of the quality stream.
-        quality_sha256: SHA-256 of its published checkpoint.
-        quality_normalization: Normalization of its input.
-        semantic: Backbone of the semantic stream.
-        semantic_sha256: SHA-256 of its published checkpoint.
-        semantic_normalization: Normalization of its input.
-        sampling: Frames, sizes and patches.
-        dtype: Dtype of the backbones' computation.
+        backbone: Name of the network.
+        sha256: SHA-256 of its published checkpoint.
+        normalization: Normalization of its input.
+        width: D, the features of a frame.
+        sampling: Frames, sizes and patches. Fields that have no effect have their defaults.
+        dtype: Dtype of the network's computation.
         version: Version of the extracting code.
     """
 
-    quality: str
-    quality_sha256: str
-    quality_normalization: str
-    semantic: str
-    semantic_sha256: str
-    semantic_normalization: str
-    sampling: Sampling
+    backbone: str
+    sha256: str
+    normalization: str
+    width: int
+    sampling: Sampling = FR
     dtype: str = Features.dtype
     version: int = VERSION
 
@@ -46,37 +46,13 @@ class Recipe:
         """Return the recipe as nested plain values."""
         return dataclasses.asdict(self)
 
-    def stream(self, name: str) -> dict[str, Any]:
-        """Return the settings that decide the numbers of one of the `STREAMS`.
-
-        Two streams with equal settings have equal features, whatever their names and recipes.
-        """
-        own = {
-            key.removeprefix(f"{name}_"): value
-            for key, value in self.as_dict().items()
-            if key.startswith(f"{name}_")
-        }
-        sampling = dataclasses.asdict(self.sampling)
-        patches = {key: sampling.pop(key) for key in ("patches", "patch_size")}
-        short_side = sampling.pop("short_side")
-        if name == "quality":
-            sampling |= patches if patches["patches"] else {}
-        else:
-            sampling |= {"short_side": short_side} if short_side else {}
-        rest = {"dtype": self.dtype, "version": self.version}
-        return {"backbone": getattr(self, name), **own, **sampling, **rest}
-
-    def networks(self) -> str:
-        """Return the names of both networks, for messages."""
-        return f"{self.quality} and {self.semantic}"
-
     def to_json(self) -> str:
         """Return the recipe as JSON; equal recipes give equal text."""
         return json.dumps(self.as_dict(), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Make the recipe that `to_json` wrote."""
+        """Make the recipe that `to_json` wrote; other text is a TypeError, KeyError or ValueError."""
         fields = json.loads(text)
         return cls(**{**fields, "sampling": Sampling(**fields["sampling"])})
 
@@ -84,11 +60,14 @@ class Recipe:
         """Return 16 hexadecimal digits that identify the recipe."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
+    def folder_name(self) -> str:
+        """Return the name of a store of this recipe: backbone and fingerprint."""
+        return f"{urllib.parse.quote(self.backbone, safe='')}-{self.fingerprint()}"
+
     def differences(self, other: "Recipe") -> str:
         """List the fields that differ, for messages: `field: ours here, theirs there; …`."""
         ours, theirs = (
-            {**fields, **fields.pop("sampling")}
-            for fields in (json.loads(self.to_json()), json.loads(other.to_json()))
+            {**fields.pop("sampling"), **fields} for fields in (self.as_dict(), other.as_dict())
         )
         return "; ".join(
             f"{k}: {ours[k]} here, {theirs[k]} there" for k in ours if ours[k] != theirs[k]

@@ -1,10 +1,8 @@
-"""`a2inet extract`: the features of a data set, or of any videos, into a store."""
+"""`a2inet extract`: the features of a data set, or of any videos, into stores."""
 
-import csv
 import functools
-import io
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,23 +10,18 @@ from typing import Any
 import jax
 
 from a2inet_jax import files
-from a2inet_jax.build import feature_folders, labelled_videos, open_extractor, open_store
+from a2inet_jax.build import features_folder, labelled_videos, open_extractor
 from a2inet_jax.config import Experiment, Features
 from a2inet_jax.console import progress, say
 from a2inet_jax.datasets import lists
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import ConfigError
-from a2inet_jax.features import ray_engine
-from a2inet_jax.features.extract import (
-    ExtractionSummary,
-    Failure,
-    extract_all,
-)
+from a2inet_jax.features import ray
+from a2inet_jax.features.extract import ExtractionSummary, Failure, extract_all, missing
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.ray_engine import RayExtractionSummary
+from a2inet_jax.features.ray import RayExtractionSummary
 from a2inet_jax.features.recipe import STREAMS
-from a2inet_jax.features.store import Store
-from a2inet_jax.files import cache_dir
+from a2inet_jax.features.store import Store, open_stores
 
 
 def extract(
@@ -42,14 +35,15 @@ def extract(
 ) -> int:
     """Extract the features of every video that has none yet; list those that fail.
 
-    A stream that another store of the data set has is reused, but not by Ray, whose actors compute both.
+    Each network of the model's streams has a store. What a store has is not computed again, whichever
+    experiment it was extracted for.
 
     Args:
         config: The experiment; its data set is taken where no paths are given.
         paths: Videos, folders and CSV files, in place of a data set.
-        out: The store of these.
+        out: Folder of the stores of these.
         shard: (i, n): the i-th, from 0, of n shards; a video's id alone decides on its shard. n processes
-            with the same store do the whole work, whenever and wherever they run.
+            with the same stores do the whole work, whenever and wherever they run.
         engine: "local", the devices of this machine; "ray", those of a Ray cluster.
         address: The cluster's head; None starts Ray on this machine.
         actors: Number of Ray actors; 0: as many as the cluster has GPUs, or nodes if it has none.
@@ -60,24 +54,26 @@ def extract(
     Raises:
         ConfigError: Paths without `out` or the reverse.
         DataError: Two videos have one id.
-        OSError: The store cannot be written.
+        OSError: A store cannot be written.
         EngineError: The cluster cannot do the work.
     """
     if engine == "ray":
         jax.config.update("jax_platforms", "cpu")  # the devices are the actors'
-    features = _with_absolute_paths(config.features)
+    config = replace(config, features=_with_absolute_paths(config.features))
     videos = _videos(config, paths, out)
     first, step = shard
     mine = [video for video in videos if _shard(video.video_id, step) == first]
-    extractor = open_cached(features, jax.local_devices())
-    store = Store(out, extractor.recipe) if out else open_store(config, extractor)
+    extractor = open_cached(config, jax.local_devices())
+    folder = out or features_folder(config)
+    features = config.features
     work: ExtractionSummary | RayExtractionSummary
     with progress("extract") as advance:
         if engine == "ray":
-            work = ray_engine.extract_all(
+            work = ray.extract_all(
                 mine,
-                functools.partial(open_cached, features),
-                store,
+                functools.partial(open_cached, config),
+                folder,
+                extractor.recipes,
                 advance,
                 address=address,
                 actors=actors,
@@ -85,55 +81,59 @@ def extract(
                 timeout_s=features.timeout_s,
             )
         else:
-            others = [] if out else feature_folders(config)
             work = extract_all(
-                mine,
-                extractor,
-                store,
-                advance,
-                features.num_decoders,
-                features.timeout_s,
-                others,
+                mine, extractor, folder, advance, features.num_decoders, features.timeout_s
             )
     say(f"extract: {work}")
-    say(f"Features: {store.folder}")
-    listing = store.folder / (f"failures-{first}-of-{step}.csv" if step > 1 else "failures.csv")
-    dataset = "" if paths else config.data.name
-    return report_failures(work.failures, len(mine), listing, dataset)
+    stores = open_stores(folder, extractor.recipes)
+    for path in {store.folder: None for store in stores.values()}:
+        say(f"Features: {path}")
+    listing = f"failures-{first}-of-{step}.csv" if step > 1 else "failures.csv"
+    return report_failures(work.failures, mine, stores, listing, "" if paths else config.data.name)
 
 
-def open_cached(features: Features, devices: Sequence[jax.Device] | None = None) -> Extractor:
+def open_cached(config: Experiment, devices: Sequence[jax.Device] | None = None) -> Extractor:
     """Open an extractor whose compiled programs serve later jobs and other processes too."""
-    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
-    return open_extractor(features, devices)
+    jax.config.update("jax_compilation_cache_dir", str(files.cache_dir() / "compiled"))
+    return open_extractor(config, devices)
 
 
 def report_failures(
-    failures: Sequence[Failure], videos: int, listing: Path, dataset: str = ""
+    failures: Sequence[Failure],
+    videos: Sequence[VideoFile],
+    stores: Mapping[str, Store],
+    listing: str,
+    dataset: str = "",
 ) -> int:
-    """Print the videos that failed and the remedy, and list them in a file; remove it if there are none.
+    """Print the videos that failed and the remedy, and list them in each store that lacks them.
 
     Args:
         failures: The videos.
-        videos: Number of all videos.
-        listing: A CSV file: video, path, reason.
+        videos: All videos.
+        stores: The store of each stream.
+        listing: Name of a store's CSV file: video, path, reason. It is removed if the store lacks none.
         dataset: Name of their data set, if they are of one.
 
     Returns:
         The exit code: 1 if there are any.
     """
-    if not failures:
-        if listing.exists():
-            listing.unlink()
-        return 0
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["video", "path", "reason"])
     for each in failures:
         say(f"failed: {each.path}: {each.reason}", "red")
-        table.writerow([each.video_id, each.path, each.reason])
-    files.write(listing, text.getvalue().encode("utf-8", "surrogateescape"))
-    say(f"{len(failures)} of {videos} videos have no features; listed in {listing}", "red")
+    failed = {each.video_id: each for each in failures}
+    listings = []
+    for store in {store.folder: store for store in stores.values()}.values():
+        path = store.folder / listing
+        lacking = missing([v for v in videos if v.video_id in failed], {"": store})
+        rows = [(v.video_id, v.path, failed[v.video_id].reason) for v in lacking]
+        if rows:
+            files.write_csv(path, ["video", "path", "reason"], rows)
+            listings.append(str(path))
+        elif path.exists():
+            path.unlink()
+    if not failures:
+        return 0
+    listed = " and ".join(listings)
+    say(f"{len(failures)} of {len(videos)} videos have no features; listed in {listed}", "red")
     say("Repair or replace these files, and run the same command again.")
     if dataset:
         say(
@@ -159,7 +159,7 @@ def _with_absolute_paths(features: Features) -> Features:
 def _videos(config: Experiment, paths: Sequence[Path], out: Path | None) -> list[VideoFile]:
     if bool(paths) != bool(out):
         raise ConfigError(
-            "videos of your own need a store: a2inet extract FILE|FOLDER|CSV --out=FOLDER"
+            "videos of your own need a folder for their features: a2inet extract FILE|FOLDER|CSV --out=FOLDER"
         )
     videos = lists.find_videos(paths) if paths else list(labelled_videos(config))
     lists.check_ids(videos)

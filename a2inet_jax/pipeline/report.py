@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from a2inet_jax.build import build_model, open_extractor, open_store, seeds
+from a2inet_jax.build import build_model, features_folder, open_extractor, seeds
 from a2inet_jax.config import Experiment
 from a2inet_jax.configs import rows
 from a2inet_jax.console import progress, say
 from a2inet_jax.errors import A2INetError, VideoError
 from a2inet_jax.evaluation.predictions import Prediction
+from a2inet_jax.features.store import open_stores
 from a2inet_jax.model import ensemble
 from a2inet_jax.pipeline import run_results
 from a2inet_jax.report import examples, make_table, page, run_files
@@ -104,13 +105,14 @@ def _examples(run: Run, num_clips: int, num_thumbnails: int, has_previews: bool)
         config = RunFolder(run.path).config()
         models = ensemble.load(run.path / "model.safetensors")
         model = build_model(config.model.name, config.model)
-        store = open_store(config, open_extractor(config.features))
+        stores = open_stores(features_folder(config), open_extractor(config).recipes).values()
         with Reader() as reader:
 
             def example(row: Prediction) -> Example:
-                video, stored = run.videos[row.video], store.read(row.video)
+                video, found = run.videos[row.video], [store.read(row.video) for store in stores]
+                stored = found[0]
                 # The frame scores of the model that has the video in its test set.
-                _, frames_SxT = models.scores(model, store.streams(row.video, config.model.streams))
+                _, frames_SxT = models.scores(model, tuple(each.features for each in found))
                 member = row.split * len(seeds(config)) + seeds(config).index(row.seed)
                 # Frames at equal distances, and the clip to play.
                 last = len(stored.timestamps) - 1

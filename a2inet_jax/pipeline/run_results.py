@@ -138,10 +138,10 @@ def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
     labelled = labelled_videos(target)
     videos = cross.test_set(labelled)
     data = _data(target, labelled, len(videos))
-    extractor = open_extractor(config.features)
-    run.check_recipe(extractor.recipe.as_dict())
+    extractor = open_extractor(config)
+    run.check_recipe(extractor.recipes)
     remedy = f"`a2inet evaluate {run.path} --datasets={dataset}` extracts them, and lists those that fail"
-    features = stored_features(target, videos, extractor, remedy)
+    features = stored_features(target, videos, extractor.recipes, remedy)
     inputs: dict[str, Any] = {
         "model": sha256(model_file),
         "features": features.digest,
@@ -212,9 +212,9 @@ def _kept(path: Path) -> Results:
 def _support_vectors(
     config: Experiment, videos: Sequence[Video], drawn: Sequence[Split], run: RunFolder
 ) -> None:
-    extractor = open_extractor(config.features)
-    run.check_recipe(extractor.recipe.as_dict())
-    features = stored_features(config, videos, extractor)
+    extractor = open_extractor(config)
+    run.check_recipe(extractor.recipes)
+    features = stored_features(config, videos, extractor.recipes)
     run.check(config, {"features": features.digest})
     pooled = baselines.mean_pool(features.read(n) for n in range(len(videos)))
     contents = [video.reference_id for video in videos]

@@ -172,8 +172,10 @@ def _fetch(work: Attempts) -> None:
 
 
 def _extract(work: Attempts) -> None:
-    for names, config in _grouped(work, lambda config: (config.data.name, config.features)):
-        pair = f"{config.features.quality} and {config.features.semantic}"
+    for names, config in _grouped(
+        work, lambda config: (config.data.name, config.features, config.model.streams)
+    ):
+        pair = " and ".join(getattr(config.features, stream) for stream in config.model.streams)
         say(f"{registry.info(config.data.name).title}: {pair}")
         failure = f"the extraction of {pair} failed on some videos: see its failures.csv"
         work.attempt(names, functools.partial(extract.extract, config), failure)

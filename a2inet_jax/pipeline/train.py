@@ -93,14 +93,14 @@ def prepare_run(config: Experiment) -> PreparedRun:
     jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
     videos = labelled_videos(config)
     drawn = draw_splits(config, videos, listed_videos(config))
-    extractor = open_extractor(config.features)
-    features = stored_features(config, videos, extractor)
+    extractor = open_extractor(config)
+    features = stored_features(config, videos, extractor.recipes)
     models = {name: build_model(name, config.model) for name in networks(config)}
     run = RunFolder.of(config)
     if jax.process_index() == 0:
         inputs = {
             "features": features.digest,
-            "recipe": extractor.recipe.as_dict(),
+            "recipe": {name: each.as_dict() for name, each in extractor.recipes.items()},
             "labels": fingerprint(videos),
             "splits": splits.digest(drawn),
         }

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from a2inet_jax.errors import DataError
-from a2inet_jax.features.store import Store
+from a2inet_jax.features.store import Store, matching_records
 
 Video = tuple[np.ndarray, ...]  # a video's streams, each [T, D_i] float16
 
@@ -74,33 +74,40 @@ class TrainingData:
         )
 
     @classmethod
-    def of_store(
-        cls, store: Store, ids: Sequence[str], mos: ArrayLike, streams: Sequence[str]
-    ) -> Self:
-        """Take features from a store, which is read when they are needed.
+    def of_stores(cls, stores: Sequence[Store], ids: Sequence[str], mos: ArrayLike) -> Self:
+        """Take features from the stores of the streams, which are read when they are needed.
+
+        `read` compares a video's features with their checksum when it reads them for the first time.
 
         Args:
-            store: Store that has the features of all ids.
+            stores: The store of each stream, with the features of all ids.
             ids: N ids.
             mos: N labels.
-            streams: "quality", "semantic" or both, in the model's order.
 
         Raises:
-            FileNotFoundError: A video has no features in the store.
-            StoreError: Features in the store cannot be used.
+            FileNotFoundError: A video has no features in a store.
+            StoreError: Features in a store cannot be used, or the stores' frames of a video differ.
         """
         labels = np.asarray(mos, np.float64)
-        records = [store.record(video_id) for video_id in ids]
-        content = hashlib.sha256(f"{list(streams)}\n".encode())
-        for record, label in zip(records, labels, strict=True):
-            content.update(f"{record.video_id} {label!r} {record.content_sha256}\n".encode())
+        records = [matching_records(stores, video_id) for video_id in ids]
+        content = hashlib.sha256()
+        for video_id, label, each in zip(ids, labels, records, strict=True):
+            checksums = [record.content_sha256 for record in each]
+            content.update(f"{video_id} {label!r} {checksums}\n".encode())
+        unverified = set(range(len(ids)))
+
+        def read(n: int) -> Video:
+            video = tuple(store.read(ids[n], n in unverified).features for store in stores)
+            unverified.discard(n)
+            return video
+
         return cls(
             ids=tuple(ids),
-            lengths=np.array([record.frames for record in records], np.int32),
-            widths=tuple(records[0].widths[name] for name in streams),
+            lengths=np.array([each[0].frames for each in records], np.int32),
+            widths=tuple(store.recipe.width for store in stores),
             mos=labels,
             digest=content.hexdigest()[:16],
-            read=lambda n: store.streams(ids[n], streams),
+            read=read,
         )
 
     @classmethod

@@ -1,12 +1,23 @@
-"""Checks of a video file's bytes before anything is decoded: is it complete, and does it have an index?
+"""Containers, without decoding: is the file complete, does it need an index, which packets are in it?
 
 Container formats: ISO/IEC 14496-12 (MP4, MOV: boxes), RFC 8794 and 9559 (Matroska, WebM: EBML elements), RIFF
 (AVI: chunks), ISO/IEC 13818-1 (MPEG transport and program streams).
 """
 
 import os
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
+
+from a2inet_jax.errors import VideoError
+from a2inet_jax.video.ffmpeg import ffmpeg_command, last_line, open_file_path
+from a2inet_jax.video.info import NO_VIDEO_STREAM, checked_file_size
+from a2inet_jax.video.raw import HEADERLESS_SUFFIXES
 
 _HEAD_BYTES = 1024
 # First byte of each packet of a transport stream.
@@ -15,35 +26,55 @@ _SYNC = 0x47
 _PACKET_BYTES = (188, 192, 204)
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
+# FFmpeg's packet flags: a key frame, and a frame that is decoded but not shown.
+_FLAG_KEY, _FLAG_DISCARD = 1, 4
 
 
-def remux_format(path: Path) -> str | None:
-    """Return the container into which a stream without an index is copied before it is decoded.
+@dataclass(frozen=True)
+class Packets:
+    """The packets of a video stream, in the order of the file (decoding order).
 
-    The decision depends on the file's content, not on its suffix.
-
-    Returns:
-        "matroska" for MPEG transport and program streams and Ogg, "mp4" for elementary streams (which have
-        no timestamps, and Matroska requires them), None for all other files.
+    Attributes:
+        pts: Presentation times in the stream's time base, [packets] int64.
+        is_key: Packets that the container marks as key frames, [packets] bool.
+        is_hidden: Packets that an edit list hides, [packets] bool. Decoders count hidden frames too.
+        has_side_data: Packets with side data, such as new headers for the decoder, [packets] bool.
     """
+
+    pts: np.ndarray
+    is_key: np.ndarray
+    is_hidden: np.ndarray
+    has_side_data: np.ndarray
+
+    def shown_by_pts(self) -> np.ndarray:
+        """Return which packets are shown, in presentation order, [packets] bool."""
+        return ~self.is_hidden[np.lexsort((~self.is_hidden, self.pts))]
+
+
+def check_complete(path: Path) -> None:
+    """Check a file before it is decoded.
+
+    Raises:
+        VideoError: The file cannot be read, has no header, is a picture or is cut short.
+    """
+    checked_file_size(path)
+    if path.suffix.lower() in HEADERLESS_SUFFIXES:
+        raise VideoError(
+            path,
+            "has no header that gives the size of its frames. Put it into a CSV list with the columns "
+            "path,width,height,pixel_format (and frame_rate), and use that list in its place",
+        )
     with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    if head.startswith((b"\x00\x00\x01\xba", b"OggS")) or _is_transport_stream(head):
-        return "matroska"
-    has_start_code = head.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01"))
-    return "mp4" if has_start_code and head[4:8] != b"ftyp" else None
-
-
-def is_picture(path: Path) -> bool:
-    """Return True for a JPEG, which decoders take for a video of one frame."""
-    with path.open("rb") as file:
-        return file.read(3) == b"\xff\xd8\xff"
-
-
-def may_have_edit_list(path: Path) -> bool:
-    """Return True for MP4 and MOV, whose edit lists may hide frames."""
-    with path.open("rb") as file:
-        return file.read(8)[4:] in _FIRST_BOXES
+        is_jpeg = file.read(3) == b"\xff\xd8\xff"
+    # Decoders would take it for a video of one frame.
+    if is_jpeg:
+        raise VideoError(path, "is a picture, not a video")
+    if missing := missing_bytes(path):
+        raise VideoError(
+            path,
+            f"is cut short: {missing} bytes that its container declares are missing. Get a complete copy, or "
+            "keep what is there: ffmpeg -i FILE -c copy COPY.mkv",
+        )
 
 
 def missing_bytes(path: Path) -> int:
@@ -64,6 +95,87 @@ def missing_bytes(path: Path) -> int:
         else:
             end = 0
     return max(0, end - size)
+
+
+def remux_format(path: Path) -> str | None:
+    """Return the container into which a stream without an index is copied before it is decoded.
+
+    The decision depends on the file's content, not on its suffix.
+
+    Returns:
+        "matroska" for MPEG transport and program streams and Ogg, "mp4" for elementary streams (which have
+        no timestamps, and Matroska requires them), None for all other files.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if head.startswith((b"\x00\x00\x01\xba", b"OggS")) or _is_transport_stream(head):
+        return "matroska"
+    has_start_code = head.startswith((b"\x00\x00\x01", b"\x00\x00\x00\x01"))
+    return "mp4" if has_start_code and head[4:8] != b"ftyp" else None
+
+
+def remux(path: Path, output_format: str) -> int:
+    """Copy the video stream of a file into an unnamed temporary file.
+
+    Args:
+        path: The video.
+        output_format: "mp4" or "matroska".
+
+    Returns:
+        A file descriptor of the copy, to be closed by the caller. The copy disappears when it is closed, or
+        when this process ends for any reason. `open_file_path` returns a path to open it by.
+
+    Raises:
+        VideoError: ffmpeg finds no video stream, or the folder of temporary files is full.
+    """
+    options = ["-y", "-fflags", "+genpts", "-i", f"file:{path}", "-map", "0:v:0", "-c", "copy"]
+    # An MP4 edit list would hide the first frames of a stream whose timestamps are generated.
+    if output_format == "mp4":
+        options += ["-avoid_negative_ts", "make_zero", "-use_editlist", "0"]
+    with tempfile.TemporaryFile() as copy:
+        target = f"file:{open_file_path(copy.fileno())}"
+        process = subprocess.run(
+            [*ffmpeg_command(), *options, "-f", output_format, target],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
+        if b"No space left" in process.stderr:
+            raise VideoError(
+                path,
+                f"needs a temporary copy in {tempfile.gettempdir()}, which is full: set TMPDIR to a folder "
+                "with more space",
+            )
+        if b"matches no streams" in process.stderr:
+            raise VideoError(path, NO_VIDEO_STREAM)
+        if process.returncode != 0 or not copy.seek(0, os.SEEK_END):
+            raise VideoError(path, f"cannot be decoded ({last_line(process.stderr)})")
+        return os.dup(copy.fileno())
+
+
+def may_have_edit_list(path: Path) -> bool:
+    """Return True for MP4 and MOV, whose edit lists may hide frames."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] in _FIRST_BOXES
+
+
+def list_packets(file: str) -> Packets:
+    """Return all packets that have a presentation time; none if ffmpeg cannot read the file."""
+    options = ["-bsf:v:0", "noise=drop='isnan(pts)'", "-i", f"file:{file}", "-map", "0:v:0"]
+    options += ["-c", "copy", "-copyinkf", "-copyts", "-copytb", "1", "-f", "framecrc", "pipe:1"]
+    listing = subprocess.run(
+        [*ffmpeg_command(), *options], stdin=subprocess.DEVNULL, capture_output=True
+    ).stdout
+    rows = []
+    for line in listing.decode().splitlines():
+        if not line.startswith("#"):
+            # Columns: stream, dts, pts, duration, size, checksum. Flags follow unless the packet is a
+            # plain key frame, and sizes ("S=") of side data if there is any.
+            match = re.search(r"F=0x([0-9A-F]+)", line)
+            flags = int(match[1], 16) if match else _FLAG_KEY
+            pts = int(line.split(",")[2])
+            rows.append((pts, flags & _FLAG_KEY, flags & _FLAG_DISCARD, ", S=" in line))
+    pts_N, key_N, hidden_N, side_data_N = np.array(rows, np.int64).reshape(-1, 4).T
+    return Packets(pts_N, key_N != 0, hidden_N != 0, side_data_N != 0)
 
 
 def _is_transport_stream(head: bytes) -> bool:

@@ -38,18 +38,9 @@ from typing import Any
 import numpy as np
 
 from a2inet_jax.errors import VideoError
-from a2inet_jax.video import container, packets, seek
-from a2inet_jax.video.expression import any_of
-from a2inet_jax.video.ffmpeg import FramePipe, ffmpeg_command, last_line, open_file_path
-from a2inet_jax.video.info import (
-    NO_VIDEO_STREAM,
-    VideoInfo,
-    check_frame_size,
-    check_indices,
-    checked_file_size,
-)
-from a2inet_jax.video.raw import HEADERLESS_SUFFIXES
-from a2inet_jax.video.remux import remux
+from a2inet_jax.video import container, seek
+from a2inet_jax.video.ffmpeg import FramePipe, any_of, ffmpeg_command, last_line, open_file_path
+from a2inet_jax.video.info import NO_VIDEO_STREAM, VideoInfo, check_frame_size, check_indices
 
 # Decoded frames that may pile up in decord, in bytes.
 _MAX_DECORD_BYTES = 512 << 20
@@ -80,12 +71,12 @@ class Decoder:
             VideoError: The file is not a video, not complete, or its frames are too small.
         """
         self.path = path
-        _check_file(path)
+        container.check_complete(path)
         output_format = container.remux_format(path)
         # Absolute, because ffmpeg would take "a:b.mp4" for a URL.
         self._file = os.path.abspath(path)
         if output_format:
-            copy = remux(path, output_format)
+            copy = container.remux(path, output_format)
             weakref.finalize(self, os.close, copy)
             self._file = open_file_path(copy)
         self._num_decoded = 0
@@ -132,8 +123,8 @@ class Decoder:
         return self._read(indices)
 
     @functools.cached_property
-    def _packets(self) -> packets.Packets:
-        return packets.list_packets(self._file)
+    def _packets(self) -> container.Packets:
+        return container.list_packets(self._file)
 
     def _shown_timestamps(self) -> np.ndarray:
         """Return the times of the frames that no edit list hides, in seconds, [frames] float64."""
@@ -263,25 +254,6 @@ class Decoder:
             self.path,
             f"cannot be decoded ({count} of {self.info.num_frames} frames come out). "
             "Get an undamaged copy, or leave the video out",
-        )
-
-
-def _check_file(path: Path) -> None:
-    """Raise VideoError for a file that can be refused before it is decoded."""
-    checked_file_size(path)
-    if path.suffix.lower() in HEADERLESS_SUFFIXES:
-        raise VideoError(
-            path,
-            "has no header that gives the size of its frames. Put it into a CSV list with the columns "
-            "path,width,height,pixel_format (and frame_rate), and use that list in its place",
-        )
-    if container.is_picture(path):
-        raise VideoError(path, "is a picture, not a video")
-    if missing := container.missing_bytes(path):
-        raise VideoError(
-            path,
-            f"is cut short: {missing} bytes that its container declares are missing. Get a complete copy, or "
-            "keep what is there: ffmpeg -i FILE -c copy COPY.mkv",
         )
 
 

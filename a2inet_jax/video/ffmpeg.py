@@ -1,4 +1,4 @@
-"""RGB frames that the bundled ffmpeg writes into a pipe.
+"""The bundled ffmpeg: its command, its filters' expressions, and RGB frames that it writes into a pipe.
 
 A full pipe blocks ffmpeg, so only a few frames are in memory at a time, however long the video is and however
 slowly its frames are consumed.
@@ -108,3 +108,14 @@ def last_line(messages: bytes) -> str:
 def open_file_path(descriptor: int) -> str:
     """Return a path by which this and other processes can open a file that has lost its name."""
     return f"/proc/{os.getpid()}/fd/{descriptor}"
+
+
+def any_of(terms: Sequence[str]) -> str:
+    """Return an expression for ffmpeg's filters that is true if at least one term is true.
+
+    The sum is nested as a balanced tree, because ffmpeg accepts only a hundred levels.
+    """
+    if len(terms) == 1:
+        return terms[0]
+    middle = len(terms) // 2
+    return f"({any_of(terms[:middle])}+{any_of(terms[middle:])})"

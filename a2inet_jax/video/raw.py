@@ -1,4 +1,4 @@
-"""Frames of headerless video files, whose frame size and pixel format come from the data set.
+"""Headerless video files: their layout, which comes from the data set, and their frames.
 
 The bundled ffmpeg converts them to RGB as it does all video without colour metadata: as BT.601, and in full
 range for the `yuvj` formats only.
@@ -6,15 +6,15 @@ range for the `yuvj` formats only.
 
 import math
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
-from a2inet_jax.errors import VideoError
+from a2inet_jax.errors import DataError, VideoError
 from a2inet_jax.video.ffmpeg import FramePipe
 from a2inet_jax.video.info import VideoInfo, check_frame_size, check_indices, checked_file_size
-from a2inet_jax.video.raw_format import RawFormat
 
 # Suffixes of files that cannot be read without a `RawFormat`.
 HEADERLESS_SUFFIXES = (".yuv", ".rgb", ".raw")
@@ -35,6 +35,36 @@ for _subsampling, _columns, _rows in (("420", 2, 2), ("422", 2, 1), ("444", 1, 1
     _PLANES[f"yuv{_subsampling}p"] = _PLANES[f"yuvj{_subsampling}p"] = (1, _planes)
     for _bits in (10, 12, 16):
         _PLANES[f"yuv{_subsampling}p{_bits}le"] = (2, _planes)
+
+
+@dataclass(frozen=True)
+class RawFormat:
+    """Layout of a file that has no header and holds one frame after the other.
+
+    Attributes:
+        width: Of a frame, in pixels.
+        height: Of a frame, in pixels.
+        pixel_format: ffmpeg's name, such as "yuv420p"; "yuvj420p" is the same in full range.
+        frame_rate: Frames per second.
+
+    Raises:
+        DataError: A value is impossible.
+    """
+
+    width: int
+    height: int
+    pixel_format: str = "yuv420p"
+    frame_rate: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise DataError(f"a raw frame cannot be {self.width}×{self.height} pixels")
+        if not 0 < self.frame_rate < math.inf:
+            raise DataError(f"the frame rate must be above 0 and finite, not {self.frame_rate}")
+        if not self.pixel_format:
+            raise DataError(
+                "the pixel format of a raw video is empty; the most common one is yuv420p"
+            )
 
 
 class RawDecoder:

@@ -1,4 +1,4 @@
-"""Reader of video files whose decoding process may crash or hang without harm to this one."""
+"""Reader of video files whose decoding process may crash or hang without harm, and threads with readers."""
 
 import contextlib
 import dataclasses
@@ -8,20 +8,32 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
-import a2inet_jax
 from a2inet_jax.config import Features
 from a2inet_jax.errors import DecoderDiedError, VideoError
 from a2inet_jax.video import channel
 from a2inet_jax.video.info import VideoInfo
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 
 _BUFFER_BYTES = 1 << 20
+_KILL_INTERVAL_S = 0.05
+
+_Result = TypeVar("_Result")
+
+
+class Submit(Protocol):
+    """Function that has another function called in a thread."""
+
+    def __call__(self, function: Callable[..., _Result], *args: Any) -> Future[_Result]:
+        """Return the future result of `function(*args)`."""
+        ...
 
 
 class Reader:
@@ -187,7 +199,7 @@ class Reader:
             # A large buffer, so that frames pass in large pieces: with their default, some kernels take eight
             # times as long.
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
-            root = Path(a2inet_jax.__file__).parents[1]
+            root = Path(__file__).parents[2]
             python_path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
             command = [sys.executable, "-P", "-m", "a2inet_jax.video.worker"]
             # In a session of its own, it does not receive Ctrl-C, and can be killed with its children.
@@ -215,6 +227,37 @@ class Reader:
             self._killed = False
         self._unfinished = False
         return process.wait()
+
+
+@contextlib.contextmanager
+def cancelling_pool(num_threads: int, readers: Sequence[Reader] = ()) -> Iterator[Submit]:
+    """Open a pool of threads; on leaving, cancel what waits, end what runs, and wait for the threads.
+
+    Args:
+        num_threads: Number of threads.
+        readers: Readers that the threads use. They are killed, and should be closed afterwards.
+
+    Yields:
+        Function that schedules a call.
+    """
+    pool = ThreadPoolExecutor(num_threads)
+    futures: list[Future[Any]] = []
+
+    def submit(function: Callable[..., _Result], *args: Any) -> Future[_Result]:
+        future = pool.submit(function, *args)
+        futures.append(future)
+        return future
+
+    try:
+        yield submit
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        # A thread between two requests would start another process, so one kill may not be enough.
+        while not all(future.done() for future in futures):
+            for reader in readers:
+                reader.kill()
+            time.sleep(_KILL_INTERVAL_S)
+        pool.shutdown()
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

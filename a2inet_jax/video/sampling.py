@@ -1,4 +1,4 @@
-"""Choice of the frames of a video, and of the patches that the quality stream sees of them.
+"""Choice of the frames of a video and of the patches that a network sees of them, and resizing.
 
 Full resolution (FR): every frame, whole, at its own size. Preprocessed (PR): 128 frames at equal
 intervals; the semantic stream sees them with their shorter side at 540 pixels, the quality stream four
@@ -8,6 +8,8 @@ patches of 768×768.
 import hashlib
 from dataclasses import dataclass
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from a2inet_jax.config import Features
@@ -15,12 +17,12 @@ from a2inet_jax.config import Features
 
 @dataclass(frozen=True)
 class Sampling:
-    """Frames, sizes and patches of a video that the two backbones see.
+    """Frames, sizes and patches of a video that a network sees.
 
     Attributes:
         frames: Number of frames at equal intervals; None for all.
-        short_side: Short side of the semantic stream's frames in pixels; None for the video's own size.
-        patches: Number of patches per frame for the quality stream; 0 for the whole frame.
+        short_side: Short side of the frames in pixels; None for the video's own size.
+        patches: Number of patches per frame; 0 for the whole frame.
         patch_size: Side of a patch in pixels.
         seed: Seed of the patches' positions.
         clip_spacing: A clip of n frames is spread evenly over n · clip_spacing of these frames.
@@ -80,3 +82,38 @@ def patch_positions(video_id: str, height: int, width: int, sampling: Sampling) 
         draws = (int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big"))
         positions_Px2[k] = [draw % count for draw, count in zip(draws, num_offsets)]
     return positions_Px2
+
+
+def resize_short_side(frames_NxHxWx3: jax.Array, short_side: int) -> jax.Array:
+    """Resize frames so that min(height, width) = short_side, up or down, keeping the aspect ratio.
+
+    Bilinear; when downscaling, the triangle filter widens with the scale (antialiasing), as in Pillow. The
+    longer side is rounded to the nearest pixel.
+
+    Args:
+        frames_NxHxWx3: RGB, uint8.
+        short_side: In pixels.
+
+    Returns:
+        [N, h, w, 3] uint8, rounded to the nearest level.
+    """
+    num_frames, height, width, channels = frames_NxHxWx3.shape
+    if min(height, width) == short_side:
+        return frames_NxHxWx3
+    h, w = short_side_size(height, width, short_side)
+    resized_NxHxWx3 = jax.image.resize(
+        frames_NxHxWx3.astype(jnp.float32),
+        (num_frames, h, w, channels),
+        method="linear",
+        antialias=True,
+        precision=jax.lax.Precision.HIGHEST,
+    )
+    return jnp.clip(jnp.round(resized_NxHxWx3), 0, 255).astype(jnp.uint8)
+
+
+def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """Return height and width after `resize_short_side`, in pixels."""
+    # In integers, half a pixel rounded up: the size must not depend on a machine's rounding.
+    shorter = min(height, width)
+    h, w = ((2 * side * short_side + shorter) // (2 * shorter) for side in (height, width))
+    return h, w

@@ -29,9 +29,8 @@ from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from a2inet_jax.video.expression import any_of
-from a2inet_jax.video.ffmpeg import FramePipe
-from a2inet_jax.video.packets import Packets
+from a2inet_jax.video.container import Packets
+from a2inet_jax.video.ffmpeg import FramePipe, any_of
 
 # Cost of listing the packets and of reading those that are dropped, in units of decoding one frame.
 _OVERHEAD_FRAMES = 400

@@ -25,8 +25,14 @@ import numpy as np
 from a2inet_jax.errors import VideoError
 from a2inet_jax.video import channel
 from a2inet_jax.video.decode import Decoder
-from a2inet_jax.video.raw import RawDecoder
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawDecoder, RawFormat
+
+
+def num_cpus() -> int:
+    """Return the number of cores that this process may use: one decoding process for each."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class _TimedSender:

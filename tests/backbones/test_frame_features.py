@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from a2inet_jax.backbones import frame_features
 from a2inet_jax.backbones.pooling import pool_stages
 from a2inet_jax.backbones.registry import BACKBONES, Backbone
-from a2inet_jax.video.resize import resize_short_side
+from a2inet_jax.video.sampling import resize_short_side
 from tests.make_torch_expectations import noise
 from tests.parity import features
 from tests.published import random_params

@@ -37,12 +37,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def mine(clip: Path, tmp_path: Path) -> Path:
-    """A data set of one's own: 20 videos, two of a content."""
-    names = [f"{k:02}.mp4" for k in range(20)]
-    dataset_inputs.under_names(clip, tmp_path / "mine", names)
+    """A data set of one's own: 10 videos, two of a content."""
+    return custom_data_set(tmp_path / "mine", clip, 10)
+
+
+def custom_data_set(folder: Path, clip: Path, num_videos: int) -> Path:
+    names = [f"{k:02}.mp4" for k in range(num_videos)]
+    dataset_inputs.under_names(clip, folder, names)
     lines = [f"{name},{k % 7},scene {k // 2}\n" for k, name in enumerate(names)]
-    (tmp_path / "mine" / "labels.csv").write_text("path,mos,reference_id\n" + "".join(lines))
-    return tmp_path / "mine"
+    (folder / "labels.csv").write_text("path,mos,reference_id\n" + "".join(lines))
+    return folder
 
 
 def test_all_data_sets_are_listed(
@@ -77,7 +81,7 @@ def test_a_whole_data_set_is_good(
     assert run(data, "prepare", str(mine)) == 0
     assert run(data, "verify", str(mine)) == 0
     printed = capsys.readouterr().out
-    assert "20 videos of 10 contents, labels 0 to 6; 20 good, 0 missing, 0 cannot" in printed
+    assert "10 videos of 5 contents, labels 0 to 6; 10 good, 0 missing, 0 cannot" in printed
     assert fingerprint(registry.list_videos(str(mine), data)) in printed
     assert "first frames" in printed
     assert run(data, "verify", str(mine), full=True) == 0
@@ -99,7 +103,7 @@ def test_what_is_wrong_is_listed(
     gone = [mine / f"{k:02}.mp4" for k in range(1, 8)]
     for path in gone:
         path.unlink()
-    bad = mine / "12.mp4"
+    bad = mine / "09.mp4"
     bad.unlink()
     bad.write_text("This is not a video.\n")
     assert run(data, "prepare", str(mine)) == 1
@@ -112,7 +116,7 @@ def test_what_is_wrong_is_listed(
     assert run(data, "verify", str(mine)) == 1
     printed = capsys.readouterr().out
     assert f"{bad}: " in printed  # though many are missing
-    assert "12 good, 7 missing, 1 cannot be decoded" in printed
+    assert "2 good, 7 missing, 1 cannot be decoded" in printed
     listing = data / f"{registry.unique_slug(str(mine))}-problems.csv"
     assert f"All of them, by id: {listing}" in printed
     with listing.open(newline="") as file:
@@ -124,12 +128,12 @@ def test_what_is_wrong_is_listed(
     assert "decode" in rows[7]["problem"]
     assert run(data, "verify", str(mine), as_json=True) == 1
     record = json.loads(capsys.readouterr().out)
-    assert (record["good"], len(record["missing"])) == (12, 7)
+    assert (record["good"], len(record["missing"])) == (2, 7)
     assert record["undecodable"] == [
-        {"video": "12.mp4", "path": str(bad), "reason": rows[7]["problem"]}
+        {"video": "09.mp4", "path": str(bad), "reason": rows[7]["problem"]}
     ]
     labels = mine / "labels.csv"
-    kept = [line for line in labels.read_text().splitlines() if line[:2] not in ("12", *_ids(gone))]
+    kept = [line for line in labels.read_text().splitlines() if line[:2] not in ("09", *_ids(gone))]
     labels.write_text("\n".join(kept) + "\n")
     assert run(data, "verify", str(mine)) == 0
     assert not listing.exists()
@@ -166,7 +170,7 @@ def test_findings_are_reported_where_no_file_of_them_can_be_written(
     assert run(tmp_path / "data", "verify", str(mine)) == 1
     printed, error = capsys.readouterr()
     assert "cannot be written" in error
-    assert "19 good, 1 missing" in printed
+    assert "9 good, 1 missing" in printed
     assert "Fingerprint" in printed
 
 
@@ -196,7 +200,7 @@ def test_a_path_too_long_for_a_file_is_a_missing_video(
     for command in ("prepare", "verify"):
         assert run(data, command, str(mine)) == 1
         assert f"{mine / name}: is missing" in capsys.readouterr().out
-    with pytest.raises(FileNotFoundError, match="1 of 21 videos"):
+    with pytest.raises(FileNotFoundError, match="1 of 11 videos"):
         registry.load(str(mine), data)
 
 
@@ -205,9 +209,9 @@ def _ids(paths: list[Path]) -> list[str]:
 
 
 def test_published_splits_are_imported(
-    mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = tmp_path / "data"
+    mine, data = custom_data_set(tmp_path / "mine", clip, 20), tmp_path / "data"
     names = [f"old/{k:02}.avi" for k in range(19)]
     lines = [f"{n},{name}\n" for n, name in enumerate(names, start=1)]
     listing = tmp_path / "list.csv"

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from a2inet_jax.config import Experiment
-from a2inet_jax.features.store import Store
+from a2inet_jax.features.extractor import Extractor
+from a2inet_jax.features.store import Store, open_stores
 from a2inet_jax.pipeline import extract
 from tests.clips import Clips, run_ffmpeg
-from tests.extraction_inputs import extractor
+from tests.extraction_inputs import extractor, network, pair
+from tests.ray_inputs import content
 
 GOOD = ("h264.mp4", "black.mp4", "gray.mp4", "one_frame.mp4", "two_frames.mp4")
 
@@ -34,8 +36,19 @@ def config() -> Experiment:
     return Experiment()
 
 
-def ids(store: Path) -> list[str]:
-    return [record.video_id for record in Store(store, extractor().recipe).manifest()]
+def stores(out: Path) -> list[Store]:
+    return list(open_stores(out, extractor().recipes).values())
+
+
+def ids(out: Path) -> list[str]:
+    """Return the videos in the stores of both networks."""
+    quality, semantic = ([each.video_id for each in store.manifest()] for store in stores(out))
+    assert quality == semantic
+    return quality
+
+
+def listings(out: Path, name: str = "failures.csv") -> list[Path]:
+    return [store.folder / name for store in stores(out)]
 
 
 def test_shards_together_are_the_whole(folder: Path, tmp_path: Path) -> None:
@@ -54,8 +67,8 @@ def test_shards_together_are_the_whole(folder: Path, tmp_path: Path) -> None:
         extract.extract(config(), [folder], again, (shard, 3))
         assert sorted(set(ids(again)) - before) == sorted(set(parts[shard]) - {"gray.mp4"})
     assert extract.extract(config(), [folder], tmp_path / "whole") == 0
-    for path in (tmp_path / "whole").iterdir():
-        assert path.read_bytes() == (out / path.name).read_bytes()
+    assert len(content(out)) == 2 * len(GOOD)
+    assert content(tmp_path / "whole").items() < content(out).items()
 
 
 def test_what_failed_is_listed_until_it_is_mended(
@@ -67,21 +80,25 @@ def test_what_failed_is_listed_until_it_is_mended(
     assert extract.extract(config(), [folder], out) == 1
     shown = capsys.readouterr().out
     assert f"failed: {bad}: cannot be decoded: no video stream" in shown
-    assert f"1 of 6 videos have no features; listed in {out / 'failures.csv'}" in shown
+    assert (
+        f"1 of 6 videos have no features; listed in {' and '.join(map(str, listings(out)))}"
+        in shown
+    )
     assert "Repair or replace these files, and run the same command again." in shown
     assert "allow_missing" not in shown  # they are of no data set
     assert "5 videos, 63 frames" in shown
-    with (out / "failures.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["video"], row["path"]) for row in rows] == [("bad, worse.mp4", str(bad))]
-    assert rows[0]["reason"].startswith("cannot be decoded: no video stream")
+    for path in listings(out):
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["video"], row["path"]) for row in rows] == [("bad, worse.mp4", str(bad))]
+        assert rows[0]["reason"].startswith("cannot be decoded: no video stream")
     # A shard has a list of its own.
     codes = [extract.extract(config(), [folder], out, (shard, 6)) for shard in range(6)]
     assert sum(codes) == 1
-    assert (out / f"failures-{codes.index(1)}-of-6.csv").exists()
+    assert all(path.exists() for path in listings(out, f"failures-{codes.index(1)}-of-6.csv"))
     bad.write_bytes((folder / "h264.mp4").read_bytes())
     assert extract.extract(config(), [folder], out) == 0
-    assert not (out / "failures.csv").exists()
+    assert not any(path.exists() for path in listings(out))
     assert len(ids(out)) == 6
 
 
@@ -94,11 +111,25 @@ def test_a_list_of_raw_videos(folder: Path, tmp_path: Path) -> None:
     listing.write_text("path,width,height,frame_rate\nh264.mp4,,,\nframes.yuv,128,80,25\n")
     out = tmp_path / "out"
     assert extract.extract(config(), [listing], out) == 0
-    store = Store(out, extractor().recipe)
-    coded, raw = store.read("h264.mp4"), store.read("frames.yuv")
-    np.testing.assert_array_equal(raw.quality, coded.quality)
-    np.testing.assert_array_equal(raw.semantic, coded.semantic)
-    np.testing.assert_allclose(raw.timestamps, coded.timestamps)
+    for store in stores(out):
+        coded, raw = store.read("h264.mp4"), store.read("frames.yuv")
+        np.testing.assert_array_equal(raw.features, coded.features)
+        np.testing.assert_allclose(raw.timestamps, coded.timestamps)
+
+
+def test_each_store_lists_what_it_lacks(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that takes no small frames does not keep the other's features from being there."""
+    out, (quality, semantic) = tmp_path / "out", stores(tmp_path / "out")
+    assert extract.extract(config(), [folder], out) == 0
+    for path in semantic.folder.iterdir():
+        path.unlink()
+    demanding = network("semantic", 6, min_side=100)
+    monkeypatch.setattr(extract, "open_extractor", lambda *_: Extractor(pair(semantic=demanding)))
+    assert extract.extract(config(), [folder], out) == 1
+    assert [path.exists() for path in listings(out)] == [False, True]
+    assert len(quality.manifest()) == len(GOOD)
 
 
 def test_videos_of_ones_own_need_a_store_and_the_reverse(folder: Path, tmp_path: Path) -> None:
@@ -140,7 +171,7 @@ def test_names_of_every_kind(
     listing = tmp_path / "list.csv"
     listing.write_text(f"path\n{'x' * 5000}.mp4\nnul\0.mp4\nvideos/h264.mp4\n")
     assert extract.extract(config(), [listing], out) == 1
-    with (out / "failures.csv").open(newline="") as file:
+    with listings(out)[0].open(newline="") as file:
         reasons = [row["reason"] for row in csv.DictReader(line.replace("\0", "") for line in file)]
     assert len(reasons) == 2
     assert "videos/h264.mp4" in ids(out)
@@ -153,7 +184,7 @@ def test_another_raw_format_is_another_video(folder: Path, tmp_path: Path) -> No
     for size in ("64,48", "48,64"):
         listing.write_text(f"path,width,height\nframes.yuv,{size}\n")
         assert extract.extract(config(), [listing], out) == 0
-        found.append(Store(out, extractor().recipe).read("frames.yuv").quality)
+        found.append(stores(out)[0].read("frames.yuv").features)
     assert not np.array_equal(found[0], found[1])
 
 

@@ -15,7 +15,7 @@ from a2inet_jax.pipeline import evaluate, run_results
 from a2inet_jax.pipeline.run_results import measure
 from a2inet_jax.run import RunFolder
 from tests.experiments import changed
-from tests.store_inputs import features
+from tests.store_inputs import RECIPES, features
 from tests.trained_runs import (
     IDS,
     MOS,
@@ -51,7 +51,7 @@ def test_on_another_data_set_every_model_scores_every_video() -> None:
 
 def test_what_is_there_and_current_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
     make_run()
-    store = extract("theirs")
+    stores = extract("theirs")
     first = measure(RUN, "theirs")
     path = crossed("one") / "metrics.json"
     done: list[int] = []
@@ -64,7 +64,8 @@ def test_what_is_there_and_current_is_not_done_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cross, "score_all", counted)
     assert measure(RUN, "theirs") == json.loads(path.read_text())
     assert done == []
-    store.write(IDS[0], features(99, 4), "")  # other features
+    for store in stores.values():
+        store.write(IDS[0], features(99, 4, store.recipe.width), "")  # other features
     assert measure(RUN, "theirs") != first
     path.write_text("{")  # a file that is no JSON
     assert measure(RUN, "theirs")["inputs"] != first["inputs"]
@@ -109,8 +110,29 @@ def test_other_networks_are_refused() -> None:
     make_run()
     path = Path("runs/one/environment.json")
     path.write_text(path.read_text().replace('"good"', '"another"'))
-    with pytest.raises(RunError, match="quality: another there, good now"):
+    with pytest.raises(RunError, match=r"quality\.backbone: another there, good now"):
         measure(RUN, "theirs")
+
+
+def test_only_the_streams_of_the_run_are_compared() -> None:
+    make_run()
+    path = Path("runs/one/environment.json")
+    environment = json.loads(path.read_text())
+    del environment["inputs"]["recipe"]["semantic"]
+    path.write_text(json.dumps(environment))
+    RUN.check_recipe({**RECIPES, "semantic": RECIPES["quality"]})
+    with pytest.raises(RunError, match=r"quality\.backbone: good there, better now"):
+        RUN.check_recipe({"quality": RECIPES["semantic"]})
+
+
+def test_a_run_with_one_recipe_for_both_streams_is_refused() -> None:
+    make_run()
+    path = Path("runs/one/environment.json")
+    environment = json.loads(path.read_text())
+    environment["inputs"]["recipe"] = {"quality": "good", "quality_sha256": "11", "sampling": {}}
+    path.write_text(json.dumps(environment))
+    with pytest.raises(RunError, match="run of an earlier version: train it again"):
+        RUN.check_recipe(RECIPES)
 
 
 @pytest.mark.parametrize("change", [{"mos": 0.7}, {"content": "c5"}])

@@ -141,9 +141,9 @@ def test_networks_describe_each_clip_once(here: pytest.MonkeyPatch) -> None:
     computed: list[str] = []
     compute = Extractor.compute
 
-    def noted(self: Extractor, frames: Any, places: Any, names: Any, device: int = 0) -> Any:
-        computed.extend(self.streams[name].backbone.name for name in names)
-        return compute(self, frames, places, names, device)
+    def noted(self: Extractor, frames: Any, positions: Any, device: int = 0) -> Any:
+        computed.extend(self.networks[name].backbone.name for name in positions)
+        return compute(self, frames, positions, device)
 
     def fail(runs: Any) -> None:
         raise DivergedError("it is not about training")

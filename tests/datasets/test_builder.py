@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from a2inet_jax.datasets import builder, probe
+from a2inet_jax.datasets import builder, scan
 from a2inet_jax.datasets.builder import prepare, read
 from a2inet_jax.datasets.catalog import DATASETS
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.errors import ConfigError, DataError
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.ffmpeg import ffmpeg_command
+from a2inet_jax.video.raw import RawFormat
 from tests.dataset_inputs import (
     EXCERPTS,
     LISTS,
@@ -109,11 +110,13 @@ def test_the_index_is_written_again_only_after_a_change(
     probed: list[str] = []
     progress: list[tuple[str, int, int]] = []
 
-    def recording_probe(path: Path, raw: RawFormat | None) -> probe.ProbeResult:
-        probed.append(path.name)
-        return probe.probe(path, raw)
+    probe = scan.probe
 
-    monkeypatch.setattr("a2inet_jax.datasets.scan.probe", recording_probe)
+    def recording_probe(path: Path, raw: RawFormat | None) -> scan.ProbeResult:
+        probed.append(path.name)
+        return probe(path, raw)
+
+    monkeypatch.setattr(scan, "probe", recording_probe)
 
     def num_missing(manual_dir: Path | None = None) -> int:
         probed.clear()
@@ -159,7 +162,7 @@ def test_probe_results_of_files(clip: Path, tmp_path: Path) -> None:
     put_list("live_vqc", "LIVE-VQC.csv", folder)
     under_names(clip, folder, ["A001.mp4"])
     rotate = ["-display_rotation", "90", "-i", str(clip), "-c", "copy"]
-    ffmpeg = probe.ffmpeg_command("error")
+    ffmpeg = ffmpeg_command("error")
     subprocess.run([*ffmpeg, *rotate, str(folder / "A002.mp4")], check=True)
     (folder / "A010.mp4").write_bytes(b"no video" * 100)
     videos = prepared("live_vqc", folder)
@@ -236,7 +239,7 @@ def test_complete_label_files(
     folder.mkdir()
     for file in lists:
         shutil.copy(LISTS / file, folder)
-    videos = prepared(name, folder)
+    videos = scan.scan(builder._make_builder(name, tmp_path), folder).videos
     assert len({video.video_id.lower() for video in videos}) == len(videos) == num_videos
     assert len({video.reference_id for video in videos}) == num_contents
     assert (min(v.mos for v in videos), max(v.mos for v in videos)) == (lowest, highest)
@@ -248,12 +251,32 @@ def test_complete_label_files(
     assert {video.video_id: video.mos for video in videos} == mos
 
 
-@needs_complete_list("lsvq/labels_train.txt")
-def test_complete_label_files_of_lsvq(clip: Path, tmp_path: Path) -> None:
-    folder, data_dir = tmp_path / "set", tmp_path / "data"
+@pytest.fixture
+def complete_lsvq(clip: Path, tmp_path: Path) -> Path:
+    """A folder with all lists of LSVQ and two of its videos."""
+    folder = tmp_path / "set"
     shutil.copytree(LISTS / "lsvq", folder)
     under_names(clip, folder, ["yfcc-batch1/725.mp4", "yfcc-batch1/747.mp4"])
-    assert len(prepare("lsvq", data_dir, folder, silent)) == 28_056 + 7_186 - 2
+    return folder
+
+
+@needs_complete_list("lsvq/labels_train.txt")
+def test_complete_label_files_of_lsvq(complete_lsvq: Path, tmp_path: Path) -> None:
+    layout = builder._make_builder("lsvq", tmp_path / "data")
+    videos = scan.scan(layout, complete_lsvq).videos
+    assert Counter((video.split, layout.subset(video.split)) for video in videos) == {
+        ("train", "train"): 28_056,
+        ("test", "test"): 7_186,
+        ("test_1080p", "test"): 3_573,
+    }
+    assert sum(video.present for video in videos) == 2
+
+
+@pytest.mark.slow
+@needs_complete_list("lsvq/labels_train.txt")
+def test_complete_index_of_lsvq(complete_lsvq: Path, tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    assert len(prepare("lsvq", data_dir, complete_lsvq, silent)) == 28_056 + 7_186 - 2
     videos = read("lsvq", data_dir)
     assert Counter(video.subset for video in videos) == {"train": 28_056, "test": 7_186}
     assert sum(video.path.exists() for video in videos) == 2

@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
 
 from a2inet_jax.datasets import label_file
 from a2inet_jax.errors import DataError
-from tests.dataset_inputs import cells, save_mat_7_3, save_xlsx
+from tests.dataset_inputs import MAT_7_3_HEAD, cells, save_mat_7_3, save_xlsx
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -78,9 +79,48 @@ def test_broken_lists(tmp_path: Path) -> None:
             (label_file.read_rows if name == "list.xlsx" else label_file.read_mat)(file)
     hdf5 = tmp_path / "cut.mat"
     hdf5.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    pytest.importorskip("h5py")
     with pytest.raises(DataError, match=r"cut\.mat is not a MATLAB file"):
         label_file.read_mat(hdf5)
+
+
+@pytest.mark.parametrize("version", [5, 7.3])
+def test_damaged_matlab_files_are_refused(version: float, tmp_path: Path) -> None:
+    file = tmp_path / "data.mat"
+    if version == 5:
+        scipy.io.savemat(file, {"mos": np.arange(1000.0)})
+    else:
+        save_mat_7_3(file, {"mos": list(range(1000))})
+    whole = file.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:130] + bytes(len(whole) - 130)):
+        file.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"data\.mat (is not a MATLAB file|has no mos)"):
+            label_file.read_mat_rows(file, {"mos": ("mos",)})
+
+
+def test_cells_that_are_empty_or_alone(tmp_path: Path) -> None:
+    """Of both versions: an empty name is seen to be empty, and a list of one name is a list."""
+    old, new = tmp_path / "old.mat", tmp_path / "new.mat"
+    scipy.io.savemat(old, {"names": cells(["A001.mp4"]), "mos": np.array([[80.5]])})
+    save_mat_7_3(new, {"names": ["A001.mp4"], "mos": [80.5]})
+    for file in (old, new):
+        (row,) = label_file.read_mat_rows(file, {"video": ("names",), "mos": ("mos",)})
+        assert (row.text("video"), row.number_in("mos")) == ("A001.mp4", 80.5)
+    scipy.io.savemat(old, {"names": cells(["A001.mp4", ""]), "mos": np.array([80.5, 1.0])})
+    save_mat_7_3(new, {"names": ["A001.mp4", ""], "mos": [80.5, 1.0]})
+    for file in (old, new):
+        _, row = label_file.read_mat_rows(file, {"video": ("names",), "mos": ("mos",)})
+        with pytest.raises(DataError, match="row 2: column 'video' is empty"):
+            row.text("video")
+
+
+def test_an_object_of_matlab_is_refused_and_does_not_disturb(tmp_path: Path) -> None:
+    file = tmp_path / "data.mat"
+    save_mat_7_3(file, {"mos": [1.0, 2.0], "names": [1.0, 2.0]})
+    with h5py.File(file, "r+") as opened:
+        opened["names"].attrs["MATLAB_class"] = np.bytes_("string")
+    assert label_file.read_mat(file) == {"mos": [1.0, 2.0], "names": None}
+    with pytest.raises(DataError, match=r"data\.mat: names is neither a cell array of char nor"):
+        label_file.read_mat_rows(file, {"video": ("names",), "mos": ("mos",)})
 
 
 def test_a_sheet(tmp_path: Path) -> None:
@@ -110,7 +150,6 @@ def test_a_sheet(tmp_path: Path) -> None:
 
 
 def test_matlab_files_of_both_versions_read_the_same(tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     names, scores = ["A001.mp4", "B001.mp4"], [80.232, 27.2485]
     save_mat_7_3(tmp_path / "new.mat", {"s": {"names": names}, "mos": scores, "note": "text "})
     old = {"s": {"names": cells(names)}, "mos": np.array(scores)[:, None], "note": "text "}
@@ -138,10 +177,16 @@ def test_errors_name_the_package_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openpyxl", None)
-    monkeypatch.setitem(sys.modules, "h5py", None)
+    monkeypatch.setitem(sys.modules, "pymatreader", None)
     with pytest.raises(DataError, match=r"list\.xlsx: .*pip install 'a2inet-jax\[labels\]'"):
         label_file.read_rows(write(tmp_path, "list.xlsx", ""))
-    hdf5 = tmp_path / "data.mat"
-    hdf5.write_bytes(b"\x89HDF")
-    with pytest.raises(DataError, match=r"data\.mat: .*pip install 'a2inet-jax\[labels\]'"):
-        label_file.read_mat(hdf5)
+    old, new = tmp_path / "old.mat", tmp_path / "new.mat"
+    scipy.io.savemat(old, {"mos": np.ones(3)})
+    new.write_bytes(MAT_7_3_HEAD.ljust(512, b"\0") + b"\x89HDF")
+    for file in (old, new):
+        with pytest.raises(DataError, match=r"\.mat: .*pip install 'a2inet-jax\[labels\]'"):
+            label_file.read_mat(file)
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(DataError, match=r"new\.mat: .*pip install 'a2inet-jax\[labels\]'"):
+        label_file.read_mat(new)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -15,7 +16,7 @@ import scipy.io
 from a2inet_jax.datasets import published_splits, splits
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import ConfigError, DataError
-from tests.dataset_inputs import LISTS, cells, excerpt
+from tests.dataset_inputs import LISTS, MAT_7_3_HEAD, cells, excerpt
 
 SETS = {
     "cvd2014": "CVD2014",
@@ -156,7 +157,6 @@ def test_only_the_first_ten_splits_are_read(tmp_path: Path) -> None:
 
 
 def test_matlab_files_of_both_versions(tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py")
     names = [f"{k}_cut_centercrop_960x540_8s.mp4" for k in range(100, 125)]
     index = np.array(shuffles(12, 25), float)
     file = tmp_path / "KoNViD-1kinfo.mat"
@@ -171,6 +171,8 @@ def test_matlab_files_of_both_versions(tmp_path: Path) -> None:
         # HDF5 has MATLAB's axes in reverse.
         opened["index"] = index.T
         opened["scores"] = np.ones((1, 25))
+    with file.open("r+b") as head:
+        head.write(MAT_7_3_HEAD)
     ours = videos(*(str(k) for k in range(100, 125)))
     found = published_splits.read(file, None, ours)
     assert len(found.splits) == 10

@@ -16,7 +16,7 @@ import pytest
 
 from a2inet_jax.datasets.verify import fingerprint, verify
 from a2inet_jax.datasets.video import Video
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 from a2inet_jax.video.reader import Reader
 from tests.clips import Clips
 

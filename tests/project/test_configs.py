@@ -187,7 +187,7 @@ def test_unknown_names_are_refused() -> None:
     with pytest.raises(ConfigError, match="no model 'a3inet'"):
         build.build_model("a3inet", load("base").model)
     with pytest.raises(ConfigError, match="no backbone 'vgg'"):
-        build.open_extractor(load("base", ["features.quality=vgg"]).features)
+        build.open_extractor(load("base", ["features.quality=vgg"]))
 
 
 def test_clips_of_no_frames_are_refused() -> None:

@@ -23,7 +23,7 @@ from a2inet_jax import config_file, main
 from a2inet_jax.commands.options import Parser, joined_overrides
 from a2inet_jax.config import Experiment, config_dict
 from a2inet_jax.configs import table4, table7
-from a2inet_jax.datasets import custom, registry
+from a2inet_jax.datasets import lists, registry
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.pipeline import table_plan
 from tests.clips import run_ffmpeg
@@ -243,7 +243,7 @@ def small() -> Iterator[pytest.MonkeyPatch]:
 
         def listed(name: str, data_dir: Path) -> list[Video]:
             if name == "sample":
-                return custom.read(Path("sample_clips"))
+                return lists.read_labelled(Path("sample_clips"))
             return list_videos(name, data_dir)
 
         def prepared(name: str, *arguments: Any) -> list[Path]:

@@ -7,7 +7,7 @@ import pytest
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import VideoError
 from a2inet_jax.report.examples import PREVIEW_S, make_preview
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 from a2inet_jax.video.reader import Reader
 from tests.clips import run_ffmpeg
 

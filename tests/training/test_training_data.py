@@ -1,18 +1,22 @@
 """Training data from arrays and from a store."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from a2inet_jax.errors import DataError
+from a2inet_jax.errors import DataError, StoreError
 from a2inet_jax.features.recipe import Recipe
-from a2inet_jax.features.store import Store, VideoFeatures
+from a2inet_jax.features.record import VideoFeatures
+from a2inet_jax.features.store import Store
 from a2inet_jax.training.data import TrainingData
-from a2inet_jax.video.sampling import Sampling
 from tests.training_inputs import make_data
 
-RECIPE = Recipe("q", "0" * 64, "none", "s", "1" * 64, "half", Sampling())
+RECIPES = {
+    "quality": Recipe("q", "0" * 64, "none", 3),
+    "semantic": Recipe("s", "1" * 64, "half", 2),
+}
 
 
 def test_arrays_are_kept_in_half_precision() -> None:
@@ -41,13 +45,16 @@ def test_video_without_features_is_named() -> None:
         make_data().indices(["v00", "nowhere"])
 
 
-def make_store(folder: Path, videos: list[tuple[np.ndarray, ...]]) -> Store:
-    store = Store(folder, RECIPE)
-    for n, (quality, semantic) in enumerate(videos):
-        frames = np.arange(len(quality))
-        features = VideoFeatures(quality, semantic, frames.astype(np.int32), frames / 25)
-        store.write(f"v{n}", features, "1 byte")
-    return store
+def make_stores(
+    folder: Path, videos: list[tuple[np.ndarray, ...]], streams: Sequence[str] = tuple(RECIPES)
+) -> list[Store]:
+    stores = [Store(folder, recipe) for recipe in RECIPES.values()]
+    for n, video in enumerate(videos):
+        frames = np.arange(len(video[0]))
+        for store, rows in zip(stores, video, strict=True):
+            features = VideoFeatures(rows, frames.astype(np.int32), frames / 25)
+            store.write(f"v{n}", features, "1 byte")
+    return [stores[list(RECIPES).index(name)] for name in streams]
 
 
 def draw_videos(seed: int = 0) -> list[tuple[np.ndarray, ...]]:
@@ -61,12 +68,12 @@ def draw_videos(seed: int = 0) -> list[tuple[np.ndarray, ...]]:
 @pytest.mark.parametrize(
     "streams", [("quality", "semantic"), ("semantic",), ("semantic", "quality")]
 )
-def test_streams_of_a_store_are_read_in_the_given_order(
+def test_streams_of_stores_are_read_in_the_given_order(
     tmp_path: Path, streams: tuple[str, ...]
 ) -> None:
     videos = draw_videos()
     ids = ["v2", "v0", "v1"]
-    data = TrainingData.of_store(make_store(tmp_path, videos), ids, [3.0, 1.0, 2.0], streams)
+    data = TrainingData.of_stores(make_stores(tmp_path, videos, streams), ids, [3.0, 1.0, 2.0])
     stream_index = {"quality": 0, "semantic": 1}
     assert data.widths == tuple(videos[0][stream_index[name]].shape[1] for name in streams)
     np.testing.assert_array_equal(data.lengths, [6, 4, 1])
@@ -75,35 +82,59 @@ def test_streams_of_a_store_are_read_in_the_given_order(
             np.testing.assert_array_equal(found, videos[video][stream_index[name]])
 
 
-def test_video_missing_from_the_store_is_named(tmp_path: Path) -> None:
+def test_video_missing_from_a_store_is_named(tmp_path: Path) -> None:
+    stores = make_stores(tmp_path, draw_videos())
     with pytest.raises(FileNotFoundError, match="v9"):
-        TrainingData.of_store(
-            make_store(tmp_path, draw_videos()), ["v0", "v9"], [1.0, 2.0], ("quality",)
-        )
+        TrainingData.of_stores(stores[:1], ["v0", "v9"], [1.0, 2.0])
+    stores[1].path("v0").unlink()
+    with pytest.raises(FileNotFoundError, match="'v0' has no features of s"):
+        TrainingData.of_stores(stores, ["v0"], [1.0])
+
+
+@pytest.mark.parametrize(
+    ("frames", "width", "problem"),
+    [(5, 2, "different frames of video 'v0'"), (4, 7, "7 features a frame, not the 2 of s")],
+)
+def test_features_that_do_not_fit_are_refused_when_they_are_opened(
+    tmp_path: Path, frames: int, width: int, problem: str
+) -> None:
+    stores = make_stores(tmp_path, draw_videos())
+    rows = np.zeros((frames, width), np.float16)
+    forged = VideoFeatures(rows, np.arange(frames, dtype=np.int32), np.arange(frames) / 25)
+    stores[1].write("v0", forged, "1 byte")
+    with pytest.raises(StoreError, match=problem) as caught:
+        TrainingData.of_stores(stores, ["v1", "v0"], [1.0, 2.0])
+    assert str(stores[1].path("v0")) in str(caught.value)
+
+
+def test_features_with_a_wrong_checksum_are_not_read(tmp_path: Path) -> None:
+    stores = make_stores(tmp_path, draw_videos())
+    content = stores[1].path("v0").read_bytes()
+    stores[1].path("v0").write_bytes(content[:-9] + bytes(9))
+    data = TrainingData.of_stores(stores, ["v1", "v0"], [1.0, 2.0])
+    data.read(0)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="SHA-256 differs"):
+            data.read(1)
 
 
 def test_digest_depends_on_every_id_label_and_feature(tmp_path: Path) -> None:
-    ids, mos, both = ["v0", "v1", "v2"], [1.0, 2.0, 3.0], ("quality", "semantic")
+    ids, mos, videos = ["v0", "v1", "v2"], [1.0, 2.0, 3.0], draw_videos()
     changed = draw_videos()
     changed[1][1][0, 0] += 1
+    stores = make_stores(tmp_path / "a", videos)
     found = [
-        TrainingData.of_store(make_store(tmp_path / "a", draw_videos()), ids, mos, both).digest,
-        TrainingData.of_store(make_store(tmp_path / "b", changed), ids, mos, both).digest,
-        TrainingData.of_store(
-            make_store(tmp_path / "a", draw_videos()), ids, [1.0, 2.0, 4.0], both
-        ).digest,
-        TrainingData.of_store(
-            make_store(tmp_path / "a", draw_videos()), ids[::-1], mos, both
-        ).digest,
-        TrainingData.of_store(
-            make_store(tmp_path / "a", draw_videos()), ids, mos, both[::-1]
-        ).digest,
-        TrainingData.of_arrays(ids, draw_videos(), mos).digest,
+        TrainingData.of_stores(stores, ids, mos).digest,
+        TrainingData.of_stores(make_stores(tmp_path / "b", changed), ids, mos).digest,
+        TrainingData.of_stores(stores, ids, [1.0, 2.0, 4.0]).digest,
+        TrainingData.of_stores(stores, ids[::-1], mos).digest,
+        TrainingData.of_stores(stores[::-1], ids, mos).digest,
+        TrainingData.of_arrays(ids, videos, mos).digest,
         TrainingData.of_arrays(ids, changed, mos).digest,
-        TrainingData.of_arrays(ids, draw_videos(), mos[::-1]).digest,
-        TrainingData.of_arrays(ids[::-1], draw_videos(), mos).digest,
+        TrainingData.of_arrays(ids, videos, mos[::-1]).digest,
+        TrainingData.of_arrays(ids[::-1], videos, mos).digest,
     ]
     assert len(set(found)) == len(found)
-    again = TrainingData.of_store(make_store(tmp_path / "c", draw_videos()), ids, mos, both).digest
+    again = TrainingData.of_stores(make_stores(tmp_path / "c", videos), ids, mos).digest
     assert again == found[0]
-    assert TrainingData.of_arrays(ids, draw_videos(), mos).digest == found[5]
+    assert TrainingData.of_arrays(ids, videos, mos).digest == found[5]

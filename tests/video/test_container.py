@@ -6,11 +6,6 @@ from a2inet_jax.video import container
 from tests.clips import Clips
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 @pytest.mark.parametrize(
     "name",
     ["h264.mp4", "faststart.mp4", "fragments.mp4", "h264.mov", "h264.mkv", "vp9.webm", "h264.avi"],

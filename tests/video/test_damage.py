@@ -11,11 +11,6 @@ from a2inet_jax.video.decode import Decoder
 from tests.clips import Clips
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 def read_frames(path: Path, max_decord_bytes: int) -> np.ndarray | None:
     try:
         decoder = Decoder(path, max_decord_bytes)

@@ -14,11 +14,6 @@ from tests.clips import Clips, ffmpeg_frames
 RATE = 25
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
-
-
 def avi_frames(frames: int) -> Callable[[bytearray], None]:
     """Set the number of frames in the main header and the stream header."""
 

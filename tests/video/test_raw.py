@@ -5,8 +5,7 @@ import pytest
 
 from a2inet_jax.errors import DataError, VideoError
 from a2inet_jax.video.decode import Decoder
-from a2inet_jax.video.raw import RawDecoder
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawDecoder, RawFormat
 from tests.clips import ffmpeg_frames, run_ffmpeg
 
 FORMATS = [

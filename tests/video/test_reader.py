@@ -10,14 +10,9 @@ import pytest
 
 from a2inet_jax.errors import DecoderDiedError, VideoError
 from a2inet_jax.video.decode import Decoder
-from a2inet_jax.video.raw_format import RawFormat
-from a2inet_jax.video.reader import Reader
+from a2inet_jax.video.raw import RawFormat
+from a2inet_jax.video.reader import Reader, cancelling_pool
 from tests.clips import Clips
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
 
 
 @pytest.fixture
@@ -138,6 +133,37 @@ def test_kill_between_two_chunks(clips: Clips, reader: Reader) -> None:
     with pytest.raises(DecoderDiedError, match="decoding was stopped"):
         list(chunks)
     check_still_reads(reader, clips["large.mp4"])
+
+
+def test_leaving_a_pool_cancels_what_waits_and_kills_what_runs(
+    clips: Clips, reader: Reader
+) -> None:
+    path = clips["large.mp4"]
+    reader.open(path)
+    os.kill(process_id(reader), signal.SIGSTOP)
+    num_threads = threading.active_count()
+    with cancelling_pool(1, [reader]) as submit:
+        running, waiting = (submit(reader.open, path) for _ in range(2))
+        while not running.running():
+            time.sleep(0.01)
+    assert isinstance(running.exception(timeout=0), DecoderDiedError)
+    assert waiting.cancelled()
+    assert threading.active_count() == num_threads
+
+
+def test_leaving_a_pool_without_readers_waits_for_what_runs() -> None:
+    started, ended = threading.Event(), threading.Event()
+
+    def work() -> None:
+        started.set()
+        time.sleep(0.3)
+        ended.set()
+
+    with cancelling_pool(1) as submit:
+        assert submit(max, 3, 5).result() == 5
+        submit(work)
+        assert started.wait(30)
+    assert ended.is_set()
 
 
 def test_raw_video(reader: Reader, tmp_path: Path) -> None:

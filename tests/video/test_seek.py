@@ -1,6 +1,7 @@
 """Frames that are decoded without the rest of their video match those of sequential decoding."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 
 from a2inet_jax.errors import VideoError
-from a2inet_jax.video import packets, seek
+from a2inet_jax.video import container, seek
+from a2inet_jax.video.container import Packets
 from a2inet_jax.video.decode import Decoder
 from a2inet_jax.video.ffmpeg import FramePipe
-from a2inet_jax.video.packets import Packets
 from a2inet_jax.video.sampling import frame_indices
 from a2inet_jax.video.seek import KeyFrame, OutputFrame, SeekPlan, Slots
 from tests.clips import Clips, run_ffmpeg
@@ -59,11 +60,6 @@ NOT_SEEKABLE = {
     "h264.avi": _CLOSED,
     "mpeg4.avi": _MPEG4,
 }
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
 
 
 @pytest.fixture
@@ -138,7 +134,7 @@ def test_whole_video_is_decoded(clips: Clips, monkeypatch: pytest.MonkeyPatch, n
 def check_remaining_frames_are_read(path: Path, num_sought: int, indices: list[int]) -> None:
     """Check that seeking gives the first `num_sought` frames, and the decoder all of them."""
     decoder = Decoder(path, 0)
-    plan = SeekPlan.create(packets.list_packets(str(path)), indices)
+    plan = SeekPlan.create(container.list_packets(str(path)), indices)
     assert plan is not None
     found = list(plan.frames(str(path), decoder.info.height, decoder.info.width))
     expected = decode_sequentially(path, indices)
@@ -159,7 +155,7 @@ def test_intra_refresh_has_only_one_key_frame(clips: Clips, suffix: str) -> None
 @pytest.mark.usefixtures("no_overhead")
 def test_false_key_frames(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     path = long_clip(clips, "h264, long.mp4", NOT_SEEKABLE["h264, long.mp4"])
-    list_packets = packets.list_packets
+    list_packets = container.list_packets
 
     def false_packets(file: str) -> Packets:
         listed = list_packets(file)
@@ -168,7 +164,7 @@ def test_false_key_frames(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None
         rank = np.argsort(np.argsort(listed.pts))
         return dataclasses.replace(listed, is_key=is_key & (rank >= np.maximum.accumulate(rank)))
 
-    monkeypatch.setattr(packets, "list_packets", false_packets)
+    monkeypatch.setattr(container, "list_packets", false_packets)
     check_remaining_frames_are_read(path, 1, [3, 200, 300])
 
 
@@ -179,17 +175,21 @@ def test_decoding_times_in_place_of_presentation_times(clips: Clips, tmp_path: P
     run_ffmpeg("-i", str(source), "-c", "copy", "-use_editlist", "0", str(path))
     path.write_bytes(path.read_bytes().replace(b"ctts", b"free"))
     frames = decode_sequentially(path, range(600))
+    listed, decoder = container.list_packets(str(path)), Decoder(path, 0)
     for index in range(200, 213):
-        assert SeekPlan.create(packets.list_packets(str(path)), [index]) is not None
-        np.testing.assert_array_equal(list(Decoder(path, 0).read([index])), frames[[index]])
+        assert SeekPlan.create(listed, [index]) is not None
+        np.testing.assert_array_equal(list(decoder.read([index])), frames[[index]])
 
 
-def write_damaged(clips: Clips, path: Path, packet: int) -> Path:
+@functools.cache
+def packet_sizes(path: Path) -> list[int]:
+    listing = run_ffmpeg("-i", str(path), "-c", "copy", "-f", "framecrc", "-").decode()
+    return [int(line.split(",")[4]) for line in listing.splitlines() if line[0] != "#"]
+
+
+def write_damaged(source: Path, path: Path, packet: int) -> Path:
     """Write a copy in which noise replaces most of one packet, so that it cannot be decoded."""
-    source = long_clip(clips, path.name)
-    listing = run_ffmpeg("-i", str(source), "-c", "copy", "-f", "framecrc", "-").decode()
-    sizes = [int(line.split(",")[4]) for line in listing.splitlines() if line[0] != "#"]
-    content = bytearray(source.read_bytes())
+    sizes, content = packet_sizes(source), bytearray(source.read_bytes())
     start = content.index(b"mdat") + 4 + sum(sizes[:packet])
     noise = np.random.default_rng(0).bytes(sizes[packet] - 5)
     content[start : start + len(noise)] = noise
@@ -204,7 +204,8 @@ def test_damage_in_decoded_groups_is_found(
     clips: Clips, tmp_path: Path, name: str, packet: int
 ) -> None:
     """The damage is in the group before the wanted frame's, or in its own."""
-    path = write_damaged(clips, tmp_path / name, packet)
+    source = long_clip(clips, f"300 frames, {name}", [*SEEKABLE[name], "-frames:v", "300"])
+    path = write_damaged(source, tmp_path / name, packet)
     with pytest.raises(VideoError) as sequential:
         decode_sequentially(path, [208])
     with pytest.raises(VideoError) as caught:
@@ -214,7 +215,7 @@ def test_damage_in_decoded_groups_is_found(
 
 @pytest.mark.usefixtures("no_overhead")
 def test_damage_in_other_groups_is_not_found(clips: Clips, tmp_path: Path) -> None:
-    path = write_damaged(clips, tmp_path / "h264.mp4", 305)
+    path = write_damaged(long_clip(clips, "h264.mp4"), tmp_path / "h264.mp4", 305)
     with pytest.raises(VideoError, match="cannot be decoded"):
         decode_sequentially(path, [208])
     whole = decode_sequentially(long_clip(clips, "h264.mp4"), [208])
@@ -245,7 +246,7 @@ def test_packets_of_a_short_video_are_not_listed(
     def fail(_: str) -> Packets:
         raise AssertionError("listed")
 
-    monkeypatch.setattr(packets, "list_packets", fail)
+    monkeypatch.setattr(container, "list_packets", fail)
     assert len(list(Decoder(long_clip(clips, "vp9.webm")).read([0, 200]))) == 2
 
 

@@ -14,13 +14,13 @@ import pytest
 
 from a2inet_jax.video import channel, worker
 from a2inet_jax.video.reader import Reader
-from tests.clips import Clips, run_ffmpeg
+from tests.clips import Clips
 
 # Prints the id of its decoding process after the first chunk, then reads all others or none.
 PROGRAM = """
 import sys, time, numpy as np
 from pathlib import Path
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 from a2inet_jax.video import channel, worker
 from a2inet_jax.video.reader import Reader
 path, frames, read_all, raw = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "all", None
@@ -36,11 +36,6 @@ if read_all:
     for _ in chunks: pass
 time.sleep(60)
 """
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
-    return Clips(tmp_path_factory.getbasetemp() / "clips")
 
 
 def running_processes(group: int) -> dict[int, str]:
@@ -79,7 +74,7 @@ def raw_video(path: Path, frames: int) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "frames"),
-    [("transport.ts", 0), ("video.yuv", 300), ("uhd4k.mp4", 30)],
+    [("transport.ts", 0), ("video.yuv", 300), ("hd_long.mp4", 104)],
     ids=["idle, with a copy", "sending, raw", "sending, from ffmpeg"],
 )
 def test_worker_ends_when_the_reader_is_killed(
@@ -118,20 +113,30 @@ def memory_mib(group: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") >> 20
 
 
-def test_memory_stays_flat_when_frames_are_read_slowly(clips: Clips, tmp_path: Path) -> None:
-    path = tmp_path / "long.mp4"
-    run_ffmpeg("-stream_loop", "1", "-i", str(clips["uhd4k.mp4"]), "-c", "copy", str(path))
+def test_memory_stays_flat_when_frames_are_read_slowly(clips: Clips) -> None:
+    path = clips["hd_long.mp4"]
     used_mib = []
     with Reader() as reader:
-        assert reader.open(path).num_frames == 60
-        for chunk_index, _ in enumerate(reader.read(path, np.arange(60), chunk=2)):
-            # 20 frames per second, half as many as can be decoded.
+        assert reader.open(path).num_frames == 104
+        for chunk_index, _ in enumerate(reader.read(path, np.arange(104), chunk=4)):
+            # 40 frames per second, half as many as can be decoded.
             time.sleep(0.1)
             assert reader.pid is not None
-            if chunk_index >= 10:
+            if chunk_index >= 6:
                 used_mib.append(memory_mib(reader.pid))
-    assert max(used_mib) < 1000
+    # All frames take 617 MiB.
+    assert max(used_mib) < 400
     assert max(used_mib[10:]) - max(used_mib[:5]) < 60
+
+
+def test_only_usable_cores_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 5})
+    assert worker.num_cpus() == 3
+    # As on macOS.
+    monkeypatch.delattr(os, "sched_getaffinity")
+    for known, expected in ((8, 8), (None, 1)):
+        monkeypatch.setattr(os, "cpu_count", lambda known=known: known)
+        assert worker.num_cpus() == expected
 
 
 @pytest.fixture

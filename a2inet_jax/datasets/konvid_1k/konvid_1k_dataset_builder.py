@@ -3,7 +3,7 @@
 import re
 
 from a2inet_jax.datasets.builder import LabelledBuilder
-from a2inet_jax.datasets.folder import stem
+from a2inet_jax.datasets.scan import stem
 from a2inet_jax.errors import DataError
 
 

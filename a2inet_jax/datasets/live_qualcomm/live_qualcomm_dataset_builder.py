@@ -5,9 +5,8 @@ from pathlib import Path
 
 from a2inet_jax.datasets import label_file
 from a2inet_jax.datasets.builder import LabelledBuilder
-from a2inet_jax.datasets.folder import stem
-from a2inet_jax.datasets.scan import ListedVideo
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.datasets.scan import ListedVideo, stem
+from a2inet_jax.video.raw import RawFormat
 
 
 class Builder(LabelledBuilder):
@@ -42,7 +41,7 @@ class Builder(LabelledBuilder):
             "mos": ("qualcommSubjectiveData", "unBiasedMOS"),
         }
         rows = label_file.read_mat_rows(file, columns)
-        folders = label_file.mat_field(
+        folders = label_file.mat_list(
             file, label_file.read_mat(file), "qualcommVideoData", "distortionNames"
         )
         videos = []

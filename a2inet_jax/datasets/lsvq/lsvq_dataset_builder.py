@@ -6,9 +6,8 @@ from pathlib import PurePosixPath
 
 from a2inet_jax.datasets import label_file
 from a2inet_jax.datasets.builder import MOS_COLUMNS, NAME_COLUMNS, LabelledBuilder
-from a2inet_jax.datasets.folder import Folder
 from a2inet_jax.datasets.label_file import LabelRow
-from a2inet_jax.datasets.scan import ListedVideo
+from a2inet_jax.datasets.scan import Folder, ListedVideo
 from a2inet_jax.errors import DataError
 
 _TRAIN_TEST = ("labels_train_test.csv",)

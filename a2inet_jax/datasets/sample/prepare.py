@@ -8,22 +8,20 @@ Another recipe or another version of ffmpeg has a folder of its own.
 """
 
 import json
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
+from concurrent.futures import as_completed
 from pathlib import Path
-from typing import Any
 
 from a2inet_jax.datasets.sample import ffmpeg
 from a2inet_jax.datasets.sample.distortions import make_distorted
-from a2inet_jax.datasets.sample.recipe import SampleClip, SampleRecipe
+from a2inet_jax.datasets.sample.recipe import SampleClip, SampleRecipe, read_label
 from a2inet_jax.datasets.sample.sources import File, locate, make_pristine
+from a2inet_jax.datasets.scan import Progress
 from a2inet_jax.errors import ClipError
 from a2inet_jax.files import sweep, write
-
-# Called with (video id, clips done, clips in all).
-Progress = Callable[[str, int, int], None]
+from a2inet_jax.video.reader import cancelling_pool
+from a2inet_jax.video.worker import num_cpus
 
 
 def folder(data_dir: Path, recipe: SampleRecipe) -> Path:
@@ -63,7 +61,7 @@ def prepare(
         pristine = [clip for clip in missing if clip.distortion is None]
         distorted = [clip for clip in missing if clip.distortion is not None]
         for stage in (pristine, distorted):
-            for video_id in _make_all(stage, clips, files, workers or _num_cpus()):
+            for video_id in _make_all(stage, clips, files, workers or num_cpus()):
                 done += 1
                 on_progress(video_id, done, len(wanted))
     # Delete what a killed job left: its own temporary files, and those of ffmpeg.
@@ -77,36 +75,16 @@ def prepare(
     return home
 
 
-def read_label(clips: Path, video_id: str) -> dict[str, Any] | None:
-    """Return the record of a complete clip (label, content, distortion, size); None for any other."""
-    try:
-        record = json.loads((clips / f"{video_id}.json").read_text())
-        size = (clips / f"{video_id}.mp4").stat().st_size
-    except FileNotFoundError:
-        return None
-    return record if record["bytes"] == size else None
-
-
-def _num_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _make_all(
     missing: Sequence[SampleClip], clips: Path, files: dict[File, Path], workers: int
 ) -> Iterator[str]:
     """Make clips in parallel and yield their ids as they are done."""
     # Threads suffice, since ffmpeg's processes do the work.
-    pool = ThreadPoolExecutor(workers)
-    try:
-        jobs: dict[Future[None], str] = {
-            pool.submit(_make, clip, clips, files[clip.source.file]): clip.video_id
-            for clip in missing
-        }
+    with cancelling_pool(workers) as submit:
+        jobs = {submit(_make, clip, clips, files[clip.source.file]): clip for clip in missing}
         for job in as_completed(jobs):
             job.result()
-            yield jobs[job]
-    finally:
-        pool.shutdown(cancel_futures=True)
+            yield jobs[job].video_id
 
 
 def _make(clip: SampleClip, clips: Path, file: Path) -> None:

@@ -1,10 +1,13 @@
-"""The list of clips of the sample data set, drawn before any of them is made."""
+"""The clips of the sample data set, drawn before any of them is made, and the records of those made."""
 
 import hashlib
+import json
 import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -112,3 +115,13 @@ def draw(
             by_bin[int(index)] = chosen
         drawn.append([by_bin[index] for index in sorted(by_bin)])
     return drawn
+
+
+def read_label(clips: Path, video_id: str) -> dict[str, Any] | None:
+    """Return the record of a complete clip (label, content, distortion, size); None for any other."""
+    try:
+        record = json.loads((clips / f"{video_id}.json").read_text())
+        size = (clips / f"{video_id}.mp4").stat().st_size
+    except FileNotFoundError:
+        return None
+    return record if record["bytes"] == size else None

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from a2inet_jax.datasets.catalog import DATASETS
-from a2inet_jax.datasets.sample import prepare
+from a2inet_jax.datasets.sample.recipe import read_label
 from a2inet_jax.datasets.video import Video
 
 _REMEDY = "make it with `a2inet data prepare sample`"
@@ -57,7 +57,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, clips: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for file in sorted(clips.glob("*.json")):
-            record = prepare.read_label(clips, file.stem)
+            record = read_label(clips, file.stem)
             if record is None:
                 raise FileNotFoundError(f"{file.with_suffix('.mp4')} is missing: {_REMEDY}")
             del record["bytes"]

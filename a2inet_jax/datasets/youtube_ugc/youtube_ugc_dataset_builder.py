@@ -5,8 +5,7 @@ from pathlib import Path
 
 from a2inet_jax.datasets import label_file
 from a2inet_jax.datasets.builder import NAME_COLUMNS, LabelledBuilder
-from a2inet_jax.datasets.folder import stem
-from a2inet_jax.datasets.scan import ListedVideo
+from a2inet_jax.datasets.scan import ListedVideo, stem
 
 # The sheet also has labels of ten-second chunks, in other columns.
 _MOS_COLUMNS = ("mos full", "mosfull", "mos")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.datasets.folder import Folder
+from a2inet_jax.datasets.scan import Folder
 from a2inet_jax.errors import DataError
 
 

@@ -1,14 +1,15 @@
 """Extraction on a Ray cluster whose nodes share a disk: `extract.extract_all` on many machines.
 
 Ray Data hands out batches of videos, and hands a batch out again when its worker is lost. The files of the
-store are the truth: a repeated batch leaves stored features as they are, and the workers' reports are checked
-against the files at the end.
+stores are the truth: a repeated batch leaves stored features as they are, and the workers' reports are
+checked against the files at the end.
 """
 
 import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 from a2inet_jax.config import Features
@@ -17,10 +18,10 @@ from a2inet_jax.errors import ConfigError, EngineError
 from a2inet_jax.features import extract
 from a2inet_jax.features.extract import Failure, Progress
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.in_flight import InFlightMarkers
-from a2inet_jax.features.ray_session import connect, import_ray, one_line
-from a2inet_jax.features.ray_worker import Worker
-from a2inet_jax.features.store import Store
+from a2inet_jax.features.ray_cluster import Allocation, allocate, connect, import_ray, one_line
+from a2inet_jax.features.ray_worker import InFlightMarkers, Worker
+from a2inet_jax.features.recipe import Recipe
+from a2inet_jax.features.store import Store, open_stores
 
 # Videos of a batch for each decoding process, at most. More of them shorten the time that processes idle at
 # the end of a batch; fewer of them lose less with a worker.
@@ -57,19 +58,11 @@ class RayExtractionSummary:
         )
 
 
-@dataclass(frozen=True)
-class Allocation:
-    """Resources of a job: a number of actors, and the CPUs and GPUs of each."""
-
-    actors: int
-    cpus: int
-    gpus: int
-
-
 def extract_all(
     videos: Sequence[VideoFile],
     make: Callable[[], Extractor],
-    store: Store,
+    folder: Path,
+    recipes: Mapping[str, Recipe],
     on_progress: Progress,
     *,
     address: str | None = None,
@@ -77,7 +70,7 @@ def extract_all(
     decoders: int = Features.num_decoders,
     timeout_s: float = Features.timeout_s,
 ) -> RayExtractionSummary:
-    """Extract the features that a store lacks on a Ray cluster; videos that fail are listed.
+    """Extract the features that stores lack on a Ray cluster; videos that fail are listed.
 
     The features are those of `extract.extract_all`, byte for byte. This process computes nothing and uses no
     device. Workers and nodes may be lost at any time: others repeat their batches. A video that was in flight
@@ -85,8 +78,9 @@ def extract_all(
 
     Args:
         videos: All videos of the data set, whose paths hold on every node.
-        make: Makes a worker's extractor, with one device and the store's recipe. It is pickled.
-        store: The store to be completed, on a disk that all nodes share.
+        make: Makes a worker's extractor, with one device and these recipes. It is pickled.
+        folder: Folder of the stores, which are completed, on a disk that all nodes share.
+        recipes: Stream → recipe of its store.
         on_progress: Called with (video id, videos done, videos in all), at the start and after each
             video, a batch at a time.
         address: HOST:PORT of a cluster's head, or "auto"; None: start a local Ray, and stop it at the
@@ -100,14 +94,15 @@ def extract_all(
         ConfigError: `decoders` is negative.
         EngineError: Ray is not installed or cannot be reached, or a worker reports an error that is no
             fault of a video, such as missing weights or a store that cannot be written.
-        OSError: The store's folder cannot be written from here.
+        OSError: The stores' folder cannot be written from here.
     """
     if decoders < 0:
         raise ConfigError(f"features.num_decoders is {decoders}: 0 or more is needed")
     start_s = time.monotonic()
     # Absolute, because the workers have another working folder.
-    store = Store(store.folder.absolute(), store.recipe)
-    todo = extract.missing(videos, store)
+    folder = folder.absolute()
+    stores = open_stores(folder, recipes)
+    todo = list(extract.missing(videos, stores))
     done_before = len(videos) - len(todo)
     on_progress("", done_before, len(videos))
     if not todo:
@@ -116,7 +111,7 @@ def extract_all(
     # Hand the videos out to the actors, and collect their reports.
     rows: dict[str, Mapping[str, Any]] = {}
     ray = import_ray()
-    markers = InFlightMarkers.create(store.folder)
+    markers = InFlightMarkers.create(folder)
     try:
         connect(ray, address)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -124,7 +119,7 @@ def extract_all(
         decoders = decoders or allocation.cpus
         num_batches = _num_batches(len(todo), allocation.actors, decoders)
         allocation = replace(allocation, actors=min(allocation.actors, num_batches))
-        arguments = (make, store.folder, store.recipe, markers.folder, decoders, timeout_s)
+        arguments = (make, folder, recipes, markers.folder, decoders, timeout_s)
         for row in _rows(ray, todo, num_batches, allocation, arguments):
             if row["error"]:
                 _raise_error_of(row)
@@ -140,7 +135,7 @@ def extract_all(
     # Check the reports against the files.
     failures = [
         Failure(video.video_id, video.path, reason)
-        for video, reason in _without_features(todo, rows, store)
+        for video, reason in _without_features(todo, rows, stores)
     ]
     return RayExtractionSummary(
         failures=failures,
@@ -149,39 +144,6 @@ def extract_all(
         seconds=time.monotonic() - start_s,
         actors=allocation.actors,
     )
-
-
-def allocate(nodes: Sequence[Mapping[str, float]], actors: int = 0) -> Allocation:
-    """Allocate the CPUs and GPUs of a cluster to actors, the same to each.
-
-    Args:
-        nodes: Resources of each node: "CPU", "GPU".
-        actors: Number of actors; 0: one for each GPU, or for each node if there are no GPUs.
-
-    Raises:
-        EngineError: There are fewer GPUs than actors; without GPUs, fewer CPUs.
-    """
-    gpus = [int(node.get("GPU", 0)) for node in nodes]
-    if sum(gpus):
-        if actors > sum(gpus):
-            raise EngineError(f"--actors={actors}: the cluster has {sum(gpus)} GPUs, one for each")
-        actors_of_node = gpus
-        actors = actors or sum(gpus)
-    else:
-        cpus = [int(node.get("CPU", 0)) for node in nodes]
-        usable = [number > 0 for number in cpus]
-        if not any(usable) or actors > sum(cpus):
-            raise EngineError(f"--actors={actors}: the cluster has {sum(cpus)} CPUs, no GPU")
-        actors = actors or sum(usable)
-        actors_per_node = -(-actors // sum(usable))
-        actors_of_node = [actors_per_node * has_cpus for has_cpus in usable]
-    # Ray keeps one CPU of each node. All actors get the same, so that a lost one fits in anywhere.
-    cpus_of_actor = [
-        int(node.get("CPU", 0) - 1) // number
-        for node, number in zip(nodes, actors_of_node)
-        if number
-    ]
-    return Allocation(actors, max(1, min(cpus_of_actor)), int(sum(gpus) > 0))
 
 
 def _num_batches(videos: int, actors: int, decoders: int) -> int:
@@ -223,17 +185,18 @@ def _with_absolute_path(video: VideoFile) -> VideoFile:
 
 
 def _without_features(
-    videos: Sequence[VideoFile], rows: Mapping[str, Mapping[str, Any]], store: Store
+    videos: Sequence[VideoFile],
+    rows: Mapping[str, Mapping[str, Any]],
+    stores: Mapping[str, Store],
 ) -> Iterator[tuple[VideoFile, str]]:
     """Yield the videos that still have no features, with the reason."""
     reported = [video_id for video_id, row in rows.items() if not row["reason"]]
     deadline_s = time.monotonic() + _VISIBLE_AFTER_S
-    while store.missing(reported) and time.monotonic() < deadline_s:
+    while (unseen := _unseen(reported, stores)) and time.monotonic() < deadline_s:
         time.sleep(1)
-    lacking = set(store.missing(reported))
     # A worker that was lost may have stored videos that it did not report.
     unreported = [video for video in videos if video.video_id not in rows]
-    lacking.update(video.video_id for video in extract.missing(unreported, store))
+    lacking = unseen | {video.video_id for video in extract.missing(unreported, stores)}
     for video in videos:
         row = rows.get(video.video_id)
         if row and row["reason"]:
@@ -242,10 +205,14 @@ def _without_features(
             yield (
                 video,
                 "a worker has stored its features, but this machine does not see them: do all nodes "
-                f"share {store.folder.parent}?"
+                f"share {next(iter(stores.values())).folder.parent}?"
                 if row
                 else "no worker has reported a result: run the command again",
             )
+
+
+def _unseen(video_ids: Sequence[str], stores: Mapping[str, Store]) -> set[str]:
+    return {video_id for store in stores.values() for video_id in store.missing(video_ids)}
 
 
 def _raise_error_of(row: Mapping[str, Any]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Import of Ray without its output, and connection to a cluster."""
+"""A Ray cluster: import of Ray without its output, connection, and the resources of each actor."""
 
 import logging
 import os
@@ -6,8 +6,9 @@ import re
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from a2inet_jax.errors import EngineError
@@ -25,6 +26,15 @@ _SILENCE = {
 }
 # Bytes of a local Ray's object store; only names of videos go through it.
 _OBJECT_STORE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Resources of a job: a number of actors, and the CPUs and GPUs of each."""
+
+    actors: int
+    cpus: int
+    gpus: int
 
 
 def import_ray() -> Any:
@@ -105,3 +115,36 @@ def one_line(error: Exception) -> str:
     """Return the last line of Ray's long messages, which names the original error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+def allocate(nodes: Sequence[Mapping[str, float]], actors: int = 0) -> Allocation:
+    """Allocate the CPUs and GPUs of a cluster to actors, the same to each.
+
+    Args:
+        nodes: Resources of each node: "CPU", "GPU".
+        actors: Number of actors; 0: one for each GPU, or for each node if there are no GPUs.
+
+    Raises:
+        EngineError: There are fewer GPUs than actors; without GPUs, fewer CPUs.
+    """
+    gpus = [int(node.get("GPU", 0)) for node in nodes]
+    if sum(gpus):
+        if actors > sum(gpus):
+            raise EngineError(f"--actors={actors}: the cluster has {sum(gpus)} GPUs, one for each")
+        actors_of_node = gpus
+        actors = actors or sum(gpus)
+    else:
+        cpus = [int(node.get("CPU", 0)) for node in nodes]
+        usable = [number > 0 for number in cpus]
+        if not any(usable) or actors > sum(cpus):
+            raise EngineError(f"--actors={actors}: the cluster has {sum(cpus)} CPUs, no GPU")
+        actors = actors or sum(usable)
+        actors_per_node = -(-actors // sum(usable))
+        actors_of_node = [actors_per_node * has_cpus for has_cpus in usable]
+    # Ray keeps one CPU of each node. All actors get the same, so that a lost one fits in anywhere.
+    cpus_of_actor = [
+        int(node.get("CPU", 0) - 1) // number
+        for node, number in zip(nodes, actors_of_node)
+        if number
+    ]
+    return Allocation(actors, max(1, min(cpus_of_actor)), int(sum(gpus) > 0))

@@ -10,7 +10,7 @@ import pytest
 from a2inet_jax.datasets.builder import prepare, read, without_mos
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.errors import DataError
-from a2inet_jax.video.raw_format import RawFormat
+from a2inet_jax.video.raw import RawFormat
 from tests.dataset_inputs import (
     EXCERPTS,
     excerpt,
@@ -142,7 +142,6 @@ def test_live_qualcomm_is_raw_and_grouped_by_scene(kind: str, tmp_path: Path) ->
 
 
 def test_live_qualcomm_with_an_unknown_distortion(tmp_path: Path) -> None:
-    pytest.importorskip("h5py")
     videos = {"vidNames": ["a_b_c.yuv"], "distortionNames": ["Color"], "distortionType": [2.0]}
     variables = {"qualcommVideoData": videos, "qualcommSubjectiveData": {"unBiasedMOS": [1.0]}}
     save_mat_7_3(tmp_path / "qualcommSubjectiveData.mat", variables)
@@ -158,7 +157,6 @@ def test_live_vqc_from_each_kind_of_label_file(kind: str, clip: Path, tmp_path: 
     if kind == "5":
         live_vqc_mat(folder / "data.mat", excerpt("live_vqc"))
     elif kind == "7.3":
-        pytest.importorskip("h5py")
         names, scores = zip(*excerpt("live_vqc"))
         save_mat_7_3(folder / "data.mat", {"video_list": list(names), "mos": list(scores)})
     else:
