@@ -204,7 +204,7 @@ def _train(work: Attempts, names: Sequence[str]) -> None:
 
 
 def _train_jointly(runs: Sequence[train.PreparedRun]) -> None:
-    """Train runs side by side, and record with each how long that takes."""
+    """Train runs side by side, and record with each how long all of them take."""
     with contextlib.ExitStack() as stack:
         for run in runs:
             stack.enter_context(run.folder.timed("training", resumes=True))

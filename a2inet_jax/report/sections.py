@@ -20,7 +20,7 @@ from a2inet_jax.report.run_files import Run
 from a2inet_jax.report.table import ResultsTable, RunResults
 
 Context = dict[str, Any]  # what a template is filled with
-THUMBNAIL_PX = 640  # longer side, as it is enlarged
+THUMBNAIL_PX = 480  # longer side, enough to be enlarged
 MAX_COLUMNS = 8  # a table with more makes its page wider
 
 
