@@ -1,11 +1,16 @@
 """A run's folder: config and environment, and a guard against mixing two experiments in it."""
 
+import contextlib
 import csv
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -58,6 +63,9 @@ class RunFolder:
             "packages": {name: metadata.version(name) for name in _PACKAGES},
             "device": jax.devices()[0].device_kind,
             "devices": jax.local_device_count(),
+            "processor": _processor(),
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": _commit(),
         }
         if (self.path / "config.json").is_file():
             self.check(config)
@@ -150,6 +158,26 @@ class RunFolder:
             for each in splits.read(drawn)
         ]
 
+    @contextlib.contextmanager
+    def timed(self, step: str, resumes: bool = False) -> Iterator[None]:
+        """Record the seconds that a step takes in environment.json, which no check compares.
+
+        Args:
+            step: "training" or "evaluation".
+            resumes: The seconds are added to those of before, also if the step is stopped.
+        """
+        start, is_done = time.monotonic(), False
+        try:
+            yield
+            is_done = True
+        finally:
+            if (is_done or resumes) and jax.process_index() == 0:
+                environment = self._read("environment.json")
+                seconds = environment.setdefault("seconds", {})
+                before = seconds.get(step, 0.0) if resumes else 0.0
+                seconds[step] = round(before + time.monotonic() - start, 1)
+                write_json(self.path / "environment.json", environment)
+
     def _read(self, name: str) -> dict[str, Any]:
         path = self.path / name
         if not path.is_file():
@@ -192,3 +220,29 @@ def check_identity(folder: Path, ours: Mapping[str, Any], theirs: Mapping[str, A
             f"{folder} holds another experiment's run; remove the folder to train again, or give this run "
             "another name (--config.name=NAME):\n  " + "\n  ".join(differing)
         )
+
+
+def _processor() -> str:
+    """Return the processor's model name; empty if Linux does not tell it."""
+    with contextlib.suppress(OSError):
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+        return found[1] if found else platform.processor()
+    return ""
+
+
+def _commit() -> str:
+    """Return the git commit of the package, with "-dirty" if files are changed; empty if there is none."""
+    folder = Path(__file__).parent
+    # A checkout that only contains the environment with the package is another project's.
+    tracked = ["ls-files", "--error-unmatch", Path(__file__).name]
+    describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    found = ""
+    for arguments in (tracked, describe):
+        try:
+            command = ["git", "-C", str(folder), *arguments]
+            found = subprocess.run(
+                command, capture_output=True, text=True, check=True
+            ).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return ""
+    return found

@@ -16,7 +16,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND", "--allow-file-access-from-files", "--enable-logging=stderr",
-    "--dump-dom",
+    "--timeout=20000", "--dump-dom",
 )  # fmt: skip
 # The page has no scripts, so it is measured from outside: in a frame, with all of its details unfolded.
 FRAME = """<!doctype html>
@@ -24,16 +24,55 @@ FRAME = """<!doctype html>
 <iframe id="page" src="{address}" width="{width}" height="900" style="color-scheme: {scheme}"></iframe>
 <pre id="seen"></pre>
 <script>
-addEventListener("load", () => {{
-  const page = document.getElementById("page").contentDocument;
+const frame = document.getElementById("page");
+const until = async (done) => {{
+  for (let n = 0; n < 100 && !done(); n++) await new Promise(go => setTimeout(go, 50));
+}};
+const channels = text => text.match(/[0-9.]+/g).map(Number);
+const over = (top, below) => {{
+  const alpha = top[3] ?? 1;
+  return [0, 1, 2].map(n => alpha * top[n] + (1 - alpha) * below[n]);
+}};
+const luminance = colour => {{
+  const [r, g, b] = colour.map(x => x / 255).map(x => x <= .04045 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4);
+  return .2126 * r + .7152 * g + .0722 * b;
+}};
+addEventListener("load", async () => {{
+  const page = frame.contentDocument, style = each => page.defaultView.getComputedStyle(each);
   for (const each of page.querySelectorAll("details")) each.open = true;
   const box = each => [each.getBoundingClientRect().width, each.getBoundingClientRect().height];
+  // The lowest contrast of a text with what is behind it.
+  const background = each => each
+    ? over(channels(style(each).backgroundColor), background(each.parentElement))
+    : channels(style(page.body).backgroundColor);
+  let contrast = 21;
+  const texts = page.createTreeWalker(page.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {{
+    const parent = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || parent.closest("svg")) continue;
+    const pair = [channels(style(parent).color), background(parent)].map(luminance);
+    contrast = Math.min(contrast, (Math.max(...pair) + .05) / (Math.min(...pair) + .05));
+  }}
+  // The first thumbnail, before and after its button is pressed by the keyboard, and closed again.
+  const button = page.querySelector("button[popovertarget]"), enlarged = [];
+  if (button) {{
+    const image = page.getElementById(button.getAttribute("popovertarget")).querySelector("img");
+    enlarged.push(box(image)[0]);
+    button.click();
+    enlarged.push(box(image)[0]);
+    image.parentElement.hidePopover();
+    enlarged.push(box(image)[0]);
+  }}
+  const videos = [...page.querySelectorAll("video")];
+  await until(() => videos.every(each => each.readyState > 0 || each.error));
   document.getElementById("seen").textContent = JSON.stringify({{
     images: [...page.images].map(each => [each.naturalWidth, each.naturalHeight]),
     drawings: [...page.querySelectorAll("svg")].map(box),
+    videos: videos.map(each => [each.videoWidth, each.videoHeight, each.duration || 0]),
     width: page.documentElement.clientWidth,
     content_width: page.documentElement.scrollWidth,
-    background: page.defaultView.getComputedStyle(page.body).backgroundColor,
+    background: style(page.body).backgroundColor,
+    contrast, enlarged,
   }});
 }});
 </script>
@@ -47,18 +86,24 @@ class OpenedPage:
     Attributes:
         images: Natural width and height of each image, in pixels.
         drawings: Width and height of each SVG as laid out.
+        videos: Width, height and seconds of each video; 0 if it cannot be played.
         width: Width of the page, in CSS pixels.
         content_width: Width that its content takes.
         background: Colour of the body.
+        contrast: Lowest contrast of a text with its background, outside drawings.
+        enlarged: Width of the first thumbnail on the page, enlarged, and closed again.
         console: Lines of the console: errors, warnings, what the page's policy has blocked.
         requests: URLs other than local files that it requested.
     """
 
     images: list[tuple[float, float]]
     drawings: list[tuple[float, float]]
+    videos: list[tuple[int, int, float]]
     width: int
     content_width: int
     background: str
+    contrast: float
+    enlarged: list[float]
     console: list[str]
     requests: list[str]
 

@@ -1,6 +1,8 @@
 """The folder of an evaluated run with realistic results, and examples for its page."""
 
+import functools
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +10,12 @@ import numpy as np
 from a2inet_jax import config_file
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
+from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.evaluation import predictions, protocol
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.report import examples
-from a2inet_jax.report.examples import Example
-from a2inet_jax.report.sections import Examples
+from a2inet_jax.report.examples import Example, Examples
+from tests.clips import run_ffmpeg
 
 NOISE = {"a2inet": 5.0, "svr": 10.0}
 IDS = [f"clip_{i:03d}" for i in range(120)]
@@ -86,4 +89,16 @@ def _example(row: Prediction, rng: np.random.Generator) -> Example:
         image = np.stack([x / 2, y, 128 + 90 * np.sin((x + y + 40 * k) / 50)], axis=-1)
         frames.append((float(t[6 * k]), np.clip(image, 0, 255).astype(np.uint8)))
     scores = row.score + 4 * np.sin(3 * t) + rng.normal(0, 1, t.size)
-    return Example(row.video, Path("x.mp4"), row.split, row.mos, row.score, t, scores, frames)
+    return Example(
+        row.video, Path("x.mp4"), row.split, row.mos, row.score, t, scores, frames, preview()
+    )
+
+
+@functools.cache
+def preview() -> bytes:
+    """Return the preview of a clip of two seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.mkv"
+        options = ["-f", "lavfi", "-i", "testsrc=s=800x450:r=10:d=2", "-c:v", "ffv1"]
+        run_ffmpeg(*options, str(clip))
+        return examples.make_preview(VideoFile("clip", clip))

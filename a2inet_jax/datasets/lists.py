@@ -5,6 +5,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -52,7 +53,8 @@ def read_labelled(path: Path) -> list[Video]:
     """Read the labelled videos of a CSV list; the video files need not exist.
 
     The list has the columns `path` (relative to the list's folder) and `mos`, and optionally `reference_id`
-    (the content; videos of one content share it) and the columns for raw video of `find_videos`.
+    (the content; videos of one content share it), `distortion`, and the columns for raw video of
+    `find_videos`.
 
     Args:
         path: The CSV list, or a folder with a `labels.csv` or with exactly one CSV file.
@@ -86,7 +88,8 @@ def read_labelled(path: Path) -> list[Video]:
             raise DataError(f"{file}: lines {earlier} and {line} both name {found.video_id}")
         content = row.get("reference_id") or found.video_id
         mos = _parse_mos(file, line, row["mos"])
-        videos.append(Video(found.video_id, found.path, mos, content, raw=found.raw))
+        video = Video(found.video_id, found.path, mos, content, raw=found.raw)
+        videos.append(replace(video, distortion=row.get("distortion", "")))
     if len({video.mos for video in videos}) == 1:
         raise DataError(
             f"{file}: every `mos` is {videos[0].mos:g}: labels must differ for there to be anything to learn"

@@ -33,11 +33,13 @@ class Video(VideoFile):
             together.
         subset: The subset that the data set itself puts the video into, "train" or "test"; "" if it defines
             none.
+        distortion: The kind of distortion, where the data set has one; else "".
     """
 
     mos: float
     reference_id: str
     subset: str = field(default="", kw_only=True)
+    distortion: str = field(default="", kw_only=True)
 
 
 def file_exists(path: Path) -> bool:

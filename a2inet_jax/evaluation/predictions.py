@@ -1,7 +1,6 @@
 """Test predictions as a table: one row per video of a split's test set, for each seed."""
 
 import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +13,7 @@ import numpy as np
 from a2inet_jax import files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
-from a2inet_jax.evaluation.uncertainty import ScoredSet
-from a2inet_jax.metrics import Metrics, measure
+from a2inet_jax.metrics import MIN_POINTS, Metrics, measure, srcc
 from a2inet_jax.training.data import TrainingData
 from a2inet_jax.training.members import Member
 
@@ -60,12 +58,11 @@ def write(path: Path, predictions: Iterable[Prediction]) -> None:
     Raises:
         FolderError: The file cannot be written.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(Prediction._fields)
-    for row in sorted(predictions):
-        table.writerow([row.split, row.video, repr(float(row.mos)), f"{row.score:.9g}", row.seed])
-    files.write(path, text.getvalue().encode())
+    rows = (
+        (row.split, row.video, repr(float(row.mos)), f"{row.score:.9g}", row.seed)
+        for row in sorted(predictions)
+    )
+    files.write_csv(path, Prediction._fields, rows)
 
 
 def read(path: Path) -> list[Prediction]:
@@ -152,13 +149,38 @@ def measure_members(predictions: Iterable[Prediction]) -> list[Metrics]:
     ]
 
 
-def scored_sets(predictions: Iterable[Prediction], contents: Mapping[str, str]) -> list[ScoredSet]:
-    """Return each ensemble member's test set with the videos' contents, in the order of `by_member`."""
-    return [
-        ScoredSet(
-            np.array([row.score for row in rows]),
-            np.array([row.mos for row in rows]),
-            [contents[row.video] for row in rows],
-        )
-        for rows in by_member(predictions)
-    ]
+class GroupSrcc(NamedTuple):
+    """Agreement within one group of videos, such as those of a content.
+
+    Attributes:
+        name: Name of the group.
+        videos: Number of its videos.
+        predictions: Number of their predictions: a video may be in the test sets of several splits.
+        srcc: Correlation of all predictions with the labels; None where it is undefined, or the videos are
+            fewer than `MIN_POINTS`.
+    """
+
+    name: str
+    videos: int
+    predictions: int
+    srcc: float | None
+
+
+def srcc_by_group(predictions: Iterable[Prediction], groups: Mapping[str, str]) -> list[GroupSrcc]:
+    """Return the SRCC of each group, pooled over the test sets of all splits and seeds, by name.
+
+    Args:
+        predictions: Test predictions of a model.
+        groups: The group of each video.
+    """
+    by_group: dict[str, list[Prediction]] = {}
+    for row in predictions:
+        by_group.setdefault(groups[row.video], []).append(row)
+    found = []
+    for name, rows in sorted(by_group.items()):
+        videos = len({row.video for row in rows})
+        value = math.nan
+        if videos >= MIN_POINTS:
+            value = srcc([row.score for row in rows], [row.mos for row in rows])
+        found.append(GroupSrcc(name, videos, len(rows), None if math.isnan(value) else value))
+    return found

@@ -3,7 +3,6 @@
 The texts of `remarks` and `comparison_lines` are kept in result files: they must stay as they are.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ import numpy as np
 from a2inet_jax import files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
-from a2inet_jax.evaluation import paired, predictions, uncertainty
+from a2inet_jax.evaluation import predictions, uncertainty
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.metrics import Metrics
 
@@ -105,7 +104,7 @@ def results(
     for name, rows in tested.items():
         measured = predictions.measure_members(rows)
         summary = summarise(measured)
-        medians = uncertainty.bootstrap(predictions.scored_sets(rows, contents), draws)
+        medians = uncertainty.bootstrap(uncertainty.scored_sets(rows, contents), draws)
         models[name] = {
             "splits": _rounded([asdict(metrics) for metrics in measured]),
             "summary": _rounded(summary),
@@ -127,7 +126,7 @@ def results(
             for rows in predictions.by_member(tested[model])
         ),
         "paired": {
-            name: _rounded(paired.compare(tested[model], rows, contents, splits))
+            name: _rounded(uncertainty.compare(tested[model], rows, contents, splits))
             for name, rows in tested.items()
             if name != model
         },
@@ -147,8 +146,7 @@ def write(path: Path, results: Results) -> None:
     Raises:
         FolderError: The file cannot be written.
     """
-    text = json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    files.write(path, (text + "\n").encode())
+    files.write_json(path, results)
 
 
 def ordered_models(results: Results) -> dict[str, Any]:
@@ -251,7 +249,7 @@ def remarks(results: Results) -> list[str]:
 def comparison_lines(results: Results) -> list[str]:
     """Return a line on the run's model against each baseline."""
     return [
-        paired.comparison_line(
+        uncertainty.comparison_line(
             model_title(results["model"]), model_title(name), results["paired"][name]
         )
         for name in ordered_models(results)

@@ -15,12 +15,16 @@ two models over the splits, and allows for the videos that the splits share. It 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, nan, sqrt
+from math import inf, isclose, isnan, nan, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from a2inet_jax.datasets.splits import Split
+from a2inet_jax.errors import RunError
+from a2inet_jax.evaluation.predictions import Prediction, by_member, measure_members
 from a2inet_jax.metrics import fit_logistic
 
 METRICS = ("srcc", "plcc", "krcc", "rmse")
@@ -45,6 +49,18 @@ class ScoredSet:
     scores: Array
     mos: Array
     contents: Sequence[str]
+
+
+def scored_sets(rows: Iterable[Prediction], contents: Mapping[str, str]) -> list[ScoredSet]:
+    """Return each ensemble member's test set with the videos' contents, in the order of `by_member`."""
+    return [
+        ScoredSet(
+            np.array([row.score for row in member]),
+            np.array([row.mos for row in member]),
+            [contents[row.video] for row in member],
+        )
+        for member in by_member(rows)
+    ]
 
 
 def draw(contents: Iterable[str], num_resamples: int = RESAMPLES, seed: int = 0) -> Draws:
@@ -129,6 +145,84 @@ def paired_test(differences: Sequence[float], test_to_train: float) -> tuple[flo
         return None, "the difference is the same on every split"
     t = float(np.mean(differences)) / (std * sqrt(1 / num_splits + test_to_train))
     return float(2 * stats.t.sf(abs(t), num_splits - 1)), ""
+
+
+def compare(
+    ours: Sequence[Prediction],
+    theirs: Sequence[Prediction],
+    contents: Mapping[str, str],
+    splits: Sequence[Split],
+) -> dict[str, Any]:
+    """Compare the SRCC of two models.
+
+    Args:
+        ours: Test predictions of the first model.
+        theirs: Test predictions of the second model.
+        contents: Content (reference id) of each video.
+        splits: The splits of both models.
+
+    Returns:
+        "difference" of the medians over the ensemble members; its bootstrap "interval", or None; "p" of
+        the corrected resampled t-test, in which the seeds of a split are averaged, or None and the "reason".
+
+    Raises:
+        RunError: The models were not tested on the same videos and labels.
+    """
+    our_labels, their_labels = [
+        {(row.split, row.video): row.mos for row in rows} for rows in (ours, theirs)
+    ]
+    # One of the runs may have stored its labels with fewer digits.
+    if our_labels.keys() != their_labels.keys() or not all(
+        isclose(mos, their_labels[key], rel_tol=1e-5) for key, mos in our_labels.items()
+    ):
+        raise RunError("two models were not tested on the same videos and labels: train them again")
+    draws = draw(contents[row.video] for row in ours)
+    our_srcc, their_srcc = _srcc_by_split(ours), _srcc_by_split(theirs)
+    our_median, their_median = (
+        np.median([value for values in each.values() for value in values])
+        for each in (our_srcc, their_srcc)
+    )
+    difference = float(our_median - their_median)
+    our_medians_R, their_medians_R = (
+        bootstrap(scored_sets(rows, contents), draws, ["srcc"])["srcc"] for rows in (ours, theirs)
+    )
+    differences = [float(np.mean(our_srcc[n]) - np.mean(their_srcc[n])) for n in sorted(our_srcc)]
+    # The validation set only chooses the epoch and nothing is fitted to it. Counting it would lower p.
+    test_to_train = float(np.mean([len(split.test) / len(split.train) for split in splits]))
+    p, reason = paired_test(differences, test_to_train)
+    bounds = interval(our_medians_R - their_medians_R, difference, (-2.0, 2.0))
+    return {"difference": difference, "interval": bounds, "p": p, "reason": reason}
+
+
+def comparison_line(ours: str, theirs: str, found: Mapping[str, Any]) -> str:
+    """Return the result of `compare` as a line of text.
+
+    The first model is called better or worse if and only if the interval excludes 0. The p is of another
+    procedure, which answers another question, and stands beside it.
+
+    Args:
+        ours: Name of the first model.
+        theirs: Name of the second model.
+        found: Return value of `compare`.
+    """
+    p, bounds = found["p"], found["interval"]
+    interval_text = f"95 % {bounds[0]:.3f} to {bounds[1]:.3f}" if bounds else "no interval"
+    verdict = "no difference shown"
+    if bounds and not bounds[0] <= 0 <= bounds[1]:
+        verdict = "better" if found["difference"] > 0 else "worse"
+    p_text = f"no p: {found['reason']}"
+    if p is not None:
+        p_text = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    numbers = f"{found['difference']:+.3f} SRCC, {interval_text}".replace("-", "−")
+    return f"{ours} − {theirs}: {numbers}: {verdict} ({p_text})"
+
+
+def _srcc_by_split(rows: Sequence[Prediction]) -> dict[int, list[float]]:
+    """Return the SRCC of each split's members; 0 where it is undefined, as in the summary."""
+    found: dict[int, list[float]] = {}
+    for member, metrics in zip(by_member(rows), measure_members(rows), strict=True):
+        found.setdefault(member[0].split, []).append(0.0 if isnan(metrics.srcc) else metrics.srcc)
+    return found
 
 
 def _resampled(scored_set: ScoredSet, draws: Draws, metrics: Sequence[str]) -> dict[str, Array]:

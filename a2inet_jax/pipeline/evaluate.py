@@ -11,12 +11,10 @@ from a2inet_jax.console import console, progress, say
 from a2inet_jax.datasets import registry
 from a2inet_jax.errors import A2INetError
 from a2inet_jax.evaluation.protocol import EvaluatedDataset
-from a2inet_jax.pipeline import run_comparison
 from a2inet_jax.pipeline.extract import extract
-from a2inet_jax.pipeline.run_results import check_trained, described, measure, same
-from a2inet_jax.report import results_table, writers
-from a2inet_jax.report.columns import ResultsTable
-from a2inet_jax.report.results_table import RunResults
+from a2inet_jax.pipeline.run_results import check_trained, compare_runs, described, measure, same
+from a2inet_jax.report import make_table, writers
+from a2inet_jax.report.table import ResultsTable, RunResults
 from a2inet_jax.run import RunFolder
 
 T = TypeVar("T")
@@ -50,7 +48,7 @@ def evaluate(config: Experiment) -> int:
     with progress("evaluate") as advance:
         advance(run.path.name, 0, 1)
         results = measure(run)
-    _show(results_table.of_models(RunResults(run.path, results)))
+    _show(make_table.of_models(RunResults(run.path, results)))
     return 0
 
 
@@ -108,7 +106,7 @@ def _attempt(what: object, step: Callable[[], T]) -> T | None:
 def _side_by_side(found: dict[Cell, RunResults]) -> ResultsTable:
     """The runs beside each other, and comparisons of those that are measured on their own data sets."""
     runs = list(dict.fromkeys(cell.run for cell in found))
-    unique = results_table.names([(run.path, run.config().name) for run in runs])
+    unique = make_table.run_names([(run.path, run.config().name) for run in runs])
     names = dict(zip(runs, unique, strict=True))
     rows: dict[str, dict[str, RunResults | str]] = {name: {} for name in unique}
     datasets: dict[str, EvaluatedDataset] = {}
@@ -118,8 +116,8 @@ def _side_by_side(found: dict[Cell, RunResults]) -> ResultsTable:
         datasets.setdefault(column, described(cell.dataset))
     title = f"{len(rows)} runs" if len(rows) > 1 else unique[0]
     own = {cell.run: names[cell.run] for cell in found if cell.is_own()}
-    comparisons = run_comparison.compare(own)
-    return results_table.from_rows(title, rows, datasets, comparisons=comparisons)
+    comparisons = compare_runs(own)
+    return make_table.from_rows(title, rows, datasets, comparisons=comparisons)
 
 
 def _show(results: ResultsTable) -> None:

@@ -2,45 +2,36 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from a2inet_jax.build import (
-    build_model,
-    features_folder,
-    labelled_videos,
-    open_extractor,
-    seeds,
-)
+from a2inet_jax.build import build_model, features_folder, open_extractor, seeds
 from a2inet_jax.config import Experiment
 from a2inet_jax.configs import rows
 from a2inet_jax.console import progress, say
-from a2inet_jax.errors import A2INetError
-from a2inet_jax.evaluation import predictions
+from a2inet_jax.errors import A2INetError, VideoError
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.features.store import matching_records, open_stores
 from a2inet_jax.model import ensemble
-from a2inet_jax.pipeline import run_comparison
-from a2inet_jax.report import examples, results_table, run_files, runs_page
-from a2inet_jax.report import run_page as page
-from a2inet_jax.report.columns import ResultsTable
-from a2inet_jax.report.examples import Example
+from a2inet_jax.pipeline import run_results
+from a2inet_jax.report import examples, make_table, page, run_files
+from a2inet_jax.report.examples import Example, Examples
 from a2inet_jax.report.run_files import Run
-from a2inet_jax.report.sections import Examples
+from a2inet_jax.report.table import ResultsTable
 from a2inet_jax.run import RunFolder
 from a2inet_jax.video.reader import Reader
 
 # Best and worst clips of a run, and frames of each: on its own page, and beside others.
 CLIPS, THUMBNAILS = 4, 4
 FEW_CLIPS, FEW_THUMBNAILS = 2, 3
-# With more runs than these, one best and one worst clip of each: a table has up to 48 runs.
+# With more runs than these, one best and one worst clip of each, without previews: a table has up to 48.
 MANY_RUNS = 8
 
 
 def report(config: Experiment) -> int:
     """Write report.html of an experiment's run, with the best and the worst clips."""
-    run = RunFolder.existing(config)
-    return _one(run.path, None)
+    return report_runs([RunFolder.existing(config).path])
 
 
 def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
@@ -57,18 +48,18 @@ def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
         FileNotFoundError: A run has not been evaluated.
     """
     paths = list({path.resolve(): path for path in runs}.values())
-    if len(paths) == 1:
-        return _one(paths[0], out)
     found = _read(paths)
-    unique = results_table.names([(run.path, run.name) for run, _ in found])
-    names = {RunFolder(run.path): name for (run, _), name in zip(found, unique, strict=True)}
-    page_path = runs_page.write_runs(
-        out or Path("runs") / "report",
-        found,
-        run_comparison.compare(names),
-        [rows.named(run.config.get("paper_row", "")) for run, _ in found],
-    )
-    return _finish(page_path, [shown for _, shown in found])
+    comparisons: list[str] = []
+    if len(found) > 1:
+        unique = make_table.run_names([(run.path, run.name) for run, _ in found])
+        names = {RunFolder(run.path): name for (run, _), name in zip(found, unique, strict=True)}
+        comparisons = run_results.compare_runs(names)
+    folder = paths[0] if len(paths) == 1 else Path("runs") / "report"
+    paper_rows = [rows.named(run.config.get("paper_row", "")) for run, _ in found]
+    path = page.write(out or folder, found, comparisons, paper_rows)
+    is_incomplete = _say_missing(found)
+    say(f"Report: {path.resolve()}")
+    return int(is_incomplete)
 
 
 def report_table(results: ResultsTable, folder: Path) -> Path:
@@ -77,71 +68,65 @@ def report_table(results: ResultsTable, folder: Path) -> Path:
     Returns:
         The page's path.
     """
-    cells = [cell for row in results["rows"] for cell in row["cells"].values()]
-    paths = list(dict.fromkeys(Path(cell["run"]) for cell in cells if "run" in cell))
-    found = _read(paths)
-    _say_missing([shown for _, shown in found])
-    return runs_page.write_table(folder, results, found)
-
-
-def _one(path: Path, folder: Path | None) -> int:
-    config = run_files.read(path).config
-    shown = _examples(path, CLIPS, THUMBNAILS)
-    return _finish(
-        page.write(path, shown, rows.named(config.get("paper_row", "")), folder), [shown]
-    )
+    found = _read(list(dict.fromkeys(Path(cell.run) for _, _, cell in results.cells())))
+    _say_missing(found)
+    return page.write_table(folder, results, found)
 
 
 def _read(paths: Sequence[Path]) -> list[tuple[Run, Examples]]:
-    """Runs with a few clips of each."""
+    """Read runs, with a few clips of each."""
     runs = [run_files.read(path) for path in paths]
-    num_clips = FEW_CLIPS if len(paths) <= MANY_RUNS else 1
+    clips, thumbnails = (CLIPS, THUMBNAILS) if len(runs) == 1 else (FEW_CLIPS, FEW_THUMBNAILS)
+    has_previews = len(runs) <= MANY_RUNS
+    found = []
     with progress("clips") as advance:
-        found = []
         for done, run in enumerate(runs):
             advance(run.name, done, len(runs))
-            found.append((run, _examples(run.path, num_clips, FEW_THUMBNAILS)))
+            shown = _examples(run, clips if has_previews else 1, thumbnails, has_previews)
+            found.append((run, shown))
         advance("", len(runs), len(runs))
     return found
 
 
-def _finish(path: Path, shown: Sequence[Examples]) -> int:
-    """Say where the page is; return the exit code."""
-    missing = _say_missing(shown)
-    say(f"Report: {path.resolve()}")
-    return int(missing)
-
-
-def _say_missing(shown: Sequence[Examples]) -> bool:
+def _say_missing(found: Sequence[tuple[Run, Examples]]) -> bool:
     """Say why clips are not shown; return whether there are any."""
-    reasons = list(dict.fromkeys(each.reason_missing for each in shown if each.reason_missing))
+    reasons = dict.fromkeys(each.reason_missing for _, each in found if each.reason_missing)
     for reason in reasons:
         say(f"No clips: {reason}")
     return bool(reasons)
 
 
-def _examples(path: Path, num_clips: int, thumbnails: int) -> Examples:
-    """The best and the worst clips of a run; or why not, if its videos or features are not there."""
-    best, worst = examples.choose(predictions.read(path / "predictions.csv"), num_clips)
+def _examples(run: Run, num_clips: int, num_thumbnails: int, has_previews: bool) -> Examples:
+    """Return the best and the worst clips of a run; or why not, if its videos or features are not there."""
+    best, worst = examples.choose(run.predictions, num_clips)
+    if not run.videos:
+        return Examples(reason_missing=run.reason_no_videos)
     try:
-        config = RunFolder(path).config()
-        videos = {video.video_id: video for video in labelled_videos(config)}
-        models = ensemble.load(path / "model.safetensors")
+        config = RunFolder(run.path).config()
+        models = ensemble.load(run.path / "model.safetensors")
         model = build_model(config.model.name, config.model)
         recipes = open_extractor(config).recipes
         stores = list(open_stores(features_folder(config), recipes).values())
         with Reader() as reader:
 
-            def clip(row: Prediction) -> Example:
+            def example(row: Prediction) -> Example:
                 matching_records(stores, row.video)
-                video, found = videos[row.video], [store.read(row.video) for store in stores]
+                video, found = run.videos[row.video], [store.read(row.video) for store in stores]
                 stored = found[0]
+                # The frame scores of the model that has the video in its test set.
                 _, frames_SxT = models.scores(model, tuple(each.features for each in found))
                 member = row.split * len(seeds(config)) + seeds(config).index(row.seed)
+                # Frames at equal distances, and the clip to play.
                 last = len(stored.timestamps) - 1
-                where = np.unique(np.linspace(0, last, thumbnails).round().astype(int))
+                where = np.unique(np.linspace(0, last, num_thumbnails).round().astype(int))
                 frames = reader.read(video.path, stored.frame_index[where], raw=video.raw)
                 pictures = np.concatenate(list(frames))
+                preview: dict[str, Any] = {}
+                if has_previews:
+                    try:
+                        preview = {"preview": examples.make_preview(video)}
+                    except VideoError as error:
+                        preview = {"reason_no_preview": str(error)}
                 return Example(
                     video_id=row.video,
                     path=video.path,
@@ -151,8 +136,9 @@ def _examples(path: Path, num_clips: int, thumbnails: int) -> Examples:
                     timestamps=stored.timestamps,
                     frame_scores=frames_SxT[member],
                     thumbnails=list(zip(stored.timestamps[where].tolist(), pictures)),
+                    **preview,
                 )
 
-            return Examples([clip(row) for row in best], [clip(row) for row in worst])
+            return Examples([example(row) for row in best], [example(row) for row in worst])
     except (A2INetError, OSError, KeyError) as error:
         return Examples(reason_missing=str(error) or type(error).__name__)

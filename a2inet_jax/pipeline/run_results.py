@@ -1,7 +1,7 @@
 """A run's results on a data set: measured, or read from the run's folder if nothing has changed since."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.verify import fingerprint
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import A2INetError
-from a2inet_jax.evaluation import baselines, cross, predictions, protocol
+from a2inet_jax.evaluation import baselines, cross, predictions, protocol, uncertainty
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import EvaluatedDataset, Results
 from a2inet_jax.files import sha256
@@ -51,7 +51,8 @@ def measure(run: RunFolder, dataset: str = "") -> Results:
     check_trained(run)
     config = run.config()
     if not dataset or same(dataset, config.data.name):
-        return _measure_own(run, config)
+        with run.timed("evaluation"):
+            return _measure_own(run, config)
     return _measure_other(run, config, dataset)
 
 
@@ -73,6 +74,38 @@ def described(dataset: str) -> EvaluatedDataset:
     """Return a data set as tables show it; its videos are counted where it is tested."""
     about = registry.info(dataset)
     return EvaluatedDataset(about.title, 0, about.label, about.note)
+
+
+def compare_runs(names: Mapping[RunFolder, str]) -> list[str]:
+    """Compare the first run on a data set and its splits with the others on them.
+
+    Args:
+        names: The names of runs that were just measured on their own data sets.
+
+    Returns:
+        A sentence for each comparison, and for each that cannot be made.
+    """
+    groups: dict[str, dict[str, list[RunFolder]]] = {}  # by data set and splits
+    titles: dict[str, str] = {}
+    for run in names:
+        dataset = run.config().data.name
+        place = registry.unique_slug(dataset)
+        titles.setdefault(place, registry.info(dataset).title)
+        digest = splits.digest(splits.read(run.path / "splits.json"))
+        groups.setdefault(place, {}).setdefault(digest, []).append(run)
+    found = []
+    for place, by_splits in groups.items():
+        alike = list(by_splits.values())
+        if len(names) > sum(map(len, alike)) == 1:
+            [[alone]] = alike
+            found.append(f"{names[alone]} is compared with none: it alone is on {titles[place]}.")
+        for first, *others in alike:
+            found += [_comparison(first, other, names, titles[place]) for other in others]
+        found += [
+            f"{names[alike[0][0]]} and {names[other]} are not compared: their splits differ."
+            for [other, *_] in alike[1:]
+        ]
+    return found
 
 
 def _measure_own(run: RunFolder, config: Experiment) -> Results:
@@ -199,3 +232,17 @@ def _support_vectors(
             rows += predictions.member_predictions(member, features, scores[tested])
         advance("", len(ensemble_members), len(ensemble_members))
     predictions.write(run.path / "svr" / "predictions.csv", rows)
+
+
+def _comparison(
+    first: RunFolder, other: RunFolder, names: Mapping[RunFolder, str], title: str
+) -> str:
+    config = first.config()
+    try:
+        ours, theirs = [predictions.read(run.path / "predictions.csv") for run in (first, other)]
+        contents = {video.video_id: video.reference_id for video in labelled_videos(config)}
+        parts = splits.read(first.path / "splits.json")
+        found = uncertainty.compare(ours, theirs, contents, parts)
+    except (A2INetError, OSError, KeyError) as error:
+        return f"{names[first]} and {names[other]} are not compared: {error}"
+    return uncertainty.comparison_line(names[first], f"{names[other]} on {title}", found)

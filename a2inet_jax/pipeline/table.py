@@ -5,6 +5,7 @@ and runs whose networks and features have equal shapes train as one program. Row
 skipped, with the reason; the same command resumes where it stopped.
 """
 
+import contextlib
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -20,12 +21,11 @@ from a2inet_jax.config import Experiment
 from a2inet_jax.console import console, say
 from a2inet_jax.datasets import registry
 from a2inet_jax.errors import A2INetError
-from a2inet_jax.pipeline import demo, extract, report, run_comparison, run_results, train
+from a2inet_jax.pipeline import demo, extract, report, run_results, train
 from a2inet_jax.pipeline.prepare import prepare
 from a2inet_jax.pipeline.table_plan import Plan, make
-from a2inet_jax.report import results_table, writers
-from a2inet_jax.report.columns import ResultsTable
-from a2inet_jax.report.results_table import RunResults
+from a2inet_jax.report import make_table, writers
+from a2inet_jax.report.table import ResultsTable, RunResults
 from a2inet_jax.run import RunFolder
 from a2inet_jax.training.runtime import TerminatedError
 
@@ -103,8 +103,7 @@ def table(number: int, datasets: Sequence[str], networks: str, overrides: Sequen
     writers.write(folder, results)
     console.print(writers.terminal(results, console.width))
     say(f"Report: {report.report_table(results, folder).resolve()}")
-    cells = [cell for row in results["rows"] for cell in row["cells"].values()]
-    return int(any("skipped" in cell for cell in cells))
+    return int(any(isinstance(cell, str) for row in results.rows for cell in row.cells.values()))
 
 
 def _titles(plan: Plan) -> dict[str, str]:
@@ -197,11 +196,19 @@ def _train(work: Attempts, names: Sequence[str]) -> None:
     for names in groups.values():
         say(f"train {', '.join(work.titles[name] for name in names)}")
         try:
-            train.train_jointly([prepared[name] for name in names])
+            _train_jointly([prepared[name] for name in names])
         except ERRORS:  # of one of them, or together they are too large: the others need not suffer
             for name in names:
-                step = functools.partial(train.train_jointly, [prepared[name]])
+                step = functools.partial(_train_jointly, [prepared[name]])
                 work.attempt([name], step)
+
+
+def _train_jointly(runs: Sequence[train.PreparedRun]) -> None:
+    """Train runs side by side, and record with each how long all of them take."""
+    with contextlib.ExitStack() as stack:
+        for run in runs:
+            stack.enter_context(run.folder.timed("training", resumes=True))
+        train.train_jointly(runs)
 
 
 def _shape(name: str, run: train.PreparedRun) -> Any:
@@ -235,8 +242,8 @@ def _results(plan: Plan, runs: Attempts, elsewhere: Attempts) -> ResultsTable:
         for name, found in cells.items()
         if isinstance(found, RunResults) and name in plan.trained
     }
-    comparisons = run_comparison.compare(measured)
-    return results_table.from_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
+    comparisons = run_results.compare_runs(measured)
+    return make_table.from_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
 
 
 def _cell(

@@ -73,7 +73,8 @@ def train(config: Experiment) -> int:
         say(f"train: {', '.join(run.models)} are trained already, in {run.folder.path}")
     try:
         for name in run.todo:
-            _train_alone(run, name)
+            with run.folder.timed("training", resumes=True):
+                _train_alone(run, name)
     except TerminatedError as stopped:
         return say_stopped(stopped)
     return 0

@@ -2,12 +2,13 @@
 
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -20,14 +21,21 @@ from a2inet_jax.metrics import Logistic
 # Placeholders that `_svg` replaces by the page's colours, so that one drawing suits light and dark pages.
 INK, MUTED, LINE, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
 COLOURS = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", SECOND: "second"}
-RASTER_COLOUR = "#3f7fd6"  # pixels cannot take the page's colours
+# Colours of groups of points, which stand out on light and on dark pages, and can be pixels.
+GROUP_COLOURS = (
+    "#3f7fd6", "#d8632c", "#2f9e6e", "#a564c9", "#c08a1c", "#1d9bb5", "#d44d80", "#7e8f2c", "#7d74d8",
+    "#b8644f", "#5a9440", "#7b8594",
+)  # fmt: skip
+MARKERS = "os^D"  # repeated, so that neighbours differ without their colours
+LEGEND_COLUMNS = 4
+NAME_WIDTH = 24  # characters of a line of a row's name
 # More points than this are rasterised: as vectors, those of a table's runs would take megabytes.
 MAX_VECTOR_POINTS = 1000
 WIDTH = 5.0  # inches of 72 CSS pixels: about the width of a phone
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "a2inet",
-    "font.size": 9.0,
+    "font.size": 10.5,
     "text.color": INK,
     "text.parse_math": False,
     "axes.edgecolor": LINE,
@@ -45,32 +53,66 @@ STYLE: dict[Any, Any] = {
     "xtick.labelcolor": MUTED,
     "ytick.labelcolor": MUTED,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 9.5,
     "lines.linewidth": 1.6,
 }
 
 
-def scatter(scores: ArrayLike, mos: ArrayLike, logistic: Logistic, label: str, name: str) -> str:
-    """Draw labels against scores [n], with the fitted curve if there is one.
+def scatter(
+    scores: ArrayLike,
+    mos: ArrayLike,
+    groups: Sequence[str],
+    logistic: Logistic,
+    label: str,
+    name: str,
+) -> Markup:
+    """Draw labels against scores [n] on equal axes, with the identity line and the fitted curve if any.
 
-    `name` is unique on the page, here and in the other functions.
+    `groups` [n] gives each point its colour. With one group, or more than there are colours, all points have
+    one colour. `name` is unique on the page, here and in the other functions.
     """
     x, y = np.asarray(scores, np.float64), np.asarray(mos, np.float64)
+    found = sorted(set(groups))
+    if not 1 < len(found) <= len(GROUP_COLOURS):
+        groups, found = [""] * x.size, [""]
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(4.2)
+        legend_rows = -(-(len(found) + 2) // LEGEND_COLUMNS)
+        figure, axes = _figure(WIDTH + 0.22 * legend_rows)
         raster = x.size > MAX_VECTOR_POINTS
-        colour = RASTER_COLOUR if raster else ACCENT
-        axes.scatter(x, y, s=14, color=colour, alpha=0.4, linewidths=0, rasterized=raster)
+        for i, group in enumerate(found):
+            here = np.array([each == group for each in groups])
+            axes.scatter(
+                x[here],
+                y[here],
+                s=15,
+                color=GROUP_COLOURS[i],
+                marker=MARKERS[i % len(MARKERS)],
+                alpha=0.6,
+                linewidths=0,
+                rasterized=raster,
+                label=group,
+            )
+        low, high = min(x.min(), y.min()), max(x.max(), y.max())
+        margin = 0.03 * max(float(high - low), 1e-6)
+        limits = low - margin, high + margin
+        axes.plot(
+            limits, limits, color=MUTED, linewidth=1.0, linestyle=(0, (4, 3)), label="identity"
+        )
         if logistic.converged:
             line = np.linspace(x.min(), x.max(), 200)
-            axes.plot(line, logistic(line), color=SECOND, label="fitted logistic")
-            axes.legend(loc="upper left")
-        axes.set_xlabel("predicted score")
+            axes.plot(line, logistic(line), color=INK, label="fitted logistic")
+        axes.set_xlim(*limits)
+        axes.set_ylim(*limits)
+        axes.set_aspect("equal")
+        axes.set_xlabel(f"predicted {label}")
         axes.set_ylabel(label)
+        drawn, titles = axes.get_legend_handles_labels()
+        shown = [(handle, title) for handle, title in zip(drawn, titles, strict=True) if title]
+        figure.legend(*zip(*shown), loc="outside lower center", ncols=LEGEND_COLUMNS)
         return _svg(figure, name, f"{x.size} test predictions against {label}")
 
 
-def learning_curves(history: Sequence[Mapping[str, float]], name: str) -> str:
+def learning_curves(history: Sequence[Mapping[str, float]], name: str) -> Markup:
     """Draw training loss and validation SRCC over the epochs: mean ± std over the splits.
 
     Args:
@@ -100,18 +142,20 @@ def learning_curves(history: Sequence[Mapping[str, float]], name: str) -> str:
         return _svg(figure, name, f"{' and '.join(shown.values())} over the epochs")
 
 
-def dots_by_row(values: Mapping[str, Sequence[float]], metric: str, name: str) -> str:
+def dots_by_row(values: Mapping[str, Sequence[float]], metric: str, name: str) -> Markup:
     """Draw a row of dots for each model or run, a dot for each split [S], with the median as a bar."""
     models = list(values)
+    labels = [textwrap.fill(model, NAME_WIDTH) for model in models]
+    row_height = 0.2 + 0.17 * max(label.count("\n") + 1 for label in labels)
     with mpl.rc_context(STYLE):
-        figure, axes = _figure(0.7 + 0.36 * len(models))
+        figure, axes = _figure(0.7 + row_height * len(models))
         for y, model in enumerate(models):
             x_S = np.asarray(values[model], np.float64)
             colour = ACCENT if y == 0 else MUTED
             axes.scatter(x_S, np.full(x_S.size, y), s=22, color=colour, alpha=0.5, linewidths=0)
             median = float(np.median(x_S))
             axes.plot([median, median], [y - 0.32, y + 0.32], color=colour, linewidth=2.2)
-        axes.set_yticks(range(len(models)), models)
+        axes.set_yticks(range(len(models)), labels)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(models) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
@@ -127,7 +171,7 @@ def timeline(
     limits: tuple[float, float],
     label: str,
     name: str,
-) -> str:
+) -> Markup:
     """Draw frame scores [T] over time [T] in seconds, with the video's score and label as lines."""
     t, q = np.asarray(timestamps, np.float64), np.asarray(frame_scores, np.float64)
     with mpl.rc_context(STYLE):
@@ -162,7 +206,7 @@ def _band(axes: Axes, history: Sequence[Mapping[str, float]], column: str, colou
     axes.plot(epochs, mean, color=colour, marker="o" if len(epochs) == 1 else None)
 
 
-def _svg(figure: Figure, name: str, description: str) -> str:
+def _svg(figure: Figure, name: str, description: str) -> Markup:
     """Return the figure as an `<svg>` element with unique ids, a description and the page's colours."""
     text = io.StringIO()
     no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -180,4 +224,5 @@ def _svg(figure: Figure, name: str, description: str) -> str:
     body = re.sub(r'\bid="|href="#|url\(#', lambda match: f"{match[0]}{key}-", body)
     for placeholder, colour in COLOURS.items():
         body = body.replace(placeholder, f"var(--{colour})")
-    return f'<svg {view_box[0]} role="img" aria-label="{escape(description)}">{body}'
+    opening = Markup('<svg {} role="img" aria-label="{}">').format(Markup(view_box[0]), description)
+    return opening + Markup(body)

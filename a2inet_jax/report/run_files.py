@@ -12,6 +12,7 @@ from a2inet_jax.datasets import registry
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.verify import fingerprint
+from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import A2INetError, RunError
 from a2inet_jax.evaluation import predictions
 from a2inet_jax.evaluation.predictions import Prediction
@@ -19,6 +20,7 @@ from a2inet_jax.evaluation.protocol import Results
 from a2inet_jax.files import sha256
 
 HISTORY_COLUMNS = ("epoch", "train_loss", "val_srcc")
+OTHER_LABELS = "the data set has other labels now"
 HASHED = ("splits.json", "config.json", "metrics.json", "predictions.csv", "model.safetensors")
 
 
@@ -38,6 +40,8 @@ class Run:
         predictions: Predictions of the model for the test sets.
         splits: The splits.
         hashes: SHA-256 of its files, by name.
+        videos: Videos of the data set by id, as it is here; empty if it is not here or has other labels now.
+        reason_no_videos: Why there are none; empty if there are.
     """
 
     path: Path
@@ -51,6 +55,8 @@ class Run:
     predictions: list[Prediction]
     splits: list[Split]
     hashes: dict[str, str]
+    videos: dict[str, Video]
+    reason_no_videos: str = ""
 
     @property
     def dataset(self) -> str:
@@ -76,12 +82,15 @@ def read(path: Path) -> Run:
         RunError: A file cannot be read, or an earlier version wrote it.
     """
     results, config = _json(path / "metrics.json"), _json(path / "config.json")
+    environment = _json(path / "environment.json")
     if "paired" not in results:
         raise RunError(
             f"{path / 'metrics.json'} was written by an earlier version: evaluate the run again"
         )
     hashes = {name: sha256(path / name) for name in HASHED if (path / name).is_file()}
     cross_results, outdated = _cross_results(path, config, hashes.get("model.safetensors", ""))
+    history = _history(_existing(path / results["model"] / "history.csv"))
+    videos, reason_no_videos = _videos(config["data"], environment["inputs"]["labels"])
     return Run(
         path=path,
         name=config.get("name", path.name),
@@ -89,11 +98,13 @@ def read(path: Path) -> Run:
         cross_results=cross_results,
         outdated=outdated,
         config=config,
-        environment=_json(path / "environment.json"),
-        history=_history(_existing(path / results["model"] / "history.csv")),
+        environment=environment,
+        history=history,
         predictions=predictions.read(path / "predictions.csv"),
         splits=split_files.read(_existing(path / "splits.json")),
         hashes=hashes,
+        videos=videos,
+        reason_no_videos=reason_no_videos,
     )
 
 
@@ -123,12 +134,21 @@ def _why_outdated(results: Results, data: Mapping[str, Any], model_sha256: str) 
         return "an earlier version wrote them"
     if inputs["model"] != model_sha256:
         return "the run has another model now"
+    # Without the data set its labels cannot be compared.
+    _, reason = _videos({**data, "name": results["dataset"]}, inputs["labels"])
+    return reason if reason == OTHER_LABELS else ""
+
+
+def _videos(data: Mapping[str, Any], labels: str) -> tuple[dict[str, Video], str]:
+    """Return the videos of a data set by id, if their labels have this fingerprint; else why not."""
     try:
         folder = Path(data["folder"]).expanduser()
-        videos = registry.load(results["dataset"], folder, data["allow_missing"])
-    except (A2INetError, OSError, ValueError):
-        return ""  # without the data set its labels cannot be compared
-    return "" if inputs["labels"] == fingerprint(videos) else "the data set has other labels now"
+        videos = registry.load(data["name"], folder, data["allow_missing"])
+    except (A2INetError, OSError, ValueError) as error:
+        return {}, str(error) or type(error).__name__
+    if fingerprint(videos) != labels:
+        return {}, OTHER_LABELS
+    return {video.video_id: video for video in videos}, ""
 
 
 def _existing(path: Path) -> Path:

@@ -1,8 +1,5 @@
-"""A results table in the terminal, as HTML, and as JSON, CSV and LaTeX files."""
+"""A results table in the terminal, as CSV, JSON and LaTeX."""
 
-import csv
-import io
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -17,25 +14,79 @@ from rich.text import Text
 
 from a2inet_jax import files
 from a2inet_jax.console import printable
-from a2inet_jax.evaluation.protocol import METRIC_TITLES
-from a2inet_jax.report import markup
 from a2inet_jax.report.columns import (
+    COMPARISON_RULE,
     OTHER_DATA,
     Column,
-    ResultsTable,
     columns,
     notes,
     other_columns,
 )
-from a2inet_jax.report.latex import to_latex
+from a2inet_jax.report.table import Cell, ResultsTable
 
-MAX_COLUMNS = 8  # a table with more makes its page wider
+SUFFIXES = ("csv", "json", "tex")  # of the files that `write` makes
 MIN_NAME_WIDTH = 20  # characters of a row's name for which a terminal always has room
 _GAP = 2  # characters between the columns of a terminal
 FIELDS = (
     "table", "dataset", "row", "metric", "ours", "low", "high", "std", "paper", "difference", "run",
     "epoch_rule", "splits", "trained_on", "skipped",
 )  # fmt: skip
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_",
+        "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"$<$", ">": r"$>$",
+        "|": r"$|$", "[": "{[}", "*": "{*}",  # after a line's end these two would begin an option
+        "–": "--", "−": "$-$", "×": r"$\times$", "±": r"$\pm$", "τ": r"$\tau$", "·": r"$\cdot$",
+        "≥": r"$\ge$", "≤": r"$\le$", "→": r"$\to$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+        "\u00a0": "~",
+    }
+)  # fmt: skip
+
+
+def write(
+    folder: Path, table: ResultsTable, more: Sequence[ResultsTable] = (), name: str = "table"
+) -> None:
+    """Write `table.csv`, `table.json` and `table.tex`, each whole or not at all.
+
+    Args:
+        folder: Folder for the files; it is created.
+        table: The results.
+        more: Tables that follow in the CSV and LaTeX files, and in the JSON as "more".
+        name: Name of the files, without suffix.
+
+    Raises:
+        FolderError: A file cannot be written.
+    """
+    tables = [table, *more]
+    following = {"more": [each.to_json() for each in more]} if more else {}
+    latex = "\n".join(to_latex(each) for each in tables)
+    files.write_csv(folder / f"{name}.csv", FIELDS, csv_rows(tables))
+    files.write_json(folder / f"{name}.json", table.to_json() | following)
+    files.write(folder / f"{name}.tex", latex.encode())
+
+
+def csv_rows(tables: Iterable[ResultsTable]) -> Iterator[Sequence[object]]:
+    """Yield the numbers in long form, one a row, in the columns `FIELDS`; missing ones are empty."""
+    for table in tables:
+        for column in [*columns(table), *other_columns(table)]:
+            for row, entry in zip(table.rows, column.entries, strict=True):
+                ours, papers = entry.ours, entry.paper
+                made = entry.cell if isinstance(entry.cell, Cell) else None
+                difference = None if ours is None or papers is None else ours - papers
+                low, high = entry.bounds or (None, None)
+                numbers = (ours, low, high, entry.std, papers, difference)
+                yield (
+                    table.number or "",
+                    column.dataset,
+                    row.name,
+                    column.metric,
+                    *("" if number is None else f"{number:.6g}" for number in numbers),
+                    made.run if made else "",
+                    entry.epoch_rule,
+                    made.splits if made else "",
+                    made.trained_on or column.dataset if made else "",
+                    entry.cell if isinstance(entry.cell, str) else "",
+                )
 
 
 class _TextColumn(NamedTuple):
@@ -59,93 +110,24 @@ def terminal(table: ResultsTable, width: int) -> Group:
         width: Characters of a line.
     """
     blocks: list[Table | Text] = []
-    by_dataset: dict[str, list[Column]] = {}
-    for column in columns(table):
-        by_dataset.setdefault(column.dataset, []).append(column)
-    for dataset, group in by_dataset.items():
-        blocks.append(_title(f"{table['title']} · {dataset}"))
+    for dataset, group in groupby(columns(table), lambda column: column.dataset):
+        blocks.append(Text(printable(f"{table.title} · {dataset}"), "bold italic"))
         blocks += _tables(table, [_metric_columns(column) for column in group], width)
     # They only show the ranking of the rows, for which one metric is enough on a terminal.
     if others := [column for column in other_columns(table) if column.metric == "srcc"]:
-        blocks.append(_title(f"{OTHER_DATA} (SRCC)"))
-        groups = [[_paper_column(column, column.dataset)] for column in others]
-        blocks += _tables(table, groups, width)
-    small = [Text(printable(note), style="dim") for note in notes(table)]
-    return Group(*blocks, *small, *(Text(printable(line)) for line in table["comparisons"]))
-
-
-def to_html(table: ResultsTable, ours: str = "") -> str:
-    """Return the numbers as HTML tables, without the notes; the row with the name `ours` is marked."""
-    return "".join(
-        (
-            _html(table, columns(table), ours),
-            _html(table, other_columns(table), ours, OTHER_DATA),
-        )
+        blocks.append(Text(f"{OTHER_DATA} (SRCC)", "bold italic"))
+        blocks += _tables(table, [[_paper_column(each, each.dataset)] for each in others], width)
+    small = [*notes(table), *([COMPARISON_RULE] if table.comparisons else [])]
+    return Group(
+        *blocks,
+        *(Text(printable(note), "dim") for note in small),
+        *(Text(printable(line)) for line in table.comparisons),
     )
-
-
-def to_csv(tables: Iterable[ResultsTable]) -> str:
-    """Return the numbers in long form, one a line, in the columns `FIELDS`; missing ones are empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(FIELDS)
-    for table in tables:
-        for column in [*columns(table), *other_columns(table)]:
-            for row, cell in zip(table["rows"], column.cells, strict=True):
-                difference = (
-                    None if cell.ours is None or cell.paper is None else cell.ours - cell.paper
-                )
-                low, high = cell.bounds or (None, None)
-                numbers = (cell.ours, low, high, cell.std, cell.paper, difference)
-                writer.writerow(
-                    [
-                        table["table"] or "",
-                        column.dataset,
-                        row["row"],
-                        column.metric,
-                        *("" if number is None else f"{number:.6g}" for number in numbers),
-                        cell.run,
-                        cell.epoch_rule,
-                        cell.splits,
-                        cell.trained_on,
-                        cell.skipped,
-                    ]
-                )
-    return text.getvalue()
-
-
-def write(
-    folder: Path, table: ResultsTable, more: Sequence[ResultsTable] = (), name: str = "table"
-) -> None:
-    """Write `table.json`, `table.csv` and `table.tex`, each whole or not at all.
-
-    Args:
-        folder: Folder for the files; it is created.
-        table: The results.
-        more: Tables that follow in the CSV and LaTeX files, and in the JSON as "more".
-        name: Name of the files, without suffix.
-
-    Raises:
-        FolderError: A file cannot be written.
-    """
-    content = {**table, "more": list(more)} if more else table
-    texts = {
-        "json": json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        + "\n",
-        "csv": to_csv([table, *more]),
-        "tex": "\n".join(to_latex(each) for each in [table, *more]),
-    }
-    for suffix, text in texts.items():
-        files.write(folder / f"{name}.{suffix}", text.encode())
-
-
-def _title(text: str) -> Text:
-    return Text(printable(text), style="bold italic")
 
 
 def _metric_columns(column: Column) -> list[_TextColumn]:
     """Return our numbers, their intervals, and the paper's numbers or else the standard deviations."""
-    heading, ours = METRIC_TITLES[column.metric], _with_bold(column.ours, column.best)
+    heading, ours = column.title, _with_bold(column.ours, column.best)
     if any(column.std) and not column.has_paper:
         heading += " (std)"
         for text, std in zip(ours, column.std, strict=True):
@@ -163,17 +145,14 @@ def _paper_column(column: Column, heading: str) -> _TextColumn:
 
 
 def _with_bold(printed: Sequence[str], best: Sequence[bool]) -> list[Text]:
-    return [
-        Text().append(text, "bold" if bold else "")
-        for text, bold in zip(printed, best, strict=True)
-    ]
+    return [Text().append(text, "bold" if b else "") for text, b in zip(printed, best, strict=True)]
 
 
 def _tables(
     table: ResultsTable, groups: Sequence[Sequence[_TextColumn]], width: int
 ) -> Iterator[Table | Text]:
     """Yield groups of columns side by side, in as few terminal tables as fit the width."""
-    names = [printable(row["row"]) for row in table["rows"]]
+    names = [printable(row.name) for row in table.rows]
     room = width - min(MIN_NAME_WIDTH, max(map(cell_len, names)))
     group_widths = [sum(_GAP + column.width for column in group) for group in groups]
     for num_tables in range(1, len(groups) + 1):
@@ -195,40 +174,72 @@ def _tables(
         yield Text()  # an empty line between tables
 
 
-def _html(table: ResultsTable, shown: Sequence[Column], ours: str, caption: str = "") -> str:
-    if not shown:
-        return ""
+def to_latex(table: ResultsTable) -> str:
+    """Return the results as a `table*` of booktabs.
+
+    A row of ours is followed by its intervals and by the paper's numbers, if there are any. The notes are
+    the caption; the paired comparisons are LaTeX comments.
+    """
+    body = [_tabular(table, columns(table))]
+    if others := other_columns(table):
+        body += [rf"\par\medskip {escaped(OTHER_DATA)}.\par\smallskip", _tabular(table, others)]
+    comments = [COMPARISON_RULE, *table.comparisons] if table.comparisons else []
+    return "\n".join(
+        [
+            r"% \usepackage{booktabs}; names in other than Latin letters need XeLaTeX or LuaLaTeX",
+            *(f"% {escaped(line)}" for line in comments),
+            r"\begin{table*}",
+            r"\centering",
+            rf"\caption{{{escaped(' '.join([f'{table.title}.', *notes(table)]))}}}",
+            *body,
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def escaped(text: str) -> str:
+    """Return LaTeX that prints the text unchanged, on one line."""
+    return " ".join(text.replace("->", "→").split()).translate(_LATEX)
+
+
+def _tabular(table: ResultsTable, shown: Sequence[Column]) -> str:
     groups = [(name, len(list(group))) for name, group in groupby(shown, lambda c: c.dataset)]
-    datasets = "".join(
-        f'<th scope="colgroup" colspan="{n}">{markup.text(name)}</th>' for name, n in groups
-    )
-    metrics = "".join(f'<th scope="col">{METRIC_TITLES[column.metric]}</th>' for column in shown)
-    body = []
-    for i, row in enumerate(table["rows"]):
-        cells = "".join(_html_cell(column, i) for column in shown)
-        attribute = ' class="ours"' if row["row"] == ours else ""
-        body.append(f'<tr{attribute}><th scope="row">{markup.text(row["row"])}</th>{cells}</tr>')
-    caption_html = f"<caption>{markup.text(caption)}</caption>" if caption else ""
-    css_class = "results many" if len(shown) > MAX_COLUMNS else "results"
-    return (
-        f'<table class="{css_class}">{caption_html}'
-        f"<thead><tr><td></td>{datasets}</tr><tr><td></td>{metrics}</tr></thead>"
-        f"<tbody>{''.join(body)}</tbody></table>"
-    )
+    rules, start = "", 2
+    for _, n in groups:
+        rules += rf"\cmidrule(lr){{{start}-{start + n - 1}}}"
+        start += n
+    lines = [
+        rf"\begin{{tabular}}{{@{{}}l{'r' * len(shown)}@{{}}}}",
+        r"\toprule",
+        _line("", [rf"\multicolumn{{{n}}}{{c}}{{{escaped(name)}}}" for name, n in groups]),
+        rules,
+        _line("", [escaped(column.title) for column in shown]),
+        r"\midrule",
+    ]
+    for i, row in enumerate(table.rows):
+        name = escaped(row.name)
+        papers = [_bold(column.paper[i], column.best_paper[i]) for column in shown]
+        if all(column.only_paper for column in shown):
+            lines.append(_line(name, papers))
+            continue
+        lines.append(_line(name, [_bold(column.ours[i], column.best[i]) for column in shown]))
+        if any(column.interval[i] for column in shown):
+            lines.append(_small(r"95\,\%", [escaped(column.interval[i]) for column in shown]))
+        if any(column.entries[i].paper is not None for column in shown):
+            lines.append(_small("paper", papers))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
 
-def _html_cell(column: Column, i: int) -> str:
-    """Return the cell of row i: our number, its interval and the paper's number, or the latter alone."""
-    if column.only_paper:
-        printed, best = column.paper, column.best_paper
-    else:
-        printed, best = column.ours, column.best
-    attribute = ' class="best"' if best[i] else ""
-    lines = [printed[i]]
-    if column.interval[i]:
-        lines.append(f"<small>{column.interval[i]}</small>")
-    if column.cells[i].paper is not None and not column.only_paper:
-        number = column.paper[i]
-        number = f"<b>{number}</b>" if column.best_paper[i] else number
-        lines.append(f"<small>paper {number}</small>")
-    return f"<td{attribute}>{''.join(lines)}</td>"
+def _bold(printed: str, best: bool) -> str:
+    return rf"\textbf{{{escaped(printed)}}}" if best else escaped(printed)
+
+
+def _small(name: str, cells: Sequence[str]) -> str:
+    """Return a line in small print; the cells are LaTeX."""
+    small = [rf"\footnotesize {cell}" if cell else "" for cell in cells]
+    return _line(rf"\quad\footnotesize {name}", small)
+
+
+def _line(name: str, cells: Sequence[str]) -> str:
+    return " & ".join([name, *cells]) + r" \\"

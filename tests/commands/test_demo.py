@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -72,22 +73,37 @@ def test_the_run_folder_holds_everything(home: Path) -> None:
     page = (run / "report.html").read_text()
     assert "VMAF" in page
     assert "http-equiv" in page
+    assert page.count("data:video/mp4;base64,") == page.count('<article class="card example">') > 0
+    assert "SRCC by distortion and by content" in page
+    assert "Training of all heads" in page
     assert (run / "a2inet" / "history.csv").is_file()
     assert any((run / "a2inet").rglob("events.out.tfevents*"))
 
 
 def test_it_goes_on_where_it_was_and_ends_the_same(home: Path, config: Experiment) -> None:
     run = home / "runs" / "demo"
-    names = ("metrics.json", "predictions.csv", "model.safetensors", "report.html")
+    names = ("metrics.json", "predictions.csv", "model.safetensors")
     before = {name: (run / name).read_bytes() for name in names}
+    page = without_durations(run / "report.html")
     features = next((home / "data" / "features").rglob("*.safetensors"))
     features.unlink()
     shutil.rmtree(run / "a2inet" / "checkpoints" / "splits_01-01_seeds_1-1")
-    for name in (*names, "a2inet/predictions.csv"):
+    for name in (*names, "report.html", "a2inet/predictions.csv"):
         (run / name).unlink()
     assert demo(config) == 0
     assert features.is_file()
     assert {name: (run / name).read_bytes() for name in names} == before
+    assert without_durations(run / "report.html") == page
+
+
+def without_durations(page: Path) -> str:
+    """Return a page without the rows that tell how long training and evaluation took."""
+    names = r"Training of all heads|Evaluation|seconds\.[a-z]+"
+    text, number = re.subn(
+        rf'<tr><th scope="row">({names})</th><td>[^<]*</td></tr>', "", page.read_text()
+    )
+    assert number == 4
+    return text
 
 
 @pytest.mark.parametrize("step", [train, evaluate, report])

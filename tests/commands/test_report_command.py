@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from a2inet_jax.pipeline import report
-from a2inet_jax.report import results_table, run_files
+from a2inet_jax.report import make_table, run_files
+from a2inet_jax.report.table import Row
 from tests.run_inputs import make_run
 
 
@@ -79,9 +81,9 @@ def test_run_without_results_is_an_error(runs: list[Path], tmp_path: Path) -> No
 
 
 def test_table_has_each_run_once(runs: list[Path], tmp_path: Path) -> None:
-    sheet = results_table.of_runs([run_files.read(run) for run in runs])
-    sheet["rows"].append({**sheet["rows"][0], "row": "the same run again"})
-    sheet["rows"].append({"row": "left out", "cells": {"sample": {"skipped": "no weights"}}})
+    sheet = make_table.of_runs([run_files.read(run) for run in runs])
+    again = replace(sheet.rows[0], name="the same run again")
+    sheet = replace(sheet, rows=[*sheet.rows, again, Row("left out", {"sample": "no weights"})])
     path = report.report_table(sheet, tmp_path / "table")
     page = path.read_text()
     assert page.count('<details class="run">') == 2

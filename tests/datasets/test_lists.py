@@ -156,6 +156,11 @@ def test_optional_columns_for_content_and_raw_format(tmp_path: Path) -> None:
     assert [video.raw for video in videos] == [RawFormat(64, 48, "yuv422p", 25), None, None]
 
 
+def test_optional_column_for_the_distortion(tmp_path: Path) -> None:
+    listing = write(tmp_path, "path,mos,distortion\na.mp4,1,blur\nb.mp4,2\n")
+    assert [video.distortion for video in lists.read_labelled(listing)] == ["blur", ""]
+
+
 def test_case_and_blanks_of_a_labelled_list_are_ignored(tmp_path: Path) -> None:
     listing = write(tmp_path, "Path , MOS, Reference_ID\n a.mp4, 3.5 , park\nb.mp4,2,park \n")
     assert lists.read_labelled(listing) == [

@@ -60,6 +60,7 @@ def test_clips_labels_and_index_agree(tiny: Path) -> None:
     for video in videos:
         record = json.loads(video.path.with_suffix(".json").read_text())
         assert video.mos == pytest.approx(record["mos"], rel=1e-6)
+        assert video.distortion == record["distortion"]
         assert (record["height"], record["width"]) == (128, 192)
         assert record["frames"] == {"china": 6, "flower": 5}[video.reference_id]
         if record["distortion"] == "pristine":

@@ -234,3 +234,18 @@ def test_invalid_predictions_are_named(text: str, message: str, tmp_path: Path) 
 def test_missing_predictions_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"predictions\.csv is missing"):
         predictions.read(tmp_path / "predictions.csv")
+
+
+def test_srcc_of_groups_is_pooled_over_the_splits() -> None:
+    rows = make_rows()
+    groups = {video: "small" if video < "v3" else "large" for video in CONTENTS}
+    large, small = predictions.srcc_by_group(reversed(rows), groups)
+    pooled = [row for row in rows if groups[row.video] == "large"]
+    assert (large.name, large.videos, large.predictions) == ("large", 6, 18)
+    assert large.srcc == pytest.approx(
+        measure([row.score for row in pooled], [row.mos for row in pooled]).srcc
+    )
+    # Three videos are too few, however often they are tested.
+    assert (small.name, small.videos, small.predictions, small.srcc) == ("small", 3, 9, None)
+    constant = [row._replace(score=1.0) for row in rows]
+    assert predictions.srcc_by_group(constant, groups)[0].srcc is None

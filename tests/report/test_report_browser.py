@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.report import run_files, run_page, runs_page
-from a2inet_jax.report.sections import Examples
+from a2inet_jax.report import page, run_files
+from a2inet_jax.report.examples import Examples
 from tests.browser import CHROMIUM, open_page
 from tests.run_inputs import make_run
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-PHONE_WIDTH = 390
+WIDTH, PHONE_WIDTH = 1280, 390
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +23,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     # The second run has no examples, for a reason that is a long word.
     runs[1] = runs[1][0], Examples(reason_missing="data/features/" + 80 * "x")
     return {
-        "one": run_page.write(folder / "demo", runs[0][1], [(2, "A2INet FR(S+S)")]),
-        "several": runs_page.write_runs(folder / "report", runs),
+        "one": page.write(folder / "demo", runs[:1], (), [[(2, "A2INet FR(S+S)")]]),
+        "several": page.write(folder / "report", runs),
     }
 
 
 @pytest.mark.parametrize("name", ["one", "several"])
-@pytest.mark.parametrize(("width", "dark"), [(1100, False), (1100, True), (PHONE_WIDTH, False)])
+@pytest.mark.parametrize("width", [WIDTH, PHONE_WIDTH])
+@pytest.mark.parametrize("dark", [False, True])
 def test_page_is_complete(
     name: str, width: int, dark: bool, pages: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -38,10 +39,16 @@ def test_page_is_complete(
     assert seen.requests == []
     assert len(seen.images) == 4 * 3  # examples, frames
     assert len(seen.drawings) == 1 + 4 + (4 if name == "several" else 2)
-    assert all(width == 320 and height == 180 for width, height in seen.images)
+    assert all(width == 480 and height == 270 for width, height in seen.images)
     assert all(width > 200 and height > 60 for width, height in seen.drawings)
+    assert seen.videos == [[640, 360, pytest.approx(2, abs=0.1)]] * 4
     assert seen.content_width == seen.width
     assert seen.background == ("rgb(16, 20, 26)" if dark else "rgb(245, 246, 248)")
+    assert seen.contrast >= 4.5
+    small, large, again = seen.enlarged
+    assert large > 2 * small
+    assert large <= width
+    assert again == small
 
 
 def test_a_bad_page_is_detected(tmp_path: Path) -> None:
@@ -57,3 +64,7 @@ def test_a_bad_page_is_detected(tmp_path: Path) -> None:
     seen = open_page(page, tmp_path / "loads")
     assert seen.requests == ["http://127.0.0.1:9/x.png"]
     assert seen.content_width > 3000 > seen.width
+    page.write_text("<!doctype html><body style='background: white'><p style='color: #888'>faint")
+    assert 3 < open_page(page, tmp_path / "faint").contrast < 4.5
+    page.write_text("<!doctype html><video src='data:video/mp4;base64,AAAA'></video>")
+    assert open_page(page, tmp_path / "broken").videos == [[0, 0, 0]]

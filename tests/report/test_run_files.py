@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from a2inet_jax.pipeline import evaluate, report
-from a2inet_jax.report import results_table, run_files
+from a2inet_jax.report import make_table, run_files
 from a2inet_jax.report.columns import columns
 from tests.trained_runs import extract, make_run, relabel, working_folder
 
@@ -25,10 +25,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_table_of_runs_has_results_on_other_data_and_averages() -> None:
-    table = results_table.of_runs([run_files.read(RUN_ONE), run_files.read(RUN_TWO)])
-    assert table["weighted_average"].keys() == {"one", "two"}
+    table = make_table.of_runs([run_files.read(RUN_ONE), run_files.read(RUN_TWO)])
+    assert table.weighted_average.keys() == {"one", "two"}
     assert [column.dataset for column in columns(table)][::2] == ["./mine", "theirs/", "W.A."]
-    assert table["notes"] == []
+    assert table.notes == []
 
 
 def test_results_of_another_model_are_left_out() -> None:
@@ -40,9 +40,9 @@ def test_results_of_another_model_are_left_out() -> None:
         "Results on theirs/ are left out: the run has another model now. "
         "`a2inet evaluate runs/one --datasets=theirs` computes them again."
     )
-    table = results_table.of_runs([run, run_files.read(RUN_TWO)])
-    assert table["notes"] == [f"one: {text}"]
-    assert table["rows"][0]["cells"].keys() == {"./mine"}
+    table = make_table.of_runs([run, run_files.read(RUN_TWO)])
+    assert table.notes == [f"one: {text}"]
+    assert table.rows[0].cells.keys() == {"./mine"}
 
 
 def test_results_by_other_labels_are_left_out(home: Path) -> None:
@@ -67,7 +67,7 @@ def test_runs_with_different_labels_are_reported(home: Path) -> None:
     make_run("three", 20.0)
     assert evaluate.evaluate_runs([Path("runs/three")], []) == 0
     runs = [run_files.read(run) for run in (RUN_ONE, RUN_TWO, Path("runs/three"))]
-    (note,) = results_table.of_runs(runs)["notes"]
+    (note,) = make_table.of_runs(runs).notes
     assert note.startswith("./mine: these runs have different labels or contents")
     assert note.endswith("one, two; three")
 

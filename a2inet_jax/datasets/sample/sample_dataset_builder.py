@@ -87,10 +87,11 @@ def read(home: Path) -> list[Video]:
         raise FileNotFoundError(f"there is no sample data set in {home}: {_REMEDY}")
     videos = []
     for record in builder.as_data_source(split="train"):
-        video_id, path, content = (
-            _text(record[key]) for key in ("video_id", "path", "reference_id")
+        video_id, path, content, distortion = (
+            _text(record[key]) for key in ("video_id", "path", "reference_id", "distortion")
         )
-        videos.append(Video(video_id, home / path, float(record["mos"]), content))
+        mos = float(record["mos"])
+        videos.append(Video(video_id, home / path, mos, content, distortion=distortion))
         if not videos[-1].path.exists():
             raise FileNotFoundError(f"{videos[-1].path} is missing: {_REMEDY}")
     return sorted(videos, key=lambda video: video.video_id)

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from a2inet_jax.evaluation.protocol import EvaluatedDataset
-from a2inet_jax.report import results_table
-from a2inet_jax.report.columns import ResultsTable, columns, notes
-from a2inet_jax.report.results_table import RunResults
+from a2inet_jax.report import make_table
+from a2inet_jax.report.columns import columns, notes
+from a2inet_jax.report.table import Cell, ResultsTable, RunResults
 from a2inet_jax.report.writers import terminal
 
 NUMBER = re.compile(r"−?\d+\.\d+")
@@ -54,7 +54,7 @@ def make_cross_results(srcc: float, title: str, videos: int = 100) -> dict[str, 
     return found | {"ranges": {"trained": [0.0, 100.0], "tested": [1.0, 5.0]}}
 
 
-def make_table(rows: dict[str, dict[str, dict[str, Any]]]) -> ResultsTable:
+def table_of(rows: dict[str, dict[str, dict[str, Any]]]) -> ResultsTable:
     """Return the table of runs with these results, on data sets whose names are their titles."""
     titles = dict.fromkeys(name for row in rows.values() for name in row)
     tested = {
@@ -62,7 +62,7 @@ def make_table(rows: dict[str, dict[str, dict[str, Any]]]) -> ResultsTable:
         for run, row in rows.items()
     }
     datasets = {name: EvaluatedDataset(name, 0, "VMAF", "Not [people].") for name in titles}
-    return results_table.from_rows("some runs", tested, datasets)
+    return make_table.from_rows("some runs", tested, datasets)
 
 
 def print_table(table: ResultsTable, width: int) -> str:
@@ -84,7 +84,7 @@ def test_models_are_in_order_and_the_best_is_bold() -> None:
         "a2inet": make_model(0.85),
     }
     text = print_table(
-        results_table.of_models(RunResults(Path("runs/x"), make_results(models, "best_test"))), 80
+        make_table.of_models(RunResults(Path("runs/x"), make_results(models, "best_test"))), 80
     )
     positions = [text.index(name) for name in ("A2INet", "SVR on", "mine")]
     assert positions == sorted(positions)
@@ -98,7 +98,7 @@ def test_models_are_in_order_and_the_best_is_bold() -> None:
     for words in ("best_test", "10 splits", "optimistic", "Not [people]."):
         assert words in text
     assert "optimistic" not in print_table(
-        results_table.of_models(RunResults(Path("runs/x"), make_results())), 80
+        make_table.of_models(RunResults(Path("runs/x"), make_results())), 80
     )
 
 
@@ -107,7 +107,7 @@ def test_one_split_has_no_deviation_and_may_have_no_interval() -> None:
     model["interval"] = dict.fromkeys(model["interval"])
     text = without_styles(
         print_table(
-            results_table.of_models(RunResults(Path("runs/x"), make_results({"a2inet": model}))), 80
+            make_table.of_models(RunResults(Path("runs/x"), make_results({"a2inet": model}))), 80
         )
     )
     assert "Medians over 1 split." in text
@@ -123,11 +123,13 @@ def test_runs_by_data_sets() -> None:
         },
         "[new] runs": {"sample": make_results({"a2inet": make_model(0.75, splits=5)}, "best_val")},
     }
-    table = make_table(rows)
+    table = table_of(rows)
     # The run that was not tested on both data sets has no average.
-    assert table["weighted_average"].keys() == {"one"}
-    assert table["weighted_average"]["one"]["srcc"] == pytest.approx((0.85 + 3 * 0.5) / 4)
-    assert table["rows"][0]["cells"]["KoNViD-1k"]["trained_on"] == "sample"
+    assert table.weighted_average.keys() == {"one"}
+    assert table.weighted_average["one"]["srcc"] == pytest.approx((0.85 + 3 * 0.5) / 4)
+    cell = table.rows[0].cells["KoNViD-1k"]
+    assert isinstance(cell, Cell)
+    assert cell.trained_on == "sample"
     text = print_table(table, 120)
     assert "\x1b[1m0.850\x1b[0m" in text
     assert "\x1b[1m0.750" not in text
@@ -162,11 +164,11 @@ def test_data_sets_are_described_as_the_runs_have_them() -> None:
         "x": EvaluatedDataset("X", 0),
         "y": EvaluatedDataset("Y", 0, "DMOS", "Lower is better."),
     }
-    table = results_table.from_rows("two", rows, datasets, notes=["so much"])
-    x, y = table["datasets"]
-    assert (x["title"], x["videos"], x["note"]) == ("X", 100, "Not [people]. Ten were missing.")
-    assert (y["videos"], y["label"], y["note"]) == (0, "DMOS", "Lower is better.")
-    assert table["weighted_average"] == {}
+    table = make_table.from_rows("two", rows, datasets, notes=["so much"])
+    x, y = table.datasets.values()
+    assert (x.name, x.videos, x.note) == ("X", 100, "Not [people]. Ten were missing.")
+    assert (y.videos, y.label, y.note) == (0, "DMOS", "Lower is better.")
+    assert table.weighted_average == {}
     assert "Y: labels: DMOS. Lower is better." in notes(table)
     assert notes(table)[-2:] == ["so much", "– a on Y: no [weights]"]
     assert [column.metric for column in columns(table)] == ["srcc", "plcc"] * 2
@@ -174,7 +176,7 @@ def test_data_sets_are_described_as_the_runs_have_them() -> None:
 
 def test_a_table_without_numbers_gives_the_reason() -> None:
     rows: dict[str, dict[str, RunResults | str]] = {"SQ": {"x": "no weights"}}
-    table = results_table.from_rows("Table 4", rows, {"x": EvaluatedDataset("X", 0)}, 4)
+    table = make_table.from_rows("Table 4", rows, {"x": EvaluatedDataset("X", 0)}, 4)
     found = notes(table)
     assert not any("Medians" in note for note in found)
     assert found[-1] == "– SQ on X: no weights"
@@ -190,9 +192,7 @@ def test_no_number_of_models_is_cut(width: int) -> None:
         "svr": make_model(0.6, 18.0),
     }
     text = without_styles(
-        print_table(
-            results_table.of_models(RunResults(Path("runs/x"), make_results(models))), width
-        )
+        print_table(make_table.of_models(RunResults(Path("runs/x"), make_results(models))), width)
     )
     assert_complete(text, width)
     for each in models.values():
@@ -218,7 +218,7 @@ def test_no_number_of_runs_is_cut(number: int, width: int) -> None:
         }
         for i, name in enumerate(names)
     }
-    table = make_table(rows)
+    table = table_of(rows)
     text = without_styles(print_table(table, width))
     assert_complete(text, width)
     expected = sorted(

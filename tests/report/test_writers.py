@@ -4,16 +4,19 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from a2inet_jax.report import paper, writers
+from a2inet_jax.evaluation.protocol import EvaluatedDataset
+from a2inet_jax.files import csv_text
+from a2inet_jax.report import page, paper, sections, writers
 from a2inet_jax.report.columns import columns, notes, other_columns
-from a2inet_jax.report.latex import escaped, to_latex
-from a2inet_jax.report.writers import FIELDS, terminal, to_csv, to_html
+from a2inet_jax.report.table import Cell, ResultsTable, Row
+from a2inet_jax.report.writers import FIELDS, escaped, terminal, to_latex
 from tests import paper_rows
 
 DATASETS = {
@@ -22,53 +25,73 @@ DATASETS = {
     "live_vqc": ("LIVE-VQC", "MOS", ""),
     "live_qualcomm": ("LIVE-Qualcomm", "MOS", ""),
     "lsvq": ("LSVQ", "MOS", ""),
+    "cvd2014": ("CVD2014", "MOS", ""),
+    "youtube_ugc": ("YouTube-UGC", "MOS", ""),
 }
 
 
-def make_cell(srcc: float, row: str) -> dict[str, Any]:
+def make_cell(srcc: float, row: str) -> Cell:
     def summary(median: float) -> dict[str, float]:
         return {"median": median, "mean": median, "std": 0.02, "min": 0.0, "max": 1.0}
 
-    return {
-        "run": f"runs/{row}",
-        "splits": 10,
-        "seeds": 1,
-        "epoch_rule": "best_val",
-        "summary": {"srcc": summary(srcc), "plcc": summary(srcc + 0.01)},
-        "interval": {"srcc": [srcc - 0.04, srcc + 0.03], "plcc": None},
-        "remarks": [],
-    }
+    return Cell(
+        run=f"runs/{row}",
+        splits=10,
+        seeds=1,
+        epoch_rule="best_val",
+        summary={"srcc": summary(srcc), "plcc": summary(srcc + 0.01)},
+        interval={"srcc": [srcc - 0.04, srcc + 0.03], "plcc": None},
+        remarks=[],
+    )
 
 
-def make_table(number: int | None, *datasets: str, **changes: Any) -> dict[str, Any]:
-    """Return a table of three rows: SRCC 0.7, SRCC 0.8, and a skipped one."""
-    names = paper_rows.rows(number)[-3:] if number else ["a", "b", "<c>"]
-    first, second, third = names
-    rows = [
-        {"row": first, "cells": {name: make_cell(0.7, first) for name in datasets}},
-        {"row": second, "cells": {name: make_cell(0.8, second) for name in datasets}},
-        {"row": third, "cells": {name: {"skipped": "no weights of x_y & z"} for name in datasets}},
-    ]
-    dataset_dicts = [
-        dict(zip(("title", "label", "note"), DATASETS[name], strict=True), name=name, videos=9)
-        for name in datasets
-    ]
-    return {
-        "table": number,
-        "title": f"Table {number}: Features" if number else "3 runs",
-        "metrics": ["plcc", "srcc"],
-        "datasets": dataset_dicts,
-        "rows": rows,
-        "weighted_average": {},
-        "notes": [],
-        "comparisons": ["first − second: +0.100 SRCC: better"],
-    } | changes
+def make_table(number: int | None, *datasets: str, without: str = "") -> ResultsTable:
+    """Return a table of three rows: SRCC 0.7, SRCC 0.8, and a skipped one; `without` is skipped in all."""
+    first, second, third = paper_rows.rows(number)[-3:] if number else ["a", "b", "<c>"]
+    skipped = "no weights of x_y & z"
+    cells: dict[str, Cell | str] = {
+        first: make_cell(0.7, first), second: make_cell(0.8, second), third: skipped
+    }  # fmt: skip
+    return ResultsTable(
+        title=f"Table {number}: Features" if number else "3 runs",
+        metrics=["plcc", "srcc"],
+        datasets={
+            name: EvaluatedDataset(title, 9, label, note)
+            for name in datasets
+            for title, label, note in [DATASETS[name]]
+        },
+        rows=[
+            Row(row, {name: skipped if name == without else cell for name in datasets})
+            for row, cell in cells.items()
+        ],
+        number=number,
+        notes=[],
+        comparisons=["first − second: +0.100 SRCC: better"],
+    )
 
 
-def print_table(table: dict[str, Any], width: int) -> str:
+def with_cell(table: ResultsTable, i: int, dataset: str, **changes: Any) -> ResultsTable:
+    """Return the table with changes in a cell of row i."""
+    row = table.rows[i]
+    cell = row.cells[dataset]
+    assert isinstance(cell, Cell)
+    row = replace(row, cells={**row.cells, dataset: replace(cell, **changes)})
+    return replace(table, rows=[*table.rows[:i], row, *table.rows[i + 1 :]])
+
+
+def print_table(table: ResultsTable, width: int) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, no_color=True)
     console.print(terminal(table, width))
     return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def to_html(table: ResultsTable, ours: str = "") -> str:
+    macros: Any = page.TEMPLATES.get_template("macros.html").module
+    return str(macros.results(sections.table_context(table), ours))
+
+
+def to_csv(table: ResultsTable) -> str:
+    return csv_text(FIELDS, writers.csv_rows([table]))
 
 
 def without_styles(text: str) -> str:
@@ -101,10 +124,10 @@ def test_nothing_is_cut_on_a_terminal_of_80_columns(number: int) -> None:
 def test_papers_numbers_on_other_data_are_separate() -> None:
     table = make_table(4, "sample")
     assert [column.dataset for column in columns(table)] == ["sample"] * 2
-    assert all(cell.paper is None for column in columns(table) for cell in column.cells)
+    assert all(cell.paper is None for column in columns(table) for cell in column.entries)
     found = other_columns(table)
     assert list(dict.fromkeys(column.dataset for column in found)) == paper.datasets(4)
-    assert all(cell.ours is None for column in found for cell in column.cells)
+    assert all(cell.ours is None for column in found for cell in column.entries)
     for text in (without_styles(print_table(table, 80)), to_html(table), to_latex(table)):
         assert (
             "Results of the paper on other data sets: compare the ranking, not the values" in text
@@ -120,55 +143,54 @@ def test_papers_numbers_on_other_data_are_separate() -> None:
 
 
 def test_table_3_is_for_models_trained_on_lsvq() -> None:
-    cell = columns(make_table(3, "lsvq", "konvid_1k"))[3].cells[0]
+    cell = columns(make_table(3, "lsvq", "konvid_1k"))[3].entries[0]
     assert cell.paper == paper.value(3, "KoNViD-1k (cross)", "A2INet FR(S+S)", "srcc")
     found = columns(make_table(3, "live_vqc", "konvid_1k"))
-    assert all(cell.paper is None for column in found for cell in column.cells)
+    assert all(cell.paper is None for column in found for cell in column.entries)
     assert other_columns(make_table(3, "live_vqc", "konvid_1k"))
 
 
 def test_weighted_average_has_its_own_column() -> None:
-    names = paper_rows.rows(2)[-3:]
-    average = {names[0]: {"plcc": 0.71, "srcc": 0.7}}
-    table = make_table(2, "konvid_1k", "live_vqc", weighted_average=average)
+    table = make_table(2, "konvid_1k", "live_vqc")
+    # The second row has no results on one of the data sets.
+    row = replace(table.rows[1], cells={**table.rows[1].cells, "live_vqc": "no weights"})
+    table = replace(table, rows=[table.rows[0], row, table.rows[2]])
+    assert table.weighted_average.keys() == {table.rows[0].name}
     last = columns(table)[-1]
     assert (last.dataset, last.metric) == ("W.A.", "srcc")
-    assert [cell.ours for cell in last.cells] == [0.7, None, None]
+    assert [entry.ours for entry in last.entries] == [pytest.approx(0.7), None, None]
     # The paper's average is over its five data sets and not comparable with one over two.
-    assert all(cell.paper is None for cell in last.cells)
-    assert len(columns(make_table(2, "konvid_1k", "live_vqc"))) == 4
+    assert all(entry.paper is None for entry in last.entries)
+    assert len(columns(make_table(2, "konvid_1k", "live_vqc", without="live_vqc"))) == 4
 
 
 def test_weighted_average_of_the_same_data_sets_has_the_papers_number() -> None:
-    table = make_table(2, "konvid_1k", "live_vqc", "live_qualcomm")
-    table["datasets"] += [
-        {"name": name, "title": title, "videos": 9, "label": "MOS", "note": ""}
-        for name, title in (("cvd2014", "CVD2014"), ("youtube_ugc", "YouTube-UGC"))
-    ]
-    table["weighted_average"] = {
-        name: {"plcc": 0.8, "srcc": 0.8} for name in paper_rows.rows(2)[-2:]
-    }
-    assert columns(table)[-1].cells[-1].paper == 0.8794
-    assert columns(table)[-1].cells[-2].epoch_rule == "best_val"
-    for row in table["rows"]:
-        for cell in row["cells"].values():
-            if "skipped" not in cell:
-                cell["epoch_rule"] = "best_test"
-    assert "best_test (optimistic)" in to_csv([table])
-    assert {cell.epoch_rule for cell in columns(table)[-1].cells} == {"", "best_test (optimistic)"}
+    names = ("konvid_1k", "live_vqc", "live_qualcomm", "cvd2014", "youtube_ugc")
+    table = make_table(2, *names)
+    assert table.weighted_average.keys() == {row.name for row in table.rows[:2]}
+    last = columns(table)[-1]
+    assert last.entries[-2].paper == paper.value(2, "W.A.", table.rows[1].name, "srcc")
+    assert last.entries[-1].paper == 0.8794
+    assert last.entries[-2].epoch_rule == "best_val"
+    for i in (0, 1):
+        for name in names:
+            table = with_cell(table, i, name, epoch_rule="best_test")
+    assert "best_test (optimistic)" in to_csv(table)
+    found = {entry.epoch_rule for entry in columns(table)[-1].entries}
+    assert found == {"", "best_test (optimistic)"}
 
 
 def test_notes_describe_the_numbers() -> None:
     table = make_table(4, "sample")
-    first, second = (row["cells"]["sample"] for row in table["rows"][:2])
-    for cell in (first, second):
-        cell |= {"splits": 3, "seeds": 2, "epoch_rule": "best_test"}
+    for i in (0, 1):
+        table = with_cell(table, i, "sample", splits=3, seeds=2, epoch_rule="best_test")
     found = notes(table)
     assert found[0].startswith("Medians over 3 splits × 2 seeds. Epoch: best_test")
     assert "optimistic" in found[0]
     assert "sample: 9 videos, labels: VMAF. No person has rated these clips." in found
     assert "PLCC is computed after the four-parameter logistic." in found
-    first["remarks"], second["remarks"] = ["of one", "of all"], ["of all"]
+    table = with_cell(table, 0, "sample", remarks=["of one", "of all"])
+    table = with_cell(table, 1, "sample", remarks=["of all"])
     assert notes(table)[-3:] == [
         "SQ+SS on sample: of one",
         "of all",
@@ -178,8 +200,9 @@ def test_notes_describe_the_numbers() -> None:
 
 def test_rows_skipped_for_the_same_reason_share_a_note() -> None:
     table = make_table(4, "sample", "konvid_1k", "live_vqc")
-    cells = table["rows"][1]["cells"]
-    cells["live_vqc"] = table["rows"][2]["cells"]["live_vqc"]
+    cells = {**table.rows[1].cells, "live_vqc": table.rows[2].cells["live_vqc"]}
+    rows = [table.rows[0], replace(table.rows[1], cells=cells), table.rows[2]]
+    table = replace(table, rows=rows)
     assert notes(table)[-1] == (
         "– SS+MS on sample, KoNViD-1k; SQ+MS, SS+MS on LIVE-VQC: no weights of x_y & z"
     )
@@ -187,19 +210,21 @@ def test_rows_skipped_for_the_same_reason_share_a_note() -> None:
 
 def test_all_ties_are_the_best_but_a_single_number_is_not() -> None:
     table = make_table(None, "sample")
-    table["rows"][0]["cells"]["sample"]["summary"]["srcc"]["median"] = 0.8001
+    all_rows = table.rows
+    summary = {"srcc": {"median": 0.8001, "std": 0.02}, "plcc": {"median": 0.7, "std": 0.02}}
+    table = with_cell(table, 0, "sample", summary=summary)
     column = columns(table)[1]
     assert column.best == [True, True, False]
-    table["rows"] = table["rows"][1:]
+    table = replace(table, rows=table.rows[1:])
     column = columns(table)[1]
     assert column.best == [False, False]
-    full = columns({**table, "rows": make_table(None, "sample")["rows"]})[1]
-    rmse = type(full)(full.dataset, "rmse", full.cells)
+    full = columns(replace(table, rows=all_rows))[1]
+    rmse = type(full)(full.dataset, "rmse", full.entries)
     assert rmse.best == [True, False, False]
 
 
 def test_csv_has_one_number_a_line() -> None:
-    lines = list(csv.DictReader(io.StringIO(to_csv([make_table(4, "konvid_1k")]))))
+    lines = list(csv.DictReader(io.StringIO(to_csv(make_table(4, "konvid_1k")))))
     assert list(lines[0]) == list(FIELDS)
     found = next(line for line in lines if line["row"] == "SQ+SS" and line["metric"] == "srcc")
     assert found == {
@@ -211,7 +236,7 @@ def test_csv_has_one_number_a_line() -> None:
     skipped = next(line for line in lines if line["row"] == "SS+MS")
     assert (skipped["ours"], skipped["difference"]) == ("", "")
     assert skipped["skipped"] == "no weights of x_y & z"
-    other = list(csv.DictReader(io.StringIO(to_csv([make_table(4, "sample")]))))
+    other = list(csv.DictReader(io.StringIO(to_csv(make_table(4, "sample")))))
     assert len(other) == 3 * 2 * 4
     assert all(line["ours"] == "" for line in other if line["dataset"] != "sample")
 
@@ -219,7 +244,7 @@ def test_csv_has_one_number_a_line() -> None:
 @pytest.mark.parametrize(
     "table", [make_table(4, "sample", "konvid_1k"), make_table(None, "sample")]
 )
-def test_latex_is_well_formed(table: dict[str, Any]) -> None:
+def test_latex_is_well_formed(table: ResultsTable) -> None:
     text = to_latex(table)
     assert re.findall(r"\\(begin|end)\{([a-z*]+)\}", text)[0] == ("begin", "table*")
     stack = []
@@ -254,7 +279,7 @@ def test_latex_escapes_special_characters() -> None:
     assert escaped("AdaIN S->Q,\n  0.7–0.8") == r"AdaIN S$\to$Q, 0.7--0.8"
     assert escaped("[new] *") == "{[}new] {*}"
     table = make_table(None, "sample")
-    table["rows"][0]["cells"]["sample"]["interval"]["srcc"] = [-0.1, 0.2]
+    table = with_cell(table, 0, "sample", interval={"srcc": [-0.1, 0.2], "plcc": None})
     assert "$-$0.100--0.200" in to_latex(table)
 
 
@@ -273,7 +298,8 @@ def test_files_are_the_same_each_time(tmp_path: Path) -> None:
     writers.write(tmp_path / "new", table)
     files = {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()}
     assert sorted(files) == ["table.csv", "table.json", "table.tex"]
-    assert json.loads(files["table.json"]) == table
+    assert json.loads(files["table.json"]) == table.to_json()
+    assert ResultsTable.from_json(json.loads(files["table.json"])) == table
     writers.write(tmp_path / "new", table)
     assert {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()} == files
     writers.write(tmp_path, table, [make_table(6, "konvid_1k")], "results")
