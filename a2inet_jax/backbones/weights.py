@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from flax.traverse_util import flatten_dict
 
 from a2inet_jax import package_files
-from a2inet_jax.backbones import checkpoint, convert
+from a2inet_jax.backbones import convert, torch_files
 from a2inet_jax.backbones.checksum import Checksum
 from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.pretrained import PRETRAINED, ByHand, Hub, Package
@@ -70,12 +70,12 @@ def load_params(backbone: Backbone, weights: str = "") -> tuple[Params, str]:
 
     # Its parameters, converted unless they are already.
     try:
-        tensors = checkpoint.read(path)
+        tensors = torch_files.read(path)
     except CheckpointError as error:
         if name in PRETRAINED:
             raise WeightsError(f"{error}. Remove it and run `a2inet weights get {name}`") from None
         raise
-    metadata = checkpoint.read_metadata(path)
+    metadata = torch_files.read_metadata(path)
     try:
         if convert.is_folded(metadata):
             params = convert.restore(tensors, parameter_shapes(backbone))
@@ -243,7 +243,7 @@ def _keep(name: str, file: Path, source: str) -> None:
     digest = sha256(file)
     if wrong := _checksum(name).mismatch(digest):
         raise WeightsError(f"{file}: {wrong}")
-    tensors = checkpoint.read(file)
+    tensors = torch_files.read(file)
     try:
         params = convert.convert(tensors, parameter_shapes(backbone), backbone.layouts)
     except ConversionError as error:
@@ -283,8 +283,8 @@ def _problem(name: str) -> str:
     path = weights_path(name)
     remedy = f"remove {path} and run `a2inet weights get {name}`"
     try:
-        tensors = checkpoint.read(path)
-        metadata = checkpoint.read_metadata(path)
+        tensors = torch_files.read(path)
+        metadata = torch_files.read_metadata(path)
         if metadata.get("content_sha256") != _sha256_of(tensors):
             return f"it is damaged, or an older release wrote it: {remedy}"
         if metadata["weights"] != name:

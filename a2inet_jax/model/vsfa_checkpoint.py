@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from a2inet_jax.backbones import checkpoint
+from a2inet_jax.backbones import torch_files
 from a2inet_jax.errors import ConversionError
 from a2inet_jax.model.vsfa import VSFA
 
@@ -37,7 +37,7 @@ def load_published(path: Path) -> tuple[VSFA, dict[str, Any]]:
         ConversionError: It is another network's; the message lists every wrong tensor.
     """
     try:
-        params = convert(checkpoint.read(path))
+        params = convert(torch_files.read(path))
     except ConversionError as error:
         raise ConversionError(f"{path} is not a checkpoint of VSFA: {error}") from None
     width, neck = params["temporal"]["neck"]["kernel"].shape

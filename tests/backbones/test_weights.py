@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from a2inet_jax.backbones import checkpoint, weights
+from a2inet_jax.backbones import torch_files, weights
 from a2inet_jax.backbones.pretrained import PRETRAINED, Package, Url
 from a2inet_jax.backbones.registry import BACKBONES
 from a2inet_jax.errors import CheckpointError, ConversionError, WeightsError
@@ -45,7 +45,7 @@ def test_get_fetches_converts_and_keeps(server: Server, tmp_path: Path) -> None:
     kernel = safetensors.numpy.load(published())["conv.weight"]
     np.testing.assert_array_equal(params["conv"]["kernel"], kernel.transpose(2, 3, 1, 0))
     assert (
-        checkpoint.read_metadata(path).items()
+        torch_files.read_metadata(path).items()
         >= {
             "weights": "tiny",
             "backbone": "tiny",
