@@ -24,7 +24,7 @@ import numpy as np
 
 from a2inet_jax.backbones import convert, maniqa, swin3d, vit
 from a2inet_jax.backbones.convert import Params
-from a2inet_jax.backbones.pooling import pool_stages
+from a2inet_jax.backbones.frame_features import pool_stages
 from tests.make_torch_expectations import EXPECTED, noise, random_tensor
 
 NARROW = {"vit_b_16": vit.ViTB16(48), "swin3d_t": swin3d.Swin3DT(24), "maniqa": maniqa.Maniqa(48)}

@@ -1,5 +1,6 @@
 """Extraction of one feature vector per frame by a frozen network: normalise, cut, run, pool."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import jax
@@ -9,7 +10,6 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from a2inet_jax.backbones.convert import Params
-from a2inet_jax.backbones.pooling import pool_stages
 from a2inet_jax.backbones.registry import NORMALIZATIONS, Backbone
 from a2inet_jax.video.resize import resize_short_side, short_side_size
 
@@ -55,6 +55,28 @@ def extract_features(
     if backbone.tile:
         return one_by_one(frames_BxHxWx3)
     return lax.platform_dependent(frames_BxHxWx3, cpu=one_by_one, default=pooled)
+
+
+def pool_stages(maps: Sequence[jax.Array]) -> jax.Array:
+    """Concatenate the mean and the unbiased standard deviation over the positions of each map.
+
+    The deviation is taken around the mean, as E[x²] − E[x]² would cancel, and in float32 whatever the maps'
+    dtype. A map of one position has a deviation of 0.
+
+    Args:
+        maps: One array [B, h, w, C] per stage.
+
+    Returns:
+        [B, 2 ΣC] float32: mean of stage 1, deviation of stage 1, mean of stage 2, and so on.
+    """
+    pooled = []
+    for x_BxHxWxC in maps:
+        x = x_BxHxWxC.astype(jnp.float32)
+        positions = x.shape[1] * x.shape[2]
+        mean_Bx1x1xC = jnp.mean(x, axis=(1, 2), keepdims=True)
+        squares_BxC = jnp.sum(jnp.square(x - mean_Bx1x1xC), axis=(1, 2))
+        pooled += [mean_Bx1x1xC[:, 0, 0], jnp.sqrt(squares_BxC / max(positions - 1, 1))]
+    return jnp.concatenate(pooled, axis=-1)
 
 
 def feature_maps(

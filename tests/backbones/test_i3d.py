@@ -10,8 +10,8 @@ from flax.traverse_util import flatten_dict
 
 from a2inet_jax.backbones import convert, registry, weights
 from a2inet_jax.backbones.convert import Folded
+from a2inet_jax.backbones.frame_features import pool_stages
 from a2inet_jax.backbones.i3d import EPSILON, I3D, LAYOUTS
-from a2inet_jax.backbones.pooling import pool_stages
 from tests.make_motion_expectations import (
     I3D_CLIP,
     REAL_CLIP,

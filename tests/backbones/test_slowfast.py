@@ -10,7 +10,7 @@ import pytest
 
 from a2inet_jax.backbones import convert, registry
 from a2inet_jax.backbones.convert import Folded
-from a2inet_jax.backbones.pooling import pool_stages
+from a2inet_jax.backbones.frame_features import pool_stages
 from a2inet_jax.backbones.slowfast import LAYOUTS, STAGES, SlowFastR50Fast
 from a2inet_jax.errors import ConversionError
 from tests.make_motion_expectations import SLOWFAST_CLIP, moving_noise
