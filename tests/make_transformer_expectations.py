@@ -10,6 +10,7 @@ names.
 """
 
 import argparse
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +78,7 @@ def inputs(name: str) -> dict[str, np.ndarray]:
     return clips
 
 
+@functools.cache
 def parameter_shapes(name: str, network: nn.Module) -> Params:
     """Return the shapes of a network's parameters."""
     x = next(iter(inputs(name).values()))

@@ -114,7 +114,7 @@ def convert(
     # Values that no trained network has.
     layer_names = [names for _, names, _ in _layers(ours, layout)]
     variances = {layout.prefix + each.variance for each in layer_names if isinstance(each, Folded)}
-    bad = _not_finite({name: tensors[name] for name in expected})
+    bad = not_finite({name: tensors[name] for name in expected})
     bad += [name for name in variances if np.any(tensors[name] < 0)]
     if bad:
         raise ConversionError(
@@ -216,12 +216,13 @@ def restore(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Any]) -> Par
     expected = {name: leaf.shape for name, leaf in flatten_dict(dict(shapes), sep="/").items()}
     found = {name: array.shape for name, array in tensors.items()}
     _check(found, expected, sorted(found.keys() - expected.keys()))
-    if bad := _not_finite(tensors):
+    if bad := not_finite(tensors):
         raise ConversionError(f"it has values that are not finite: {', '.join(bad)}")
     return unflatten_dict(dict(tensors), sep="/")
 
 
-def _not_finite(tensors: Mapping[str, np.ndarray]) -> list[str]:
+def not_finite(tensors: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the names of tensors with values that are NaN or infinite."""
     return [name for name, array in tensors.items() if not np.all(np.isfinite(array))]
 
 

@@ -1,5 +1,6 @@
 """Registry of all backbones: the networks, their inputs, and the layouts of their checkpoints."""
 
+import functools
 from dataclasses import dataclass
 
 import flax.linen as nn
@@ -161,6 +162,7 @@ _ENTRIES = (
 BACKBONES = {entry.name: entry for entry in _ENTRIES}
 
 
+@functools.cache
 def parameter_shapes(backbone: Backbone) -> Params:
     """Return shapes and dtypes of a backbone's parameters without computing anything."""
     side = backbone.tile or backbone.min_side

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2inet_jax.backbones import torch_files
+from a2inet_jax.backbones.convert import not_finite
 from a2inet_jax.errors import ConversionError
 from a2inet_jax.model.vsfa import VSFA
 
@@ -59,9 +60,11 @@ def convert(tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
         Nested parameters, of the tensors' dtype.
 
     Raises:
-        ConversionError: Tensors are missing, unexpected or of another shape; the message lists all.
+        ConversionError: Tensors are missing, unexpected, of another shape, or not finite; all are listed.
     """
     _check(tensors)
+    if bad := not_finite(tensors):
+        raise ConversionError(f"it has values that are not finite: {', '.join(bad)}")
     hidden = tensors["q.weight"].size
     is_r_or_z = np.arange(3 * hidden) < 2 * hidden
     bias_hh = tensors["rnn.bias_hh_l0"]

@@ -1,5 +1,6 @@
 """Frames to features: normalised, cut to tiles, and pooled."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -15,7 +16,7 @@ from a2inet_jax.backbones.frame_features import pool_stages
 from a2inet_jax.backbones.registry import BACKBONES, Backbone
 from a2inet_jax.video.resize import resize_short_side
 from tests.make_torch_expectations import noise
-from tests.parity import features
+from tests.parity import QUICKLY_COMPILED, features
 from tests.published import random_params
 
 
@@ -45,7 +46,8 @@ def frames(number: int, height: int, width: int) -> np.ndarray:
 
 
 def extract(backbone: Backbone, given: np.ndarray) -> np.ndarray:
-    return np.asarray(frame_features.extract_features(backbone, {}, jnp.asarray(given)))
+    run = jax.jit(functools.partial(frame_features.extract_features, backbone, {}))
+    return np.asarray(run(given))
 
 
 def moments(x: np.ndarray) -> np.ndarray:
@@ -131,7 +133,11 @@ def test_tiles_cover_every_pixel(height: int, width: int) -> None:
 def test_features_are_the_pooled_maps() -> None:
     name = "resnet18_fdim"
     params = random_params(BACKBONES[name])
-    maps = frame_features.feature_maps(BACKBONES[name], params, jnp.asarray(noise(64, 96)))
+    run = jax.jit(
+        functools.partial(frame_features.feature_maps, BACKBONES[name]),
+        compiler_options=QUICKLY_COMPILED,
+    )
+    maps = run(params, noise(64, 96))
     assert [each.shape for each in maps] == [
         (1, 16, 24, 64),
         (1, 8, 12, 128),

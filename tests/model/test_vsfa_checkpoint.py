@@ -69,6 +69,14 @@ def test_the_unused_layer_may_be_missing(tmp_path: Path, unused: bool) -> None:
     jax.tree.map(np.testing.assert_array_equal, params, load_published(PUBLISHED)[1])
 
 
+def test_values_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None:
+    tensors = {name: np.array(x) for name, x in torch_files.read(PUBLISHED).items()}
+    tensors["q.weight"].flat[1] = np.nan
+    save_file(tensors, tmp_path / "vsfa.safetensors")
+    with pytest.raises(ConversionError, match=r"vsfa\.safetensors .*not finite: q\.weight$"):
+        load_published(tmp_path / "vsfa.safetensors")
+
+
 @pytest.mark.parametrize(
     ("change", "messages"),
     [
