@@ -171,8 +171,8 @@ BOMBS = {
         2,
         "holds a list",
     ),
-    "lists in lists": (b"]" * 100_000 + b"a" * 99_999 + b".", 2, "holds a list"),
-    "dicts in dicts": ((b"}" + raw(b"a")) * 50_000 + b"}" + b"s" * 50_000 + b".", 2, "too deeply"),
+    "lists in lists": (b"]" * 20_000 + b"a" * 19_999 + b".", 2, "holds a list"),
+    "dicts in dicts": ((b"}" + raw(b"a")) * 10_000 + b"}" + b"s" * 10_000 + b".", 2, "too deeply"),
     "a dict in itself": (b"}q\0" + raw(b"a") + b"h\0s.", 2, "occurs twice"),
     "a dict in many places": (
         b"}q\0" + (b"}" + raw(b"a") + b"h\0s" + raw(b"b") + b"h\0sq\0") * 60 + b".",
