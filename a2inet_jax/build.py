@@ -111,7 +111,7 @@ def essence(config: Experiment) -> tuple[nn.Module, dict[str, Any]]:
         normalization = getattr(features, f"{stream}_normalization")
         weights = getattr(features, f"{stream}_weights") or name
         seen[stream] = (name, weights, normalization or backbone(name).normalization)
-        if backbone(name).clip > 1:
+        if backbone(name).clip_frames > 1:
             seen["clip_spacing"] = features.clip_spacing
     if "semantic" in seen:
         seen["short_side_px"] = features.short_side_px

@@ -93,10 +93,10 @@ class Extractor:
             (quality, "patch_size_px", sampling.patch_size if sampling.patches else None),
         ):
             backbone = pretrained.backbone
-            if side is not None and side < backbone.min_side:
+            if side is not None and side < backbone.min_side_px:
                 raise ConfigError(
                     f"features.{field} is {side}: {backbone.name} needs at least "
-                    f"{backbone.min_side} pixels a side"
+                    f"{backbone.min_side_px} pixels a side"
                 )
         self.recipe = Recipe(
             quality=quality.backbone.name,
@@ -188,7 +188,7 @@ class Extractor:
         sizes = [(info.height, info.width)]
         for name, stream in self.streams.items():
             seen = view.size(name, self._sampling, info.height, info.width)
-            if problem := stream.backbone.too_small(*seen):
+            if problem := stream.backbone.size_problem(*seen):
                 raise VideoError(video.path, problem)
             sizes.append(seen)
         positions_Px2 = patch_positions(video.video_id, info.height, info.width, self._sampling)
@@ -199,7 +199,7 @@ class Extractor:
         # Schedule the passes of the streams that are not known.
         chunk = min(frames_at_once(self._chunk_frames, *size) for size in sizes)
         takes = {
-            name: stream.backbone.takes(chunk, self._sampling.clip_spacing)
+            name: stream.backbone.pass_shape(chunk, self._sampling.clip_spacing)
             for name, stream in self.streams.items()
             if name not in known
         }

@@ -78,7 +78,7 @@ def test_a_frames_features_do_not_depend_on_the_batch() -> None:
 
 
 def test_rows_of_a_clip_repeat_for_the_frames_they_cover() -> None:
-    backbone = Backbone("clips", EveryOther(), 6, "none", (), clip=4, stride=2)
+    backbone = Backbone("clips", EveryOther(), 6, "none", (), clip_frames=4, frames_per_row=2)
     given = frames(4, 40, 50)
     np.testing.assert_allclose(
         extract(backbone, given), moments(given[[0, 0, 2, 2]] / 255), atol=1e-6
@@ -89,7 +89,7 @@ def test_rows_of_a_clip_repeat_for_the_frames_they_cover() -> None:
 
 def test_features_are_of_the_tiles_that_cover_a_frame() -> None:
     """Positions in two tiles count twice."""
-    backbone = Backbone("tiles", Identity(), 6, "none", (), tile=32)
+    backbone = Backbone("tiles", Identity(), 6, "none", (), tile_px=32)
     given = frames(2, 32, 70)
     tiles = [given[:, :, left : left + 32] for left in (0, 19, 38)]
     expected = moments(np.concatenate(tiles, axis=2) / 255)
@@ -97,7 +97,7 @@ def test_features_are_of_the_tiles_that_cover_a_frame() -> None:
 
 
 def test_frames_are_resized_before_tiling() -> None:
-    backbone = Backbone("tiles", Identity(), 6, "none", (), tile=24, short_side=24)
+    backbone = Backbone("tiles", Identity(), 6, "none", (), tile_px=24, short_side_px=24)
     given = frames(1, 40, 60)
     small = np.asarray(resize_short_side(jnp.asarray(given), 24))
     assert small.shape == (1, 24, 36, 3)
@@ -106,7 +106,7 @@ def test_frames_are_resized_before_tiling() -> None:
 
 
 def test_frames_smaller_than_a_tile_are_enlarged() -> None:
-    backbone = Backbone("tiles", Identity(), 6, "none", (), tile=48)
+    backbone = Backbone("tiles", Identity(), 6, "none", (), tile_px=48)
     given = frames(1, 32, 40)
     large = np.asarray(resize_short_side(jnp.asarray(given), 48))
     assert large.shape == (1, 48, 60, 3)
@@ -158,7 +158,7 @@ def test_a_frame_that_is_too_small_is_an_error() -> None:
 
 def test_maps_of_tiles_are_joined() -> None:
     """The stacked tiles of a smooth frame make the frame again."""
-    backbone = Backbone("tiles", Identity(), 6, "none", (), tile=32)
+    backbone = Backbone("tiles", Identity(), 6, "none", (), tile_px=32)
     ramp = np.add.outer(np.arange(40), np.arange(70)).astype(np.uint8)
     given = jnp.asarray(np.repeat(ramp[None, :, :, None], 3, axis=3))
     (maps,) = frame_features.feature_maps(backbone, {}, given)
