@@ -116,7 +116,8 @@ class Analyst:
         info = self._reader.open(path, raw)
         chunk = frames_at_once(self._chunk, info.height, info.width)
         takes = {
-            name: each.backbone.takes(chunk, self._spacing) for name, each in self._networks.items()
+            name: each.backbone.pass_shape(chunk, self._spacing)
+            for name, each in self._networks.items()
         }
         work = schedule(len(indices), takes)
         rows = run_passes(self._reader.read(path, indices, chunk, raw), work, self._look)
@@ -145,8 +146,8 @@ def _maps(
         strength = jnp.mean(jnp.abs(chosen.astype(jnp.float32)), axis=-1)
         return join_tiles(strength, backbone, *frames.shape[1:3])
 
-    if backbone.clip > 1:
-        return jnp.repeat(together(frames_NxHxWx3), backbone.stride, axis=0)
+    if backbone.clip_frames > 1:
+        return jnp.repeat(together(frames_NxHxWx3), backbone.frames_per_row, axis=0)
     return jax.lax.map(lambda frame: together(frame[None])[0], frames_NxHxWx3)
 
 

@@ -71,7 +71,7 @@ def stream_sampling(features: Features, stream: str) -> Sampling:
         fields["short_side"] = features.short_side_px or None
     elif features.num_patches:
         fields |= {"patches": features.num_patches, "patch_size": features.patch_size_px}
-    if backbone(getattr(features, stream)).clip > 1:
+    if backbone(getattr(features, stream)).clip_frames > 1:
         fields["clip_spacing"] = features.clip_spacing
     return Sampling(**fields)
 

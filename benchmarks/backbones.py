@@ -131,7 +131,7 @@ class Backbones:
 
     def frames(self, height: int, width: int, pixels: int) -> jax.Array:
         """Return noise, uint8 `[B, height, width, 3]`."""
-        count = self.backbone.clip
+        count = self.backbone.clip_frames
         if count == 1:
             count = max(1, min(32, pixels // (height * width)))
         random = np.random.default_rng(0)
@@ -152,7 +152,9 @@ class Backbones:
             channels_last: Keep channels last in memory, otherwise first.
         """
         assert self.reference is not None
-        memory_format = torch.channels_last_3d if self.backbone.clip > 1 else torch.channels_last
+        memory_format = (
+            torch.channels_last_3d if self.backbone.clip_frames > 1 else torch.channels_last
+        )
         extractor = copy.deepcopy(self.reference)
         extractor.network.to(getattr(torch, dtype))
         if not channels_last:
@@ -160,8 +162,8 @@ class Backbones:
         extractor.network.to(memory_format=memory_format)
         images = torch.from_numpy(np.array(prepare(self.backbone, frames)))
         images = images.to("cuda" if GPU else "cpu")
-        rows = len(frames) // self.backbone.stride
-        chunks = 1 if GPU or self.backbone.clip > 1 else len(frames)
+        rows = len(frames) // self.backbone.frames_per_row
+        chunks = 1 if GPU or self.backbone.clip_frames > 1 else len(frames)
         if compiled:
             extractor.compile()
 
@@ -177,10 +179,10 @@ class Backbones:
         """End the program if the features of the two sides differ."""
         if self.reference is None:
             return
-        height, width = (224, 224) if self.backbone.tile else CHECKED_SIZE
+        height, width = (224, 224) if self.backbone.tile_px else CHECKED_SIZE
         frames = self.frames(height, width, 2 * height * width)
         with jax.default_matmul_precision("highest"):
-            found = np.asarray(self.ours(frames, jnp.float32)())[:: self.backbone.stride]
+            found = np.asarray(self.ours(frames, jnp.float32)())[:: self.backbone.frames_per_row]
         expected = self.theirs(frames, "float32", False, True)().numpy()
         error = np.abs(found - expected).max() / np.abs(expected).max()
         if not error <= TOLERANCE:
@@ -203,9 +205,9 @@ class Backbones:
 
 def prepare(backbone: Backbone, frames: jax.Array) -> jax.Array:
     """Return the untimed input of PyTorch: the frames, or the tiles that cover each of them."""
-    if backbone.short_side:
-        frames = resize_short_side(frames, backbone.short_side)
-    side = backbone.tile
+    if backbone.short_side_px:
+        frames = resize_short_side(frames, backbone.short_side_px)
+    side = backbone.tile_px
     corners = tile_corners(frames.shape[1], frames.shape[2], side)
     if not len(corners):
         return frames

@@ -23,7 +23,7 @@ class FeatureExtractor(nn.Module):
 
     def __init__(self, network: nn.Module, maps: Maps, backbone: Backbone) -> None:
         super().__init__()
-        self.network, self.maps, self.clip = network, maps, backbone.clip > 1
+        self.network, self.maps, self.clip = network, maps, backbone.clip_frames > 1
         shift, scale = (
             torch.tensor(values).reshape(1, 1, 1, 3)
             for values in NORMALIZATIONS[backbone.normalization]

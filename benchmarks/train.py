@@ -165,7 +165,9 @@ def floor(shape: Shape, dtype: str) -> float:
     flops_per_s, bytes_per_s = ceilings(dtype)
     of_video = cost.measure(A2INet(width=shape.width), shape.widths, shape.frames)
     parameters = sum(of_video.parameters.values())
-    return 1e3 * (shape.batch * of_video.training / flops_per_s + 28 * parameters / bytes_per_s)
+    return 1e3 * (
+        shape.batch * of_video.training_step / flops_per_s + 28 * parameters / bytes_per_s
+    )
 
 
 def memory(placement: Placement) -> None:

@@ -44,7 +44,7 @@ def network(name: str, features: int, min_side: int = 32) -> Network:
         width=4 * features,
         normalization="half",
         layouts=(),
-        min_side=min_side,
+        min_side_px=min_side,
     )
     params = backbone.network.init(jax.random.key(features), jnp.zeros((1, 32, 32, 3)))["params"]
     return Network(backbone, params, f"sha256 of {name}")
@@ -88,5 +88,7 @@ class OverTime(nn.Module):
 
 
 MOTION = Network(
-    Backbone("motion", OverTime(), 6, "half", layouts=(), clip=8, stride=2), {}, "sha256 of motion"
+    Backbone("motion", OverTime(), 6, "half", layouts=(), clip_frames=8, frames_per_row=2),
+    {},
+    "sha256 of motion",
 )

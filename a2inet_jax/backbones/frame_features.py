@@ -1,5 +1,6 @@
 """Extraction of one feature vector per frame by a frozen network: normalise, cut, run, pool."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import jax
@@ -9,7 +10,6 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from a2inet_jax.backbones.convert import Params
-from a2inet_jax.backbones.pooling import pool_stages
 from a2inet_jax.backbones.registry import NORMALIZATIONS, Backbone
 from a2inet_jax.video.sampling import resize_short_side, short_side_size
 
@@ -23,8 +23,8 @@ def extract_features(
     """Return one vector per frame, the mean and deviation of each map. Pure; jit it with a fixed backbone.
 
     A network of clips takes the frames as one clip, and each row of its output is repeated for the
-    `backbone.stride` frames that it covers. A network of fixed size sees a frame as evenly spaced tiles that
-    cover it (`tile_corners`); mean and deviation are over the positions of all tiles.
+    `backbone.frames_per_row` frames that it covers. A network of fixed size sees a frame as evenly spaced
+    tiles that cover it (`tile_corners`); mean and deviation are over the positions of all tiles.
 
     On a CPU, frames or tiles are processed one after another, so that intermediate results stay in the cache,
     which halves the time of EfficientNet-Lite0. Other devices process all frames, or all tiles of a frame, at
@@ -33,7 +33,7 @@ def extract_features(
     Args:
         backbone: A backbone of the registry.
         params: Its parameters, from `weights.load_params`.
-        frames_BxHxWx3: RGB, uint8; for a network of clips, B must be `backbone.clip`.
+        frames_BxHxWx3: RGB, uint8; for a network of clips, B must be `backbone.clip_frames`.
         dtype: Compute dtype of the network; pooling is always in float32.
 
     Returns:
@@ -46,15 +46,37 @@ def extract_features(
     def pooled(frames_BxHxWx3: jax.Array) -> jax.Array:
         return pool_stages(feature_maps(backbone, params, frames_BxHxWx3, dtype))
 
-    if backbone.clip > 1:
-        return jnp.repeat(pooled(frames_BxHxWx3), backbone.stride, axis=0)
+    if backbone.clip_frames > 1:
+        return jnp.repeat(pooled(frames_BxHxWx3), backbone.frames_per_row, axis=0)
 
     def one_by_one(frames_BxHxWx3: jax.Array) -> jax.Array:
         return lax.map(lambda frame: pooled(frame[None])[0], frames_BxHxWx3)
 
-    if backbone.tile:
+    if backbone.tile_px:
         return one_by_one(frames_BxHxWx3)
     return lax.platform_dependent(frames_BxHxWx3, cpu=one_by_one, default=pooled)
+
+
+def pool_stages(maps: Sequence[jax.Array]) -> jax.Array:
+    """Concatenate the mean and the unbiased standard deviation over the positions of each map.
+
+    The deviation is taken around the mean, as E[x²] − E[x]² would cancel, and in float32 whatever the maps'
+    dtype. A map of one position has a deviation of 0.
+
+    Args:
+        maps: One array [B, h, w, C] per stage.
+
+    Returns:
+        [B, 2 ΣC] float32: mean of stage 1, deviation of stage 1, mean of stage 2, and so on.
+    """
+    pooled = []
+    for x_BxHxWxC in maps:
+        x = x_BxHxWxC.astype(jnp.float32)
+        positions = x.shape[1] * x.shape[2]
+        mean_Bx1x1xC = jnp.mean(x, axis=(1, 2), keepdims=True)
+        squares_BxC = jnp.sum(jnp.square(x - mean_Bx1x1xC), axis=(1, 2))
+        pooled += [mean_Bx1x1xC[:, 0, 0], jnp.sqrt(squares_BxC / max(positions - 1, 1))]
+    return jnp.concatenate(pooled, axis=-1)
 
 
 def feature_maps(
@@ -68,27 +90,29 @@ def feature_maps(
     Args:
         backbone: A backbone of the registry.
         params: Its parameters, from `weights.load_params`.
-        frames_BxHxWx3: RGB, uint8; for a network of clips, B must be `backbone.clip`.
+        frames_BxHxWx3: RGB, uint8; for a network of clips, B must be `backbone.clip_frames`.
         dtype: Compute dtype.
 
     Returns:
-        Arrays [R, h, w, C] in `dtype`, R = B / backbone.stride. The maps of a frame's tiles are stacked along
-        the height: h is the number of tiles times the height of a tile's map.
+        Arrays [R, h, w, C] in `dtype`, R = B / backbone.frames_per_row. The maps of a frame's tiles are
+        stacked along the height: h is the number of tiles times the height of a tile's map.
 
     Raises:
         ValueError: A side is shorter than the backbone's minimum, or the frames are not one clip.
     """
     num_frames, height, width, _ = frames_BxHxWx3.shape
-    if problem := backbone.too_small(height, width):
+    if problem := backbone.size_problem(height, width):
         raise ValueError(problem)
-    if backbone.clip > 1 and num_frames != backbone.clip:
-        raise ValueError(f"{backbone.name} takes clips of {backbone.clip} frames, not {num_frames}")
+    if backbone.clip_frames > 1 and num_frames != backbone.clip_frames:
+        raise ValueError(
+            f"{backbone.name} takes clips of {backbone.clip_frames} frames, not {num_frames}"
+        )
 
     # Frames, or tiles, of the size that the network takes, normalised.
     frames = resize_short_side(frames_BxHxWx3, backbone.resized_short_side(height, width))
-    corners_Nx2 = tile_corners(frames.shape[1], frames.shape[2], backbone.tile)
+    corners_Nx2 = tile_corners(frames.shape[1], frames.shape[2], backbone.tile_px)
     if len(corners_Nx2):
-        side = backbone.tile
+        side = backbone.tile_px
         tiles = [frames[:, y : y + side, x : x + side] for y, x in corners_Nx2]
         frames = jnp.stack(tiles, axis=1).reshape(-1, side, side, 3)
     shift, scale = (
@@ -106,13 +130,13 @@ def feature_maps(
     def one_by_one(tiles: jax.Array) -> list[jax.Array]:
         return lax.map(lambda tile: [each[0] for each in apply(tile[None])], tiles)
 
-    if backbone.clip > 1:
+    if backbone.clip_frames > 1:
         maps = apply(x[None])
-    elif backbone.tile:
+    elif backbone.tile_px:
         maps = lax.platform_dependent(x, cpu=one_by_one, default=apply)
     else:
         maps = apply(x)
-    rows = num_frames // backbone.stride
+    rows = num_frames // backbone.frames_per_row
     return [each.reshape(rows, -1, *each.shape[-2:]) for each in maps]
 
 
@@ -128,17 +152,17 @@ def join_tiles(maps_RxHxW: jax.Array, backbone: Backbone, height: int, width: in
     Returns:
         [R, h, w].
     """
-    if not backbone.tile:
+    if not backbone.tile_px:
         return maps_RxHxW
     # Tile corners on the map's grid.
     height, width = short_side_size(height, width, backbone.resized_short_side(height, width))
-    corners_Nx2 = tile_corners(height, width, backbone.tile)
+    corners_Nx2 = tile_corners(height, width, backbone.tile_px)
     side = maps_RxHxW.shape[2]
     tiles_RxNxSxS = maps_RxHxW.reshape(len(maps_RxHxW), len(corners_Nx2), side, side)
-    h, w = (length * side // backbone.tile for length in (height, width))
+    h, w = (length * side // backbone.tile_px for length in (height, width))
     # Sum and number of the tiles at each position.
     total_RxHxW, count_1xHxW = jnp.zeros((len(tiles_RxNxSxS), h, w)), jnp.zeros((1, h, w))
-    for n, (top, left) in enumerate(corners_Nx2 * side // backbone.tile):
+    for n, (top, left) in enumerate(corners_Nx2 * side // backbone.tile_px):
         here = (slice(None), slice(top, top + side), slice(left, left + side))
         total_RxHxW = total_RxHxW.at[here].add(tiles_RxNxSxS[:, n])
         count_1xHxW = count_1xHxW.at[here].add(1)

@@ -1,5 +1,6 @@
 """Registry of all backbones: the networks, their inputs, and the layouts of their checkpoints."""
 
+import functools
 from dataclasses import dataclass
 
 import flax.linen as nn
@@ -28,16 +29,16 @@ class Backbone:
     Attributes:
         name: Name in the registry, and of its default weights.
         network: Linen module that takes normalised input. A network of single frames maps [B, H, W, 3] to
-            arrays [B, h, w, C], one of clips [N, clip, H, W, 3] to arrays [N, clip / stride, h, w, C].
+            arrays [B, h, w, C], one of clips [N, T, H, W, 3] to arrays [N, T / frames_per_row, h, w, C].
         width: Width of a frame's feature vector, twice the channels of all maps.
         normalization: Normalization of its input, a name in `NORMALIZATIONS`.
         layouts: Known layouts of its checkpoints.
-        min_side: Smallest side of a frame, pixels.
-        clip: Frames of a clip; 1 for a network of single frames.
-        stride: Consecutive frames that one row of the output covers.
-        tile: Side of the square tiles that it takes, pixels; tiles cover a frame, which is enlarged first
+        min_side_px: Smallest side of a frame, pixels.
+        clip_frames: Frames of a clip; 1 for a network of single frames.
+        frames_per_row: Consecutive frames that one row of the output covers.
+        tile_px: Side of the square tiles that it takes, pixels; tiles cover a frame, which is enlarged first
             if it is smaller. 0: any size.
-        short_side: Short side to which frames are resized first, pixels. 0: none.
+        short_side_px: Short side to which frames are resized first, pixels. 0: none.
     """
 
     name: str
@@ -45,25 +46,25 @@ class Backbone:
     width: int
     normalization: str
     layouts: tuple[PublishedLayout, ...]
-    min_side: int = 32
-    clip: int = 1
-    stride: int = 1
-    tile: int = 0
-    short_side: int = 0
+    min_side_px: int = 32
+    clip_frames: int = 1
+    frames_per_row: int = 1
+    tile_px: int = 0
+    short_side_px: int = 0
 
-    def takes(self, chunk: int, spacing: int) -> tuple[int, int]:
+    def pass_shape(self, chunk: int, spacing: int) -> tuple[int, int]:
         """Return length and spacing of its passes: a chunk of single frames, or a clip of spaced frames."""
-        return (self.clip, spacing) if self.clip > 1 else (chunk, 1)
+        return (self.clip_frames, spacing) if self.clip_frames > 1 else (chunk, 1)
 
     def resized_short_side(self, height: int, width: int) -> int:
         """Return the short side, in pixels, to which it resizes a frame of this size."""
-        return self.short_side or max(self.tile, min(height, width))
+        return self.short_side_px or max(self.tile_px, min(height, width))
 
-    def too_small(self, height: int, width: int) -> str:
+    def size_problem(self, height: int, width: int) -> str:
         """Return why it cannot take frames of this size; "" if it can."""
-        if min(height, width) >= self.min_side:
+        if min(height, width) >= self.min_side_px:
             return ""
-        return f"frames of {width}×{height} pixels; {self.name} needs at least {self.min_side} per side"
+        return f"frames of {width}×{height} pixels; {self.name} needs at least {self.min_side_px} per side"
 
 
 def _resnet_layouts(prefix: str = "", *ignored: str) -> tuple[PublishedLayout]:
@@ -117,8 +118,8 @@ _ENTRIES = (
         width=1536,
         normalization="imagenet",
         layouts=vit.LAYOUTS,
-        tile=224,
-        short_side=224,
+        tile_px=224,
+        short_side_px=224,
     ),
     # Trained on crops of full-size images: quality does depend on the original pixels.
     Backbone(
@@ -127,7 +128,7 @@ _ENTRIES = (
         width=768,
         normalization="half",
         layouts=maniqa.LAYOUTS,
-        tile=224,
+        tile_px=224,
     ),
     # Normalised as in PyTorchVideo; BVQA-2022, the closest published feature, uses ImageNet's values.
     Backbone(
@@ -136,7 +137,7 @@ _ENTRIES = (
         width=512,
         normalization="kinetics",
         layouts=slowfast.LAYOUTS,
-        clip=32,
+        clip_frames=32,
     ),
     Backbone(
         name="swin3d_t",
@@ -144,8 +145,8 @@ _ENTRIES = (
         width=1536,
         normalization="imagenet",
         layouts=swin3d.LAYOUTS,
-        clip=32,
-        stride=2,
+        clip_frames=32,
+        frames_per_row=2,
     ),
     # Its features are usually extracted from snippets of 16 frames; it was trained on 64.
     Backbone(
@@ -154,16 +155,17 @@ _ENTRIES = (
         width=2048,
         normalization="half",
         layouts=i3d.LAYOUTS,
-        clip=16,
-        stride=8,
+        clip_frames=16,
+        frames_per_row=8,
     ),
 )
 BACKBONES = {entry.name: entry for entry in _ENTRIES}
 
 
+@functools.cache
 def parameter_shapes(backbone: Backbone) -> Params:
     """Return shapes and dtypes of a backbone's parameters without computing anything."""
-    side = backbone.tile or backbone.min_side
-    clip = (backbone.clip,) if backbone.clip > 1 else ()
+    side = backbone.tile_px or backbone.min_side_px
+    clip = (backbone.clip_frames,) if backbone.clip_frames > 1 else ()
     frames = jax.ShapeDtypeStruct((1, *clip, side, side, 3), jnp.float32)
     return jax.eval_shape(backbone.network.init, jax.random.key(0), frames)["params"]

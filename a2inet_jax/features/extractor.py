@@ -153,12 +153,12 @@ class Extractor:
         for name in names:
             network = self.networks[name]
             view_size = network.view_size(*size)
-            if problem := network.backbone.too_small(*view_size):
+            if problem := network.backbone.size_problem(*view_size):
                 raise VideoError(video.path, problem)
             chunks.append(
                 min(frames_at_once(self._chunk_frames, *each) for each in (size, view_size))
             )
-            takes[name] = network.backbone.takes(chunks[-1], network.sampling.clip_spacing)
+            takes[name] = network.backbone.pass_shape(chunks[-1], network.sampling.clip_spacing)
             positions[name] = network.patch_positions(video.video_id, *size)
         chunk, work = min(chunks), schedule(len(indices_T), takes)
 

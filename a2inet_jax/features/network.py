@@ -60,10 +60,10 @@ class Network:
             "patch_size_px": sampling.patch_size if sampling.patches else None,
         }
         for field, side in sides.items():
-            if side is not None and side < backbone.min_side:
+            if side is not None and side < backbone.min_side_px:
                 raise ConfigError(
                     f"features.{field} is {side}: {backbone.name} needs at least "
-                    f"{backbone.min_side} pixels a side"
+                    f"{backbone.min_side_px} pixels a side"
                 )
 
     def view_size(self, height: int, width: int) -> tuple[int, int]:

@@ -26,20 +26,20 @@ class Cost:
         frames: Length of the video.
         parameters: Number of parameters by module, such as "cagi/attention".
         forward: FLOPs of scoring the video, by the same modules.
-        training: FLOPs of the scores and of their gradient with respect to the parameters.
+        training_step: FLOPs of the scores and of their gradient with respect to the parameters.
     """
 
     frames: int
     parameters: Mapping[str, int]
     forward: Mapping[str, int]
-    training: int
+    training_step: int
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain numbers, totals first."""
         return {
             "parameters": sum(self.parameters.values()),
             "forward_flops": sum(self.forward.values()),
-            "training_flops": self.training,
+            "training_flops": self.training_step,
             "modules": {
                 name: {"parameters": self.parameters[name], "forward_flops": self.forward[name]}
                 for name in self.parameters
@@ -113,7 +113,7 @@ def table(name: str, cost: Cost) -> Table:
         add(module, parameters, cost.forward[module])
     shown.add_section()
     add("all, to score it", sum(cost.parameters.values()), sum(cost.forward.values()))
-    add("all, in a training step", None, cost.training)
+    add("all, in a training step", None, cost.training_step)
     return shown
 
 

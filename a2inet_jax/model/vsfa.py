@@ -10,7 +10,7 @@ import numpy as np
 from flax import linen as nn
 from jax.typing import DTypeLike
 
-from a2inet_jax.backbones import checkpoint
+from a2inet_jax.backbones import torch_files
 from a2inet_jax.config import Model, Pooling
 from a2inet_jax.errors import ConfigError, ConversionError
 from a2inet_jax.model.layers import Outputs
@@ -90,7 +90,7 @@ def load_published(path: Path) -> tuple[VSFA, dict[str, Any]]:
         ConversionError: It is another network's, or not finite; the message lists every wrong tensor.
     """
     try:
-        params = convert(checkpoint.read(path))
+        params = convert(torch_files.read(path))
     except ConversionError as error:
         raise ConversionError(f"{path} is not a checkpoint of VSFA: {error}") from None
     width, neck = params["temporal"]["neck"]["kernel"].shape

@@ -20,12 +20,12 @@ def test_an_entry_states_the_shape_of_its_networks_features(name: str) -> None:
     """Width, clip and stride, for frames with odd sides."""
     backbone = registry.BACKBONES[name]
     shapes = registry.parameter_shapes(backbone)
-    side = max(backbone.min_side, 33)
-    frames = jax.ShapeDtypeStruct((backbone.clip, side, side + 8, 3), jnp.uint8)
+    side = max(backbone.min_side_px, 33)
+    frames = jax.ShapeDtypeStruct((backbone.clip_frames, side, side + 8, 3), jnp.uint8)
     found = jax.eval_shape(
         lambda p, x: frame_features.extract_features(backbone, p, x), shapes, frames
     )
-    assert (found.shape, found.dtype) == ((backbone.clip, backbone.width), jnp.float32)
+    assert (found.shape, found.dtype) == ((backbone.clip_frames, backbone.width), jnp.float32)
     assert backbone.name == name
     assert backbone.normalization in registry.NORMALIZATIONS
 

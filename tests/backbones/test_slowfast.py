@@ -10,11 +10,11 @@ import pytest
 
 from a2inet_jax.backbones import convert, registry
 from a2inet_jax.backbones.convert import Folded
-from a2inet_jax.backbones.pooling import pool_stages
+from a2inet_jax.backbones.frame_features import pool_stages
 from a2inet_jax.backbones.slowfast import LAYOUTS, STAGES, SlowFastR50Fast
 from a2inet_jax.errors import ConversionError
 from tests.make_motion_expectations import SLOWFAST_CLIP, moving_noise
-from tests.parity import assert_maps_close
+from tests.parity import QUICKLY_COMPILED, assert_maps_close
 from tests.published import published
 
 BACKBONE = registry.BACKBONES["slowfast_r50_fast"]
@@ -80,9 +80,15 @@ IGNORED = {
 }
 
 
+@functools.cache
+def reference_tensors() -> dict[str, np.ndarray]:
+    return published(BACKBONE, PYTORCHVIDEO)
+
+
+@functools.cache
 def checkpoint(layout: int) -> dict[str, np.ndarray]:
     """Return tensors in one layout, with the same values in each."""
-    tensors = published(BACKBONE, PYTORCHVIDEO)
+    tensors = reference_tensors()
     renamed = {}
     blocks = [f"res{i}_{j}" for i, (count, _) in enumerate(STAGES, 2) for j in range(count)]
     paths: list[tuple[str, ...]] = [("stem",)]
@@ -108,7 +114,8 @@ def features(dtype: jnp.dtype = jnp.float32) -> np.ndarray:
         0.225
     )
     with jax.default_matmul_precision("highest"):
-        (found,) = jax.jit(SlowFastR50Fast(dtype).apply)({"params": params()}, x)
+        run = jax.jit(SlowFastR50Fast(dtype).apply, compiler_options=QUICKLY_COMPILED)
+        (found,) = run({"params": params()}, x)
     assert found.dtype == dtype
     assert found.shape == (1, 8, 3, 3, 256)
     return np.asarray(pool_stages([found[0]]))
@@ -127,9 +134,7 @@ def test_every_layout_gives_the_same_parameters(layout: int) -> None:
     tensors = checkpoint(layout)
     assert len(tensors) == 5 * (1 + 16 * 3 + 4)
     for name, pytorchvideo_name in zip(KNOWN[layout], KNOWN[PYTORCHVIDEO]):
-        np.testing.assert_array_equal(
-            tensors[name], published(BACKBONE, PYTORCHVIDEO)[pytorchvideo_name]
-        )
+        np.testing.assert_array_equal(tensors[name], reference_tensors()[pytorchvideo_name])
     whole = tensors | {name: np.zeros(3) for name in IGNORED[layout]}
     found = convert.convert(whole, SHAPES, LAYOUTS)
     jax.tree.map(np.testing.assert_array_equal, found, params())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from a2inet_jax.backbones import checkpoint, unpickling
+from a2inet_jax.backbones import torch_files, unpickling
 from a2inet_jax.errors import CheckpointError
 from tests.pickles import array, bare, dtype, legacy, raw, text, zipped
 
@@ -88,7 +88,7 @@ def test_forbidden_requests_are_refused_by_name_and_do_not_run(
     for program in EXPLOITS[name]:
         path.write_bytes(wrap(b"\x80" + bytes([protocol]) + program))
         with pytest.raises(CheckpointError) as error:
-            checkpoint.read(path)
+            torch_files.read(path)
         assert f"evil.pt: refused: its pickle asks for `{name}`" in str(error.value)
         assert list(tmp_path.iterdir()) == [path]
 
@@ -124,7 +124,7 @@ def test_arrays_of_anything_but_numbers_are_refused(
     program = array(b"K\1\x85", kind, raw(bytes(8)))
     path.write_bytes(wrap(b"\x80" + bytes([protocol]) + program + b"."))
     with pytest.raises(CheckpointError, match=f"refused: .*{reason}"):
-        checkpoint.read(path)
+        torch_files.read(path)
 
 
 def tensor(length: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> bytes:
@@ -171,8 +171,8 @@ BOMBS = {
         2,
         "holds a list",
     ),
-    "lists in lists": (b"]" * 100_000 + b"a" * 99_999 + b".", 2, "holds a list"),
-    "dicts in dicts": ((b"}" + raw(b"a")) * 50_000 + b"}" + b"s" * 50_000 + b".", 2, "too deeply"),
+    "lists in lists": (b"]" * 20_000 + b"a" * 19_999 + b".", 2, "holds a list"),
+    "dicts in dicts": ((b"}" + raw(b"a")) * 10_000 + b"}" + b"s" * 10_000 + b".", 2, "too deeply"),
     "a dict in itself": (b"}q\0" + raw(b"a") + b"h\0s.", 2, "occurs twice"),
     "a dict in many places": (
         b"}q\0" + (b"}" + raw(b"a") + b"h\0s" + raw(b"b") + b"h\0sq\0") * 60 + b".",
@@ -200,7 +200,7 @@ def assert_bounded(path: Path, reason: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(CheckpointError, match=rf"bomb\.pt: .*({reason})"):
-            checkpoint.read(path)
+            torch_files.read(path)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -262,8 +262,8 @@ def test_an_endless_pickle_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_valid_files_of_the_same_form_are_read(tmp_path: Path) -> None:
     path = tmp_path / "good.pt"
     path.write_bytes(b"\x80\x02" + in_array(b"K\2\x85", raw(bytes(8))))
-    assert checkpoint.read(path)["a"].shape == (2,)
+    assert torch_files.read(path)["a"].shape == (2,)
     path.write_bytes(zipped(b"\x80\x02" + tensor(1, (1, 1), (1, 1))))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("archive/data/0", bytes(4))
-    assert checkpoint.read(path)["a"].shape == (1, 1)
+    assert torch_files.read(path)["a"].shape == (1, 1)

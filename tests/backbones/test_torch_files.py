@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from a2inet_jax.backbones import checkpoint
+from a2inet_jax.backbones import torch_files
 from a2inet_jax.errors import CheckpointError
 from tests.make_torch_expectations import EXPECTED, tiny_tensors
 from tests.pickles import caffe2, zipped
@@ -42,7 +42,7 @@ def read(data: bytes, tmp_path: Path) -> dict[str, np.ndarray]:
     """Write a file and read it as a checkpoint."""
     path = tmp_path / "weights.file"
     path.write_bytes(data)
-    return checkpoint.read(path)
+    return torch_files.read(path)
 
 
 @pytest.mark.parametrize("form", ["zip", "legacy"])
@@ -61,11 +61,11 @@ def test_reads_safetensors_and_its_metadata(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     tensors = {"module.a": np.arange(3.0), "module.b": np.ones((2, 2), ml_dtypes.bfloat16)}
     safetensors.numpy.save_file(tensors, path, {"source": "here"})
-    found = checkpoint.read(path)
+    found = torch_files.read(path)
     np.testing.assert_array_equal(found["a"], tensors["module.a"])
     assert found["b"].dtype == ml_dtypes.bfloat16
-    assert checkpoint.read_metadata(path) == {"source": "here"}
-    assert checkpoint.read_metadata(EXPECTED / "tiny_zip.pt") == {}
+    assert torch_files.read_metadata(path) == {"source": "here"}
+    assert torch_files.read_metadata(EXPECTED / "tiny_zip.pt") == {}
 
 
 def test_reads_safetensors_that_begin_like_a_pickle(tmp_path: Path) -> None:
@@ -160,11 +160,11 @@ def test_other_kinds_of_files_are_errors(tmp_path: Path) -> None:
     with pytest.raises(
         CheckpointError, match=r"photos\.zip: a zip archive, but not one that torch"
     ):
-        checkpoint.read(path)
+        torch_files.read(path)
     with pytest.raises(CheckpointError, match=": a folder, not a checkpoint"):
-        checkpoint.read(tmp_path)
+        torch_files.read(tmp_path)
     with pytest.raises(FileNotFoundError):
-        checkpoint.read(tmp_path / "absent.pt")
+        torch_files.read(tmp_path / "absent.pt")
 
 
 @pytest.mark.parametrize(
@@ -189,4 +189,4 @@ def test_a_tensor_beyond_its_storage_is_refused(tmp_path: Path) -> None:
             data = source.read(info)
             target.writestr(info.filename, data[:-4] if len(data) == 24 * 4 else data)
     with pytest.raises(CheckpointError, match=r"short\.pt: tensor \S+ reaches beyond its storage"):
-        checkpoint.read(path)
+        torch_files.read(path)

@@ -6,19 +6,16 @@ Python 2 pickles, and pickles of nested dicts of NumPy arrays, in which Flax net
 
 import io
 import math
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO
 
 import ml_dtypes
 import numpy as np
 import safetensors
 
-from a2inet_jax.backbones.stubs import Array, Storage, Tensor, expect_type
-from a2inet_jax.backbones.unpickling import Unpickler
+from a2inet_jax.backbones.unpickling import Array, Storage, Tensor, Unpickler, expect_type
 from a2inet_jax.errors import CheckpointError
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -35,7 +32,6 @@ _SAFETENSORS_DTYPES = {
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
 }
-_Leaf = TypeVar("_Leaf", Array, Tensor)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -49,7 +45,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         path: A safetensors file, a file written by `torch.save`, or a pickle of NumPy arrays.
 
     Returns:
-        Read-only arrays in the file's order; they share one copy of the file.
+        Read-only arrays in the file's order; tensors that share a storage share its memory.
 
     Raises:
         FileNotFoundError: The file does not exist.
@@ -59,9 +55,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"{path} does not exist: name the downloaded file")
     if path.is_dir():
         raise CheckpointError(f"{path}: a folder, not a checkpoint")
-    data = path.read_bytes()
     try:
-        arrays = _parse(data)
+        with path.open("rb") as file:
+            arrays = _parse(file)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
     except Exception as error:  # a broken pickle or archive makes the readers raise anything
@@ -85,18 +81,20 @@ def read_metadata(path: Path) -> dict[str, str]:
         return {}
 
 
-def _parse(data: bytes) -> dict[str, np.ndarray]:
-    """Read a file's content, in whichever format it begins as."""
-    if not data:
+def _parse(file: BinaryIO) -> dict[str, np.ndarray]:
+    """Read a file, in whichever format it begins as."""
+    head = file.read(256)
+    file.seek(0)
+    if not head:
         raise CheckpointError("an empty file")
     # Safetensors begins with the length of its header, whose bytes may look like any other format.
-    if data[4:9] == b"\0\0\0\0{":
-        return _read_safetensors(data)
-    if data.startswith(b"PK\x03\x04"):
-        return _read_zip(data)
-    if data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        return _read_pickle(data)
-    if data[:256].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+    if head[4:9] == b"\0\0\0\0{":
+        return _read_safetensors(file.read())
+    if head.startswith(b"PK\x03\x04"):
+        return _read_zip(file)
+    if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        return _read_pickle(file.read())
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         raise CheckpointError("an HTML page, saved in place of the file to be downloaded")
     raise CheckpointError("neither safetensors, nor written by torch.save, nor a pickle of arrays")
 
@@ -109,37 +107,31 @@ def _read_safetensors(data: bytes) -> dict[str, np.ndarray]:
     }
 
 
-def _read_zip(data: bytes) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(file) as archive:
+        # An archive that torch.save wrote, which takes no more memory than the file.
         members = {info.filename: info for info in archive.infolist()}
-    pickles = [name for name in members if name.endswith("/data.pkl")]
-    if len(pickles) != 1:
-        raise CheckpointError("a zip archive, but not one that torch.save wrote")
-    folder = pickles[0].removesuffix("data.pkl")
-    if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
-        raise CheckpointError("a compressed archive, which torch.save never writes")
-    if sum(info.file_size for info in members.values()) > len(data):
-        raise CheckpointError("an archive that claims to hold more than it does")
+        pickles = [name for name in members if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise CheckpointError("a zip archive, but not one that torch.save wrote")
+        if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
+            raise CheckpointError("a compressed archive, which torch.save never writes")
+        if sum(info.file_size for info in members.values()) > file.seek(0, io.SEEK_END):
+            raise CheckpointError("an archive that claims to hold more than it does")
+        folder = pickles[0].removesuffix("data.pkl")
 
-    def content(name: str) -> memoryview:
-        return _member_content(data, members[f"{folder}{name}"])
+        def content(name: str) -> bytes:
+            try:
+                return archive.read(f"{folder}{name}")
+            except zipfile.BadZipFile:
+                message = f"its {folder}{name} is damaged; download it again"
+                raise CheckpointError(message) from None
 
-    if f"{folder}byteorder" in members and content("byteorder") != b"little":
-        raise CheckpointError("written on a big-endian machine")
-    loaded = Unpickler(io.BytesIO(content("data.pkl"))).load()
-    return _tensor_arrays(
-        _named_leaves(loaded, Tensor), lambda storage: content(f"data/{storage.key}")
-    )
-
-
-def _member_content(data: bytes, member: zipfile.ZipInfo) -> memoryview:
-    """Return the bytes of an uncompressed member without copying them."""
-    name_length, extra_length = struct.unpack_from("<HH", data, member.header_offset + 26)
-    start = member.header_offset + 30 + name_length + extra_length
-    content = memoryview(data)[start : start + member.file_size]
-    if zlib.crc32(content) != member.CRC:
-        raise CheckpointError(f"its {member.filename} is damaged; download it again")
-    return content
+        # Its tensors, then their storages.
+        if f"{folder}byteorder" in members and content("byteorder") != b"little":
+            raise CheckpointError("written on a big-endian machine")
+        tensors = _named_leaves(Unpickler(io.BytesIO(content("data.pkl"))).load(), Tensor)
+        return _tensor_arrays(tensors, lambda storage: content(f"data/{storage.key}"))
 
 
 def _read_pickle(data: bytes) -> dict[str, np.ndarray]:
@@ -170,8 +162,8 @@ def _read_pickle(data: bytes) -> dict[str, np.ndarray]:
     return _tensor_arrays(tensors, lambda storage: contents[storage.key])
 
 
-def _named_leaves(loaded: Any, kind: type[_Leaf]) -> dict[str, _Leaf]:
-    """Return the tensors or arrays of an unpickled object, by name."""
+def _named_leaves(loaded: Any, kind: type) -> dict[str, Any]:
+    """Return the leaves of one kind in an unpickled object, by name."""
     for wrapper in _WRAPPERS:
         # Flax keeps `params` beside `batch_stats`; both are needed.
         if isinstance(loaded, dict) and "batch_stats" not in loaded:
@@ -179,7 +171,7 @@ def _named_leaves(loaded: Any, kind: type[_Leaf]) -> dict[str, _Leaf]:
             loaded = inner if isinstance(inner, dict) else loaded
     if not isinstance(loaded, dict):
         raise CheckpointError(f"holds a {type(loaded).__name__}, not a state dict")
-    found: dict[str, _Leaf] = {}
+    found: dict[str, Any] = {}
     for name, leaf in _walk(loaded, kind, "", 1, set()):
         if name in found:
             raise CheckpointError(f"holds {name} twice")
@@ -188,8 +180,8 @@ def _named_leaves(loaded: Any, kind: type[_Leaf]) -> dict[str, _Leaf]:
 
 
 def _walk(
-    nested: Mapping[object, object], kind: type[_Leaf], prefix: str, depth: int, seen: set[int]
-) -> Iterator[tuple[str, _Leaf]]:
+    nested: Mapping[object, object], kind: type, prefix: str, depth: int, seen: set[int]
+) -> Iterator[tuple[str, Any]]:
     """Yield the leaves of nested dicts with their joined names."""
     # A pickle may put a dict into itself, or one dict into others so often that walking never ends.
     if depth > _MAX_DEPTH or id(nested) in seen:
@@ -203,7 +195,7 @@ def _walk(
 
 
 def _tensor_arrays(
-    tensors: Mapping[str, Tensor], load: Callable[[Storage], memoryview]
+    tensors: Mapping[str, Tensor], load: Callable[[Storage], bytes | memoryview]
 ) -> dict[str, np.ndarray]:
     """Return tensors as arrays; tensors that share a storage share its memory."""
     storages = {tensor.storage for tensor in tensors.values()}

