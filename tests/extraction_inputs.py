@@ -13,6 +13,7 @@ from a2inet_jax.features.extractor import Extractor, Pretrained
 from a2inet_jax.features.store import VideoFeatures
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.sampling import FR, Sampling
+from tests.head_inputs import quick_jit
 
 # Input shapes for which a network was traced; jit traces before each compilation.
 traced: list[tuple[int, ...]] = []
@@ -44,7 +45,8 @@ def pretrained(name: str, features: int, min_side: int = 32) -> Pretrained:
         layouts=(),
         min_side=min_side,
     )
-    params = backbone.network.init(jax.random.key(features), jnp.zeros((1, 32, 32, 3)))["params"]
+    init = quick_jit(backbone.network.init)
+    params = init(jax.random.key(features), jnp.zeros((1, 32, 32, 3)))["params"]
     return Pretrained(backbone, params, f"sha256 of {name}")
 
 
