@@ -104,7 +104,7 @@ def extract(
 
 def open_cached(features: Features, devices: Sequence[jax.Device] | None = None) -> Extractor:
     """Open an extractor whose compiled programs serve later jobs and other processes too."""
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
     return open_extractor(features, devices)
 
