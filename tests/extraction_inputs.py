@@ -15,6 +15,7 @@ from a2inet_jax.features.network import Network
 from a2inet_jax.features.record import VideoFeatures
 from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.sampling import FR, Sampling
+from tests.head_inputs import quick_jit
 
 # Input shapes for which a network was traced; jit traces before each compilation.
 traced: list[tuple[int, ...]] = []
@@ -46,7 +47,8 @@ def network(name: str, features: int, min_side: int = 32) -> Network:
         layouts=(),
         min_side_px=min_side,
     )
-    params = backbone.network.init(jax.random.key(features), jnp.zeros((1, 32, 32, 3)))["params"]
+    init = quick_jit(backbone.network.init)
+    params = init(jax.random.key(features), jnp.zeros((1, 32, 32, 3)))["params"]
     return Network(backbone, params, f"sha256 of {name}")
 
 

@@ -94,7 +94,8 @@ def extract(
 
 def open_cached(config: Experiment, devices: Sequence[jax.Device] | None = None) -> Extractor:
     """Open an extractor whose compiled programs serve later jobs and other processes too."""
-    jax.config.update("jax_compilation_cache_dir", str(files.cache_dir() / "compiled"))
+    if not jax.config.values["jax_compilation_cache_dir"]:
+        jax.config.update("jax_compilation_cache_dir", str(files.cache_dir() / "compiled"))
     return open_extractor(config, devices)
 
 

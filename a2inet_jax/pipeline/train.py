@@ -90,7 +90,8 @@ def prepare_run(config: Experiment) -> PreparedRun:
     """
     if jax.process_count() > 1 and config.train.parallel != "mesh":
         raise ConfigError("several processes train together by --config.train.parallel=mesh alone")
-    jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
+    if not jax.config.values["jax_compilation_cache_dir"]:
+        jax.config.update("jax_compilation_cache_dir", str(cache_dir() / "compiled"))
     videos = labelled_videos(config)
     drawn = draw_splits(config, videos, listed_videos(config))
     extractor = open_extractor(config)

@@ -26,7 +26,7 @@ BROKEN = "clip03.mkv"
 
 
 @pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_to_compile: None) -> Experiment:
     """An experiment on clips/labels.csv, one video of which is a text."""
     clips(tmp_path / "clips")
     (tmp_path / "clips" / BROKEN).write_text("This is not a video.\n")
@@ -35,7 +35,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     small_networks(monkeypatch)
     networks = ("features.quality=resnet18_fdim", "features.semantic=efficientnet_lite0")
     fields = (*networks, "baselines=()", "splits.test_fraction=0.4", *SMALL)
-    return config_file.load("dataset:clips/labels.csv", fields)
+    two_and_one = ("splits.num_splits=3", "splits.concurrent_members=2")
+    return config_file.load("dataset:clips/labels.csv", (*fields, *two_and_one))
 
 
 def test_moved_away_it_is_missing_and_the_others_go_on(
@@ -64,6 +65,7 @@ def test_moved_away_it_is_missing_and_the_others_go_on(
     results = json.loads(Path("runs", config.name, "metrics.json").read_text())
     assert f"1 of the {CLIPS} labelled videos were missing." in results["data"]["note"]
     tested = json.loads(Path("runs", config.name, "splits.json").read_text())["splits"]
+    assert len(tested) == 3
     assert all(BROKEN not in part for split in tested for part in split.values())
 
 

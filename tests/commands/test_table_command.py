@@ -22,7 +22,9 @@ from tests.table_inputs import CLIPS, SMALL, clips, small_networks
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_to_compile: None
+) -> pytest.MonkeyPatch:
     """A working folder with clips/labels.csv, and small networks."""
     clips(tmp_path / "clips")
     monkeypatch.chdir(tmp_path)

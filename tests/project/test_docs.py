@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import pytest
 from ml_collections import ConfigDict
 
@@ -27,7 +26,7 @@ from a2inet_jax.datasets import lists, registry
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.pipeline import table_plan
 from tests.clips import run_ffmpeg
-from tests.table_inputs import clips, small_networks
+from tests.table_inputs import SMALL, clips, small_networks
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -35,19 +34,7 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 LINKED = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 
 # Fields of every experiment here, before a command's own changes.
-SMALL = (
-    "baselines=()",
-    "splits.num_splits=2",
-    "splits.validation_fraction=0.0",
-    "features.num_decoders=2",
-    "features.chunk_frames=4",
-    "model.width=8",
-    "model.neck=8",
-    "model.hidden=4",
-    "train.epochs=2",
-    "train.learning_rate=0.01",
-    "train.epoch_rule=last",
-)
+FIELDS = ("baselines=()", *SMALL)
 
 
 @dataclass(frozen=True)
@@ -231,7 +218,7 @@ def _fields() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def small() -> Iterator[pytest.MonkeyPatch]:
+def small(quick_to_compile: None) -> Iterator[pytest.MonkeyPatch]:
     """Small networks, small experiments, and twelve clips for the sample data set."""
     with pytest.MonkeyPatch.context() as patch:
         small_networks(patch)
@@ -239,7 +226,7 @@ def small() -> Iterator[pytest.MonkeyPatch]:
         list_videos, version = registry.list_videos, registry.version
 
         def resolved(config: ConfigDict, overrides: Sequence[str]) -> Experiment:
-            return resolve(config, [*SMALL, *overrides])
+            return resolve(config, [*FIELDS, *overrides])
 
         def listed(name: str, data_dir: Path) -> list[Video]:
             if name == "sample":
@@ -256,17 +243,7 @@ def small() -> Iterator[pytest.MonkeyPatch]:
         # Two rows of a table are enough here: tests/commands/test_table_command.py makes all.
         patch.setattr(table4, "ROWS", {row: table4.ROWS[row] for row in ("SQ", "SS")})
         patch.setattr(table7, "ROWS", {row: table7.ROWS[row] for row in ("VSFA", "FE,S+S")})
-        # Most of the time goes into compiling: quickly, and each program once for all pages.
-        quick = {
-            "jax_disable_most_optimizations": True,
-            "jax_persistent_cache_min_compile_time_secs": 0.0,
-        }
-        before = {name: jax.config.values[name] for name in quick}
-        for name, value in quick.items():
-            jax.config.update(name, value)
         yield patch
-        for name, value in before.items():
-            jax.config.update(name, value)
 
 
 @pytest.fixture(scope="module")
