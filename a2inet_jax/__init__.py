@@ -11,8 +11,9 @@ The rooms, in the order in which data passes through them:
 - `backbones`: frozen pretrained networks, one for quality and one for content.
 - `features`: features of frames, on one machine or many, and the store that keeps them.
 - `model`: A2INet's head (CGIN, attention, CATM, GRU, pooling), and VSFA's.
+- `metrics`: SRCC, PLCC, KRCC and RMSE, for the epoch rules and for results.
 - `training`: losses, batches, steps on one device or many, checkpoints.
-- `evaluation`: metrics, protocol, intervals and paired tests, baselines.
+- `evaluation`: protocol, intervals and paired tests, baselines.
 - `report`: pages, plots, and tables beside the paper's.
 - `pipeline`: the steps of an experiment; `commands`: the verbs of `a2inet`, the command line in `main`.
 """
@@ -60,7 +61,8 @@ def load(run: Path | str) -> "Scorer":
 
     Raises:
         FileNotFoundError: The folder holds no finished run, or the backbones' weights are not here.
-        RunError: The backbones' weights are not those that the run was trained with.
+        RunError: The backbones' weights are not those that the run was trained with, or its models were changed
+            or are not finite.
     """
     from a2inet_jax.scoring import Scorer
 

@@ -110,7 +110,8 @@ class Scorer:
 
         Raises:
             FileNotFoundError: It is not a finished run, or the backbones' weights are not here.
-            RunError: The backbones' weights here are not those that the run was trained with.
+            RunError: The backbones' weights here are not those that the run was trained with, or its models
+                were changed or are not finite.
         """
         folder = RunFolder(run)
         config = folder.config()
