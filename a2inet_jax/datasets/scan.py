@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from a2inet_jax.datasets.label_file import LabelRow
 from a2inet_jax.datasets.lists import SUFFIXES, walk
 from a2inet_jax.errors import DataError, VideoError
-from a2inet_jax.video.ffmpeg import ffmpeg_command
+from a2inet_jax.video.ffmpeg import run_ffmpeg
 from a2inet_jax.video.raw import HEADERLESS_SUFFIXES, RawDecoder, RawFormat
 from a2inet_jax.video.reader import cancelling_pool
 from a2inet_jax.video.worker import num_cpus
@@ -253,12 +253,7 @@ def probe(path: Path, raw: RawFormat | None = None) -> ProbeResult:
     options = ["-i", f"file:{path.absolute()}", "-map", "0:v:0"]
     options += ["-frames:v", "1", "-f", "null", "-"]
     try:
-        done = subprocess.run(
-            [*ffmpeg_command("info"), *options],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PROBE_TIMEOUT_S,
-        )
+        done = run_ffmpeg(options, "info", timeout_s=_PROBE_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return UNKNOWN
     # ffmpeg describes the input with its frame rate, then the output with the displayed size; the output only

@@ -17,12 +17,9 @@ _LENGTH = struct.Struct("!Q")
 
 
 def send(sock: socket.socket, header: dict[str, Any], array: np.ndarray | None = None) -> None:
-    """Send one message, blocking until the socket has accepted all of it.
+    """Send one message through a stream socket, blocking until the socket has accepted all of it.
 
-    Args:
-        sock: A stream socket.
-        header: JSON values; the keys `shape` and `dtype` are reserved.
-        array: Of any numeric dtype, not empty.
+    The header's keys `shape` and `dtype` are reserved; the array is of any numeric dtype and not empty.
     """
     if array is not None:
         header = {**header, "shape": array.shape, "dtype": array.dtype.str}
@@ -35,11 +32,7 @@ def send(sock: socket.socket, header: dict[str, Any], array: np.ndarray | None =
 def receive(
     sock: socket.socket, timeout_s: float = math.inf
 ) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Wait for one message.
-
-    Args:
-        sock: A stream socket.
-        timeout_s: Seconds until the whole message must have arrived.
+    """Wait for one message, of which all must arrive within `timeout_s`.
 
     Returns:
         The header, and the array (in memory of its own) or None.

@@ -99,10 +99,7 @@ class RawDecoder:
         self.info = VideoInfo(frames, raw.height, raw.width, np.arange(frames) / raw.frame_rate)
 
     def read(self, indices: Sequence[int]) -> Generator[np.ndarray, None, None]:
-        """Read frames and convert them to RGB.
-
-        Args:
-            indices: Indices of frames, in ascending order.
+        """Read frames, whose indices ascend, and convert them to RGB.
 
         Yields:
             [height, width, 3] uint8 RGB for each index.

@@ -52,9 +52,8 @@ class Reader:
     def __init__(self, timeout_s: float = Features.timeout_s) -> None:
         """Make a reader; the process starts with the first request.
 
-        Args:
-            timeout_s: Longest time to wait for a chunk of frames, in seconds. Frames are decoded one after
-                the other, so this covers all frames between the previous chunk and this one.
+        `timeout_s` is the longest time to wait for a chunk of frames, in seconds. Frames are decoded one
+        after the other, so this covers all frames between the previous chunk and this one.
         """
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,11 +78,7 @@ class Reader:
         return self._process.pid if self._process else None
 
     def open(self, path: Path, raw: RawFormat | None = None) -> VideoInfo:
-        """Open a video and decode its first frame.
-
-        Args:
-            path: The video.
-            raw: Layout of a file without a header.
+        """Open a video and decode its first frame; `raw` is the layout of a file without a header.
 
         Raises:
             DecoderDiedError: Decoding crashed, took too long or was killed.
@@ -108,7 +103,7 @@ class Reader:
             path: The video.
             indices: Indices of frames, ascending, [T] integers.
             chunk: Number of frames at a time.
-            raw: As in `open`.
+            raw: Layout of a file without a header.
 
         Returns:
             Iterator over [n, height, width, 3] uint8 RGB; n = chunk except for the last one. Another request
@@ -233,12 +228,8 @@ class Reader:
 def cancelling_pool(num_threads: int, readers: Sequence[Reader] = ()) -> Iterator[Submit]:
     """Open a pool of threads; on leaving, cancel what waits, end what runs, and wait for the threads.
 
-    Args:
-        num_threads: Number of threads.
-        readers: Readers that the threads use. They are killed, and should be closed afterwards.
-
-    Yields:
-        Function that schedules a call.
+    `readers` are those that the threads use: they are killed, and should be closed afterwards. Yields the
+    function that schedules a call.
     """
     pool = ThreadPoolExecutor(num_threads)
     futures: list[Future[Any]] = []

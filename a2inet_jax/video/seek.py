@@ -101,11 +101,7 @@ class SeekPlan:
 
     @classmethod
     def create(cls, packets: Packets, indices: Sequence[int]) -> Self | None:
-        """Choose the groups, depending on these arguments alone.
-
-        Args:
-            packets: Of the whole video.
-            indices: Wanted frames, ascending.
+        """Choose the groups for the wanted frames (ascending), depending on these arguments alone.
 
         Returns:
             None if decoding all frames is not much slower, or if the list of packets leaves a doubt: two
@@ -128,8 +124,8 @@ class SeekPlan:
         first = keys[np.maximum(group - 1, 0)]
         end = np.minimum(last + _MAX_REORDER_FRAMES, total - 1)
         decoded = packets.is_key.copy()
-        for k in range(len(wanted)):
-            decoded[first[k] : end[k] + 1] = True
+        for start, stop in zip(first, end + 1):
+            decoded[start:stop] = True
         if 2 * (decoded.sum() + _OVERHEAD_FRAMES) > total:
             return None
         # Frames to output, and the key frames by which their positions are counted.
@@ -152,12 +148,7 @@ class SeekPlan:
         )
 
     def frames(self, file: str, height: int, width: int) -> Generator[np.ndarray, None, None]:
-        """Decode the wanted frames.
-
-        Args:
-            file: The video's path.
-            height: Of a frame, in pixels.
-            width: Of a frame, in pixels.
+        """Decode the wanted frames of a file whose frames are `height` × `width` pixels.
 
         Yields:
             [height, width, 3] uint8 RGB for each wanted frame, in order. Ends early at the first deviation

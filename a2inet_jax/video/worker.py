@@ -61,11 +61,7 @@ class _TimedSender:
 
 
 def serve(sock: socket.socket) -> None:
-    """Answer requests until the other side closes the connection.
-
-    Args:
-        sock: Connected to a `Reader`.
-    """
+    """Answer the requests of a `Reader` until it closes the connection."""
     sender = _TimedSender(sock)
     decoder: Decoder | RawDecoder | None = None
     opened = None
@@ -121,7 +117,7 @@ def _exit_with(sock: socket.socket) -> None:
 
 
 def main() -> None:
-    """Run the process."""
+    """Serve the socket whose descriptor is the first argument."""
     # decord and FFmpeg write to standard error at any log level.
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stderr.fileno())

@@ -94,12 +94,15 @@ def _make(clip: SampleClip, clips: Path, file: Path) -> None:
     pristine = clips / f"{SampleClip(source, None).video_id}.mp4"
     with tempfile.TemporaryDirectory(prefix="a2inet-") as temporary:
         work = Path(temporary)
-        if distortion is None:
-            make_pristine(source, file, output)
-        else:
-            size = (source.height, source.width)
-            make_distorted(clip.video_id, distortion, size, clip.seed, pristine, work, output)
-        score, frames = ffmpeg.vmaf(clip.video_id, output, pristine, work)
+        try:
+            if distortion is None:
+                make_pristine(source, file, output)
+            else:
+                size = (source.height, source.width)
+                make_distorted(distortion, size, clip.seed, pristine, work, output)
+            score, frames = ffmpeg.vmaf(output, pristine, work)
+        except ClipError as error:
+            raise ClipError(f"{clip.video_id}: {error}") from None
     if frames != source.frames:
         raise ClipError(f"{clip.video_id} has {frames} frames, not {source.frames}")
     record = {
