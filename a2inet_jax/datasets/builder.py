@@ -21,15 +21,7 @@ import tensorflow_datasets as tfds
 from a2inet_jax.datasets import label_file, scan
 from a2inet_jax.datasets.catalog import DATASETS
 from a2inet_jax.datasets.lists import SUFFIXES
-from a2inet_jax.datasets.scan import (
-    Folder,
-    ListedVideo,
-    ProbeResult,
-    Progress,
-    ScannedVideo,
-    ScanResult,
-    stem,
-)
+from a2inet_jax.datasets.scan import Folder, ListedVideo, ProbeResult, Progress, ScanResult
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import ConfigError
 from a2inet_jax.video.raw import RawFormat
@@ -65,7 +57,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
         Raises:
             DataError: No video of the data set has such a name.
         """
-        return stem(name)
+        return scan.stem(name)
 
     def content_id(self, video_id: str) -> str:
         """Return the id of the video's content; by default, every video is its own content."""
@@ -139,35 +131,20 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
             state=result.state_sha256(),
             without_mos=result.without_mos,
         )
-        splits: dict[str, list[ScannedVideo]] = {}
+        splits: dict[str, list[scan.ScannedVideo]] = {}
         for video in result.videos:
             splits.setdefault(video.split, []).append(video)
         return {split: self._generate_examples(videos) for split, videos in splits.items()}
 
     def _generate_examples(
-        self, videos: Sequence[ScannedVideo]
+        self, videos: Sequence[scan.ScannedVideo]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        raw = self.RAW_FORMAT
+        no_raw = {"width": 0, "height": 0, "pixel_format": "", "frame_rate": 0.0}
+        raw = vars(self.RAW_FORMAT) if self.RAW_FORMAT else no_raw
         for video in videos:
-            yield (
-                video.video_id,
-                {
-                    "video_id": video.video_id,
-                    "path": video.path,
-                    "present": video.present,
-                    "bytes": video.bytes,
-                    "mos": video.mos,
-                    "reference_id": video.reference_id,
-                    "part": self.subset(video.split),
-                    "frame_rate": video.probed.frame_rate,
-                    "height": video.probed.height,
-                    "width": video.probed.width,
-                    "raw_width": raw.width if raw else 0,
-                    "raw_height": raw.height if raw else 0,
-                    "raw_pixel_format": raw.pixel_format if raw else "",
-                    "raw_frame_rate": raw.frame_rate if raw else 0.0,
-                },
-            )
+            record = {**vars(video), **vars(video.probed), "part": self.subset(video.split)}
+            del record["probed"], record["split"]
+            yield video.video_id, record | {f"raw_{name}": value for name, value in raw.items()}
 
     def subset(self, split: str) -> str:
         """Return the subset that the data set defines for the videos of a TFDS split; "" if none."""
@@ -183,7 +160,7 @@ def prepare(
         name: The data set.
         data_dir: The data folder.
         manual_dir: Folder with the label file and the videos; None: the same as the last time.
-        on_progress: Called with (video id, videos probed, videos in all).
+        on_progress: Called as the videos are probed.
 
     Returns:
         Expected paths of the missing videos.
@@ -213,7 +190,7 @@ def prepare(
     result = scan.scan(builder, manual_dir)
     if not builder.info.splits or builder.info.metadata["state"] != result.state_sha256():
         result = scan.probe_files(result, builder.RAW_FORMAT, _known_probes(builder), on_progress)
-        _write(builder_name, data_dir, result)
+        _replace_index(builder_name, data_dir, result)
     return [
         result.folder / video.path
         for video in result.videos
@@ -280,46 +257,53 @@ def _to_video(folder: Path, record: dict[str, Any]) -> Video:
     raw = None
     if record["raw_width"]:
         size = (int(record["raw_width"]), int(record["raw_height"]))
-        raw = RawFormat(*size, _text(record["raw_pixel_format"]), float(record["raw_frame_rate"]))
+        raw = RawFormat(*size, decoded(record["raw_pixel_format"]), float(record["raw_frame_rate"]))
     return Video(
-        _text(record["video_id"]),
-        folder / _text(record["path"]),
+        decoded(record["video_id"]),
+        folder / decoded(record["path"]),
         float(record["mos"]),
-        _text(record["reference_id"]),
+        decoded(record["reference_id"]),
         raw=raw,
-        subset=_text(record["part"]),
+        subset=decoded(record["part"]),
     )
 
 
 def _known_probes(builder: LabelledBuilder) -> dict[tuple[str, int], ProbeResult]:
     """Return the probe results in the existing index, by path and size in bytes."""
-    known = {}
-    for split in builder.info.splits:
-        for record in _records(builder, split):
-            frame_rate, size = float(record["frame_rate"]), (record["height"], record["width"])
-            result = ProbeResult(frame_rate, *map(int, size))
-            known[_text(record["path"]), int(record["bytes"])] = result
-    return known
+    return {
+        (decoded(record["path"]), int(record["bytes"])): ProbeResult(
+            float(record["frame_rate"]), int(record["height"]), int(record["width"])
+        )
+        for split in builder.info.splits
+        for record in _records(builder, split)
+    }
 
 
-def _write(name: str, data_dir: Path, result: ScanResult) -> None:
+def _replace_index(name: str, data_dir: Path, result: ScanResult) -> None:
     """Write the index into a temporary folder, then replace the existing one by it."""
-    tfds.disable_progress_bar()
     data_dir.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=data_dir, prefix=f".{name}.") as temporary,
-        # TFDS prints what it "downloads", in the middle of the caller's progress.
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
+    with tempfile.TemporaryDirectory(dir=data_dir, prefix=f".{name}.") as temporary:
         builder = _make_builder(name, Path(temporary))
         builder.scan_result = result
-        config = tfds.download.DownloadConfig(manual_dir=str(result.folder))
-        builder.download_and_prepare(download_dir=f"{temporary}/downloads", download_config=config)
+        write_index(builder, result.folder)
         home = data_dir / name
         if home.exists():
             os.replace(home, f"{temporary}/last")
         os.replace(f"{temporary}/{name}", home)
 
 
-def _text(value: str | bytes) -> str:
+def write_index(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
+    """Have TFDS write an index of the files in a folder; an existing one is kept."""
+    tfds.disable_progress_bar()
+    with (
+        tempfile.TemporaryDirectory(prefix="a2inet-") as downloads,
+        # TFDS prints what it "downloads", in the middle of the caller's progress.
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        config = tfds.download.DownloadConfig(manual_dir=str(manual_dir))
+        builder.download_and_prepare(download_dir=downloads, download_config=config)
+
+
+def decoded(value: str | bytes) -> str:
+    """Return a text of a TFDS record, which may be encoded."""
     return value.decode() if isinstance(value, bytes) else value

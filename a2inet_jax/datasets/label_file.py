@@ -39,11 +39,7 @@ class LabelRow:
         Raises:
             DataError: The file has none of them, or the cell is empty.
         """
-        value = self._cell(columns)
-        # A spreadsheet may keep a numeric id as a float.
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if not (text := str("" if value is None else value).strip()):
+        if not (text := self._cell(columns)):
             raise self.error(f"column {columns[0]!r} is empty")
         return text
 
@@ -61,16 +57,20 @@ class LabelRow:
 
     def is_empty(self, *columns: str) -> bool:
         """Return whether the cell in the first of these columns that the file has is empty."""
-        return str("" if (value := self._cell(columns)) is None else value).strip() == ""
+        return not self._cell(columns)
 
     def error(self, reason: str) -> DataError:
         """Return an error that names the file and the row."""
         return DataError(f"{self.file}: row {self.row_number}: {reason}")
 
-    def _cell(self, columns: Sequence[str]) -> Any:
+    def _cell(self, columns: Sequence[str]) -> str:
         for column in columns:
             if column in self.cells:
-                return self.cells[column]
+                value = self.cells[column]
+                # A spreadsheet may keep a numeric id as a float.
+                if isinstance(value, float) and value.is_integer():
+                    value = int(value)
+                return _stripped(value)
         raise DataError(
             f"{self.file} has no column {' or '.join(map(repr, columns))}; its columns are "
             f"{', '.join(map(repr, self.cells))}"
@@ -98,7 +98,7 @@ def read_rows(file: Path, sheet: str | None = None) -> list[LabelRow]:
         header: Sequence[Any] = _TEXT_COLUMNS
     else:
         header, lines = (lines[0][1], lines[1:]) if lines else ((), [])
-    names = [str("" if cell is None else cell).strip().lower() for cell in header]
+    names = [_stripped(cell).lower() for cell in header]
     rows = []
     for number, cells in lines:
         if len(cells) > len(names) and any(cell not in (None, "") for cell in cells[len(names) :]):
@@ -112,6 +112,10 @@ def read_rows(file: Path, sheet: str | None = None) -> list[LabelRow]:
     if not rows:
         raise DataError(f"{file} has no rows")
     return rows
+
+
+def _stripped(cell: Any) -> str:
+    return "" if cell is None else str(cell).strip()
 
 
 def read_mat(file: Path) -> dict[str, Any]:
@@ -200,18 +204,14 @@ def _read_sheet(file: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]
 def _plain(value: Any) -> Any:
     """Convert arrays of any shape to lists in MATLAB's order, and an empty cell to ""."""
     match value:
-        case dict():
-            return {name: _plain(field) for name, field in value.items()}
-        case str():
-            return value.strip()
         case None:
             return None
-        case list():
-            return [_plain_cell(cell) for cell in value]
-    return [_plain_cell(item) for item in np.ravel(value, "F").tolist()]
-
-
-def _plain_cell(value: Any) -> Any:
-    if isinstance(value, np.ndarray | list | dict):
-        return _plain(value) or ""
-    return value.strip() if isinstance(value, str) else value
+        case str():
+            return value.strip()
+        case dict():
+            return {name: _plain(field) for name, field in value.items()}
+    cells = value if isinstance(value, list) else np.ravel(value, "F").tolist()
+    return [
+        (_plain(cell) or "") if isinstance(cell, np.ndarray | list | dict | str) else cell
+        for cell in cells
+    ]

@@ -69,7 +69,7 @@ def make_splits(
     num_test = max(1, round(test_fraction * len(contents)))
     num_rest = len(contents) - num_test
     num_validation = max(1, round(validation_fraction * num_rest)) if validation_fraction else 0
-    if num_rest - num_validation < 1:
+    if num_rest <= num_validation:
         raise DataError(
             f"{len(contents)} contents are too few for {num_test} to test on and {num_validation} to "
             "validate on: nothing would be left to train on"
@@ -99,14 +99,13 @@ def make_splits(
 def own_split(videos: Sequence[Video], seed: int, validation_fraction: float) -> Split:
     """Return the split that a data set itself defines, with a validation set drawn by content.
 
+    Its train and test subsets share contents if the data set defines them so.
+
     Args:
         videos: The whole data set; each video's `subset` is "train" or "test".
         seed: Seed of the draw.
         validation_fraction: Fraction of the training contents, rounded, at least one content; 0: no
             validation set.
-
-    Returns:
-        The split. Its train and test subsets share contents if the data set defines them so.
 
     Raises:
         ConfigError: The fraction is out of range, or the data set defines no split.

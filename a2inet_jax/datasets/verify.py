@@ -25,7 +25,7 @@ class VerifyResult:
         present: Videos that exist and can be decoded, as far as they were decoded.
         missing: Videos whose file does not exist.
         undecodable: Videos that cannot be decoded, each with the reason.
-        fingerprint: Result of `fingerprint` for the data set.
+        fingerprint: That of the data set.
     """
 
     present: list[Video]
@@ -52,7 +52,7 @@ def verify(
 
     Args:
         videos: The whole data set.
-        on_progress: Called with (video id, videos done, videos in all).
+        on_progress: Called before the first video and after each.
         full: Decode every frame.
         processes: Number of decoding processes; 0: one for each core that this process may use.
         timeout_s: Longest time to wait for a first frame or, with `full`, for a chunk of frames, seconds.
@@ -62,7 +62,10 @@ def verify(
     def problem(video: Video) -> str:
         reader = idle.get()
         try:
-            _decode(reader, video, full)
+            info = reader.open(video.path, video.raw)
+            if full:
+                for _ in reader.read(video.path, np.arange(info.num_frames), raw=video.raw):
+                    pass
         except VideoError as error:
             return error.reason
         finally:
@@ -73,8 +76,7 @@ def verify(
     missing_ids = {video.video_id for video in missing}
     existing = [video for video in videos if video.video_id not in missing_ids]
     problems: dict[int, str] = {}
-    done = len(missing)
-    on_progress("", done, len(videos))
+    on_progress("", len(missing), len(videos))
     # Decode those that exist, each by a reader that no other thread uses.
     with contextlib.ExitStack() as stack:
         num_readers = max(1, min(processes or num_cpus(), len(videos)))
@@ -85,18 +87,10 @@ def verify(
         jobs = {submit(problem, video): index for index, video in enumerate(existing)}
         for job in as_completed(jobs):
             problems[jobs[job]] = job.result()
-            done += 1
-            on_progress(existing[jobs[job]].video_id, done, len(videos))
+            on_progress(existing[jobs[job]].video_id, len(missing) + len(problems), len(videos))
     return VerifyResult(
         [video for index, video in enumerate(existing) if not problems[index]],
         missing,
         [(video, problems[index]) for index, video in enumerate(existing) if problems[index]],
         fingerprint(videos),
     )
-
-
-def _decode(reader: Reader, video: Video, full: bool) -> None:
-    info = reader.open(video.path, video.raw)
-    if full:
-        for _ in reader.read(video.path, np.arange(info.num_frames), raw=video.raw):
-            pass
