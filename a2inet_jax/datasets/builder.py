@@ -10,9 +10,11 @@ import importlib
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
         LABEL_FILES: Names of label files; the first that exists is read.
         SUFFIXES: Suffixes of the videos.
         RAW_FORMAT: Layout of the frames in videos without a header; None if all have one.
+        SUBSETS: The subset that the data set itself defines for the videos of each TFDS split, if any.
         scan_result: Scan of the folder, if it was done before.
     """
 
@@ -49,6 +52,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
     LABEL_FILES: tuple[str, ...] = ()
     SUFFIXES: frozenset[str] = SUFFIXES
     RAW_FORMAT: RawFormat | None = None
+    SUBSETS: Mapping[str, str] = MappingProxyType({})
     scan_result: ScanResult | None = None
 
     def video_id(self, name: str) -> str:
@@ -71,11 +75,15 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
         """Read all rows of the label files in a folder.
 
         Raises:
-            FileNotFoundError: The folder has no label file.
+            FileNotFoundError: The folder has no label file; lists the names that were looked for.
         """
         if file := folder.first(self.LABEL_FILES):
             return self.read_label_file(file)
-        raise self.no_label_file(folder)
+        dataset, names = DATASETS[self.name], ", ".join(self.LABEL_FILES)
+        raise FileNotFoundError(
+            f"{folder.path} has no list of labels of {dataset.title}, which would be one of {names}. "
+            f"It comes with the data set: {dataset.homepage}"
+        )
 
     def read_label_file(self, file: Path) -> list[ListedVideo]:
         """Read all rows of one label file."""
@@ -83,14 +91,6 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
             ListedVideo(row, row.text(*NAME_COLUMNS), row.number_in(*MOS_COLUMNS))
             for row in label_file.read_rows(file)
         ]
-
-    def no_label_file(self, folder: Folder) -> FileNotFoundError:
-        """Return the error for a folder without a label file, with the names that were looked for."""
-        dataset, names = DATASETS[self.name], ", ".join(self.LABEL_FILES)
-        return FileNotFoundError(
-            f"{folder.path} has no list of labels of {dataset.title}, which would be one of {names}. "
-            f"It comes with the data set: {dataset.homepage}"
-        )
 
     def _info(self) -> tfds.core.DatasetInfo:
         text, scalar = tfds.features.Text, tfds.features.Scalar
@@ -142,13 +142,13 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
         no_raw = {"width": 0, "height": 0, "pixel_format": "", "frame_rate": 0.0}
         raw = vars(self.RAW_FORMAT) if self.RAW_FORMAT else no_raw
         for video in videos:
-            record = {**vars(video), **vars(video.probed), "part": self.subset(video.split)}
+            record = {
+                **vars(video),
+                **vars(video.probed),
+                "part": self.SUBSETS.get(video.split, ""),
+            }
             del record["probed"], record["split"]
             yield video.video_id, record | {f"raw_{name}": value for name, value in raw.items()}
-
-    def subset(self, split: str) -> str:
-        """Return the subset that the data set defines for the videos of a TFDS split; "" if none."""
-        return ""
 
 
 def prepare(
@@ -213,7 +213,7 @@ def read(name: str, data_dir: Path) -> list[Video]:
                 f"{folder} had no list of the {split} subset of {DATASETS[name].title} when it was prepared: "
                 f"see docs/datasets.md, and run `a2inet data prepare {name}` again"
             )
-        videos += [_to_video(folder, record) for record in _records(builder, split)]
+        videos += [_to_video(folder, record) for record in read_records(builder, split)]
     return sorted(videos, key=lambda video: video.video_id)
 
 
@@ -246,36 +246,40 @@ def _prepared_builder(name: str, data_dir: Path) -> LabelledBuilder:
     return builder
 
 
-def _records(builder: LabelledBuilder, split: str) -> list[dict[str, Any]]:
+def read_records(builder: tfds.core.DatasetBuilder, split: str) -> list[dict[str, Any]]:
+    """Return the records of an index as values of Python's own types."""
     source = builder.as_data_source(split=split)
     # All at once, which is faster than one by one.
-    records: list[dict[str, Any]] = source.__getitems__(range(len(source)))
-    return records
+    records = source.__getitems__(range(len(source)))
+    return [{name: _plain(value) for name, value in record.items()} for record in records]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _to_video(folder: Path, record: dict[str, Any]) -> Video:
-    raw = None
-    if record["raw_width"]:
-        size = (int(record["raw_width"]), int(record["raw_height"]))
-        raw = RawFormat(*size, decoded(record["raw_pixel_format"]), float(record["raw_frame_rate"]))
+    raw = {field.name: record[f"raw_{field.name}"] for field in fields(RawFormat)}
     return Video(
-        decoded(record["video_id"]),
-        folder / decoded(record["path"]),
-        float(record["mos"]),
-        decoded(record["reference_id"]),
-        raw=raw,
-        subset=decoded(record["part"]),
+        record["video_id"],
+        folder / record["path"],
+        record["mos"],
+        record["reference_id"],
+        raw=RawFormat(**raw) if record["raw_width"] else None,
+        subset=record["part"],
     )
 
 
 def _known_probes(builder: LabelledBuilder) -> dict[tuple[str, int], ProbeResult]:
     """Return the probe results in the existing index, by path and size in bytes."""
+    records = [record for split in builder.info.splits for record in read_records(builder, split)]
     return {
-        (decoded(record["path"]), int(record["bytes"])): ProbeResult(
-            float(record["frame_rate"]), int(record["height"]), int(record["width"])
+        (each["path"], each["bytes"]): ProbeResult(
+            each["frame_rate"], each["height"], each["width"]
         )
-        for split in builder.info.splits
-        for record in _records(builder, split)
+        for each in records
     }
 
 
@@ -302,8 +306,3 @@ def write_index(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
     ):
         config = tfds.download.DownloadConfig(manual_dir=str(manual_dir))
         builder.download_and_prepare(download_dir=downloads, download_config=config)
-
-
-def decoded(value: str | bytes) -> str:
-    """Return a text of a TFDS record, which may be encoded."""
-    return value.decode() if isinstance(value, bytes) else value

@@ -92,11 +92,7 @@ def read_labelled(path: Path) -> list[Video]:
 
 
 def check_ids(videos: Sequence[VideoFile]) -> None:
-    """Refuse two videos with one id: their features would be one file.
-
-    Raises:
-        DataError: Two videos share an id; names both.
-    """
+    """Raise DataError if two videos share an id: their features would be one file."""
     seen: dict[str, VideoFile] = {}
     for video in videos:
         other = seen.setdefault(video.video_id, video)
@@ -206,11 +202,7 @@ def parse_number(cell: str) -> float:
 
 
 def parse_whole(cell: str) -> int:
-    """Return the whole number in a cell.
-
-    Raises:
-        ValueError: The cell holds something else.
-    """
+    """Return the whole number in a cell; ValueError if it holds something else."""
     value = parse_number(cell)
     if not value.is_integer():
         raise ValueError(f"{cell!r} is not a whole number")
@@ -226,11 +218,7 @@ _RAW_COLUMNS: dict[str, Callable[[str], Any]] = {
 
 
 def parse_video(file: Path, line: int, row: dict[str, str]) -> VideoFile:
-    """Return the video that one of the rows of a CSV list names.
-
-    Raises:
-        DataError: A cell cannot be read; names the file and the line.
-    """
+    """Return the video that a row of a CSV list names; DataError if a cell cannot be read."""
     if not row["path"]:
         raise DataError(f"{file}: line {line} has no path")
     raw_columns = {} if Path(row["path"]).suffix.lower() in SUFFIXES else _RAW_COLUMNS

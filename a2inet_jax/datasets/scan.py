@@ -99,19 +99,12 @@ UNKNOWN = ProbeResult(0.0, 0, 0)
 
 @dataclass(frozen=True)
 class ListedVideo:
-    """A video as a label file lists it.
-
-    Attributes:
-        row: The row of the label file.
-        name: Name of the video in the label file.
-        mos: The label; None where the cell is empty.
-        split: Name of the TFDS split.
-    """
+    """A video as a row of a label file lists it; the label is None where the cell is empty."""
 
     row: LabelRow
     name: str
     mos: float | None
-    split: str = "train"
+    split: str = "train"  # name of the TFDS split
 
 
 @dataclass(frozen=True)
@@ -141,17 +134,11 @@ class ScannedVideo:
 
 @dataclass(frozen=True)
 class ScanResult:
-    """The labelled videos of a folder.
-
-    Attributes:
-        folder: The folder, absolute.
-        videos: In the order of the label files.
-        without_mos: Ids of the videos that are listed without a label, sorted.
-    """
+    """The labelled videos of a folder (absolute), in the order of the label files."""
 
     folder: Path
     videos: tuple[ScannedVideo, ...]
-    without_mos: tuple[str, ...]
+    without_mos: tuple[str, ...]  # ids of the videos that are listed without a label, sorted
 
     def state_sha256(self) -> str:
         """Return a hash of everything but the probe results; an index with the same hash is up to date."""

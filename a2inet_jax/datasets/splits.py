@@ -153,11 +153,7 @@ def count_shared_contents(splits: Sequence[Split], videos: Sequence[Video]) -> i
 
 
 def check_known(splits: Sequence[Split], videos: Sequence[Video]) -> None:
-    """Check that every video of the splits is in the data set.
-
-    Raises:
-        DataError: Some are not; names the first.
-    """
+    """Raise DataError unless every video of the splits is in the data set."""
     known = {video.video_id for video in videos}
     named = {name for split in splits for subset in _subsets(split) for name in subset}
     if unknown := sorted(named - known):
@@ -169,11 +165,7 @@ def check_known(splits: Sequence[Split], videos: Sequence[Video]) -> None:
 
 
 def check_test_sets(splits: Sequence[Split], videos: Sequence[Video]) -> None:
-    """Check that every test set can be ranked: it has at least two different labels.
-
-    Raises:
-        DataError: A test set cannot be ranked; says how many videos it has.
-    """
+    """Raise DataError unless every test set can be ranked: it has at least two different labels."""
     labels = {video.video_id: video.mos for video in videos}
     contents = len({video.reference_id for video in videos})
     for index, split in enumerate(splits):
@@ -207,11 +199,7 @@ def digest(splits: Sequence[Split]) -> str:
 
 
 def save(splits: Sequence[Split], path: Path) -> None:
-    """Write splits as JSON, with a hash of their content.
-
-    Raises:
-        FolderError: The file cannot be written.
-    """
+    """Write splits as JSON, with a hash of their content; raises as `files.write`."""
     body = [asdict(split) for split in splits]
     text = json.dumps({"sha256": _hash(body), "splits": body}, indent=1) + "\n"
     files.write(path, text.encode())

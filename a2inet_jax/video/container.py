@@ -77,11 +77,7 @@ def check_complete(path: Path) -> None:
 
 
 def missing_bytes(path: Path) -> int:
-    """Return how many of the bytes that the container declares are missing from the file.
-
-    Returns:
-        0 also if the container declares no size (streams, live recordings).
-    """
+    """Return how many of the bytes that the container declares are missing; 0 if it declares no size."""
     size = os.path.getsize(path)
     with path.open("rb") as file:
         head = file.read(12)

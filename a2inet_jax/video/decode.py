@@ -50,13 +50,9 @@ _MAX_SELECTED = 5000
 
 
 class Decoder:
-    """Reader of one video, from its first frame to its last.
+    """Reader of one video, from its first frame to its last; `info` has number, size and times of its frames.
 
     Runs native code on untrusted bytes: use it in a process that may die.
-
-    Attributes:
-        path: The video.
-        info: Number, size and times of its frames.
     """
 
     def __init__(self, path: Path, max_decord_bytes: int = _MAX_DECORD_BYTES) -> None:
@@ -86,7 +82,7 @@ class Decoder:
         timestamps = self._shown_timestamps()
         height, width, has_matrix = _first_frame(path, self._file)
         check_frame_size(path, height, width)
-        self.info = VideoInfo(len(timestamps), height, width, timestamps)
+        self.info = VideoInfo(height, width, timestamps)
         # decord has to prove itself with the first frame.
         video_bytes = len(timestamps) * height * width * 3
         self._use_decord = not has_matrix and video_bytes <= max_decord_bytes
@@ -98,12 +94,9 @@ class Decoder:
     def read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Decode frames, and all that follow the last of them unless a few groups of frames are enough.
 
-        Decoders work ahead as far as time permits. If the frames after the last index were ignored, damage
-        among them would be found in one run and not in another. Which groups of a long video are decoded
-        depends on the file and the indices alone.
-
-        Args:
-            indices: Indices of frames, in ascending order.
+        Indices ascend. Decoders work ahead as far as time permits: if the frames after the last index were
+        ignored, damage among them would be found in one run and not in another. Which groups of a long video
+        are decoded depends on the file and the indices alone.
 
         Yields:
             [height, width, 3] uint8 RGB for each index.
@@ -249,11 +242,7 @@ class Decoder:
 
 
 def _first_frame(path: Path, file: str) -> tuple[int, int, bool]:
-    """Decode the first frame with ffmpeg.
-
-    Returns:
-        Its height and width, and whether a display matrix rotates or mirrors it.
-    """
+    """Return height and width of the first frame, and whether a display matrix rotates or mirrors it."""
     options = ["-i", f"file:{file}", "-map", "0:v:0", "-frames:v", "1", "-pix_fmt", "rgb24"]
     options += ["-c:v", "ppm", "-f", "image2pipe", "pipe:1"]
     process = run_ffmpeg(options, log_level="info")

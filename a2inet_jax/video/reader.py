@@ -88,7 +88,7 @@ class Reader:
         header, timestamps = self._receive(path)
         self._unfinished = False
         assert timestamps is not None
-        return VideoInfo(len(timestamps), header["height"], header["width"], timestamps)
+        return VideoInfo(header["height"], header["width"], timestamps)
 
     def read(
         self,
@@ -126,10 +126,9 @@ class Reader:
         A thread that waits for frames gets a DecoderDiedError; the next request starts another process.
         """
         with self._lock:
-            if self._process is None:
-                return
-            self._killed = True
-            _kill_group(self._process)
+            if self._process is not None:
+                self._killed = True
+                _kill_group(self._process)
 
     def close(self) -> None:
         """End the decoding process; another request would start a new one."""
@@ -149,8 +148,10 @@ class Reader:
             yield frames
 
     def _request(self, path: Path, raw: RawFormat | None, request: dict[str, Any]) -> None:
+        with self._lock:
+            ended = self._killed or (self._process and self._process.poll() is not None)
         # Messages of an abandoned request may still be in the socket; a new process has a new one.
-        if self._unfinished or self._has_ended():
+        if self._unfinished or ended:
             self._stop()
         if self._socket is None:
             self._start()
@@ -183,10 +184,6 @@ class Reader:
             self._unfinished = False
             raise VideoError(path, header["error"])
         return header, array
-
-    def _has_ended(self) -> bool:
-        with self._lock:
-            return self._killed or (self._process is not None and self._process.poll() is not None)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()

@@ -44,43 +44,26 @@ _Row = TypeVar("_Row")
 
 
 class KeyFrame(NamedTuple):
-    """A key frame that is decoded.
+    """A key frame that is decoded; for the first of a range, the key frame before it is itself."""
 
-    Attributes:
-        pts: Its presentation time.
-        previous_pts: Presentation time of the key frame before it; its own for the first of a range.
-        offset: How many frames after the previous key frame it is shown; 0 for the first of a range.
-    """
-
-    pts: int
-    previous_pts: int
-    offset: int
+    pts: int  # presentation time
+    previous_pts: int  # that of the key frame before it
+    offset: int  # how many frames after the previous key frame it is shown
 
 
 class OutputFrame(NamedTuple):
-    """A frame that ffmpeg outputs.
+    """A frame that ffmpeg outputs."""
 
-    Attributes:
-        pts: Its presentation time.
-        key_pts: Presentation time of the key frame of its group.
-        offset: How many frames after that key frame it is shown.
-    """
-
-    pts: int
-    key_pts: int
-    offset: int
+    pts: int  # presentation time
+    key_pts: int  # that of the key frame of its group
+    offset: int  # how many frames after that key frame it is shown
 
 
 class Slots(NamedTuple):
-    """Positions in `SeekPlan.output` that belong to a wanted frame.
+    """Positions in `SeekPlan.output` that belong to a wanted frame."""
 
-    Attributes:
-        frame: Of the frame itself.
-        proof: Of the last frame that is decoded for it, after which it is known to be correct.
-    """
-
-    frame: int
-    proof: int
+    frame: int  # of the frame itself
+    proof: int  # of the last frame that is decoded for it, after which it is known to be correct
 
 
 @dataclass(frozen=True)

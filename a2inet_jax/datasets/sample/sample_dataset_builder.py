@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from a2inet_jax.datasets.builder import decoded, write_index
+from a2inet_jax.datasets.builder import read_records, write_index
 from a2inet_jax.datasets.catalog import DATASETS
 from a2inet_jax.datasets.sample.recipe import read_label
 from a2inet_jax.datasets.video import Video
@@ -75,14 +75,12 @@ def read(home: Path) -> list[Video]:
     if not (builder := _make_builder(home)).info.splits:
         raise FileNotFoundError(f"there is no sample data set in {home}: {_REMEDY}")
     videos = []
-    for record in builder.as_data_source(split="train"):
-        video_id, path, content, distortion = (
-            decoded(record[key]) for key in ("video_id", "path", "reference_id", "distortion")
-        )
-        mos = float(record["mos"])
-        videos.append(Video(video_id, home / path, mos, content, distortion=distortion))
-        if not videos[-1].path.exists():
-            raise FileNotFoundError(f"{videos[-1].path} is missing: {_REMEDY}")
+    for record in read_records(builder, "train"):
+        path = home / record["path"]
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: {_REMEDY}")
+        fields = (record["video_id"], path, record["mos"], record["reference_id"])
+        videos.append(Video(*fields, distortion=record["distortion"]))
     return sorted(videos, key=lambda video: video.video_id)
 
 

