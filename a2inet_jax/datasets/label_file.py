@@ -21,17 +21,11 @@ _TEXT_COLUMNS = ("video", "duration", "fps", "mos")
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One row of a label file.
-
-    Attributes:
-        file: The label file.
-        row_number: Number of the row, from 1; a header counts.
-        cells: Value of each column, by lower-case column name.
-    """
+    """One row of a label file."""
 
     file: Path
-    row_number: int
-    cells: dict[str, Any]
+    row_number: int  # from 1; a header counts
+    cells: dict[str, Any]  # by lower-case column name
 
     def text(self, *columns: str) -> str:
         """Return the text in the first of these columns that the file has.
@@ -143,11 +137,9 @@ def read_mat(file: Path) -> dict[str, Any]:
 
 
 def read_mat_rows(file: Path, paths: Mapping[str, Sequence[str]]) -> list[LabelRow]:
-    """Make rows of vectors in a MATLAB file.
+    """Make rows of vectors in a MATLAB file of any version.
 
-    Args:
-        file: A MATLAB file of version 5 or 7.3.
-        paths: For each column of the rows, the name of the variable, or of a struct and its field.
+    `paths` has, for each column of the rows, the name of the variable, or of a struct and its field.
 
     Raises:
         DataError: As `read_mat` and `mat_list`, or the vectors are empty or differ in length.

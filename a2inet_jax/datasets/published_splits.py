@@ -28,18 +28,13 @@ _NUM_SPLITS = 10
 
 @dataclass(frozen=True)
 class PublishedSplits:
-    """Published splits, with the data set's video ids.
-
-    Attributes:
-        splits: As published, without the videos in `unknown`.
-        unknown: Names in the published list that match no video of the data set, sorted.
-        unused: Ids of videos of the data set that the published list does not have, sorted; no subset has
-            them.
-    """
+    """Published splits, with the data set's video ids, and how the two lists of videos differ."""
 
     splits: list[Split]
-    unknown: list[str]
-    unused: list[str]
+    unknown: list[str]  # names in the published list that match no video of the data set, sorted
+    unused: list[
+        str
+    ]  # ids in the data set that match no published name, so that no subset has them, sorted
 
 
 def read(

@@ -119,7 +119,6 @@ class ScannedVideo:
         mos: The label.
         reference_id: The content.
         split: Name of the TFDS split.
-        probed: Frame rate and size.
     """
 
     video_id: str

@@ -75,7 +75,7 @@ def verify(
     missing = missing_videos(videos)
     missing_ids = {video.video_id for video in missing}
     existing = [video for video in videos if video.video_id not in missing_ids]
-    problems: dict[int, str] = {}
+    reasons: dict[str, str] = {}
     on_progress("", len(missing), len(videos))
     # Decode those that exist, each by a reader that no other thread uses.
     with contextlib.ExitStack() as stack:
@@ -84,13 +84,13 @@ def verify(
         for reader in readers:
             idle.put(reader)
         submit = stack.enter_context(cancelling_pool(num_readers, readers))
-        jobs = {submit(problem, video): index for index, video in enumerate(existing)}
+        jobs = {submit(problem, video): video.video_id for video in existing}
         for job in as_completed(jobs):
-            problems[jobs[job]] = job.result()
-            on_progress(existing[jobs[job]].video_id, len(missing) + len(problems), len(videos))
+            reasons[jobs[job]] = job.result()
+            on_progress(jobs[job], len(missing) + len(reasons), len(videos))
     return VerifyResult(
-        [video for index, video in enumerate(existing) if not problems[index]],
+        [video for video in existing if not reasons[video.video_id]],
         missing,
-        [(video, problems[index]) for index, video in enumerate(existing) if problems[index]],
+        [(video, reasons[video.video_id]) for video in existing if reasons[video.video_id]],
         fingerprint(videos),
     )

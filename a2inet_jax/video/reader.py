@@ -18,9 +18,9 @@ import numpy as np
 
 from a2inet_jax.config import Features
 from a2inet_jax.errors import DecoderDiedError, VideoError
-from a2inet_jax.video import channel
 from a2inet_jax.video.info import VideoInfo
 from a2inet_jax.video.raw import RawFormat
+from a2inet_jax.video.worker import receive, send
 
 _BUFFER_BYTES = 1 << 20
 _KILL_INTERVAL_S = 0.05
@@ -162,12 +162,12 @@ class Reader:
         # If the process has died or hangs, `_receive` finds out next and raises.
         with contextlib.suppress(OSError):
             raw_fields = None if raw is None else dataclasses.asdict(raw)
-            channel.send(self._socket, {"path": os.fspath(path), "raw": raw_fields, **request})
+            send(self._socket, {"path": os.fspath(path), "raw": raw_fields, **request})
 
     def _receive(self, path: Path) -> tuple[dict[str, Any], np.ndarray | None]:
         assert self._socket is not None
         try:
-            header, array = channel.receive(self._socket, self._timeout_s)
+            header, array = receive(self._socket, self._timeout_s)
         except TimeoutError:
             self._stop()
             raise DecoderDiedError(

@@ -179,12 +179,9 @@ def make_distorted(
     work: Path,
     output: Path,
 ) -> None:
-    """Distort a pristine clip, with intermediate files in folder `work`.
+    """Distort a pristine clip, with intermediate files in folder `work`; ClipError if ffmpeg fails.
 
     `size` is height and width in pixels; `seed` is that of noise and losses.
-
-    Raises:
-        ClipError: ffmpeg failed.
     """
     names = {"height": size[0], "width": size[1], "seed": seed}
     source, filters = ["-i", str(pristine)], distortion.filters.format(**names)

@@ -1,4 +1,4 @@
-"""The bundled ffmpeg, run on one thread with bit-exact flags; errors carry its last lines."""
+"""The bundled ffmpeg, run on one thread with bit-exact flags. If it fails, ClipError has its last lines."""
 
 import json
 import os
@@ -55,9 +55,6 @@ def convert(
         encoder: Encoder options.
         output: The file to write; its suffix decides the container.
         frames: Bytes for ffmpeg's standard input.
-
-    Raises:
-        ClipError: ffmpeg failed; ends with its last lines.
     """
     graph = f"{_CLOCK},{filters}" if filters else _CLOCK
     # The process id is in the name: an ffmpeg that survives a killed job must not write into the file of the
@@ -77,9 +74,6 @@ def vmaf(distorted: Path, reference: Path, work: Path) -> tuple[float, int]:
 
     Returns:
         Mean VMAF over the frames (model v0.6.1, 0 to 100), and the number of frames compared.
-
-    Raises:
-        ClipError: ffmpeg failed; ends with its last lines.
     """
     measure = "libvmaf=n_threads=1:log_fmt=json:log_path=vmaf.json"
     graph = f"[0:v]{_CLOCK}[d];[1:v]{_CLOCK}[r];[d][r]{measure}"

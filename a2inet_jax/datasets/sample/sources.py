@@ -50,17 +50,13 @@ class Shot:
 
 @dataclass(frozen=True)
 class Photo:
-    """A photograph under a moving camera.
+    """A photograph under a moving camera, made into a clip of `height` × `width` pixels.
 
     Attributes:
-        name: Content id.
-        file: The photograph.
-        height, width: Size of the clip in pixels.
         start: First view (x, y, scale): centre in pixels of the photograph, and photograph pixels per clip
             pixel (at least 1: the photograph is only scaled down).
         stop: Last view, reached smoothly.
         shake: Amplitude of the camera shake in clip pixels.
-        frames: Length of the clip in frames.
     """
 
     name: str
@@ -196,11 +192,7 @@ def windows(photo: Photo) -> np.ndarray:
 
 
 def make_pristine(source: Source, file: Path, output: Path) -> None:
-    """Write the pristine clip of a source as visually lossless H.264.
-
-    Raises:
-        ClipError: ffmpeg failed.
-    """
+    """Write the pristine clip of a source as visually lossless H.264; ClipError if ffmpeg fails."""
     encoder = ffmpeg.h264(PRISTINE_CRF)
     if isinstance(source, Shot):
         cut = f"trim=start_frame={source.start}:end_frame={source.stop},setpts=N/{ffmpeg.FPS}/TB"
