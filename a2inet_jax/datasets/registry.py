@@ -93,8 +93,9 @@ def prepare(
     """
     if name == "sample":
         from a2inet_jax.datasets.sample import prepare as sample
+        from a2inet_jax.datasets.sample.recipe import SampleRecipe
 
-        sample.prepare(data_dir, None, on_progress)
+        sample.prepare(data_dir, None, on_progress, SampleRecipe())
         return []
     if _is_built_in(name):
         from a2inet_jax.datasets import builder

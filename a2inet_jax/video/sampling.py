@@ -43,11 +43,8 @@ PR = Sampling(frames=128, short_side=540, patches=4)
 def frame_indices(total: int, frames: int | None) -> np.ndarray:
     """Return frames at equal intervals: the middle one of each of `frames` equal segments of the video.
 
-    Index k is ⌊(2k + 1) · total / (2 · frames)⌋, in integers, so that it is the same on every machine.
-
-    Args:
-        total: Number of the video's frames, at least 1.
-        frames: Number of frames to choose; None for all.
+    Index k is ⌊(2k + 1) · total / (2 · frames)⌋, in integers, so that it is the same on every machine. All
+    frames are chosen if `frames` is None. `total` is at least 1.
 
     Returns:
         [min(total, frames)] int32, strictly ascending.

@@ -27,11 +27,7 @@ class Builder(LabelledBuilder):
     LABEL_FILES = (*_TRAIN_TEST, *_BY_SPLIT["train"], *_BY_SPLIT["test"], *_BY_SPLIT["test_1080p"])
 
     def video_id(self, name: str) -> str:
-        """Return folder and file name without `.mp4`, which some label files omit.
-
-        Raises:
-            DataError: The name has no folder.
-        """
+        """Return folder and file name without `.mp4`, which some label files omit."""
         folder = PurePosixPath(name).parent.name
         if not folder:
             raise DataError(f"{name!r} has no folder, as names of LSVQ do: yfcc-batch1/725")
