@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
@@ -24,16 +24,6 @@ from a2inet_jax.video.worker import receive, send
 
 _BUFFER_BYTES = 1 << 20
 _KILL_INTERVAL_S = 0.05
-
-_Result = TypeVar("_Result")
-
-
-class Submit(Protocol):
-    """Function that has another function called in a thread."""
-
-    def __call__(self, function: Callable[..., _Result], *args: Any) -> Future[_Result]:
-        """Return the future result of `function(*args)`."""
-        ...
 
 
 class Reader:
@@ -222,17 +212,19 @@ class Reader:
 
 
 @contextlib.contextmanager
-def cancelling_pool(num_threads: int, readers: Sequence[Reader] = ()) -> Iterator[Submit]:
+def cancelling_pool(
+    num_threads: int, readers: Sequence[Reader] = ()
+) -> Iterator[Callable[..., Future[Any]]]:
     """Open a pool of threads; on leaving, cancel what waits, end what runs, and wait for the threads.
 
     `readers` are those that the threads use: they are killed, and should be closed afterwards. Yields the
-    function that schedules a call.
+    function that schedules a call, `submit(function, *args)`.
     """
     pool = ThreadPoolExecutor(num_threads)
     futures: list[Future[Any]] = []
 
-    def submit(function: Callable[..., _Result], *args: Any) -> Future[_Result]:
-        future = pool.submit(function, *args)
+    def submit(*call: Any) -> Future[Any]:
+        future = pool.submit(*call)
         futures.append(future)
         return future
 

@@ -28,7 +28,6 @@ class Distortion:
     """One kind of distortion at one strength.
 
     Attributes:
-        name: The kind.
         strength: 1 is the mildest of its kind.
         vmaf: Its typical VMAF, measured as the median over the contents; the draw spreads over it.
         filters: ffmpeg filters before encoding; `{width}`, `{height}` and `{seed}` are those of the clip.
