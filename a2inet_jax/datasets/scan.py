@@ -109,25 +109,15 @@ class ListedVideo:
 
 @dataclass(frozen=True)
 class ScannedVideo:
-    """A labelled video and its file.
+    """A labelled video and its file."""
 
-    Attributes:
-        video_id: The same for every generation of file names.
-        path: Path of the file in the folder; the expected path if the file is missing.
-        present: Whether the file exists.
-        bytes: Size of the file, 0 if it is missing.
-        mos: The label.
-        reference_id: The content.
-        split: Name of the TFDS split.
-    """
-
-    video_id: str
-    path: str
-    present: bool
-    bytes: int
+    video_id: str  # the same for every generation of file names
+    path: str  # of the file in the folder; the expected path if the file is missing
+    present: bool  # the file exists
+    bytes: int  # size of the file; 0 if it is missing
     mos: float
-    reference_id: str
-    split: str
+    reference_id: str  # the content
+    split: str  # name of the TFDS split
     probed: ProbeResult = UNKNOWN
 
 

@@ -19,18 +19,11 @@ from a2inet_jax.video.worker import num_cpus
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """State of a data set's videos, each list in the data set's order.
+    """State of a data set's videos, each list in the data set's order, and the data set's fingerprint."""
 
-    Attributes:
-        present: Videos that exist and can be decoded, as far as they were decoded.
-        missing: Videos whose file does not exist.
-        undecodable: Videos that cannot be decoded, each with the reason.
-        fingerprint: That of the data set.
-    """
-
-    present: list[Video]
-    missing: list[Video]
-    undecodable: list[tuple[Video, str]]
+    present: list[Video]  # those that exist and can be decoded, as far as they were decoded
+    missing: list[Video]  # those whose file does not exist
+    undecodable: list[tuple[Video, str]]  # those that cannot be decoded, each with the reason
     fingerprint: str
 
 
