@@ -10,9 +10,11 @@ import importlib
 import io
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,15 +23,7 @@ import tensorflow_datasets as tfds
 from a2inet_jax.datasets import label_file, scan
 from a2inet_jax.datasets.catalog import DATASETS
 from a2inet_jax.datasets.lists import SUFFIXES
-from a2inet_jax.datasets.scan import (
-    Folder,
-    ListedVideo,
-    ProbeResult,
-    Progress,
-    ScannedVideo,
-    ScanResult,
-    stem,
-)
+from a2inet_jax.datasets.scan import Folder, ListedVideo, ProbeResult, Progress, ScanResult
 from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import ConfigError
 from a2inet_jax.video.raw import RawFormat
@@ -49,6 +43,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
         LABEL_FILES: Names of label files; the first that exists is read.
         SUFFIXES: Suffixes of the videos.
         RAW_FORMAT: Layout of the frames in videos without a header; None if all have one.
+        SUBSETS: The subset that the data set itself defines for the videos of each TFDS split, if any.
         scan_result: Scan of the folder, if it was done before.
     """
 
@@ -57,6 +52,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
     LABEL_FILES: tuple[str, ...] = ()
     SUFFIXES: frozenset[str] = SUFFIXES
     RAW_FORMAT: RawFormat | None = None
+    SUBSETS: Mapping[str, str] = MappingProxyType({})
     scan_result: ScanResult | None = None
 
     def video_id(self, name: str) -> str:
@@ -65,7 +61,7 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
         Raises:
             DataError: No video of the data set has such a name.
         """
-        return stem(name)
+        return scan.stem(name)
 
     def content_id(self, video_id: str) -> str:
         """Return the id of the video's content; by default, every video is its own content."""
@@ -79,11 +75,15 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
         """Read all rows of the label files in a folder.
 
         Raises:
-            FileNotFoundError: The folder has no label file.
+            FileNotFoundError: The folder has no label file; lists the names that were looked for.
         """
         if file := folder.first(self.LABEL_FILES):
             return self.read_label_file(file)
-        raise self.no_label_file(folder)
+        dataset, names = DATASETS[self.name], ", ".join(self.LABEL_FILES)
+        raise FileNotFoundError(
+            f"{folder.path} has no list of labels of {dataset.title}, which would be one of {names}. "
+            f"It comes with the data set: {dataset.homepage}"
+        )
 
     def read_label_file(self, file: Path) -> list[ListedVideo]:
         """Read all rows of one label file."""
@@ -91,14 +91,6 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
             ListedVideo(row, row.text(*NAME_COLUMNS), row.number_in(*MOS_COLUMNS))
             for row in label_file.read_rows(file)
         ]
-
-    def no_label_file(self, folder: Folder) -> FileNotFoundError:
-        """Return the error for a folder without a label file, with the names that were looked for."""
-        dataset, names = DATASETS[self.name], ", ".join(self.LABEL_FILES)
-        return FileNotFoundError(
-            f"{folder.path} has no list of labels of {dataset.title}, which would be one of {names}. "
-            f"It comes with the data set: {dataset.homepage}"
-        )
 
     def _info(self) -> tfds.core.DatasetInfo:
         text, scalar = tfds.features.Text, tfds.features.Scalar
@@ -139,39 +131,24 @@ class LabelledBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True): 
             state=result.state_sha256(),
             without_mos=result.without_mos,
         )
-        splits: dict[str, list[ScannedVideo]] = {}
+        splits: dict[str, list[scan.ScannedVideo]] = {}
         for video in result.videos:
             splits.setdefault(video.split, []).append(video)
         return {split: self._generate_examples(videos) for split, videos in splits.items()}
 
     def _generate_examples(
-        self, videos: Sequence[ScannedVideo]
+        self, videos: Sequence[scan.ScannedVideo]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        raw = self.RAW_FORMAT
+        no_raw = {"width": 0, "height": 0, "pixel_format": "", "frame_rate": 0.0}
+        raw = vars(self.RAW_FORMAT) if self.RAW_FORMAT else no_raw
         for video in videos:
-            yield (
-                video.video_id,
-                {
-                    "video_id": video.video_id,
-                    "path": video.path,
-                    "present": video.present,
-                    "bytes": video.bytes,
-                    "mos": video.mos,
-                    "reference_id": video.reference_id,
-                    "part": self.subset(video.split),
-                    "frame_rate": video.probed.frame_rate,
-                    "height": video.probed.height,
-                    "width": video.probed.width,
-                    "raw_width": raw.width if raw else 0,
-                    "raw_height": raw.height if raw else 0,
-                    "raw_pixel_format": raw.pixel_format if raw else "",
-                    "raw_frame_rate": raw.frame_rate if raw else 0.0,
-                },
-            )
-
-    def subset(self, split: str) -> str:
-        """Return the subset that the data set defines for the videos of a TFDS split; "" if none."""
-        return ""
+            record = {
+                **vars(video),
+                **vars(video.probed),
+                "part": self.SUBSETS.get(video.split, ""),
+            }
+            del record["probed"], record["split"]
+            yield video.video_id, record | {f"raw_{name}": value for name, value in raw.items()}
 
 
 def prepare(
@@ -183,7 +160,7 @@ def prepare(
         name: The data set.
         data_dir: The data folder.
         manual_dir: Folder with the label file and the videos; None: the same as the last time.
-        on_progress: Called with (video id, videos probed, videos in all).
+        on_progress: Called as the videos are probed.
 
     Returns:
         Expected paths of the missing videos.
@@ -213,7 +190,7 @@ def prepare(
     result = scan.scan(builder, manual_dir)
     if not builder.info.splits or builder.info.metadata["state"] != result.state_sha256():
         result = scan.probe_files(result, builder.RAW_FORMAT, _known_probes(builder), on_progress)
-        _write(builder_name, data_dir, result)
+        _replace_index(builder_name, data_dir, result)
     return [
         result.folder / video.path
         for video in result.videos
@@ -236,7 +213,7 @@ def read(name: str, data_dir: Path) -> list[Video]:
                 f"{folder} had no list of the {split} subset of {DATASETS[name].title} when it was prepared: "
                 f"see docs/datasets.md, and run `a2inet data prepare {name}` again"
             )
-        videos += [_to_video(folder, record) for record in _records(builder, split)]
+        videos += [_to_video(folder, record) for record in read_records(builder, split)]
     return sorted(videos, key=lambda video: video.video_id)
 
 
@@ -269,57 +246,63 @@ def _prepared_builder(name: str, data_dir: Path) -> LabelledBuilder:
     return builder
 
 
-def _records(builder: LabelledBuilder, split: str) -> list[dict[str, Any]]:
+def read_records(builder: tfds.core.DatasetBuilder, split: str) -> list[dict[str, Any]]:
+    """Return the records of an index as values of Python's own types."""
     source = builder.as_data_source(split=split)
     # All at once, which is faster than one by one.
-    records: list[dict[str, Any]] = source.__getitems__(range(len(source)))
-    return records
+    records = source.__getitems__(range(len(source)))
+    return [{name: _plain(value) for name, value in record.items()} for record in records]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _to_video(folder: Path, record: dict[str, Any]) -> Video:
-    raw = None
-    if record["raw_width"]:
-        size = (int(record["raw_width"]), int(record["raw_height"]))
-        raw = RawFormat(*size, _text(record["raw_pixel_format"]), float(record["raw_frame_rate"]))
+    raw = {field.name: record[f"raw_{field.name}"] for field in fields(RawFormat)}
     return Video(
-        _text(record["video_id"]),
-        folder / _text(record["path"]),
-        float(record["mos"]),
-        _text(record["reference_id"]),
-        raw=raw,
-        subset=_text(record["part"]),
+        record["video_id"],
+        folder / record["path"],
+        record["mos"],
+        record["reference_id"],
+        raw=RawFormat(**raw) if record["raw_width"] else None,
+        subset=record["part"],
     )
 
 
 def _known_probes(builder: LabelledBuilder) -> dict[tuple[str, int], ProbeResult]:
     """Return the probe results in the existing index, by path and size in bytes."""
-    known = {}
-    for split in builder.info.splits:
-        for record in _records(builder, split):
-            frame_rate, size = float(record["frame_rate"]), (record["height"], record["width"])
-            result = ProbeResult(frame_rate, *map(int, size))
-            known[_text(record["path"]), int(record["bytes"])] = result
-    return known
+    records = [record for split in builder.info.splits for record in read_records(builder, split)]
+    return {
+        (each["path"], each["bytes"]): ProbeResult(
+            each["frame_rate"], each["height"], each["width"]
+        )
+        for each in records
+    }
 
 
-def _write(name: str, data_dir: Path, result: ScanResult) -> None:
+def _replace_index(name: str, data_dir: Path, result: ScanResult) -> None:
     """Write the index into a temporary folder, then replace the existing one by it."""
-    tfds.disable_progress_bar()
     data_dir.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=data_dir, prefix=f".{name}.") as temporary,
-        # TFDS prints what it "downloads", in the middle of the caller's progress.
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
+    with tempfile.TemporaryDirectory(dir=data_dir, prefix=f".{name}.") as temporary:
         builder = _make_builder(name, Path(temporary))
         builder.scan_result = result
-        config = tfds.download.DownloadConfig(manual_dir=str(result.folder))
-        builder.download_and_prepare(download_dir=f"{temporary}/downloads", download_config=config)
+        write_index(builder, result.folder)
         home = data_dir / name
         if home.exists():
             os.replace(home, f"{temporary}/last")
         os.replace(f"{temporary}/{name}", home)
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def write_index(builder: tfds.core.DatasetBuilder, manual_dir: Path) -> None:
+    """Have TFDS write an index of the files in a folder; an existing one is kept."""
+    tfds.disable_progress_bar()
+    with (
+        tempfile.TemporaryDirectory(prefix="a2inet-") as downloads,
+        # TFDS prints what it "downloads", in the middle of the caller's progress.
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        config = tfds.download.DownloadConfig(manual_dir=str(manual_dir))
+        builder.download_and_prepare(download_dir=downloads, download_config=config)

@@ -5,23 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Title, labels, caveats and source of a data set, prepared or not.
+    """Title, labels, caveats and source of a data set, prepared or not."""
 
-    Attributes:
-        name: Name in configs.
-        title: Name in the literature.
-        label: Name of its labels.
-        note: Caveat for readers of results; may be empty.
-        homepage: Where it is available; empty for the sample and for custom data sets.
-        licence: Terms of use; empty for custom data sets.
-    """
-
-    name: str
-    title: str
-    label: str = "MOS"
-    note: str = ""
-    homepage: str = ""
-    licence: str = ""
+    name: str  # in configs
+    title: str  # in the literature
+    label: str = "MOS"  # name of its labels
+    note: str = ""  # caveat for readers of results; may be empty
+    homepage: str = ""  # where it is available; empty for the sample and for custom data sets
+    licence: str = ""  # terms of use; empty for custom data sets
 
 
 _LSVQ_HOMEPAGE = "https://github.com/baidut/PatchVQ"

@@ -21,17 +21,11 @@ _TEXT_COLUMNS = ("video", "duration", "fps", "mos")
 
 @dataclass(frozen=True)
 class LabelRow:
-    """One row of a label file.
-
-    Attributes:
-        file: The label file.
-        row_number: Number of the row, from 1; a header counts.
-        cells: Value of each column, by lower-case column name.
-    """
+    """One row of a label file."""
 
     file: Path
-    row_number: int
-    cells: dict[str, Any]
+    row_number: int  # from 1; a header counts
+    cells: dict[str, Any]  # by lower-case column name
 
     def text(self, *columns: str) -> str:
         """Return the text in the first of these columns that the file has.
@@ -39,11 +33,7 @@ class LabelRow:
         Raises:
             DataError: The file has none of them, or the cell is empty.
         """
-        value = self._cell(columns)
-        # A spreadsheet may keep a numeric id as a float.
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)
-        if not (text := str("" if value is None else value).strip()):
+        if not (text := self._cell(columns)):
             raise self.error(f"column {columns[0]!r} is empty")
         return text
 
@@ -61,16 +51,20 @@ class LabelRow:
 
     def is_empty(self, *columns: str) -> bool:
         """Return whether the cell in the first of these columns that the file has is empty."""
-        return str("" if (value := self._cell(columns)) is None else value).strip() == ""
+        return not self._cell(columns)
 
     def error(self, reason: str) -> DataError:
         """Return an error that names the file and the row."""
         return DataError(f"{self.file}: row {self.row_number}: {reason}")
 
-    def _cell(self, columns: Sequence[str]) -> Any:
+    def _cell(self, columns: Sequence[str]) -> str:
         for column in columns:
             if column in self.cells:
-                return self.cells[column]
+                value = self.cells[column]
+                # A spreadsheet may keep a numeric id as a float.
+                if isinstance(value, float) and value.is_integer():
+                    value = int(value)
+                return _stripped(value)
         raise DataError(
             f"{self.file} has no column {' or '.join(map(repr, columns))}; its columns are "
             f"{', '.join(map(repr, self.cells))}"
@@ -98,7 +92,7 @@ def read_rows(file: Path, sheet: str | None = None) -> list[LabelRow]:
         header: Sequence[Any] = _TEXT_COLUMNS
     else:
         header, lines = (lines[0][1], lines[1:]) if lines else ((), [])
-    names = [str("" if cell is None else cell).strip().lower() for cell in header]
+    names = [_stripped(cell).lower() for cell in header]
     rows = []
     for number, cells in lines:
         if len(cells) > len(names) and any(cell not in (None, "") for cell in cells[len(names) :]):
@@ -112,6 +106,10 @@ def read_rows(file: Path, sheet: str | None = None) -> list[LabelRow]:
     if not rows:
         raise DataError(f"{file} has no rows")
     return rows
+
+
+def _stripped(cell: Any) -> str:
+    return "" if cell is None else str(cell).strip()
 
 
 def read_mat(file: Path) -> dict[str, Any]:
@@ -139,11 +137,9 @@ def read_mat(file: Path) -> dict[str, Any]:
 
 
 def read_mat_rows(file: Path, paths: Mapping[str, Sequence[str]]) -> list[LabelRow]:
-    """Make rows of vectors in a MATLAB file.
+    """Make rows of vectors in a MATLAB file of any version.
 
-    Args:
-        file: A MATLAB file of version 5 or 7.3.
-        paths: For each column of the rows, the name of the variable, or of a struct and its field.
+    `paths` has, for each column of the rows, the name of the variable, or of a struct and its field.
 
     Raises:
         DataError: As `read_mat` and `mat_list`, or the vectors are empty or differ in length.
@@ -200,18 +196,14 @@ def _read_sheet(file: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]
 def _plain(value: Any) -> Any:
     """Convert arrays of any shape to lists in MATLAB's order, and an empty cell to ""."""
     match value:
-        case dict():
-            return {name: _plain(field) for name, field in value.items()}
-        case str():
-            return value.strip()
         case None:
             return None
-        case list():
-            return [_plain_cell(cell) for cell in value]
-    return [_plain_cell(item) for item in np.ravel(value, "F").tolist()]
-
-
-def _plain_cell(value: Any) -> Any:
-    if isinstance(value, np.ndarray | list | dict):
-        return _plain(value) or ""
-    return value.strip() if isinstance(value, str) else value
+        case str():
+            return value.strip()
+        case dict():
+            return {name: _plain(field) for name, field in value.items()}
+    cells = value if isinstance(value, list) else np.ravel(value, "F").tolist()
+    return [
+        (_plain(cell) or "") if isinstance(cell, np.ndarray | list | dict | str) else cell
+        for cell in cells
+    ]

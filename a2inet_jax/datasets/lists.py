@@ -5,7 +5,6 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -54,14 +53,8 @@ def read_labelled(path: Path) -> list[Video]:
 
     The list has the columns `path` (relative to the list's folder) and `mos`, and optionally `reference_id`
     (the content; videos of one content share it), `distortion`, and the columns for raw video of
-    `find_videos`.
-
-    Args:
-        path: The CSV list, or a folder with a `labels.csv` or with exactly one CSV file.
-
-    Returns:
-        The videos in the order of the list. A video's id is its path as written in the list, and also its
-        content where there is no reference id.
+    `find_videos`. A video's id is its path as written in the list, and also its content where there is no
+    reference id. In place of the list, `path` may be a folder with a `labels.csv` or exactly one CSV file.
 
     Raises:
         FileNotFoundError: There is no such file, or no list in the folder.
@@ -76,20 +69,21 @@ def read_labelled(path: Path) -> list[Video]:
     lines_by_path: dict[str, int] = {}
     for line, row in rows:
         found = parse_video(file, line, row)
+        name, cell = found.video_id, row["mos"]
         # One file under two names would be two videos, which a split could separate.
         try:
             real_path = os.path.realpath(found.path)
         except ValueError:
-            raise DataError(
-                f"{file}: line {line}: {found.video_id!r} is not the path of a file"
-            ) from None
+            raise DataError(f"{file}: line {line}: {name!r} is not the path of a file") from None
         earlier = lines_by_path.setdefault(real_path, line)
         if earlier != line:
-            raise DataError(f"{file}: lines {earlier} and {line} both name {found.video_id}")
-        content = row.get("reference_id") or found.video_id
-        mos = _parse_mos(file, line, row["mos"])
-        video = Video(found.video_id, found.path, mos, content, raw=found.raw)
-        videos.append(replace(video, distortion=row.get("distortion", "")))
+            raise DataError(f"{file}: lines {earlier} and {line} both name {name}")
+        try:
+            mos = parse_number(cell)
+        except ValueError:
+            raise DataError(f"{file}: line {line}: the mos must be a number, is {cell!r}") from None
+        content, distortion = row.get("reference_id") or name, row.get("distortion", "")
+        videos.append(Video(name, found.path, mos, content, raw=found.raw, distortion=distortion))
     if len({video.mos for video in videos}) == 1:
         raise DataError(
             f"{file}: every `mos` is {videos[0].mos:g}: labels must differ for there to be anything to learn"
@@ -98,11 +92,7 @@ def read_labelled(path: Path) -> list[Video]:
 
 
 def check_ids(videos: Sequence[VideoFile]) -> None:
-    """Refuse two videos with one id: their features would be one file.
-
-    Raises:
-        DataError: Two videos share an id; names both.
-    """
+    """Raise DataError if two videos share an id: their features would be one file."""
     seen: dict[str, VideoFile] = {}
     for video in videos:
         other = seen.setdefault(video.video_id, video)
@@ -116,21 +106,17 @@ def check_ids(videos: Sequence[VideoFile]) -> None:
 def walk(
     folder: Path, on_error: Callable[[OSError], None] | None = None
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield a folder and all folders in it, as `os.walk` does, each once even if links form a cycle.
+    """Yield path, folder names and file names as `os.walk` does, each folder once even if links form a cycle.
 
     `on_error` is called where a folder cannot be read; without it, such folders are skipped.
-
-    Yields:
-        Path, names of its folders, names of its files. Folders that the caller removes from the list are
-        not entered.
     """
     seen = set()
     for root, folders, names in os.walk(folder, onerror=on_error, followlinks=True):
         status = os.stat(root)
-        if (status.st_dev, status.st_ino) in seen:
+        if (key := (status.st_dev, status.st_ino)) in seen:
             folders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        seen.add(key)
         yield Path(root), folders, names
 
 
@@ -187,8 +173,16 @@ def read_cells(file: Path, replace_undecodable: bool = False) -> list[tuple[int,
     except (csv.Error, UnicodeDecodeError) as error:
         raise DataError(f"{file} is not a CSV file in UTF-8 ({error})") from None
     found = [(number, cells) for number, cells in found if any(cells)]
+    width = len(found[0][1]) if found else 0
+    if found and separator == ",":
+        # A decimal comma without quotes may push a cell under a column that has no name.
+        width = max(column for column, name in enumerate(found[0][1], start=1) if name)
     for number, cells in found[1:]:
-        _check_width(file, number, cells, found[0][1], separator)
+        if any(cells[width:]):
+            raise DataError(
+                f"{file}: line {number} has {len(cells)} cells, but the first line has {width}: put a cell "
+                f"that contains {separator!r} in quotes"
+            )
     return found
 
 
@@ -208,11 +202,7 @@ def parse_number(cell: str) -> float:
 
 
 def parse_whole(cell: str) -> int:
-    """Return the whole number in a cell.
-
-    Raises:
-        ValueError: The cell holds something else.
-    """
+    """Return the whole number in a cell; ValueError if it holds something else."""
     value = parse_number(cell)
     if not value.is_integer():
         raise ValueError(f"{cell!r} is not a whole number")
@@ -228,11 +218,7 @@ _RAW_COLUMNS: dict[str, Callable[[str], Any]] = {
 
 
 def parse_video(file: Path, line: int, row: dict[str, str]) -> VideoFile:
-    """Return the video that one of the rows of a CSV list names.
-
-    Raises:
-        DataError: A cell cannot be read; names the file and the line.
-    """
+    """Return the video that a row of a CSV list names; DataError if a cell cannot be read."""
     if not row["path"]:
         raise DataError(f"{file}: line {line} has no path")
     raw_columns = {} if Path(row["path"]).suffix.lower() in SUFFIXES else _RAW_COLUMNS
@@ -271,24 +257,3 @@ def _find_list(path: Path) -> Path:
             f"the one with the labels, or call it {DEFAULT_LIST}"
         )
     raise FileNotFoundError(f"{path} has no CSV file: one with columns path and mos is needed")
-
-
-def _parse_mos(file: Path, line: int, cell: str) -> float:
-    try:
-        return parse_number(cell)
-    except ValueError:
-        raise DataError(f"{file}: line {line}: the mos must be a number, is {cell!r}") from None
-
-
-def _check_width(
-    file: Path, number: int, cells: list[str], header: list[str], separator: str
-) -> None:
-    width = len(header)
-    if separator == ",":
-        # A decimal comma without quotes may push a cell under a column that has no name.
-        width = max(column for column, name in enumerate(header, start=1) if name)
-    if any(cells[width:]):
-        raise DataError(
-            f"{file}: line {number} has {len(cells)} cells, but the first line has {width}: put a cell that "
-            f"contains {separator!r} in quotes"
-        )

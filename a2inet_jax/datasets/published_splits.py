@@ -23,24 +23,18 @@ from a2inet_jax.datasets.video import Video
 from a2inet_jax.errors import ConfigError, DataError
 from a2inet_jax.video.raw import HEADERLESS_SUFFIXES
 
-_TEST_FRACTION = _VALIDATION_FRACTION = 0.2
 _NUM_SPLITS = 10
 
 
 @dataclass(frozen=True)
 class PublishedSplits:
-    """Published splits, with the data set's video ids.
-
-    Attributes:
-        splits: As published, without the videos in `unknown`.
-        unknown: Names in the published list that match no video of the data set, sorted.
-        unused: Ids of videos of the data set that the published list does not have, sorted; no subset has
-            them.
-    """
+    """Published splits, with the data set's video ids, and how the two lists of videos differ."""
 
     splits: list[Split]
-    unknown: list[str]
-    unused: list[str]
+    unknown: list[str]  # names in the published list that match no video of the data set, sorted
+    unused: list[
+        str
+    ]  # ids in the data set that match no published name, so that no subset has them, sorted
 
 
 def read(
@@ -106,8 +100,9 @@ def read(
 def _cut(permutation: Sequence[int], ids: Mapping[int, str]) -> Split:
     # Rounded as in the published code: 1 − 0.2 − 0.2 is a little above 0.6, so that 721 of 1,200 videos are
     # for training.
-    fractions = (1 - _TEST_FRACTION - _VALIDATION_FRACTION, 1 - _TEST_FRACTION)
-    train_end, validation_end = (math.ceil(each * len(permutation)) for each in fractions)
+    train_end, validation_end = (
+        math.ceil(each * len(permutation)) for each in (1 - 0.2 - 0.2, 1 - 0.2)
+    )
     subsets = (
         permutation[:train_end],
         permutation[train_end:validation_end],
@@ -176,7 +171,7 @@ def _spellings(name: str) -> list[str]:
 
     Case, suffix and folders differ between them.
     """
-    suffixes = "|".join(re.escape(suffix) for suffix in sorted({*SUFFIXES, *HEADERLESS_SUFFIXES}))
+    suffixes = "|".join(map(re.escape, (*SUFFIXES, *HEADERLESS_SUFFIXES)))
     path = re.sub(rf"({suffixes})$", "", name.strip().replace("\\", "/").lower())
     stem = path.rsplit("/", 1)[-1]
     # Copies of YouTube-UGC have their encoding in the name; KoNViD-1k's names became plain numbers.

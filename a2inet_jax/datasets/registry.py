@@ -1,7 +1,8 @@
 """All data sets by name: prepare one, read its videos, and name its files.
 
-A name is that of a built-in data set, or the path of a custom one: a CSV list, or a folder with one. TFDS
-takes seconds to import, so it is imported only where a data set is prepared or read.
+A name is that of a built-in data set, or the path of a custom one: a CSV list, or a folder with one. For any
+other name, every function but `label_name` raises ConfigError. TFDS takes seconds to import, so it is
+imported only where a data set is prepared or read.
 """
 
 import hashlib
@@ -30,9 +31,6 @@ def info(name: str) -> DatasetInfo:
 
     The title of a custom data set is its path as given. It contains a slash or ends in .csv, so that it is
     not the title of a built-in one.
-
-    Raises:
-        ConfigError: There is no data set of this name.
     """
     if name in DATASETS:
         return DATASETS[name]
@@ -51,11 +49,7 @@ def label_name(name: str) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a data set's name as that of a file or folder; for a custom one, the last part of its path.
-
-    Raises:
-        ConfigError: As `info`.
-    """
+    """Return a data set's name as that of a file or folder; for a custom one, the last part of its path."""
     if _is_built_in(name):
         return name
     path = _custom_path(name)
@@ -65,11 +59,7 @@ def slug(name: str) -> str:
 
 
 def unique_slug(name: str) -> str:
-    """Return `slug` made unique: custom data sets in two folders may have one slug.
-
-    Raises:
-        ConfigError: As `info`.
-    """
+    """Return `slug` made unique: custom data sets in two folders may have one slug."""
     return slug(name) if _is_built_in(name) else f"{slug(name)}-{version(name)}"
 
 
@@ -87,7 +77,7 @@ def prepare(
     Args:
         name: The data set.
         data_dir: The data folder.
-        on_progress: Called with (video id, videos done, videos in all).
+        on_progress: Called as videos are made or probed.
         manual_dir: Folder of the downloaded data set; None: `manual/<name>` in the data folder
             (`manual/lsvq` for lsvq_1080p), or the same as the last time.
 
@@ -95,7 +85,7 @@ def prepare(
         Expected paths of the labelled videos that are missing, sorted.
 
     Raises:
-        ConfigError: There is no data set of this name, or its folder is not known.
+        ConfigError: The folder of the data set is not known.
         DataError: The labels are not sound.
         FileNotFoundError: The labels are missing; says which files were looked for.
         ClipError: A clip of the sample could not be made.
@@ -103,8 +93,9 @@ def prepare(
     """
     if name == "sample":
         from a2inet_jax.datasets.sample import prepare as sample
+        from a2inet_jax.datasets.sample.recipe import SampleRecipe
 
-        sample.prepare(data_dir, None, on_progress)
+        sample.prepare(data_dir, None, on_progress, SampleRecipe())
         return []
     if _is_built_in(name):
         from a2inet_jax.datasets import builder
@@ -121,7 +112,6 @@ def list_videos(name: str, data_dir: Path) -> list[Video]:
     """Return all labelled videos of a prepared data set, sorted by video id; files may be missing.
 
     Raises:
-        ConfigError: There is no data set of this name.
         DataError: The list of a custom data set is not sound.
         FileNotFoundError: The data set was not prepared.
     """
@@ -134,37 +124,27 @@ def list_videos(name: str, data_dir: Path) -> list[Video]:
     if _is_built_in(name):
         from a2inet_jax.datasets import builder
 
-        videos = builder.read(name, data_dir)
-    else:
-        videos = lists.read_labelled(Path(name).expanduser())
-    return sorted(videos, key=lambda video: video.video_id)
+        return builder.read(name, data_dir)
+    return sorted(lists.read_labelled(Path(name).expanduser()), key=lambda video: video.video_id)
 
 
 def load(name: str, data_dir: Path, allow_missing: bool = Data.allow_missing) -> list[Video]:
     """Return the labelled videos of a prepared data set whose files exist, sorted by video id.
 
-    Args:
-        name: The data set.
-        data_dir: The data folder.
-        allow_missing: Leave out videos whose files are missing, instead of raising an error.
-
     Raises:
-        ConfigError, DataError: As `list_videos`.
-        FileNotFoundError: The data set was not prepared, or videos are missing.
+        DataError: The list of a custom data set is not sound.
+        FileNotFoundError: The data set was not prepared, or videos are missing: all of them, or any unless
+            `allow_missing` leaves them out.
     """
     videos = list_videos(name, data_dir)
     missing = missing_videos(videos)
     if missing and (not allow_missing or len(missing) == len(videos)):
         first = ", ".join(str(video.path) for video in missing[:3])
         more = ", ..." if len(missing) > 3 else ""
-        remedy = (
-            ""
-            if allow_missing
-            else "; training with --config.data.allow_missing=True continues without them"
-        )
+        remedy = "; training with --config.data.allow_missing=True continues without them"
         raise FileNotFoundError(
             f"{len(missing)} of {len(videos)} videos of {name} are missing: {first}{more}. "
-            f"`a2inet data verify {name}` lists them{remedy}"
+            f"`a2inet data verify {name}` lists them{'' if allow_missing else remedy}"
         )
     left_out = {video.video_id for video in missing}
     return [video for video in videos if video.video_id not in left_out]
@@ -176,7 +156,6 @@ def list_unlabelled(name: str, data_dir: Path) -> list[str]:
     `list_videos` does not return these videos.
 
     Raises:
-        ConfigError: There is no data set of this name.
         FileNotFoundError: The data set was not prepared.
     """
     if name == "sample" or not _is_built_in(name):
@@ -187,11 +166,7 @@ def list_unlabelled(name: str, data_dir: Path) -> list[str]:
 
 
 def version(name: str) -> str:
-    """Return the version of a data set's video ids; features of another version cannot be reused.
-
-    Raises:
-        ConfigError: There is no data set of this name.
-    """
+    """Return the version of a data set's video ids; features of another version cannot be reused."""
     if name == "sample":
         from a2inet_jax.datasets.sample.recipe import SampleRecipe
 

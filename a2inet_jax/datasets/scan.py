@@ -1,22 +1,26 @@
 """Scan of a folder into which a data set was unpacked: the rows of its label files, and their video files."""
 
+import contextlib
 import hashlib
 import json
 import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 from a2inet_jax.datasets.label_file import LabelRow
 from a2inet_jax.datasets.lists import SUFFIXES, walk
 from a2inet_jax.errors import DataError, VideoError
-from a2inet_jax.video.ffmpeg import ffmpeg_command
+from a2inet_jax.video.ffmpeg import run_ffmpeg
 from a2inet_jax.video.raw import HEADERLESS_SUFFIXES, RawDecoder, RawFormat
 from a2inet_jax.video.reader import cancelling_pool
 from a2inet_jax.video.worker import num_cpus
+
+if TYPE_CHECKING:
+    from a2inet_jax.datasets.builder import LabelledBuilder
 
 # Called with (video id, videos done, videos in all).
 Progress = Callable[[str, int, int], None]
@@ -46,23 +50,15 @@ class Folder:
     def first(self, names: Sequence[str]) -> Path | None:
         """Return the file with the first of these names that exists, in any case and at any depth."""
         by_name = {PurePosixPath(file).name.lower(): file for file in reversed(self.files)}
-        for name in names:
-            if file := by_name.get(name.lower()):
-                return self.path / file
-        return None
+        found = (by_name[name.lower()] for name in names if name.lower() in by_name)
+        return next((self.path / file for file in found), None)
 
     def choose(self, files: Sequence[str], expected: str) -> str | None:
-        """Choose the file of a video from all those whose names match it.
+        """Choose the file of a video from all those whose names match it; None if there are none.
 
-        A single file is taken wherever it is. Of several, the one at the expected path is taken, or else the
-        only one whose path ends in it: a distribution may have been unpacked into a folder of its own.
-
-        Args:
-            files: Paths relative to the folder.
-            expected: Path in the distribution.
-
-        Returns:
-            The chosen path; None if `files` is empty.
+        A single file is taken wherever it is. Of several, the one at the path that it has in the distribution
+        is taken, or else the only one whose path ends in that: it may have been unpacked into a folder of its
+        own.
 
         Raises:
             DataError: There are several files, and it is not clear which one to take.
@@ -88,12 +84,9 @@ def stem(name: str) -> str:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Frame rate and frame size of a file; all 0 if no frame could be decoded.
+    """Frame rate of a file, average from the header, and frame size in pixels, rotation applied.
 
-    Attributes:
-        frame_rate: Average frames per second, from the header.
-        height: Frame height in pixels, rotation applied.
-        width: Frame width in pixels, rotation applied.
+    All are 0 if no frame could be decoded.
     """
 
     frame_rate: float
@@ -102,115 +95,63 @@ class ProbeResult:
 
 
 UNKNOWN = ProbeResult(0.0, 0, 0)
-_HASHED_PROBE = asdict(UNKNOWN)
 
 
 @dataclass(frozen=True)
 class ListedVideo:
-    """A video as a label file lists it.
-
-    Attributes:
-        row: The row of the label file.
-        name: Name of the video in the label file.
-        mos: The label; None where the cell is empty.
-        split: Name of the TFDS split.
-    """
+    """A video as a row of a label file lists it; the label is None where the cell is empty."""
 
     row: LabelRow
     name: str
     mos: float | None
-    split: str = "train"
-
-
-class DatasetLayout(Protocol):
-    """Names and paths of a data set, as its builder knows them."""
-
-    SUFFIXES: frozenset[str]
-    RAW_FORMAT: RawFormat | None
-
-    def read_labels(self, folder: Folder) -> list[ListedVideo]:
-        """Read all rows of the label files."""
-        ...
-
-    def video_id(self, name: str) -> str:
-        """Return the video id for a name; DataError if no video of the data set has such a name."""
-        ...
-
-    def content_id(self, video_id: str) -> str:
-        """Return the id of the video's content."""
-        ...
-
-    def expected_path(self, name: str, video_id: str) -> str:
-        """Return the path of the video in the distribution."""
-        ...
+    split: str = "train"  # name of the TFDS split
 
 
 @dataclass(frozen=True)
 class ScannedVideo:
-    """A labelled video and its file.
+    """A labelled video and its file."""
 
-    Attributes:
-        video_id: The same for every generation of file names.
-        path: Path of the file in the folder; the expected path if the file is missing.
-        present: Whether the file exists.
-        bytes: Size of the file, 0 if it is missing.
-        mos: The label.
-        reference_id: The content.
-        split: Name of the TFDS split.
-        probed: Frame rate and size.
-    """
-
-    video_id: str
-    path: str
-    present: bool
-    bytes: int
+    video_id: str  # the same for every generation of file names
+    path: str  # of the file in the folder; the expected path if the file is missing
+    present: bool  # the file exists
+    bytes: int  # size of the file; 0 if it is missing
     mos: float
-    reference_id: str
-    split: str
+    reference_id: str  # the content
+    split: str  # name of the TFDS split
     probed: ProbeResult = UNKNOWN
 
 
 @dataclass(frozen=True)
 class ScanResult:
-    """The labelled videos of a folder.
-
-    Attributes:
-        folder: The folder, absolute.
-        videos: In the order of the label files.
-        without_mos: Ids of the videos that are listed without a label, sorted.
-    """
+    """The labelled videos of a folder (absolute), in the order of the label files."""
 
     folder: Path
     videos: tuple[ScannedVideo, ...]
-    without_mos: tuple[str, ...] = field(default=())
+    without_mos: tuple[str, ...]  # ids of the videos that are listed without a label, sorted
 
     def state_sha256(self) -> str:
         """Return a hash of everything but the probe results; an index with the same hash is up to date."""
-        videos = [_hashed_fields(video) for video in self.videos]
+        videos = [{**vars(video), "probed": None} for video in self.videos]
         text = json.dumps([str(self.folder), videos, self.without_mos])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def scan(layout: DatasetLayout, path: Path) -> ScanResult:
-    """Read a data set's label files and find its video files, without opening these.
-
-    Args:
-        layout: Names and paths of the data set.
-        path: The folder.
+def scan(builder: "LabelledBuilder", path: Path) -> ScanResult:
+    """Read a data set's label files in a folder and find its video files, without opening these.
 
     Raises:
         FileNotFoundError: There is no label file in the folder.
         DataError: A label file is broken or lists a video twice, or two files match one video.
     """
     folder = Folder(path)
-    listed_videos = layout.read_labels(folder)
-    files = _files_by_id(layout, folder)
+    listed_videos = builder.read_labels(folder)
+    files = _files_by_id(builder, folder)
     rows_by_id: dict[str, LabelRow] = {}
     videos, without_mos = [], []
     for listed in listed_videos:
         # Identify the video; each may be listed once.
         try:
-            video_id = layout.video_id(listed.name)
+            video_id = builder.video_id(listed.name)
         except DataError as error:
             raise listed.row.error(str(error)) from None
         # File systems may ignore case, and lists of one data set differ in it.
@@ -224,7 +165,7 @@ def scan(layout: DatasetLayout, path: Path) -> ScanResult:
             without_mos.append(video_id)
             continue
         # Find its file.
-        expected = layout.expected_path(listed.name, video_id)
+        expected = builder.expected_path(listed.name, video_id)
         file = folder.choose(files.get(key, []), expected)
         videos.append(
             ScannedVideo(
@@ -233,7 +174,7 @@ def scan(layout: DatasetLayout, path: Path) -> ScanResult:
                 present=file is not None,
                 bytes=(folder.path / file).stat().st_size if file else 0,
                 mos=listed.mos,
-                reference_id=layout.content_id(video_id),
+                reference_id=builder.content_id(video_id),
                 split=listed.split,
             )
         )
@@ -253,12 +194,7 @@ def probe(path: Path, raw: RawFormat | None = None) -> ProbeResult:
     options = ["-i", f"file:{path.absolute()}", "-map", "0:v:0"]
     options += ["-frames:v", "1", "-f", "null", "-"]
     try:
-        done = subprocess.run(
-            [*ffmpeg_command("info"), *options],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_PROBE_TIMEOUT_S,
-        )
+        done = run_ffmpeg(options, "info", timeout_s=_PROBE_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         return UNKNOWN
     # ffmpeg describes the input with its frame rate, then the output with the displayed size; the output only
@@ -299,19 +235,12 @@ def probe_files(
     return replace(scanned, videos=tuple(videos))
 
 
-def _files_by_id(layout: DatasetLayout, folder: Folder) -> dict[str, Sequence[str]]:
+def _files_by_id(builder: "LabelledBuilder", folder: Folder) -> dict[str, list[str]]:
     """Group the folder's video files by the lower-case id that their name stands for."""
     files = defaultdict(list)
     for file in folder.files:
-        if Path(file).suffix.lower() in layout.SUFFIXES:
-            try:
-                files[layout.video_id(file).lower()].append(file)
-            except DataError:
-                continue  # not a video of this data set
-    return dict(files)
-
-
-def _hashed_fields(video: ScannedVideo) -> dict[str, Any]:
-    # The key "look" must stay: it is part of the hash that existing indices contain.
-    fields = {name: value for name, value in vars(video).items() if name != "probed"}
-    return {**fields, "look": _HASHED_PROBE}
+        if Path(file).suffix.lower() in builder.SUFFIXES:
+            # Other videos than those of the data set may be there.
+            with contextlib.suppress(DataError):
+                files[builder.video_id(file).lower()].append(file)
+    return files

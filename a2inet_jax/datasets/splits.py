@@ -69,7 +69,7 @@ def make_splits(
     num_test = max(1, round(test_fraction * len(contents)))
     num_rest = len(contents) - num_test
     num_validation = max(1, round(validation_fraction * num_rest)) if validation_fraction else 0
-    if num_rest - num_validation < 1:
+    if num_rest <= num_validation:
         raise DataError(
             f"{len(contents)} contents are too few for {num_test} to test on and {num_validation} to "
             "validate on: nothing would be left to train on"
@@ -99,14 +99,13 @@ def make_splits(
 def own_split(videos: Sequence[Video], seed: int, validation_fraction: float) -> Split:
     """Return the split that a data set itself defines, with a validation set drawn by content.
 
+    Its train and test subsets share contents if the data set defines them so.
+
     Args:
         videos: The whole data set; each video's `subset` is "train" or "test".
         seed: Seed of the draw.
         validation_fraction: Fraction of the training contents, rounded, at least one content; 0: no
             validation set.
-
-    Returns:
-        The split. Its train and test subsets share contents if the data set defines them so.
 
     Raises:
         ConfigError: The fraction is out of range, or the data set defines no split.
@@ -154,11 +153,7 @@ def count_shared_contents(splits: Sequence[Split], videos: Sequence[Video]) -> i
 
 
 def check_known(splits: Sequence[Split], videos: Sequence[Video]) -> None:
-    """Check that every video of the splits is in the data set.
-
-    Raises:
-        DataError: Some are not; names the first.
-    """
+    """Raise DataError unless every video of the splits is in the data set."""
     known = {video.video_id for video in videos}
     named = {name for split in splits for subset in _subsets(split) for name in subset}
     if unknown := sorted(named - known):
@@ -170,11 +165,7 @@ def check_known(splits: Sequence[Split], videos: Sequence[Video]) -> None:
 
 
 def check_test_sets(splits: Sequence[Split], videos: Sequence[Video]) -> None:
-    """Check that every test set can be ranked: it has at least two different labels.
-
-    Raises:
-        DataError: A test set cannot be ranked; says how many videos it has.
-    """
+    """Raise DataError unless every test set can be ranked: it has at least two different labels."""
     labels = {video.video_id: video.mos for video in videos}
     contents = len({video.reference_id for video in videos})
     for index, split in enumerate(splits):
@@ -208,11 +199,7 @@ def digest(splits: Sequence[Split]) -> str:
 
 
 def save(splits: Sequence[Split], path: Path) -> None:
-    """Write splits as JSON, with a hash of their content.
-
-    Raises:
-        FolderError: The file cannot be written.
-    """
+    """Write splits as JSON, with a hash of their content; raises as `files.write`."""
     body = [asdict(split) for split in splits]
     text = json.dumps({"sha256": _hash(body), "splits": body}, indent=1) + "\n"
     files.write(path, text.encode())

@@ -19,18 +19,11 @@ from a2inet_jax.video.worker import num_cpus
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """State of a data set's videos, each list in the data set's order.
+    """State of a data set's videos, each list in the data set's order, and the data set's fingerprint."""
 
-    Attributes:
-        present: Videos that exist and can be decoded, as far as they were decoded.
-        missing: Videos whose file does not exist.
-        undecodable: Videos that cannot be decoded, each with the reason.
-        fingerprint: Result of `fingerprint` for the data set.
-    """
-
-    present: list[Video]
-    missing: list[Video]
-    undecodable: list[tuple[Video, str]]
+    present: list[Video]  # those that exist and can be decoded, as far as they were decoded
+    missing: list[Video]  # those whose file does not exist
+    undecodable: list[tuple[Video, str]]  # those that cannot be decoded, each with the reason
     fingerprint: str
 
 
@@ -52,7 +45,7 @@ def verify(
 
     Args:
         videos: The whole data set.
-        on_progress: Called with (video id, videos done, videos in all).
+        on_progress: Called before the first video and after each.
         full: Decode every frame.
         processes: Number of decoding processes; 0: one for each core that this process may use.
         timeout_s: Longest time to wait for a first frame or, with `full`, for a chunk of frames, seconds.
@@ -62,7 +55,10 @@ def verify(
     def problem(video: Video) -> str:
         reader = idle.get()
         try:
-            _decode(reader, video, full)
+            info = reader.open(video.path, video.raw)
+            if full:
+                for _ in reader.read(video.path, np.arange(info.num_frames), raw=video.raw):
+                    pass
         except VideoError as error:
             return error.reason
         finally:
@@ -72,9 +68,8 @@ def verify(
     missing = missing_videos(videos)
     missing_ids = {video.video_id for video in missing}
     existing = [video for video in videos if video.video_id not in missing_ids]
-    problems: dict[int, str] = {}
-    done = len(missing)
-    on_progress("", done, len(videos))
+    reasons: dict[str, str] = {}
+    on_progress("", len(missing), len(videos))
     # Decode those that exist, each by a reader that no other thread uses.
     with contextlib.ExitStack() as stack:
         num_readers = max(1, min(processes or num_cpus(), len(videos)))
@@ -82,21 +77,13 @@ def verify(
         for reader in readers:
             idle.put(reader)
         submit = stack.enter_context(cancelling_pool(num_readers, readers))
-        jobs = {submit(problem, video): index for index, video in enumerate(existing)}
+        jobs = {submit(problem, video): video.video_id for video in existing}
         for job in as_completed(jobs):
-            problems[jobs[job]] = job.result()
-            done += 1
-            on_progress(existing[jobs[job]].video_id, done, len(videos))
+            reasons[jobs[job]] = job.result()
+            on_progress(jobs[job], len(missing) + len(reasons), len(videos))
     return VerifyResult(
-        [video for index, video in enumerate(existing) if not problems[index]],
+        [video for video in existing if not reasons[video.video_id]],
         missing,
-        [(video, problems[index]) for index, video in enumerate(existing) if problems[index]],
+        [(video, reasons[video.video_id]) for video in existing if reasons[video.video_id]],
         fingerprint(videos),
     )
-
-
-def _decode(reader: Reader, video: Video, full: bool) -> None:
-    info = reader.open(video.path, video.raw)
-    if full:
-        for _ in reader.read(video.path, np.arange(info.num_frames), raw=video.raw):
-            pass

@@ -10,15 +10,9 @@ from a2inet_jax.video.raw import RawFormat
 
 @dataclass(frozen=True)
 class VideoFile:
-    """A video file.
+    """A video file; `raw` is the layout of the frames if it has no header."""
 
-    Attributes:
-        video_id: Name of the video, unique in its data set.
-        path: Path of the file.
-        raw: Layout of the frames in a file that has no header; None for every other.
-    """
-
-    video_id: str
+    video_id: str  # unique in its data set
     path: Path
     raw: RawFormat | None = field(default=None, kw_only=True)
 

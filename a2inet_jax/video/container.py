@@ -6,7 +6,6 @@ Container formats: ISO/IEC 14496-12 (MP4, MOV: boxes), RFC 8794 and 9559 (Matros
 
 import os
 import re
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from a2inet_jax.errors import VideoError
-from a2inet_jax.video.ffmpeg import ffmpeg_command, last_line, open_file_path
+from a2inet_jax.video.ffmpeg import last_line, open_file_path, run_ffmpeg
 from a2inet_jax.video.info import NO_VIDEO_STREAM, checked_file_size
 from a2inet_jax.video.raw import HEADERLESS_SUFFIXES
 
@@ -78,11 +77,7 @@ def check_complete(path: Path) -> None:
 
 
 def missing_bytes(path: Path) -> int:
-    """Return how many of the bytes that the container declares are missing from the file.
-
-    Returns:
-        0 also if the container declares no size (streams, live recordings).
-    """
+    """Return how many of the bytes that the container declares are missing; 0 if it declares no size."""
     size = os.path.getsize(path)
     with path.open("rb") as file:
         head = file.read(12)
@@ -98,9 +93,7 @@ def missing_bytes(path: Path) -> int:
 
 
 def remux_format(path: Path) -> str | None:
-    """Return the container into which a stream without an index is copied before it is decoded.
-
-    The decision depends on the file's content, not on its suffix.
+    """Return the container into which a stream without an index is copied, whatever the file's suffix.
 
     Returns:
         "matroska" for MPEG transport and program streams and Ogg, "mp4" for elementary streams (which have
@@ -115,11 +108,7 @@ def remux_format(path: Path) -> str | None:
 
 
 def remux(path: Path, output_format: str) -> int:
-    """Copy the video stream of a file into an unnamed temporary file.
-
-    Args:
-        path: The video.
-        output_format: "mp4" or "matroska".
+    """Copy the video stream of a file into an unnamed temporary file, an MP4 or a Matroska file.
 
     Returns:
         A file descriptor of the copy, to be closed by the caller. The copy disappears when it is closed, or
@@ -134,11 +123,7 @@ def remux(path: Path, output_format: str) -> int:
         options += ["-avoid_negative_ts", "make_zero", "-use_editlist", "0"]
     with tempfile.TemporaryFile() as copy:
         target = f"file:{open_file_path(copy.fileno())}"
-        process = subprocess.run(
-            [*ffmpeg_command(), *options, "-f", output_format, target],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-        )
+        process = run_ffmpeg([*options, "-f", output_format, target])
         if b"No space left" in process.stderr:
             raise VideoError(
                 path,
@@ -162,11 +147,8 @@ def list_packets(file: str) -> Packets:
     """Return all packets that have a presentation time; none if ffmpeg cannot read the file."""
     options = ["-bsf:v:0", "noise=drop='isnan(pts)'", "-i", f"file:{file}", "-map", "0:v:0"]
     options += ["-c", "copy", "-copyinkf", "-copyts", "-copytb", "1", "-f", "framecrc", "pipe:1"]
-    listing = subprocess.run(
-        [*ffmpeg_command(), *options], stdin=subprocess.DEVNULL, capture_output=True
-    ).stdout
     rows = []
-    for line in listing.decode().splitlines():
+    for line in run_ffmpeg(options).stdout.decode().splitlines():
         if not line.startswith("#"):
             # Columns: stream, dts, pts, duration, size, checksum. Flags follow unless the packet is a
             # plain key frame, and sizes ("S=") of side data if there is any.

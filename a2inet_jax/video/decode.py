@@ -29,7 +29,6 @@ import functools
 import itertools
 import os
 import re
-import subprocess
 import weakref
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
@@ -39,7 +38,7 @@ import numpy as np
 
 from a2inet_jax.errors import VideoError
 from a2inet_jax.video import container, seek
-from a2inet_jax.video.ffmpeg import FramePipe, any_of, ffmpeg_command, last_line, open_file_path
+from a2inet_jax.video.ffmpeg import FramePipe, any_of, last_line, open_file_path, run_ffmpeg
 from a2inet_jax.video.info import NO_VIDEO_STREAM, VideoInfo, check_frame_size, check_indices
 
 # Decoded frames that may pile up in decord, in bytes.
@@ -51,21 +50,15 @@ _MAX_SELECTED = 5000
 
 
 class Decoder:
-    """Reader of one video, from its first frame to its last.
+    """Reader of one video, from its first frame to its last; `info` has number, size and times of its frames.
 
     Runs native code on untrusted bytes: use it in a process that may die.
-
-    Attributes:
-        path: The video.
-        info: Number, size and times of its frames.
     """
 
     def __init__(self, path: Path, max_decord_bytes: int = _MAX_DECORD_BYTES) -> None:
         """Open a video and decode its first frame.
 
-        Args:
-            path: The video.
-            max_decord_bytes: decord decodes a video only if all its frames together take no more than this.
+        decord decodes a video only if all its frames together take no more than `max_decord_bytes`.
 
         Raises:
             VideoError: The file is not a video, not complete, or its frames are too small.
@@ -89,29 +82,21 @@ class Decoder:
         timestamps = self._shown_timestamps()
         height, width, has_matrix = _first_frame(path, self._file)
         check_frame_size(path, height, width)
-        self.info = VideoInfo(len(timestamps), height, width, timestamps)
+        self.info = VideoInfo(height, width, timestamps)
         # decord has to prove itself with the first frame.
         video_bytes = len(timestamps) * height * width * 3
         self._use_decord = not has_matrix and video_bytes <= max_decord_bytes
-        if self._use_decord:
-            try:
-                trusted = self._advance().shape == (height, width, 3)
-            except self._decord_errors:
-                trusted = False
-            if not trusted:
-                self._abandon_decord()
-        else:
-            self._abandon_decord()
+        with contextlib.suppress(*self._decord_errors):
+            if self._use_decord and self._advance().shape == (height, width, 3):
+                return
+        self._abandon_decord()
 
     def read(self, indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Decode frames, and all that follow the last of them unless a few groups of frames are enough.
 
-        Decoders work ahead as far as time permits. If the frames after the last index were ignored, damage
-        among them would be found in one run and not in another. Which groups of a long video are decoded
-        depends on the file and the indices alone.
-
-        Args:
-            indices: Indices of frames, in ascending order.
+        Indices ascend. Decoders work ahead as far as time permits: if the frames after the last index were
+        ignored, damage among them would be found in one run and not in another. Which groups of a long video
+        are decoded depends on the file and the indices alone.
 
         Yields:
             [height, width, 3] uint8 RGB for each index.
@@ -161,9 +146,8 @@ class Decoder:
 
     def _seek_plan(self, indices: Sequence[int]) -> seek.SeekPlan | None:
         """Return the groups to decode, or None if all frames have to be decoded."""
-        if not seek.may_pay_off(self.info.num_frames, len(indices)):
-            return None
-        if len(self._packets.pts) != self.info.num_frames:
+        total = self.info.num_frames
+        if not seek.may_pay_off(total, len(indices)) or len(self._packets.pts) != total:
             return None
         return seek.SeekPlan.create(self._packets, indices)
 
@@ -258,17 +242,10 @@ class Decoder:
 
 
 def _first_frame(path: Path, file: str) -> tuple[int, int, bool]:
-    """Decode the first frame with ffmpeg.
-
-    Returns:
-        Its height and width, and whether a display matrix rotates or mirrors it.
-    """
+    """Return height and width of the first frame, and whether a display matrix rotates or mirrors it."""
     options = ["-i", f"file:{file}", "-map", "0:v:0", "-frames:v", "1", "-pix_fmt", "rgb24"]
-    process = subprocess.run(
-        [*ffmpeg_command("info"), *options, "-c:v", "ppm", "-f", "image2pipe", "pipe:1"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-    )
+    options += ["-c:v", "ppm", "-f", "image2pipe", "pipe:1"]
+    process = run_ffmpeg(options, log_level="info")
     size = re.match(rb"P6\s(\d+)\s(\d+)\s", process.stdout)
     if size is None:
         raise VideoError(path, f"cannot be decoded near frame 0 ({last_line(process.stderr)})")

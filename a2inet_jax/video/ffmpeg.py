@@ -11,12 +11,11 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
-from types import TracebackType
+from pathlib import Path
 from typing import IO, Self
 
 import numpy as np
 
-_CHANNELS = 3
 _PIPE_BYTES = 1 << 20
 
 
@@ -30,16 +29,14 @@ class FramePipe:
         width: int,
         feed: Callable[[IO[bytes]], None] | None = None,
     ) -> None:
-        """Start the process.
+        """Start the process; frames are `height` × `width` pixels.
 
         Args:
             options: ffmpeg's options for the input and the filters; those of the output are added.
-            height: Of a frame, in pixels.
-            width: Of a frame, in pixels.
             feed: Writes ffmpeg's standard input, in a thread of its own. It may raise OSError when ffmpeg
                 accepts no more.
         """
-        self._frame_shape = (height, width, _CHANNELS)
+        self._frame_shape = (height, width, 3)
         self._process = subprocess.Popen(
             [*ffmpeg_command(), *options, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"],
             stdin=subprocess.PIPE if feed else subprocess.DEVNULL,
@@ -58,16 +55,11 @@ class FramePipe:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         if self._feeder:
             self._feeder.join()
-        self._process.__exit__(kind, value, trace)
+        self._process.__exit__(None, None, None)
 
     def next(self) -> np.ndarray | None:
         """Return the next frame, [height, width, 3] uint8 RGB, or None if there is no other."""
@@ -95,6 +87,18 @@ def ffmpeg_command(log_level: str = "error") -> list[str]:
     general = ["-nostdin", "-hide_banner", "-nostats", "-v", log_level]
     general += ["-filter_threads", "1", "-threads", "1"]
     return [imageio_ffmpeg.get_ffmpeg_exe(), *general]
+
+
+def run_ffmpeg(
+    options: Sequence[str],
+    log_level: str = "error",
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    timeout_s: float | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the bundled ffmpeg to its end and capture its output and messages; raises as `subprocess.run`."""
+    command = [*ffmpeg_command(log_level), *options]
+    return subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, timeout=timeout_s)
 
 
 def last_line(messages: bytes) -> str:

@@ -14,19 +14,19 @@ NO_VIDEO_STREAM = "cannot be decoded: no video stream can be read from it. Is it
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """Number, size and times of a video's frames.
+    """Size in pixels, after rotation, and times of the frames that a video shows.
 
-    Attributes:
-        frames: Number of frames that are shown.
-        height: Of a frame in pixels, after rotation.
-        width: Of a frame in pixels, after rotation.
-        timestamps: When each frame is shown, in seconds, [frames] float64.
+    `timestamps` are in seconds, [frames] float64.
     """
 
-    num_frames: int
     height: int
     width: int
     timestamps: np.ndarray
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames that are shown."""
+        return len(self.timestamps)
 
 
 def check_frame_size(path: Path, height: int, width: int) -> None:

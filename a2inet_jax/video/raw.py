@@ -39,13 +39,9 @@ for _subsampling, _columns, _rows in (("420", 2, 2), ("422", 2, 1), ("444", 1, 1
 
 @dataclass(frozen=True)
 class RawFormat:
-    """Layout of a file that has no header and holds one frame after the other.
+    """Layout of a file that has no header and holds one frame after the other, sizes in pixels.
 
-    Attributes:
-        width: Of a frame, in pixels.
-        height: Of a frame, in pixels.
-        pixel_format: ffmpeg's name, such as "yuv420p"; "yuvj420p" is the same in full range.
-        frame_rate: Frames per second.
+    `pixel_format` is ffmpeg's name, such as "yuv420p"; "yuvj420p" is the same in full range.
 
     Raises:
         DataError: A value is impossible.
@@ -68,11 +64,9 @@ class RawFormat:
 
 
 class RawDecoder:
-    """Reader of one headerless video that reads only the bytes of the requested frames.
+    """Reader of one headerless video, of which it reads only the bytes of the requested frames.
 
-    Attributes:
-        path: The video.
-        info: Number, size and times of its frames.
+    `info` has number, size and times of its frames.
     """
 
     def __init__(self, path: Path, raw: RawFormat) -> None:
@@ -96,13 +90,10 @@ class RawDecoder:
                 f"head -c {frames * self._frame_bytes} FILE > COPY.yuv",
             )
         check_frame_size(path, raw.height, raw.width)
-        self.info = VideoInfo(frames, raw.height, raw.width, np.arange(frames) / raw.frame_rate)
+        self.info = VideoInfo(raw.height, raw.width, np.arange(frames) / raw.frame_rate)
 
     def read(self, indices: Sequence[int]) -> Generator[np.ndarray, None, None]:
-        """Read frames and convert them to RGB.
-
-        Args:
-            indices: Indices of frames, in ascending order.
+        """Read frames, whose indices ascend, and convert them to RGB.
 
         Yields:
             [height, width, 3] uint8 RGB for each index.

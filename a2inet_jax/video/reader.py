@@ -12,28 +12,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
 from a2inet_jax.config import Features
 from a2inet_jax.errors import DecoderDiedError, VideoError
-from a2inet_jax.video import channel
 from a2inet_jax.video.info import VideoInfo
 from a2inet_jax.video.raw import RawFormat
+from a2inet_jax.video.worker import receive, send
 
 _BUFFER_BYTES = 1 << 20
 _KILL_INTERVAL_S = 0.05
-
-_Result = TypeVar("_Result")
-
-
-class Submit(Protocol):
-    """Function that has another function called in a thread."""
-
-    def __call__(self, function: Callable[..., _Result], *args: Any) -> Future[_Result]:
-        """Return the future result of `function(*args)`."""
-        ...
 
 
 class Reader:
@@ -52,9 +42,8 @@ class Reader:
     def __init__(self, timeout_s: float = Features.timeout_s) -> None:
         """Make a reader; the process starts with the first request.
 
-        Args:
-            timeout_s: Longest time to wait for a chunk of frames, in seconds. Frames are decoded one after
-                the other, so this covers all frames between the previous chunk and this one.
+        `timeout_s` is the longest time to wait for a chunk of frames, in seconds. Frames are decoded one
+        after the other, so this covers all frames between the previous chunk and this one.
         """
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,11 +68,7 @@ class Reader:
         return self._process.pid if self._process else None
 
     def open(self, path: Path, raw: RawFormat | None = None) -> VideoInfo:
-        """Open a video and decode its first frame.
-
-        Args:
-            path: The video.
-            raw: Layout of a file without a header.
+        """Open a video and decode its first frame; `raw` is the layout of a file without a header.
 
         Raises:
             DecoderDiedError: Decoding crashed, took too long or was killed.
@@ -93,7 +78,7 @@ class Reader:
         header, timestamps = self._receive(path)
         self._unfinished = False
         assert timestamps is not None
-        return VideoInfo(len(timestamps), header["height"], header["width"], timestamps)
+        return VideoInfo(header["height"], header["width"], timestamps)
 
     def read(
         self,
@@ -108,7 +93,7 @@ class Reader:
             path: The video.
             indices: Indices of frames, ascending, [T] integers.
             chunk: Number of frames at a time.
-            raw: As in `open`.
+            raw: Layout of a file without a header.
 
         Returns:
             Iterator over [n, height, width, 3] uint8 RGB; n = chunk except for the last one. Another request
@@ -131,10 +116,9 @@ class Reader:
         A thread that waits for frames gets a DecoderDiedError; the next request starts another process.
         """
         with self._lock:
-            if self._process is None:
-                return
-            self._killed = True
-            _kill_group(self._process)
+            if self._process is not None:
+                self._killed = True
+                _kill_group(self._process)
 
     def close(self) -> None:
         """End the decoding process; another request would start a new one."""
@@ -154,8 +138,10 @@ class Reader:
             yield frames
 
     def _request(self, path: Path, raw: RawFormat | None, request: dict[str, Any]) -> None:
+        with self._lock:
+            ended = self._killed or (self._process and self._process.poll() is not None)
         # Messages of an abandoned request may still be in the socket; a new process has a new one.
-        if self._unfinished or self._has_ended():
+        if self._unfinished or ended:
             self._stop()
         if self._socket is None:
             self._start()
@@ -166,12 +152,12 @@ class Reader:
         # If the process has died or hangs, `_receive` finds out next and raises.
         with contextlib.suppress(OSError):
             raw_fields = None if raw is None else dataclasses.asdict(raw)
-            channel.send(self._socket, {"path": os.fspath(path), "raw": raw_fields, **request})
+            send(self._socket, {"path": os.fspath(path), "raw": raw_fields, **request})
 
     def _receive(self, path: Path) -> tuple[dict[str, Any], np.ndarray | None]:
         assert self._socket is not None
         try:
-            header, array = channel.receive(self._socket, self._timeout_s)
+            header, array = receive(self._socket, self._timeout_s)
         except TimeoutError:
             self._stop()
             raise DecoderDiedError(
@@ -188,10 +174,6 @@ class Reader:
             self._unfinished = False
             raise VideoError(path, header["error"])
         return header, array
-
-    def _has_ended(self) -> bool:
-        with self._lock:
-            return self._killed or (self._process is not None and self._process.poll() is not None)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -230,21 +212,19 @@ class Reader:
 
 
 @contextlib.contextmanager
-def cancelling_pool(num_threads: int, readers: Sequence[Reader] = ()) -> Iterator[Submit]:
+def cancelling_pool(
+    num_threads: int, readers: Sequence[Reader] = ()
+) -> Iterator[Callable[..., Future[Any]]]:
     """Open a pool of threads; on leaving, cancel what waits, end what runs, and wait for the threads.
 
-    Args:
-        num_threads: Number of threads.
-        readers: Readers that the threads use. They are killed, and should be closed afterwards.
-
-    Yields:
-        Function that schedules a call.
+    `readers` are those that the threads use: they are killed, and should be closed afterwards. Yields the
+    function that schedules a call, `submit(function, *args)`.
     """
     pool = ThreadPoolExecutor(num_threads)
     futures: list[Future[Any]] = []
 
-    def submit(function: Callable[..., _Result], *args: Any) -> Future[_Result]:
-        future = pool.submit(function, *args)
+    def submit(*call: Any) -> Future[Any]:
+        future = pool.submit(*call)
         futures.append(future)
         return future
 

@@ -43,11 +43,8 @@ PR = Sampling(frames=128, short_side=540, patches=4)
 def frame_indices(total: int, frames: int | None) -> np.ndarray:
     """Return frames at equal intervals: the middle one of each of `frames` equal segments of the video.
 
-    Index k is ⌊(2k + 1) · total / (2 · frames)⌋, in integers, so that it is the same on every machine.
-
-    Args:
-        total: Number of the video's frames, at least 1.
-        frames: Number of frames to choose; None for all.
+    Index k is ⌊(2k + 1) · total / (2 · frames)⌋, in integers, so that it is the same on every machine. All
+    frames are chosen if `frames` is None. `total` is at least 1.
 
     Returns:
         [min(total, frames)] int32, strictly ascending.
@@ -62,13 +59,7 @@ def patch_positions(video_id: str, height: int, width: int, sampling: Sampling) 
     """Return the positions of the patches, which are the same in every frame of a video.
 
     Each position is computed from the SHA-256 of seed, video id and patch index, so that it does not depend
-    on the state or version of a random generator.
-
-    Args:
-        video_id: Name of the video.
-        height: Of a frame, in pixels.
-        width: Of a frame, in pixels.
-        sampling: Gives the number, size and seed of the patches.
+    on the state or version of a random generator. Frames are `height` × `width` pixels.
 
     Returns:
         [patches, 2] int32, (top, left) of each. 0 along a side that is no longer than a patch.
@@ -76,9 +67,8 @@ def patch_positions(video_id: str, height: int, width: int, sampling: Sampling) 
     num_offsets = [max(side - sampling.patch_size, 0) + 1 for side in (height, width)]
     positions_Px2 = np.zeros((sampling.patches, 2), np.int32)
     for k in range(sampling.patches):
-        digest = hashlib.sha256(
-            f"{sampling.seed}/{k}/{video_id}".encode(errors="surrogateescape")
-        ).digest()
+        text = f"{sampling.seed}/{k}/{video_id}"
+        digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
         draws = (int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:16], "big"))
         positions_Px2[k] = [draw % count for draw, count in zip(draws, num_offsets)]
     return positions_Px2
@@ -90,12 +80,8 @@ def resize_short_side(frames_NxHxWx3: jax.Array, short_side: int) -> jax.Array:
     Bilinear; when downscaling, the triangle filter widens with the scale (antialiasing), as in Pillow. The
     longer side is rounded to the nearest pixel.
 
-    Args:
-        frames_NxHxWx3: RGB, uint8.
-        short_side: In pixels.
-
     Returns:
-        [N, h, w, 3] uint8, rounded to the nearest level.
+        [N, h, w, 3] uint8 RGB as given, rounded to the nearest level.
     """
     num_frames, height, width, channels = frames_NxHxWx3.shape
     if min(height, width) == short_side:

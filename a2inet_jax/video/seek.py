@@ -44,43 +44,26 @@ _Row = TypeVar("_Row")
 
 
 class KeyFrame(NamedTuple):
-    """A key frame that is decoded.
+    """A key frame that is decoded; for the first of a range, the key frame before it is itself."""
 
-    Attributes:
-        pts: Its presentation time.
-        previous_pts: Presentation time of the key frame before it; its own for the first of a range.
-        offset: How many frames after the previous key frame it is shown; 0 for the first of a range.
-    """
-
-    pts: int
-    previous_pts: int
-    offset: int
+    pts: int  # presentation time
+    previous_pts: int  # that of the key frame before it
+    offset: int  # how many frames after the previous key frame it is shown
 
 
 class OutputFrame(NamedTuple):
-    """A frame that ffmpeg outputs.
+    """A frame that ffmpeg outputs."""
 
-    Attributes:
-        pts: Its presentation time.
-        key_pts: Presentation time of the key frame of its group.
-        offset: How many frames after that key frame it is shown.
-    """
-
-    pts: int
-    key_pts: int
-    offset: int
+    pts: int  # presentation time
+    key_pts: int  # that of the key frame of its group
+    offset: int  # how many frames after that key frame it is shown
 
 
 class Slots(NamedTuple):
-    """Positions in `SeekPlan.output` that belong to a wanted frame.
+    """Positions in `SeekPlan.output` that belong to a wanted frame."""
 
-    Attributes:
-        frame: Of the frame itself.
-        proof: Of the last frame that is decoded for it, after which it is known to be correct.
-    """
-
-    frame: int
-    proof: int
+    frame: int  # of the frame itself
+    proof: int  # of the last frame that is decoded for it, after which it is known to be correct
 
 
 @dataclass(frozen=True)
@@ -101,11 +84,7 @@ class SeekPlan:
 
     @classmethod
     def create(cls, packets: Packets, indices: Sequence[int]) -> Self | None:
-        """Choose the groups, depending on these arguments alone.
-
-        Args:
-            packets: Of the whole video.
-            indices: Wanted frames, ascending.
+        """Choose the groups for the wanted frames (ascending), depending on these arguments alone.
 
         Returns:
             None if decoding all frames is not much slower, or if the list of packets leaves a doubt: two
@@ -128,8 +107,8 @@ class SeekPlan:
         first = keys[np.maximum(group - 1, 0)]
         end = np.minimum(last + _MAX_REORDER_FRAMES, total - 1)
         decoded = packets.is_key.copy()
-        for k in range(len(wanted)):
-            decoded[first[k] : end[k] + 1] = True
+        for start, stop in zip(first, end + 1):
+            decoded[start:stop] = True
         if 2 * (decoded.sum() + _OVERHEAD_FRAMES) > total:
             return None
         # Frames to output, and the key frames by which their positions are counted.
@@ -152,12 +131,7 @@ class SeekPlan:
         )
 
     def frames(self, file: str, height: int, width: int) -> Generator[np.ndarray, None, None]:
-        """Decode the wanted frames.
-
-        Args:
-            file: The video's path.
-            height: Of a frame, in pixels.
-            width: Of a frame, in pixels.
+        """Decode the wanted frames of a file whose frames are `height` × `width` pixels.
 
         Yields:
             [height, width, 3] uint8 RGB for each wanted frame, in order. Ends early at the first deviation

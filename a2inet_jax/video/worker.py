@@ -7,13 +7,19 @@ Requests and responses:
     {"path", "raw", "indices", "chunk"} → one message for each chunk of frames
 {"error"} replaces the first message that cannot be sent. Every message also has {"decoding_s", "blocked_s"}:
 seconds since the message before.
+
+A message is a small JSON header and an optional array. The kernel copies the array straight from the sender's
+memory into the receiver's. A sender that is ahead blocks until the receiver reads, which bounds the memory.
 """
 
 import contextlib
+import json
+import math
 import os
 import select
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -23,9 +29,10 @@ from typing import Any
 import numpy as np
 
 from a2inet_jax.errors import VideoError
-from a2inet_jax.video import channel
 from a2inet_jax.video.decode import Decoder
 from a2inet_jax.video.raw import RawDecoder, RawFormat
+
+_LENGTH = struct.Struct("!Q")
 
 
 def num_cpus() -> int:
@@ -33,6 +40,58 @@ def num_cpus() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def send(sock: socket.socket, header: dict[str, Any], array: np.ndarray | None = None) -> None:
+    """Send one message through a stream socket, blocking until the socket has accepted all of it.
+
+    The header's keys `shape` and `dtype` are reserved; the array is of any numeric dtype and not empty.
+    """
+    if array is not None:
+        header = {**header, "shape": array.shape, "dtype": array.dtype.str}
+    body = json.dumps(header).encode()
+    sock.sendall(_LENGTH.pack(len(body)) + body)
+    if array is not None:
+        sock.sendall(np.ascontiguousarray(array).data.cast("B"))
+
+
+def receive(
+    sock: socket.socket, timeout_s: float = math.inf
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Wait for one message, of which all must arrive within `timeout_s`.
+
+    Returns:
+        The header, and the array (in memory of its own) or None.
+
+    Raises:
+        TimeoutError: The message did not arrive in time.
+        EOFError: The other side closed the connection.
+    """
+    deadline = time.monotonic() + timeout_s
+    length = bytearray(_LENGTH.size)
+    _fill(sock, memoryview(length), deadline)
+    body = bytearray(_LENGTH.unpack(length)[0])
+    _fill(sock, memoryview(body), deadline)
+    header = json.loads(body)
+    if "shape" not in header:
+        return header, None
+    array = np.empty(header.pop("shape"), np.dtype(header.pop("dtype")))
+    _fill(sock, array.data.cast("B"), deadline)
+    return header, array
+
+
+def _fill(sock: socket.socket, view: memoryview, deadline: float) -> None:
+    while view:
+        # Never exactly 0, which would make the socket non-blocking.
+        remaining_s = max(deadline - time.monotonic(), 1e-6)
+        sock.settimeout(None if math.isinf(remaining_s) else remaining_s)
+        try:
+            num_bytes = sock.recv_into(view)
+        except ConnectionResetError:
+            num_bytes = 0
+        if not num_bytes:
+            raise EOFError("the other side closed the connection")
+        view = view[num_bytes:]
 
 
 class _TimedSender:
@@ -55,22 +114,18 @@ class _TimedSender:
         """Send one message with the seconds since the one before."""
         before, cpu_before = time.monotonic(), time.thread_time()
         seconds = {"decoding_s": before - self._since, "blocked_s": self._blocked_s}
-        channel.send(self._sock, {**header, **seconds}, array)
+        send(self._sock, {**header, **seconds}, array)
         self._since = time.monotonic()
         self._blocked_s = max(0.0, self._since - before - (time.thread_time() - cpu_before))
 
 
 def serve(sock: socket.socket) -> None:
-    """Answer requests until the other side closes the connection.
-
-    Args:
-        sock: Connected to a `Reader`.
-    """
+    """Answer the requests of a `Reader` until it closes the connection."""
     sender = _TimedSender(sock)
     decoder: Decoder | RawDecoder | None = None
     opened = None
     while True:
-        request, _ = channel.receive(sock)
+        request, _ = receive(sock)
         sender.start()
         video = (request["path"], request["raw"])
         try:
@@ -121,7 +176,7 @@ def _exit_with(sock: socket.socket) -> None:
 
 
 def main() -> None:
-    """Run the process."""
+    """Serve the socket whose descriptor is the first argument."""
     # decord and FFmpeg write to standard error at any log level.
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stderr.fileno())

@@ -264,7 +264,7 @@ def complete_lsvq(clip: Path, tmp_path: Path) -> Path:
 def test_complete_label_files_of_lsvq(complete_lsvq: Path, tmp_path: Path) -> None:
     layout = builder._make_builder("lsvq", tmp_path / "data")
     videos = scan.scan(layout, complete_lsvq).videos
-    assert Counter((video.split, layout.subset(video.split)) for video in videos) == {
+    assert Counter((video.split, layout.SUBSETS[video.split]) for video in videos) == {
         ("train", "train"): 28_056,
         ("test", "test"): 7_186,
         ("test_1080p", "test"): 3_573,

@@ -131,9 +131,9 @@ def test_stronger_distortions_have_lower_labels(kind: str, tiny: Path, tmp_path:
     labels = []
     for distortion in (grades[0], grades[-1]):
         output = tmp_path / f"{distortion.label}.mp4"
-        args = (distortion.label, distortion, (128, 192), 5, pristine, tmp_path, output)
+        args = (distortion, (128, 192), 5, pristine, tmp_path, output)
         distortions.make_distorted(*args)
-        label, frames = ffmpeg.vmaf(distortion.label, output, pristine, tmp_path)
+        label, frames = ffmpeg.vmaf(output, pristine, tmp_path)
         assert frames == 6
         labels.append(label)
     assert labels[0] > labels[1] + 5
@@ -144,7 +144,7 @@ def test_a_shot_is_cut_to_the_frame(tmp_path: Path) -> None:
     grey = np.repeat(np.arange(0, 250, 25, dtype=np.uint8), 48 * 64)
     raw = ["-f", "rawvideo", "-pix_fmt", "gray", "-s", "64x48", "-i", "pipe:0"]
     film = tmp_path / "film.mkv"
-    ffmpeg.convert("film", raw, "", ("-c:v", "ffv1"), film, grey.tobytes())
+    ffmpeg.convert(raw, "", ("-c:v", "ffv1"), film, grey.tobytes())
     shot = Shot("shot", sources.File("none", "film.mkv", ""), 24, 32, 3, 7)
     sources.make_pristine(shot, film, tmp_path / "shot.mp4")
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(tmp_path / "shot.mp4")]
@@ -238,7 +238,7 @@ def test_every_source_makes_a_pristine_clip(tmp_path: Path) -> None:
     for source in SOURCES:
         output = tmp_path / f"{source.name}.mp4"
         sources.make_pristine(source, files[source.file], output)
-        label, frames = ffmpeg.vmaf(source.name, output, output, tmp_path)
+        label, frames = ffmpeg.vmaf(output, output, tmp_path)
         assert (frames, label > 95) == (sources.FRAMES, True)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2inet_jax.video import channel, worker
+from a2inet_jax.video import worker
 from a2inet_jax.video.reader import Reader
 from tests.clips import Clips
 
@@ -21,7 +21,7 @@ PROGRAM = """
 import sys, time, numpy as np
 from pathlib import Path
 from a2inet_jax.video.raw import RawFormat
-from a2inet_jax.video import channel, worker
+from a2inet_jax.video import worker
 from a2inet_jax.video.reader import Reader
 path, frames, read_all, raw = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "all", None
 if path.suffix == ".yuv":
@@ -167,11 +167,11 @@ def test_worker_survives_a_failing_disk(
             raise OSError(5, "Input/output error")
 
         patch.setattr(worker, "_open", fail)
-        channel.send(served_socket, request)
-        header, _ = channel.receive(served_socket, 10)
+        worker.send(served_socket, request)
+        header, _ = worker.receive(served_socket, 10)
         assert "Input/output error" in header["error"]
-    channel.send(served_socket, request)
-    header, timestamps = channel.receive(served_socket, 10)
+    worker.send(served_socket, request)
+    header, timestamps = worker.receive(served_socket, 10)
     assert header["height"] == 80
     assert timestamps is not None
     assert len(timestamps) == 25

@@ -21,11 +21,7 @@ class Builder(LabelledBuilder):
     )
 
     def video_id(self, name: str) -> str:
-        """Return an id such as `Test1/Talking_head/Test01_Talking_Head_D01` for any spelling of the name.
-
-        Raises:
-            DataError: The name has another form.
-        """
+        """Return an id such as `Test1/Talking_head/Test01_Talking_Head_D01` for any spelling of the name."""
         match = re.fullmatch(r"test0?(\d)_([a-z]+(?:_[a-z]+)*)_d0?(\d+)", stem(name).lower())
         if not match:
             raise DataError(

@@ -20,11 +20,7 @@ class Builder(LabelledBuilder):
     )
 
     def video_id(self, name: str) -> str:
-        """Return the number at the start of a name such as `123_cut_centercrop_960x540_8s.mp4` or `123.mp4`.
-
-        Raises:
-            DataError: The name does not begin with a number.
-        """
+        """Return the number with which a name begins: `123_cut_centercrop_960x540_8s.mp4` or `123.mp4`."""
         number = re.match(r"\d+(?![^_])", stem(name))
         if not number:
             raise DataError(f"{name!r} does not begin with the number of a KoNViD-1k video")

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from a2inet_jax.datasets import label_file
 from a2inet_jax.datasets.builder import MOS_COLUMNS, NAME_COLUMNS, LabelledBuilder
@@ -22,14 +23,11 @@ class Builder(LabelledBuilder):
     """Builder that identifies a video by folder and file name: `yfcc-batch1/725`."""
 
     SUFFIXES = frozenset({".mp4"})
+    SUBSETS = MappingProxyType({"train": "train", "test": "test", "test_1080p": "test"})
     LABEL_FILES = (*_TRAIN_TEST, *_BY_SPLIT["train"], *_BY_SPLIT["test"], *_BY_SPLIT["test_1080p"])
 
     def video_id(self, name: str) -> str:
-        """Return folder and file name without `.mp4`, which some label files omit.
-
-        Raises:
-            DataError: The name has no folder.
-        """
+        """Return folder and file name without `.mp4`, which some label files omit."""
         folder = PurePosixPath(name).parent.name
         if not folder:
             raise DataError(f"{name!r} has no folder, as names of LSVQ do: yfcc-batch1/725")
@@ -51,13 +49,8 @@ class Builder(LabelledBuilder):
         for split, names in _BY_SPLIT.items():
             if (file := folder.first(names)) and not (train_test and split != "test_1080p"):
                 videos += [replace(video, split=split) for video in self.read_label_file(file)]
-        if not videos:
-            raise self.no_label_file(folder)
-        return videos
-
-    def subset(self, split: str) -> str:
-        """Return "test" for both test splits."""
-        return "train" if split == "train" else "test"
+        # If there is none, this raises.
+        return videos or super().read_labels(folder)
 
 
 def _split(row: LabelRow) -> str:

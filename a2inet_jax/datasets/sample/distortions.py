@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from a2inet_jax.datasets.sample import ffmpeg
+from a2inet_jax.datasets.sample.ffmpeg import options
 
 # Not every decoder reads every codec, so the result of another codec than H.264 and HEVC is decoded by ffmpeg
 # and stored as H.264 of a quality that adds nothing visible. Noise, which costs the most bits, is stored at a
 # lower quality.
 KEEP = ffmpeg.h264(15)
 KEEP_NOISE = ffmpeg.h264(25)
-_RATE = ("-g", "24", "-bf", "0")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,6 @@ class Distortion:
     """One kind of distortion at one strength.
 
     Attributes:
-        name: The kind.
         strength: 1 is the mildest of its kind.
         vmaf: Its typical VMAF, measured as the median over the contents; the draw spreads over it.
         filters: ffmpeg filters before encoding; `{width}`, `{height}` and `{seed}` are those of the clip.
@@ -54,19 +53,11 @@ class Distortion:
 
 
 def _av1(crf: int) -> tuple[str, ...]:
-    return ("-c:v", "libsvtav1", "-preset", "9", "-crf", str(crf), "-svtav1-params", "lp=1")
-
-
-def _mpeg2(scale: int) -> tuple[str, ...]:
-    return ("-c:v", "mpeg2video", "-qscale:v", str(scale), "-g", "12")
-
-
-def _mjpeg(scale: int) -> tuple[str, ...]:
-    return ("-c:v", "mjpeg", "-pix_fmt", "yuvj420p", "-qscale:v", str(scale))
+    return options(f"-c:v libsvtav1 -preset 9 -crf {crf} -svtav1-params lp=1")
 
 
 def _slices(crf: int) -> tuple[str, ...]:
-    return (*ffmpeg.h264(crf), *_RATE, "-x264-params", "slices=8")
+    return ffmpeg.h264(crf) + options("-g 24 -bf 0 -x264-params slices=8")
 
 
 def _shrink(factor: float) -> str:
@@ -117,10 +108,17 @@ DISTORTIONS: tuple[Distortion, ...] = (
         *((94, 24), (87, 29), (74, 34), (54, 39), (34, 44), (17, 48), (9, 51)),
     ),
     *_kind("av1", lambda crf: {"codec": _av1(crf)}, (97, 35), (96, 48), (93, 56), (76, 63)),
-    *_kind("mpeg2", lambda q: {"codec": _mpeg2(q)}, (95, 6), (84, 14), (72, 24), (65, 31)),
+    *_kind(
+        "mpeg2",
+        lambda q: {"codec": options(f"-c:v mpeg2video -qscale:v {q} -g 12")},
+        *((95, 6), (84, 14), (72, 24), (65, 31)),
+    ),
     *_kind(
         "mjpeg",
-        lambda q: {"codec": _mjpeg(q), "playback": _TV_RANGE},
+        lambda q: {
+            "codec": options(f"-c:v mjpeg -pix_fmt yuvj420p -qscale:v {q}"),
+            "playback": _TV_RANGE,
+        },
         *((94, 8), (87, 16), (76, 31)),
     ),
     *_kind(
@@ -173,7 +171,6 @@ DISTORTIONS: tuple[Distortion, ...] = (
 
 
 def make_distorted(
-    clip: str,
     distortion: Distortion,
     size: tuple[int, int],
     seed: int,
@@ -181,33 +178,23 @@ def make_distorted(
     work: Path,
     output: Path,
 ) -> None:
-    """Distort a pristine clip.
+    """Distort a pristine clip, with intermediate files in folder `work`; ClipError if ffmpeg fails.
 
-    Args:
-        clip: Id of the clip, for error messages.
-        distortion: Filters, codecs and losses to apply.
-        size: Height and width in pixels.
-        seed: Seed of noise and losses.
-        pristine: The pristine clip.
-        work: Folder for intermediate files.
-        output: The file to write.
-
-    Raises:
-        ClipError: ffmpeg failed.
+    `size` is height and width in pixels; `seed` is that of noise and losses.
     """
     names = {"height": size[0], "width": size[1], "seed": seed}
     source, filters = ["-i", str(pristine)], distortion.filters.format(**names)
     if distortion.codec:
         suffix = ".h264" if distortion.lost else ".mkv"
         coded = work / f"coded{suffix}"
-        ffmpeg.convert(clip, source, filters, distortion.codec, coded)
+        ffmpeg.convert(source, filters, distortion.codec, coded)
         source, filters = ["-i", str(coded)], distortion.playback.format(**names)
         if distortion.lost:
             lossy = work / "lossy.h264"
             rng = np.random.default_rng(seed)
             lossy.write_bytes(drop_slices(coded.read_bytes(), distortion.lost, rng))
             source = ["-f", "h264", "-framerate", str(ffmpeg.FPS), "-i", str(lossy)]
-    ffmpeg.convert(clip, source, filters, distortion.stored, output)
+    ffmpeg.convert(source, filters, distortion.stored, output)
 
 
 def drop_slices(stream: bytes, fraction: float, rng: np.random.Generator) -> bytes:

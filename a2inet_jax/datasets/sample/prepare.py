@@ -9,14 +9,13 @@ Another recipe or another version of ffmpeg has a folder of its own.
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from pathlib import Path
 
 from a2inet_jax.datasets.sample import ffmpeg
 from a2inet_jax.datasets.sample.distortions import make_distorted
 from a2inet_jax.datasets.sample.recipe import SampleClip, SampleRecipe, read_label
-from a2inet_jax.datasets.sample.sources import File, locate, make_pristine
+from a2inet_jax.datasets.sample.sources import locate, make_pristine
 from a2inet_jax.datasets.scan import Progress
 from a2inet_jax.errors import ClipError
 from a2inet_jax.files import sweep, write
@@ -30,15 +29,15 @@ def folder(data_dir: Path, recipe: SampleRecipe) -> Path:
 
 
 def prepare(
-    data_dir: Path, workers: int | None, on_progress: Progress, recipe: SampleRecipe | None = None
+    data_dir: Path, workers: int | None, on_progress: Progress, recipe: SampleRecipe
 ) -> Path:
     """Make the missing clips, labels and index of the sample data set; quick when everything is there.
 
     Args:
         data_dir: The data folder.
         workers: Number of clips that are made at a time, each on one thread; None: one for each CPU.
-        on_progress: Called after each clip, and once before the first.
-        recipe: The clips to make; None: those of the sample data set.
+        on_progress: Called before the first clip and after each.
+        recipe: The clips to make.
 
     Returns:
         The folder of the data set.
@@ -47,23 +46,25 @@ def prepare(
         PackageFileError: A source could not be fetched.
         ClipError: A clip could not be made; finished ones are kept.
     """
-    recipe = recipe or SampleRecipe()
     home = folder(data_dir, recipe)
     clips = home / "clips"
     clips.mkdir(parents=True, exist_ok=True)
     wanted = recipe.clips()
     missing = [clip for clip in wanted if read_label(clips, clip.video_id) is None]
-    on_progress("", len(wanted) - len(missing), len(wanted))
-    if missing:
-        files = locate([clip.source for clip in missing])
-        done = len(wanted) - len(missing)
-        # Pristine clips first: the others are made from them and measured against them.
-        pristine = [clip for clip in missing if clip.distortion is None]
-        distorted = [clip for clip in missing if clip.distortion is not None]
-        for stage in (pristine, distorted):
-            for video_id in _make_all(stage, clips, files, workers or num_cpus()):
+    done = len(wanted) - len(missing)
+    on_progress("", done, len(wanted))
+    files = locate([clip.source for clip in missing])
+    # Pristine clips first: the others are made from them and measured against them.
+    pristine = [clip for clip in missing if clip.distortion is None]
+    distorted = [clip for clip in missing if clip.distortion is not None]
+    for stage in (pristine, distorted):
+        # Threads suffice, since ffmpeg's processes do the work.
+        with cancelling_pool(workers or num_cpus()) as submit:
+            jobs = {submit(_make, clip, clips, files[clip.source.file]): clip for clip in stage}
+            for job in as_completed(jobs):
+                job.result()
                 done += 1
-                on_progress(video_id, done, len(wanted))
+                on_progress(jobs[job].video_id, done, len(wanted))
     # Delete what a killed job left: its own temporary files, and those of ffmpeg.
     sweep(clips)
     for partial in clips.glob(".*.part*.mp4"):
@@ -75,18 +76,6 @@ def prepare(
     return home
 
 
-def _make_all(
-    missing: Sequence[SampleClip], clips: Path, files: dict[File, Path], workers: int
-) -> Iterator[str]:
-    """Make clips in parallel and yield their ids as they are done."""
-    # Threads suffice, since ffmpeg's processes do the work.
-    with cancelling_pool(workers) as submit:
-        jobs = {submit(_make, clip, clips, files[clip.source.file]): clip for clip in missing}
-        for job in as_completed(jobs):
-            job.result()
-            yield jobs[job].video_id
-
-
 def _make(clip: SampleClip, clips: Path, file: Path) -> None:
     """Make and measure one clip; its label is written last, as a mark that the clip is complete."""
     source, distortion = clip.source, clip.distortion
@@ -94,12 +83,15 @@ def _make(clip: SampleClip, clips: Path, file: Path) -> None:
     pristine = clips / f"{SampleClip(source, None).video_id}.mp4"
     with tempfile.TemporaryDirectory(prefix="a2inet-") as temporary:
         work = Path(temporary)
-        if distortion is None:
-            make_pristine(source, file, output)
-        else:
-            size = (source.height, source.width)
-            make_distorted(clip.video_id, distortion, size, clip.seed, pristine, work, output)
-        score, frames = ffmpeg.vmaf(clip.video_id, output, pristine, work)
+        try:
+            if distortion is None:
+                make_pristine(source, file, output)
+            else:
+                size = (source.height, source.width)
+                make_distorted(distortion, size, clip.seed, pristine, work, output)
+            score, frames = ffmpeg.vmaf(output, pristine, work)
+        except ClipError as error:
+            raise ClipError(f"{clip.video_id}: {error}") from None
     if frames != source.frames:
         raise ClipError(f"{clip.video_id} has {frames} frames, not {source.frames}")
     record = {

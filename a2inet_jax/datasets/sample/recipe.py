@@ -39,18 +39,11 @@ class SampleClip:
 
 @dataclass(frozen=True)
 class SampleRecipe:
-    """Everything that decides the clips and their labels.
-
-    Attributes:
-        sources: The contents.
-        distortions: The distortions to draw from.
-        number: Number of distorted clips of each content.
-        seed: Seed of the draw.
-    """
+    """Everything that decides the clips and their labels."""
 
     sources: tuple[Source, ...] = SOURCES
     distortions: tuple[Distortion, ...] = DISTORTIONS
-    number: int = 14
+    number: int = 14  # of distorted clips of each content
     seed: int = 0
 
     def clips(self) -> list[SampleClip]:

@@ -1,8 +1,5 @@
 """TFDS index of the sample data set. Its labels are VMAF, a metric: no person has rated these clips."""
 
-import contextlib
-import io
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from a2inet_jax.datasets.builder import read_records, write_index
 from a2inet_jax.datasets.catalog import DATASETS
 from a2inet_jax.datasets.sample.recipe import read_label
 from a2inet_jax.datasets.video import Video
@@ -37,9 +35,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     "video_id": tfds.features.Text(),
-                    "path": tfds.features.Text(
-                        doc="of the clip, relative to the data set's folder"
-                    ),
+                    "path": tfds.features.Text(doc="relative to the data set's folder"),
                     "mos": tfds.features.Scalar(np.float32, doc="VMAF, 0 to 100"),
                     "reference_id": tfds.features.Text(doc="content; splits keep it together"),
                     "distortion": tfds.features.Text(),
@@ -66,14 +62,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 def write(home: Path, clips: Path) -> None:
     """Write the index of the data set in folder `home`, whose clips are complete; an existing one is kept."""
-    tfds.disable_progress_bar()
-    with (
-        tempfile.TemporaryDirectory(prefix="a2inet-") as downloads,
-        # TFDS prints what it "downloads", in the middle of the caller's progress.
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
-        config = tfds.download.DownloadConfig(manual_dir=str(clips))
-        _make_builder(home).download_and_prepare(download_dir=downloads, download_config=config)
+    write_index(_make_builder(home), clips)
 
 
 def read(home: Path) -> list[Video]:
@@ -86,20 +75,14 @@ def read(home: Path) -> list[Video]:
     if not (builder := _make_builder(home)).info.splits:
         raise FileNotFoundError(f"there is no sample data set in {home}: {_REMEDY}")
     videos = []
-    for record in builder.as_data_source(split="train"):
-        video_id, path, content, distortion = (
-            _text(record[key]) for key in ("video_id", "path", "reference_id", "distortion")
-        )
-        mos = float(record["mos"])
-        videos.append(Video(video_id, home / path, mos, content, distortion=distortion))
-        if not videos[-1].path.exists():
-            raise FileNotFoundError(f"{videos[-1].path} is missing: {_REMEDY}")
+    for record in read_records(builder, "train"):
+        path = home / record["path"]
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is missing: {_REMEDY}")
+        fields = (record["video_id"], path, record["mos"], record["reference_id"])
+        videos.append(Video(*fields, distortion=record["distortion"]))
     return sorted(videos, key=lambda video: video.video_id)
 
 
 def _make_builder(home: Path) -> Builder:
     return Builder(data_dir=str(home), file_format="array_record")
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
