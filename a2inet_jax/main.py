@@ -1,4 +1,4 @@
-"""The command `a2inet`: one subcommand for each module of `a2inet_jax.commands`."""
+"""The command `a2inet`, whose verbs are in `a2inet_jax.commands`."""
 
 import io
 import os
@@ -13,16 +13,11 @@ from a2inet_jax.commands import (
     analyze,
     config,
     data,
-    demo,
-    describe,
     doctor,
-    evaluate,
+    experiments,
     extract,
-    report,
     score,
     store,
-    table,
-    train,
     weights,
 )
 from a2inet_jax.commands.options import Parser, joined_overrides
@@ -30,20 +25,20 @@ from a2inet_jax.errors import A2INetError
 
 # In the order of the work.
 VERBS = {
-    "demo": demo,
-    "score": score,
-    "data": data,
-    "weights": weights,
-    "extract": extract,
-    "store": store,
-    "train": train,
-    "evaluate": evaluate,
-    "report": report,
-    "table": table,
-    "analyze": analyze,
-    "describe": describe,
-    "config": config,
-    "doctor": doctor,
+    "demo": experiments.add_demo,
+    "score": score.add_verb,
+    "data": data.add_verb,
+    "weights": weights.add_verb,
+    "extract": extract.add_verb,
+    "store": store.add_verb,
+    "train": experiments.add_train,
+    "evaluate": experiments.add_evaluate,
+    "report": experiments.add_report,
+    "table": experiments.add_table,
+    "analyze": analyze.add_verb,
+    "describe": experiments.add_describe,
+    "config": config.add_verb,
+    "doctor": doctor.add_verb,
 }
 
 
@@ -58,14 +53,9 @@ def parser() -> Parser:
         "--version", action="version", version=f"a2inet {metadata.version('a2inet-jax')}"
     )
     verbs = whole.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
-    for name, module in VERBS.items():
-        verb: Parser = verbs.add_parser(
-            name,
-            help=module.SUMMARY,
-            description=f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}.",
-            epilog="\n  ".join(["examples:", *module.EXAMPLES]),
-        )
-        module.add_arguments(verb)
+    for add_verb in VERBS.values():
+        add_verb(verbs)
+    for verb in verbs.choices.values():
         for leaf in verb.verbs.choices.values() if verb.verbs else (verb,):
             leaf.add_argument(
                 "--verbose",

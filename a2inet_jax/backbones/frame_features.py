@@ -15,10 +15,7 @@ from a2inet_jax.video.sampling import resize_short_side, short_side_size
 
 
 def extract_features(
-    backbone: Backbone,
-    params: Params,
-    frames_BxHxWx3: jax.Array,
-    dtype: DTypeLike = jnp.float32,
+    backbone: Backbone, params: Params, frames_BxHxWx3: jax.Array, dtype: DTypeLike = jnp.float32
 ) -> jax.Array:
     """Return one vector per frame, the mean and deviation of each map. Pure; jit it with a fixed backbone.
 
@@ -80,10 +77,7 @@ def pool_stages(maps: Sequence[jax.Array]) -> jax.Array:
 
 
 def feature_maps(
-    backbone: Backbone,
-    params: Params,
-    frames_BxHxWx3: jax.Array,
-    dtype: DTypeLike = jnp.float32,
+    backbone: Backbone, params: Params, frames_BxHxWx3: jax.Array, dtype: DTypeLike = jnp.float32
 ) -> list[jax.Array]:
     """Return the network's maps of frames, or of the rows of one clip.
 

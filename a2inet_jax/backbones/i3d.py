@@ -17,10 +17,7 @@ from a2inet_jax.backbones.convert import Folded, PublishedLayout, torch_folded
 EPSILON = 1e-3  # of the batch norms
 # Modules of each stage, with the channels of b0, b1a, b1b, b2a, b2b and b3b.
 STAGES = (
-    {
-        "Mixed_3b": (64, 96, 128, 16, 32, 32),
-        "Mixed_3c": (128, 128, 192, 32, 96, 64),
-    },
+    {"Mixed_3b": (64, 96, 128, 16, 32, 32), "Mixed_3c": (128, 128, 192, 32, 96, 64)},
     {
         "Mixed_4b": (192, 96, 208, 16, 48, 64),
         "Mixed_4c": (160, 112, 224, 24, 64, 64),
@@ -28,10 +25,7 @@ STAGES = (
         "Mixed_4e": (112, 144, 288, 32, 64, 64),
         "Mixed_4f": (256, 160, 320, 32, 128, 128),
     },
-    {
-        "Mixed_5b": (256, 160, 320, 32, 128, 128),
-        "Mixed_5c": (384, 192, 384, 48, 128, 128),
-    },
+    {"Mixed_5b": (256, 160, 320, 32, 128, 128), "Mixed_5c": (384, 192, 384, 48, 128, 128)},
 )
 # Names of a module's convolutions.
 _SONNET_NAMES = {

@@ -115,9 +115,7 @@ PRETRAINED = {
     "resnet50_imagenet": PretrainedConfig(
         backbone="resnet50_imagenet",
         origin=Hub(
-            "timm/resnet50.tv_in1k",
-            "78f3ecfdb38e06d9b8397f662e7ab8fee96026fa",
-            "model.safetensors",
+            "timm/resnet50.tv_in1k", "78f3ecfdb38e06d9b8397f662e7ab8fee96026fa", "model.safetensors"
         ),
         trained_on="ImageNet",
         licence="BSD-3-Clause",

@@ -2,27 +2,29 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from a2inet_jax.commands.options import Parser, add_videos
-
-SUMMARY = "draw the activation maps of both networks, and curves over time"
-EXAMPLES = (
-    "a2inet analyze video.mp4",
-    "a2inet analyze pristine.mp4 damaged.mp4 --run=runs/demo --out=analysis.png",
-)
+from a2inet_jax.commands.options import add_command, add_videos
 
 
-def add_arguments(parser: Parser) -> None:
-    """Declare the verb's arguments."""
-    add_videos(parser, "folder of a trained run, whose data set and features are here")
-    parser.add_argument(
+def add_verb(verbs: Any) -> None:
+    """Declare `a2inet analyze`."""
+    verb = add_command(
+        verbs,
+        "analyze",
+        "draw the activation maps of both networks, and curves over time",
+        "a2inet analyze video.mp4",
+        "a2inet analyze pristine.mp4 damaged.mp4 --run=runs/demo --out=analysis.png",
+    )
+    add_videos(verb, "folder of a trained run, whose data set and features are here")
+    verb.add_argument(
         "--out",
         type=Path,
         default=Path("analysis.png"),
         metavar="PICTURE",
         help="the picture (default: %(default)s)",
     )
-    parser.set_defaults(handler=_run)
+    verb.set_defaults(handler=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -33,7 +35,7 @@ def _run(options: argparse.Namespace) -> int:
     from a2inet_jax.report import stream_maps
     from a2inet_jax.scoring import outside
 
-    videos = lists.find_videos([Path(path) for path in options.videos])
+    videos = lists.find_videos(options.videos)
     analyses, failures = [], []
     with Analyst(options.run) as analyst, progress("analyze") as advance:
         for done, video in enumerate(videos):

@@ -9,12 +9,9 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from a2inet_jax.commands.options import DEFAULT_RUN, Parser
-
-SUMMARY = "check the installation, and say what to do about what is wrong"
-EXAMPLES = ("a2inet doctor", "a2inet doctor --run=runs/demo")
+from a2inet_jax.commands.options import DEFAULT_RUN, add_command
 
 _PACKAGES = ("a2inet-jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "decord2")
 _CLIP_S = 2
@@ -27,15 +24,22 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def add_arguments(parser: Parser) -> None:
-    """Declare the verb's arguments."""
-    parser.add_argument(
+def add_verb(verbs: Any) -> None:
+    """Declare `a2inet doctor`."""
+    verb = add_command(
+        verbs,
+        "doctor",
+        "check the installation, and say what to do about what is wrong",
+        "a2inet doctor",
+        "a2inet doctor --run=runs/demo",
+    )
+    verb.add_argument(
         "--run",
         type=Path,
         metavar="RUN",
         help=f"score the clip with this run (default: {DEFAULT_RUN}, if it is there)",
     )
-    parser.set_defaults(handler=_run)
+    verb.set_defaults(handler=_run)
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -6,34 +6,36 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import Parser, add_videos
+from a2inet_jax.commands.options import add_command, add_videos
 
 if TYPE_CHECKING:
     from a2inet_jax.datasets.video import VideoFile
 
-SUMMARY = "score videos with a trained run"
-EXAMPLES = (
-    "a2inet score video.mp4",
-    "a2inet score clips/ list.csv --run=runs/demo --csv=scores.csv",
-)
 
 _COLUMNS = ("path", "score", "spread", "frames", "error", "warning")
 
 
-def add_arguments(parser: Parser) -> None:
-    """Declare the verb's arguments."""
-    add_videos(parser, "folder of a trained run")
-    parser.add_argument(
+def add_verb(verbs: Any) -> None:
+    """Declare `a2inet score`."""
+    verb = add_command(
+        verbs,
+        "score",
+        "score videos with a trained run",
+        "a2inet score video.mp4",
+        "a2inet score clips/ list.csv --run=runs/demo --csv=scores.csv",
+    )
+    add_videos(verb, "folder of a trained run")
+    verb.add_argument(
         "--json", action="store_true", help="print a JSON object a video, with frame scores"
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write a table to this file")
-    parser.set_defaults(handler=_run)
+    verb.add_argument("--csv", type=Path, metavar="FILE", help="also write a table to this file")
+    verb.set_defaults(handler=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
     from a2inet_jax.datasets import lists
 
-    videos = lists.find_videos([Path(path) for path in options.videos])
+    videos = lists.find_videos(options.videos)
     table = options.csv.expanduser() if options.csv else None
     return score_all(videos, options.run, options.json, table)
 
@@ -74,12 +76,12 @@ def score_all(
                 line = f"{'failed':>8}           {path}: {reason}"
                 shown: dict[str, Any] = rows[-1]
             else:
-                digits = {"score": f"{scored.score:.4f}", "spread": f"{scored.spread:.4f}"}
                 warning = "; ".join(scored.warnings)
                 rows.append(
                     {
                         "path": str(path),
-                        **digits,
+                        "score": f"{scored.score:.4f}",
+                        "spread": f"{scored.spread:.4f}",
                         "frames": len(scored.timestamps),
                         "warning": warning,
                     }

@@ -3,23 +3,27 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import Parser, add_action
+from a2inet_jax.commands.options import Parser, add_command
 
 if TYPE_CHECKING:
     from a2inet_jax.features.record import Finding
 
-SUMMARY = "list, verify, repair and export stored features"
-EXAMPLES = ("a2inet store verify features", "a2inet store export features --out=tfds")
 
-
-def add_arguments(parser: Parser) -> None:
-    """Declare the verb's actions and their arguments."""
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+def add_verb(verbs: Any) -> None:
+    """Declare `a2inet store`."""
+    verb = add_command(
+        verbs,
+        "store",
+        "list, verify, repair and export stored features",
+        "a2inet store verify features",
+        "a2inet store export features --out=tfds",
+    )
+    actions = verb.add_subparsers(metavar="ACTION", required=True)
 
     def add(name: str, summary: str, *examples: str) -> Parser:
-        action = add_action(actions, name, summary, *examples)
+        action = add_command(actions, name, summary, *examples)
         action.add_argument(
             "folders",
             nargs="+",

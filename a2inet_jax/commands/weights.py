@@ -2,33 +2,31 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import Parser, add_action
+from a2inet_jax.commands.options import add_command
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-SUMMARY = "list, fetch, add and verify pretrained networks"
-EXAMPLES = (
-    "a2inet weights get default i3d_kinetics400",
-    "a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique",
-)
 
+def add_verb(verbs: Any) -> None:
+    """Declare `a2inet weights`."""
+    verb = add_command(
+        verbs,
+        "weights",
+        "list, fetch, add and verify pretrained networks",
+        "a2inet weights get default i3d_kinetics400",
+        "a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique",
+    )
+    actions = verb.add_subparsers(metavar="ACTION", required=True)
 
-def add_arguments(parser: Parser) -> None:
-    """Declare the verb's actions and their arguments."""
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
-
-    action = add_action(
-        actions,
-        "list",
-        "list all networks with licences, sizes and origins",
-        "a2inet weights list",
+    action = add_command(
+        actions, "list", "list all networks with licences, sizes and origins", "a2inet weights list"
     )
     action.set_defaults(handler=_list)
 
-    action = add_action(
+    action = add_command(
         actions,
         "get",
         "fetch weights; `default` is the sample's pair",
@@ -38,7 +36,7 @@ def add_arguments(parser: Parser) -> None:
     action.add_argument("names", nargs="+", metavar="NAME", help="names of `a2inet weights list`")
     action.set_defaults(handler=_get)
 
-    action = add_action(
+    action = add_command(
         actions,
         "add",
         "add a file that you have downloaded",
@@ -50,7 +48,7 @@ def add_arguments(parser: Parser) -> None:
     )
     action.set_defaults(handler=_add)
 
-    action = add_action(
+    action = add_command(
         actions,
         "verify",
         "check weights against their checksums",
