@@ -124,9 +124,9 @@ def essence(config: Experiment) -> tuple[nn.Module, dict[str, Any]]:
     used = replace(model, **{name: getattr(Model, name) for name in idle})
     seen: dict[str, Any] = {"dtype": features.dtype}
     for stream in model.streams:
-        weights = getattr(features, f"{stream}_weights") or getattr(features, stream)
         network = stream_backbone(features, stream)
         sampling = stream_sampling(features, stream)
+        weights = _weights(features, stream)
         seen[stream] = (network.name, weights, network.normalization, sampling)
     return build_model(model.name, used), seen
 
@@ -206,12 +206,12 @@ def on(config: Experiment, dataset: str) -> Experiment:
 
 def needed_weights(config: Experiment) -> list[str]:
     """Return the names of the streams' weights; a checkpoint of the user's is none of them."""
-    features = config.features
-    names = [
-        getattr(features, f"{stream}_weights") or getattr(features, stream)
-        for stream in config.model.streams
-    ]
+    names = [_weights(config.features, stream) for stream in config.model.streams]
     return [name for name in names if name in PRETRAINED]
+
+
+def _weights(features: Features, stream: str) -> str:
+    return getattr(features, f"{stream}_weights") or getattr(features, stream)
 
 
 def data_folder(config: Experiment) -> Path:

@@ -269,10 +269,8 @@ class Experiment(Checked):
         """
         if problems := problems_in(values):
             raise ConfigError("\n  ".join(["these fields cannot be used:", *problems]))
-        found = {name: _tuple(value) for name, value in values.items()}
-        for name, group in _GROUPS.items():
-            found[name] = group(**{key: _tuple(value) for key, value in values[name].items()})
-        return cls(**found)
+        plain = _tuples(values)
+        return cls(**plain | {name: group(**plain[name]) for name, group in _GROUPS.items()})
 
 
 _GROUPS: dict[str, Any] = {
@@ -320,11 +318,11 @@ def suggestion(path: str) -> str:
 
 def problems_in(values: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with all fields of an experiment, given as nested plain values."""
-    problems = _problems(Experiment, {k: _tuple(v) for k, v in values.items()})
+    plain = _tuples(values)
+    problems = _problems(Experiment, plain)
     for name, group in _GROUPS.items():
-        if isinstance(fields_of := values.get(name), Mapping):
-            found = {key: _tuple(value) for key, value in fields_of.items()}
-            problems += _problems(group, found, f"{name}.")
+        if isinstance(plain.get(name), Mapping):
+            problems += _problems(group, plain[name], f"{name}.")
     return problems
 
 
@@ -344,5 +342,8 @@ def _problems(group: Any, values: Mapping[str, Any], prefix: str = "") -> list[s
     return sorted([*problems, *wrong_values(group, values, prefix)])
 
 
-def _tuple(value: Any) -> Any:
+def _tuples(value: Any) -> Any:
+    """Return nested values with tuples in place of lists."""
+    if isinstance(value, Mapping):
+        return {name: _tuples(each) for name, each in value.items()}
     return tuple(value) if isinstance(value, list) else value

@@ -130,17 +130,19 @@ def _cache() -> Finding:
 
 def _weights() -> Finding:
     from a2inet_jax.backbones import weights
-    from a2inet_jax.backbones.pretrained import PRETRAINED
 
-    here = [name for name in PRETRAINED if weights.weights_path(name).exists()]
-    if broken := [name for name in here if weights.verify(name)[name]]:
+    problems = weights.verify()
+    if broken := [name for name, problem in problems.items() if problem]:
         remedy = f"remove {weights.weights_path(broken[0])}, and fetch or add it again"
         return Finding(f"{', '.join(broken)}: not the recorded file", remedy)
-    return Finding(", ".join(here) or "none yet; `a2inet weights get default` fetches the sample's")
+    return Finding(
+        ", ".join(problems) or "none yet; `a2inet weights get default` fetches the sample's"
+    )
 
 
 def _scoring(given: Path | None) -> Finding:
     """Decode a clip that is made here, and score it if a run and its weights are there."""
+    from a2inet_jax.backbones.weights import DEFAULT, weights_path
     from a2inet_jax.build import open_extractor
     from a2inet_jax.config_file import load
     from a2inet_jax.datasets.video import VideoFile
@@ -164,7 +166,7 @@ def _scoring(given: Path | None) -> Finding:
             )
         with Reader() as reader:
             frames = reader.open(clip).num_frames
-            if not _has_default_weights():
+            if not all(weights_path(name).exists() for name in DEFAULT):
                 return Finding(f"{frames} frames decoded; scoring needs weights and a trained run")
             extractor = open_extractor(load("sample"))
             features = extractor.extract(VideoFile("clip", clip), reader)
@@ -173,12 +175,6 @@ def _scoring(given: Path | None) -> Finding:
         return Finding(
             f"{rows} frames through both networks in {took:.1f} s; no trained run in {run}"
         )
-
-
-def _has_default_weights() -> bool:
-    from a2inet_jax.backbones import weights
-
-    return all(weights.weights_path(name).exists() for name in weights.DEFAULT)
 
 
 def _make_clip(path: Path) -> None:

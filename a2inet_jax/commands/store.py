@@ -37,7 +37,9 @@ def add_verb(verbs: Any) -> None:
         "list", "list the videos of stores and the recipes", "a2inet store list features --json"
     )
     action.add_argument("--json", action="store_true", help="print a JSON object a video")
-    action.set_defaults(handler=_list_all)
+    action.set_defaults(
+        handler=lambda options: max(_list(store, options.json) for store in _stores(options))
+    )
 
     action = add(
         "verify", "check every array against its checksums", "a2inet store verify features"
@@ -138,13 +140,7 @@ def _check(folder: Path) -> "tuple[list[Finding], int]":
     return bad, done - len(bad)
 
 
-def _list_all(options: argparse.Namespace) -> int:
-    for folder in _stores(options):
-        _list(folder, options.json)
-    return 0
-
-
-def _list(folder: Path, as_json: bool) -> None:
+def _list(folder: Path, as_json: bool) -> int:
     from rich.table import Table
 
     from a2inet_jax.console import console, say
@@ -158,7 +154,7 @@ def _list(folder: Path, as_json: bool) -> None:
             fields = {name: getattr(record, name) for name in names}
             store_fields = {"backbone": recipe.backbone, "width": recipe.width}
             print(json.dumps({**fields, **store_fields, "path": str(record.path)}))
-        return
+        return 0
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("video", overflow="fold")
     for title in ("frames", "MB"):
@@ -172,6 +168,7 @@ def _list(folder: Path, as_json: bool) -> None:
     say(f"recipe {recipe.fingerprint()}:")
     for name, value in recipe.as_dict().items():
         say(f"  {name}: {value}")
+    return 0
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -92,9 +92,7 @@ def _verify(options: argparse.Namespace) -> int:
     from a2inet_jax.backbones import weights
     from a2inet_jax.console import say
 
-    problems: dict[str, str] = {}
-    for name in options.names or [""]:
-        problems |= weights.verify(name) if name else weights.verify()
+    problems = weights.verify(*options.names)
     for each, problem in problems.items():
         say(f"{each}: {problem or 'good'}")
     return int(any(problems.values()))
