@@ -84,7 +84,6 @@ class Analyst(RunExtractor):
         quality stream sees patches.
 
         Args:
-            path: The video.
             raw: The layout of frames in a file without a header.
             on_frames: Called with the number of frames decoded so far and of all.
 

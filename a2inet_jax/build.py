@@ -152,7 +152,6 @@ def draw_splits(
     """Draw the splits of a data set, or read them.
 
     Args:
-        config: The experiment.
         videos: Those whose files are here.
         listed: All of the data set. Splits are drawn from these, so that a missing video is missing from
             its subset and moves no other.
@@ -214,25 +213,20 @@ def _weights(features: Features, stream: str) -> str:
     return getattr(features, f"{stream}_weights") or getattr(features, stream)
 
 
-def data_folder(config: Experiment) -> Path:
-    """Return the folder of data sets, indices and features."""
-    return Path(config.data.folder).expanduser()
-
-
 def labelled_videos(config: Experiment) -> list[Video]:
     """Return the videos of the prepared data set: all, unless some may be missing."""
-    return registry.load(config.data.name, data_folder(config), config.data.allow_missing)
+    return registry.load(config.data.name, config.data.path, config.data.allow_missing)
 
 
 def listed_videos(config: Experiment) -> list[Video]:
     """Return all videos of the prepared data set, also those whose files are missing."""
-    return registry.list_videos(config.data.name, data_folder(config))
+    return registry.list_videos(config.data.name, config.data.path)
 
 
 def features_folder(config: Experiment) -> Path:
     """Return the folder of the stores of the data set."""
     name = config.data.name
-    return data_folder(config) / "features" / f"{registry.slug(name)}-{registry.version(name)}"
+    return config.data.path / "features" / f"{registry.slug(name)}-{registry.version(name)}"
 
 
 def stored_features(

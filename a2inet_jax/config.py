@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields
 from dataclasses import field as dataclass_field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from a2inet_jax.errors import ConfigError
@@ -40,6 +40,11 @@ class Data(Checked):
     folder: str = field("data", "folder of data sets, their indices and features")
     manual_dir: str = field("", 'folder of a downloaded data set; "": data/manual/NAME')
     allow_missing: bool = field(False, "continue without videos whose files are missing")
+
+    @property
+    def path(self) -> Path:
+        """`folder`, its `~` expanded."""
+        return Path(self.folder).expanduser()
 
 
 @dataclass(frozen=True)

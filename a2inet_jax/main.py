@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from a2inet_jax.commands import (
-    analyze,
     config,
     data,
     doctor,
@@ -26,7 +25,7 @@ from a2inet_jax.errors import A2INetError
 # In the order of the work.
 VERBS = {
     "demo": experiments.add_demo,
-    "score": score.add_verb,
+    "score": score.add_score,
     "data": data.add_verb,
     "weights": weights.add_verb,
     "extract": extract.add_verb,
@@ -35,7 +34,7 @@ VERBS = {
     "evaluate": experiments.add_evaluate,
     "report": experiments.add_report,
     "table": experiments.add_table,
-    "analyze": analyze.add_verb,
+    "analyze": score.add_analyze,
     "describe": experiments.add_describe,
     "config": config.add_verb,
     "doctor": doctor.add_verb,
@@ -76,7 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interrupted = _noted_interrupts()
     given = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(joined_overrides(given))
-    _set_verbosity(options.verbose)
+    from absl import logging
+
+    from a2inet_jax import console
+
+    logging.set_verbosity(logging.INFO if options.verbose else logging.WARNING)
+    console.verbose = options.verbose
     try:
         code: int = options.handler(options)
         if sys.stdout is not None:
@@ -116,16 +120,6 @@ def _noted_interrupts() -> threading.Event:
 def _say_interrupted() -> int:
     print("interrupted: finished work is kept, and the same command resumes", file=sys.stderr)
     return 130
-
-
-def _set_verbosity(verbose: bool) -> None:
-    """Silence TFDS and JAX, unless asked otherwise."""
-    from absl import logging
-
-    from a2inet_jax import console
-
-    logging.set_verbosity(logging.INFO if verbose else logging.WARNING)
-    console.verbose = verbose
 
 
 def run() -> None:

@@ -173,7 +173,6 @@ class Scorer(RunExtractor):
         """Score one video file. The same content gets the same score, whatever its name.
 
         Args:
-            path: The video.
             raw: The layout of frames in a file without a header.
             on_frames: Called with the number of frames decoded so far and of all.
 

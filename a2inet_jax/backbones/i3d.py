@@ -62,23 +62,16 @@ class Inception(nn.Module):
 
 
 class I3D(nn.Module):
-    """I3D up to its last Inception module.
-
-    Attributes:
-        dtype: Compute dtype; parameters are float32.
-    """
+    """I3D up to its last Inception module."""
 
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x_NxTxHxWx3: jax.Array) -> list[jax.Array]:
-        """Return the map of Mixed_5c, at stride 8 in time and 32 in space (sizes rounded up).
+        """Return the map of Mixed_5c, one array [N, ⌈T/8⌉, ⌈H/32⌉, ⌈W/32⌉, 1024].
 
         Args:
             x_NxTxHxWx3: Clips in [−1, 1]; the network was trained on 64 consecutive frames.
-
-        Returns:
-            One array [N, ⌈T/8⌉, h, w, 1024].
         """
         x = _unit("Conv3d_1a_7x7", 64, 7, 2, self.dtype)(x_NxTxHxWx3)
         x = max_pool(x, (1, 3, 3), (1, 2, 2), same=True)

@@ -148,7 +148,7 @@ def verify(*names: str) -> dict[str, str]:
         *names: Names in `PRETRAINED`; none for all weights on this machine.
 
     Returns:
-        The problem with each of the weights, by name; "" if there is none.
+        The problem with each, by name; "" if there is none.
 
     Raises:
         WeightsError: A name is unknown.
@@ -219,7 +219,7 @@ def _published_file(name: str) -> Iterator[Path]:
     else:
         with progress("download") as advance:
             fetch.download(
-                origin.url,
+                origin,
                 file,
                 lambda done, total: advance(f"MB {name}", done // 10**6, max(done, total) // 10**6),
             )
@@ -248,21 +248,18 @@ def _keep(name: str, file: Path, source: str) -> None:
     # Write, once there is space.
     tensors = flatten_dict(params, sep="/")
     path = weights_path(name)
+    metadata = {
+        "weights": name,
+        "backbone": entry.backbone,
+        "source": source,
+        "source_sha256": digest,
+        "licence": entry.licence,
+        "content_sha256": _sha256_of(tensors),
+    }
     with fetch.space_for(path, sum(array.nbytes for array in tensors.values())):
         if len(entry.sha256) < 64 and not _checksum_record(name).exists():
             write(_checksum_record(name), f"{digest}\n".encode())
-        convert.save(
-            path,
-            params,
-            {
-                "weights": name,
-                "backbone": entry.backbone,
-                "source": source,
-                "source_sha256": digest,
-                "licence": entry.licence,
-                "content_sha256": _sha256_of(tensors),
-            },
-        )
+        convert.save(path, params, metadata)
     if entry.restriction:
         say(f"{name}: {entry.restriction}")
 

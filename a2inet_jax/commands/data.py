@@ -3,7 +3,6 @@
 import argparse
 import json
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ from a2inet_jax.commands.options import Parser, add_command, add_override_help
 
 if TYPE_CHECKING:
     from a2inet_jax.config import Data
-    from a2inet_jax.datasets.scan import Progress
     from a2inet_jax.datasets.verify import VerifyResult
     from a2inet_jax.datasets.video import Video
 
@@ -100,9 +98,8 @@ def _fields(options: argparse.Namespace) -> "Data":
     from a2inet_jax import config_file
     from a2inet_jax.config import config_dict
 
-    name = getattr(options, "name", "")
     config = config_dict()
-    config.data.name = name
+    config.data.name = getattr(options, "name", "")
     return config_file.resolve(config, options.overrides).data
 
 
@@ -114,7 +111,7 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    folder = _folder(_fields(options))
+    folder = _fields(options).path
     from rich.table import Table
 
     from a2inet_jax.console import console, say
@@ -147,17 +144,14 @@ def _verify(options: argparse.Namespace) -> int:
     from a2inet_jax.datasets import registry
     from a2inet_jax.datasets.verify import verify
 
-    def shown(title: str) -> "AbstractContextManager[Progress]":
-        return nullcontext(lambda *_: None) if options.json else progress(title)
-
     # The list and the files may have changed since the data set was prepared.
-    name, folder = data.name, _folder(data)
+    name, folder = data.name, data.path
     registry.list_videos(name, folder)  # fails if it was never prepared
     if name != "sample":
-        with shown("prepare") as advance:
+        with progress("prepare") as advance:
             registry.prepare(name, folder, advance)
     videos, unlabelled = registry.list_videos(name, folder), registry.list_unlabelled(name, folder)
-    with shown("verify") as advance:
+    with progress("verify") as advance:
         found = verify(videos, advance, options.full)
     # All problems go into a file, the first ones onto the screen.
     if options.json:
@@ -199,7 +193,7 @@ def _say_findings(
 
 def _splits(options: argparse.Namespace) -> int:
     data = _fields(options)
-    folder = _folder(data)
+    folder = data.path
     from a2inet_jax.console import say
     from a2inet_jax.datasets import published_splits, registry, splits
     from a2inet_jax.pipeline.prepare import some
@@ -231,10 +225,6 @@ def _splits(options: argparse.Namespace) -> int:
         )
     say(f"Use them by --config.splits.kind=file --config.splits.file={path}")
     return 0
-
-
-def _folder(data: "Data") -> Path:
-    return Path(data.folder).expanduser()
 
 
 def _record(name: str, found: "VerifyResult", unlabelled: Sequence[str]) -> dict[str, Any]:

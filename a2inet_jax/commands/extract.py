@@ -51,6 +51,7 @@ def add_verb(verbs: Any) -> None:
     verb.add_argument(
         "--actors",
         type=at_least(1),
+        default=0,
         metavar="N",
         help="ray: number of actors (default: as many as there are GPUs, or nodes)",
     )
@@ -74,7 +75,7 @@ def _run(options: argparse.Namespace) -> int:
         options.shard,
         options.engine,
         options.address,
-        options.actors or 0,
+        options.actors,
     )
 
 

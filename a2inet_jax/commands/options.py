@@ -144,25 +144,6 @@ def experiment(options: argparse.Namespace) -> "Experiment":
     return config_file.load(options.config, options.overrides)
 
 
-def add_videos(parser: Parser, run_help: str) -> None:
-    """Add the videos that a trained run is applied to, and `--run`."""
-    parser.variadic = "videos"
-    parser.add_argument(
-        "videos",
-        nargs="+",
-        type=Path,
-        metavar="VIDEO|FOLDER|CSV",
-        help="videos, folders of them, or CSV files with a column `path`",
-    )
-    parser.add_argument(
-        "--run",
-        type=Path,
-        default=DEFAULT_RUN,
-        metavar="RUN",
-        help=f"{run_help} (default: %(default)s)",
-    )
-
-
 def names(text: str) -> list[str]:
     """Parse names separated by commas."""
     found = [name for name in text.split(",") if name]
