@@ -1,4 +1,8 @@
-"""`a2inet config`: the fields of an experiment; showing one, and comparing two."""
+"""Show an experiment's fields, compare two, explain all.
+
+a2inet config show --config=sample --config.train.epochs=20
+a2inet config diff sample sample_motion
+"""
 
 import argparse
 import json
@@ -6,7 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import add_command, add_config, experiment
+from a2inet_jax.commands.options import add_command, add_config, add_group, experiment
 
 if TYPE_CHECKING:
     from a2inet_jax.config import Experiment
@@ -14,42 +18,25 @@ if TYPE_CHECKING:
 
 def add_verb(verbs: Any) -> None:
     """Declare `a2inet config`."""
-    show = "a2inet config show --config=sample --config.train.epochs=20"
-    diff = "a2inet config diff sample sample_motion"
-    verb = add_command(
-        verbs, "config", "show an experiment's fields, compare two, explain all", show, diff
-    )
-    actions = verb.add_subparsers(metavar="ACTION", required=True)
+    actions = add_group(verbs, "config", __doc__)
 
-    action = add_command(
-        actions, "show", "print the fields of an experiment, overrides applied", show
-    )
+    action = add_command(actions, "show", _show)
     add_config(action)
     action.add_argument("--json", action="store_true", help="print a JSON object")
-    action.set_defaults(handler=_show)
 
-    action = add_command(
-        actions,
-        "diff",
-        "print the fields in which two experiments differ; exit code 1 if they do",
-        diff,
-        "a2inet config diff sample runs/demo",
-    )
+    action = add_command(actions, "diff", _diff)
     action.add_argument(
         "configs", nargs=2, metavar="CONFIG", help="as after --config=, or a run's config.json"
     )
-    action.set_defaults(handler=_diff)
 
-    action = add_command(
-        actions,
-        "fields",
-        "print every field with its default, what it takes and what it means",
-        "a2inet config fields",
-    )
-    action.set_defaults(handler=_fields)
+    action = add_command(actions, "fields", _fields)
 
 
 def _show(options: argparse.Namespace) -> int:
+    """Print the fields of an experiment, overrides applied.
+
+    a2inet config show --config=sample --config.train.epochs=20
+    """
     config = experiment(options)
     from a2inet_jax.config import describe
     from a2inet_jax.console import say
@@ -63,7 +50,11 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    """Print the differing fields; the exit code is 1 if there are any, as diff has it."""
+    """Print the fields in which two experiments differ; exit code 1 if they do.
+
+    a2inet config diff sample sample_motion
+    a2inet config diff sample runs/demo
+    """
     from a2inet_jax.config import describe
     from a2inet_jax.console import say
 
@@ -90,6 +81,10 @@ def _load(spec: str) -> "Experiment":
 
 
 def _fields(options: argparse.Namespace) -> int:
+    """Print every field with its default, what it takes and what it means.
+
+    a2inet config fields
+    """
     from a2inet_jax.config import describe
     from a2inet_jax.console import say
 

@@ -1,12 +1,16 @@
-"""`a2inet data`: the data sets; preparing, verifying and splitting one."""
+"""List, prepare and verify data sets; read published splits.
+
+a2inet data prepare konvid_1k --config.data.manual_dir=~/KoNViD-1k
+a2inet data verify clips/labels.csv --full
+"""
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import Parser, add_command, add_override_help
+from a2inet_jax.commands.options import Parser, add_command, add_group, add_override_help
 
 if TYPE_CHECKING:
     from a2inet_jax.config import Data
@@ -16,17 +20,10 @@ if TYPE_CHECKING:
 
 def add_verb(verbs: Any) -> None:
     """Declare `a2inet data`."""
-    verb = add_command(
-        verbs,
-        "data",
-        "list, prepare and verify data sets; read published splits",
-        "a2inet data prepare konvid_1k --config.data.manual_dir=~/KoNViD-1k",
-        "a2inet data verify clips/labels.csv --full",
-    )
-    actions = verb.add_subparsers(metavar="ACTION", required=True)
+    actions = add_group(verbs, "data", __doc__)
 
-    def add(name: str, summary: str, *examples: str) -> Parser:
-        action = add_command(actions, name, summary, *examples)
+    def add(name: str, handler: Callable[[argparse.Namespace], int]) -> Parser:
+        action = add_command(actions, name, handler)
         action.takes_overrides = True
         group = action.add_argument_group("config", "the group `data` alone")
         add_override_help(group, "data.manual_dir=FOLDER")
@@ -38,41 +35,18 @@ def add_verb(verbs: Any) -> None:
             )
         return action
 
-    action = add(
-        "list",
-        "list the data sets that have a name, and whether they are prepared",
-        "a2inet data list",
-        "a2inet data list --json",
-    )
+    action = add("list", _list)
     action.add_argument("--json", action="store_true", help="print a JSON object a data set")
-    action.set_defaults(handler=_list)
 
-    action = add(
-        "prepare",
-        "make what is missing of a data set and its index",
-        "a2inet data prepare sample",
-        "a2inet data prepare konvid_1k --config.data.manual_dir=~/KoNViD-1k",
-    )
-    action.set_defaults(handler=_prepare)
+    action = add("prepare", _prepare)
 
-    action = add(
-        "verify",
-        "check that a data set's videos are here and can be decoded",
-        "a2inet data verify sample",
-        "a2inet data verify clips/labels.csv --full",
-    )
+    action = add("verify", _verify)
     action.add_argument(
         "--full", action="store_true", help="decode every frame, not only the first"
     )
     action.add_argument("--json", action="store_true", help="print a JSON object")
-    action.set_defaults(handler=_verify)
 
-    action = add(
-        "splits",
-        "read splits that others published",
-        "a2inet data splits konvid_1k KoNViD-1kinfo.mat",
-        "a2inet data splits clips/labels.csv published.json list.csv --out=splits.json",
-    )
+    action = add("splits", _splits)
     action.add_argument("file", type=Path, metavar="FILE", help="the published splits")
     action.add_argument(
         "listing",
@@ -87,7 +61,6 @@ def add_verb(verbs: Any) -> None:
         metavar="FILE",
         help="the file that is written (default: data/splits/NAME-published.json)",
     )
-    action.set_defaults(handler=_splits)
 
 
 def _fields(options: argparse.Namespace) -> "Data":
@@ -104,6 +77,11 @@ def _fields(options: argparse.Namespace) -> "Data":
 
 
 def _prepare(options: argparse.Namespace) -> int:
+    """Make what is missing of a data set and its index.
+
+    a2inet data prepare sample
+    a2inet data prepare konvid_1k --config.data.manual_dir=~/KoNViD-1k
+    """
     data = _fields(options)
     from a2inet_jax.pipeline.prepare import prepare
 
@@ -111,6 +89,11 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
+    """List the data sets that have a name, and whether they are prepared.
+
+    a2inet data list
+    a2inet data list --json
+    """
     folder = _fields(options).path
     from rich.table import Table
 
@@ -138,6 +121,11 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    """Check that a data set's videos are here and can be decoded.
+
+    a2inet data verify sample
+    a2inet data verify clips/labels.csv --full
+    """
     data = _fields(options)
     from a2inet_jax import files
     from a2inet_jax.console import progress, say
@@ -192,6 +180,11 @@ def _say_findings(
 
 
 def _splits(options: argparse.Namespace) -> int:
+    """Read splits that others published.
+
+    a2inet data splits konvid_1k KoNViD-1kinfo.mat
+    a2inet data splits clips/labels.csv published.json list.csv --out=splits.json
+    """
     data = _fields(options)
     folder = data.path
     from a2inet_jax.console import say

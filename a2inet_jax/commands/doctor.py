@@ -26,23 +26,21 @@ class Finding(NamedTuple):
 
 def add_verb(verbs: Any) -> None:
     """Declare `a2inet doctor`."""
-    verb = add_command(
-        verbs,
-        "doctor",
-        "check the installation, and say what to do about what is wrong",
-        "a2inet doctor",
-        "a2inet doctor --run=runs/demo",
-    )
+    verb = add_command(verbs, "doctor", _run)
     verb.add_argument(
         "--run",
         type=Path,
         metavar="RUN",
         help=f"score the clip with this run (default: {DEFAULT_RUN}, if it is there)",
     )
-    verb.set_defaults(handler=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Check the installation, and say what to do about what is wrong.
+
+    a2inet doctor
+    a2inet doctor --run=runs/demo
+    """
     from a2inet_jax.console import say
 
     checks: dict[str, Callable[[], Finding]] = {

@@ -19,26 +19,13 @@ from a2inet_jax.commands.options import (
 
 def add_demo(verbs: Any) -> None:
     """Declare `a2inet demo`."""
-    verb = add_command(
-        verbs,
-        "demo",
-        "make a data set, extract features, train, evaluate and report",
-        "a2inet demo",
-        "a2inet demo --config=dataset:clips/labels.csv --config.train.epochs=20",
-    )
+    verb = add_command(verbs, "demo", _demo)
     add_config(verb, default="sample")
-    verb.set_defaults(handler=_demo)
 
 
 def add_train(verbs: Any) -> None:
     """Declare `a2inet train`."""
-    verb = add_command(
-        verbs,
-        "train",
-        "train the model and its baselines on every split",
-        "a2inet train --config=sample --config.name=wide --config.model.width=512",
-        "a2inet train --config=table6:adain_s_to_q,S+S@live_vqc",
-    )
+    verb = add_command(verbs, "train", _train)
     add_config(verb)
     group = verb.add_argument_group(
         "several processes", "with --config.train.parallel=mesh, in one folder on a shared disk"
@@ -51,18 +38,11 @@ def add_train(verbs: Any) -> None:
     group.add_argument(
         "--process", metavar="I", type=at_least(0), help="index of this process, from 0"
     )
-    verb.set_defaults(handler=_train)
 
 
 def add_evaluate(verbs: Any) -> None:
     """Declare `a2inet evaluate`."""
-    verb = add_command(
-        verbs,
-        "evaluate",
-        "measure SRCC, PLCC, KRCC and RMSE, with intervals",
-        "a2inet evaluate --config=sample",
-        "a2inet evaluate runs/demo runs/motion --datasets=sample,clips/labels.csv",
-    )
+    verb = add_command(verbs, "evaluate", _evaluate)
     _add_runs(verb, "folders of trained runs, side by side")
     add_config(verb)
     verb.add_argument(
@@ -72,18 +52,11 @@ def add_evaluate(verbs: Any) -> None:
         metavar="NAME,…",
         help="test the runs on these data sets (default: each on its own)",
     )
-    verb.set_defaults(handler=_evaluate)
 
 
 def add_report(verbs: Any) -> None:
     """Declare `a2inet report`."""
-    verb = add_command(
-        verbs,
-        "report",
-        "write a page of one run or of several",
-        "a2inet report --config=sample",
-        "a2inet report runs/demo runs/motion --out=both",
-    )
+    verb = add_command(verbs, "report", _report)
     _add_runs(verb, "folders of evaluated runs")
     add_config(verb)
     verb.add_argument(
@@ -92,18 +65,11 @@ def add_report(verbs: Any) -> None:
         metavar="FOLDER",
         help="folder of the page (default: the run's own, or runs/report for several)",
     )
-    verb.set_defaults(handler=_report)
 
 
 def add_table(verbs: Any) -> None:
     """Declare `a2inet table`."""
-    verb = add_command(
-        verbs,
-        "table",
-        "make a table of the paper, beside the paper's numbers",
-        "a2inet table 7 --datasets=sample",
-        "a2inet table 2 --datasets=konvid_1k,live_vqc --networks=index --config.train.epochs=20",
-    )
+    verb = add_command(verbs, "table", _table)
     verb.takes_overrides = True
     verb.add_argument(
         "number", type=int, choices=range(2, 8), metavar="2|3|4|5|6|7", help="number of the table"
@@ -122,18 +88,11 @@ def add_table(verbs: Any) -> None:
         help="the paper's networks, or the package index's (default: index for sample, else paper)",
     )
     add_override_help(verb.add_argument_group("config", "of every row"))
-    verb.set_defaults(handler=_table)
 
 
 def add_describe(verbs: Any) -> None:
     """Declare `a2inet describe`."""
-    verb = add_command(
-        verbs,
-        "describe",
-        "count the parameters and FLOPs of an experiment's heads",
-        "a2inet describe --config=sample",
-        "a2inet describe --config=dataset:konvid_1k --frames=240 --json",
-    )
+    verb = add_command(verbs, "describe", _describe)
     add_config(verb)
     verb.add_argument(
         "--frames",
@@ -143,7 +102,6 @@ def add_describe(verbs: Any) -> None:
         help="frames of the video (default: %(default)s)",
     )
     verb.add_argument("--json", action="store_true", help="print a JSON object")
-    verb.set_defaults(handler=_describe)
 
 
 def _add_runs(verb: Parser, meaning: str) -> None:
@@ -152,6 +110,11 @@ def _add_runs(verb: Parser, meaning: str) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    """Make a data set, extract features, train, evaluate and report.
+
+    a2inet demo
+    a2inet demo --config=dataset:clips/labels.csv --config.train.epochs=20
+    """
     config = experiment(options)
     from a2inet_jax.pipeline.demo import demo
 
@@ -159,6 +122,11 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    """Train the model and its baselines on every split.
+
+    a2inet train --config=sample --config.name=wide --config.model.width=512
+    a2inet train --config=table6:adain_s_to_q,S+S@live_vqc
+    """
     config = experiment(options)
     with _joined(options):
         from a2inet_jax.pipeline.train import train
@@ -182,6 +150,11 @@ def _joined(options: argparse.Namespace) -> AbstractContextManager[None]:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    """Measure SRCC, PLCC, KRCC and RMSE, with intervals.
+
+    a2inet evaluate --config=sample
+    a2inet evaluate runs/demo runs/motion --datasets=sample,clips/labels.csv
+    """
     _refuse_config_of_runs(options)
     if options.datasets and not options.runs:
         options.error("--datasets goes with RUN …: a2inet evaluate RUN … --datasets=NAME")
@@ -192,6 +165,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    """Write a page of one run or of several.
+
+    a2inet report --config=sample
+    a2inet report runs/demo runs/motion --out=both
+    """
     _refuse_config_of_runs(options)
     if options.out and not options.runs:
         options.error("--out goes with RUN …: a2inet report RUN … --out=FOLDER")
@@ -207,12 +185,22 @@ def _refuse_config_of_runs(options: argparse.Namespace) -> None:
 
 
 def _table(options: argparse.Namespace) -> int:
+    """Make a table of the paper, beside the paper's numbers.
+
+    a2inet table 7 --datasets=sample
+    a2inet table 2 --datasets=konvid_1k,live_vqc --networks=index --config.train.epochs=20
+    """
     from a2inet_jax.pipeline.table import table
 
     return table(options.number, options.datasets, options.networks, options.overrides)
 
 
 def _describe(options: argparse.Namespace) -> int:
+    """Count the parameters and FLOPs of an experiment's heads.
+
+    a2inet describe --config=sample
+    a2inet describe --config=dataset:konvid_1k --frames=240 --json
+    """
     config = experiment(options)
     from a2inet_jax.build import backbone, build_model, networks
     from a2inet_jax.console import console, progress

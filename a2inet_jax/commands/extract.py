@@ -10,13 +10,7 @@ from a2inet_jax.commands.options import add_command, add_config, at_least, exper
 
 def add_verb(verbs: Any) -> None:
     """Declare `a2inet extract`."""
-    verb = add_command(
-        verbs,
-        "extract",
-        "extract the features of every video that has none yet",
-        "a2inet extract --config=sample",
-        "a2inet extract --config=sample clips/ list.csv --out=features --shard=0/8",
-    )
+    verb = add_command(verbs, "extract", _run)
     verb.variadic = "paths"
     verb.add_argument(
         "paths",
@@ -55,10 +49,14 @@ def add_verb(verbs: Any) -> None:
         metavar="N",
         help="ray: number of actors (default: as many as there are GPUs, or nodes)",
     )
-    verb.set_defaults(handler=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Extract the features of every video that has none yet.
+
+    a2inet extract --config=sample
+    a2inet extract --config=sample clips/ list.csv --out=features --shard=0/8
+    """
     if options.engine != "ray" and (options.address or options.actors):
         options.error("--address and --actors go with --engine=ray")
     if options.paths and not options.out:

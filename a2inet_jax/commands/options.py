@@ -2,8 +2,9 @@
 
 import argparse
 import difflib
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -99,13 +100,31 @@ def joined_overrides(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-def add_command(commands: Any, name: str, summary: str, *examples: str) -> Parser:
-    """Add a verb, or an action of a verb such as `prepare` of `data`, with a help page of its own."""
+def add_command(commands: Any, name: str, handler: Callable[[argparse.Namespace], int]) -> Parser:
+    """Add a verb, or an action of a verb such as `prepare` of `data`.
+
+    Args:
+        commands: Where it is added, from `add_subparsers` or `add_group`.
+        name: Its name.
+        handler: Called with the options; its docstring is the help, a sentence and a paragraph of examples.
+    """
+    parser = _add_parser(commands, name, handler.__doc__)
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def add_group(verbs: Any, name: str, doc: str | None) -> Any:
+    """Add a verb that has actions, and return what they are added to; `doc` as that of a handler."""
+    return _add_parser(verbs, name, doc).add_subparsers(metavar="ACTION", required=True)
+
+
+def _add_parser(commands: Any, name: str, doc: str | None) -> Parser:
+    sentence, _, examples = inspect.cleandoc(doc or "").partition("\n\n")
     parser: Parser = commands.add_parser(
         name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog="\n  ".join(["examples:", *examples]),
+        help=f"{sentence[:1].lower()}{sentence[1:].removesuffix('.')}",
+        description=sentence,
+        epilog="\n  ".join(["examples:", *examples.splitlines()]),
     )
     return parser
 

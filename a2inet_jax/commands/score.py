@@ -16,30 +16,17 @@ _COLUMNS = ("path", "score", "spread", "frames", "error", "warning")
 
 def add_score(verbs: Any) -> None:
     """Declare `a2inet score`."""
-    verb = add_command(
-        verbs,
-        "score",
-        "score videos with a trained run",
-        "a2inet score video.mp4",
-        "a2inet score clips/ list.csv --run=runs/demo --csv=scores.csv",
-    )
+    verb = add_command(verbs, "score", _score)
     _add_videos(verb, "folder of a trained run")
     verb.add_argument(
         "--json", action="store_true", help="print a JSON object a video, with frame scores"
     )
     verb.add_argument("--csv", type=Path, metavar="FILE", help="also write a table to this file")
-    verb.set_defaults(handler=_score)
 
 
 def add_analyze(verbs: Any) -> None:
     """Declare `a2inet analyze`."""
-    verb = add_command(
-        verbs,
-        "analyze",
-        "draw the activation maps of both networks, and curves over time",
-        "a2inet analyze video.mp4",
-        "a2inet analyze pristine.mp4 damaged.mp4 --run=runs/demo --out=analysis.png",
-    )
+    verb = add_command(verbs, "analyze", _analyze)
     _add_videos(verb, "folder of a trained run, whose data set and features are here")
     verb.add_argument(
         "--out",
@@ -48,7 +35,6 @@ def add_analyze(verbs: Any) -> None:
         metavar="PICTURE",
         help="the picture (default: %(default)s)",
     )
-    verb.set_defaults(handler=_analyze)
 
 
 def _add_videos(parser: Parser, run_help: str) -> None:
@@ -70,6 +56,11 @@ def _add_videos(parser: Parser, run_help: str) -> None:
 
 
 def _score(options: argparse.Namespace) -> int:
+    """Score videos with a trained run.
+
+    a2inet score video.mp4
+    a2inet score clips/ list.csv --run=runs/demo --csv=scores.csv
+    """
     from a2inet_jax.datasets import lists
 
     videos = lists.find_videos(options.videos)
@@ -142,6 +133,11 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _analyze(options: argparse.Namespace) -> int:
+    """Draw the activation maps of both networks, and curves over time.
+
+    a2inet analyze video.mp4
+    a2inet analyze pristine.mp4 damaged.mp4 --run=runs/demo --out=analysis.png
+    """
     from a2inet_jax.analysis import Analyst
     from a2inet_jax.console import per_frame, progress, say
     from a2inet_jax.datasets import lists

@@ -1,10 +1,14 @@
-"""`a2inet weights`: the pretrained networks; fetching, adding and verifying them."""
+"""List, fetch, add and verify pretrained networks.
+
+a2inet weights get default i3d_kinetics400
+a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique
+"""
 
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import add_command
+from a2inet_jax.commands.options import add_command, add_group
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -12,59 +16,33 @@ if TYPE_CHECKING:
 
 def add_verb(verbs: Any) -> None:
     """Declare `a2inet weights`."""
-    verb = add_command(
-        verbs,
-        "weights",
-        "list, fetch, add and verify pretrained networks",
-        "a2inet weights get default i3d_kinetics400",
-        "a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique",
-    )
-    actions = verb.add_subparsers(metavar="ACTION", required=True)
+    actions = add_group(verbs, "weights", __doc__)
 
-    action = add_command(
-        actions, "list", "list all networks with licences, sizes and origins", "a2inet weights list"
-    )
-    action.set_defaults(handler=_list)
+    action = add_command(actions, "list", _list)
 
-    action = add_command(
-        actions,
-        "get",
-        "fetch weights; `default` is the sample's pair",
-        "a2inet weights get default",
-        "a2inet weights get i3d_kinetics400 vit_b_16",
-    )
+    action = add_command(actions, "get", _get)
     action.add_argument("names", nargs="+", metavar="NAME", help="names of `a2inet weights list`")
-    action.set_defaults(handler=_get)
 
-    action = add_command(
-        actions,
-        "add",
-        "add a file that you have downloaded",
-        "a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique",
-    )
+    action = add_command(actions, "add", _add)
     action.add_argument("file", type=Path, metavar="FILE", help="a published checkpoint")
     action.add_argument(
         "--as", dest="name", required=True, metavar="NAME", help="name of the weights in it"
     )
-    action.set_defaults(handler=_add)
 
-    action = add_command(
-        actions,
-        "verify",
-        "check weights against their checksums",
-        "a2inet weights verify",
-        "a2inet weights verify resnet18_fdim",
-    )
+    action = add_command(actions, "verify", _verify)
     action.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
         help="names of `a2inet weights list` (default: all that are here)",
     )
-    action.set_defaults(handler=_verify)
 
 
 def _list(options: argparse.Namespace) -> int:
+    """List all networks with licences, sizes and origins.
+
+    a2inet weights list
+    """
     from a2inet_jax.console import console
 
     console.print(table(), crop=False)
@@ -72,6 +50,11 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _get(options: argparse.Namespace) -> int:
+    """Fetch weights; `default` is the sample's pair.
+
+    a2inet weights get default
+    a2inet weights get i3d_kinetics400 vit_b_16
+    """
     from a2inet_jax.backbones import weights
     from a2inet_jax.console import say
 
@@ -81,6 +64,10 @@ def _get(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
+    """Add a file that you have downloaded.
+
+    a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique
+    """
     from a2inet_jax.backbones import weights
     from a2inet_jax.console import say
 
@@ -89,6 +76,11 @@ def _add(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    """Check weights against their checksums.
+
+    a2inet weights verify
+    a2inet weights verify resnet18_fdim
+    """
     from a2inet_jax.backbones import weights
     from a2inet_jax.console import say
 
