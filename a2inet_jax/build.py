@@ -76,6 +76,10 @@ def stream_sampling(features: Features, stream: str) -> Sampling:
     return Sampling(**fields)
 
 
+# Fields of the model by the fusion that uses them.
+_FUSIONS = {"cagi": ("normalization", "norm_axis", "attention"), "concat_mlp": ("dropout",)}
+
+
 def build_model(name: str, fields: Model) -> nn.Module:
     """Make a head: `a2inet`, `concat` (a2inet with fusion "concat") or `vsfa`."""
     shared = ("neck", "hidden", "pooling", "tau", "beta")
@@ -98,22 +102,9 @@ def build_model(name: str, fields: Model) -> nn.Module:
         raise ConfigError(
             f"model.reduction is {fields.reduction}: it takes at most model.width, {fields.width}"
         )
-    own = (
-        "width",
-        "dropout",
-        "normalization",
-        "norm_axis",
-        "attention",
-        "catm",
-        "reduction",
-        "kernel",
-    )
+    own = ("width", "catm", "reduction", "kernel", *_FUSIONS["cagi"], *_FUSIONS["concat_mlp"])
     switches: dict[str, Any] = {key: getattr(fields, key) for key in own}
     return A2INet(**common, **switches, fusion="concat" if name == "concat" else fields.fusion)
-
-
-# Fields of the model by the fusion that uses them.
-_FUSIONS = {"cagi": ("normalization", "norm_axis", "attention"), "concat_mlp": ("dropout",)}
 
 
 def essence(config: Experiment) -> tuple[nn.Module, dict[str, Any]]:

@@ -29,7 +29,7 @@ def add_verb(verbs: Any) -> None:
         "configs", nargs=2, metavar="CONFIG", help="as after --config=, or a run's config.json"
     )
 
-    action = add_command(actions, "fields", _fields)
+    add_command(actions, "fields", _fields)
 
 
 def _show(options: argparse.Namespace) -> int:

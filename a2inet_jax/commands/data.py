@@ -38,7 +38,7 @@ def add_verb(verbs: Any) -> None:
     action = add("list", _list)
     action.add_argument("--json", action="store_true", help="print a JSON object a data set")
 
-    action = add("prepare", _prepare)
+    add("prepare", _prepare)
 
     action = add("verify", _verify)
     action.add_argument(

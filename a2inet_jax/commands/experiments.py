@@ -19,8 +19,7 @@ from a2inet_jax.commands.options import (
 
 def add_demo(verbs: Any) -> None:
     """Declare `a2inet demo`."""
-    verb = add_command(verbs, "demo", _demo)
-    add_config(verb, default="sample")
+    add_config(add_command(verbs, "demo", _demo), default="sample")
 
 
 def add_train(verbs: Any) -> None:

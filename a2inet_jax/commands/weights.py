@@ -18,7 +18,7 @@ def add_verb(verbs: Any) -> None:
     """Declare `a2inet weights`."""
     actions = add_group(verbs, "weights", __doc__)
 
-    action = add_command(actions, "list", _list)
+    add_command(actions, "list", _list)
 
     action = add_command(actions, "get", _get)
     action.add_argument("names", nargs="+", metavar="NAME", help="names of `a2inet weights list`")
