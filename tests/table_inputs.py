@@ -16,8 +16,9 @@ from a2inet_jax.errors import WeightsError
 from tests.clips import run_ffmpeg
 from tests.extraction_inputs import MOTION, TwoMaps
 
-# Features of a map, of two; vit_b_16 and swin3d_t are as wide as each other, as the real ones are.
-MAPS = {"resnet18_fdim": 2, "efficientnet_lite0": 160, "maniqa": 4, "vit_b_16": 5, "swin3d_t": 5}
+# Features of a map, of two. Streams of equal widths train as one program: VSFA takes 640 features at least;
+# vit_b_16 and swin3d_t are as wide as each other, as the real ones are.
+MAPS = {"resnet18_fdim": 160, "efficientnet_lite0": 160, "maniqa": 4, "vit_b_16": 5, "swin3d_t": 5}
 CLIPS = 12
 
 # Fields of a config, for trainings of seconds.

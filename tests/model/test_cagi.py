@@ -147,5 +147,5 @@ def test_gradient_equals_finite_differences() -> None:
     with jax.enable_x64(True):
         module = GlobalSelfAttention(dtype=jnp.float64)
         params = parameters(module, x, mask)
-        function = quick_jit(lambda p, x: apply(module, p, x, mask))
+        function = jax.jit(lambda p, x: apply(module, p, x, mask))
         check_grads(function, (params, x), order=1, modes=["rev"])

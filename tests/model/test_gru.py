@@ -128,4 +128,4 @@ def test_gradients_of_a_shared_kernel_add_up() -> None:
 
 def test_backward_pass_equals_finite_differences() -> None:
     with jax.enable_x64(True):
-        check_grads(quick_jit(recurrence), arguments(), order=1, modes=["rev"])
+        check_grads(jax.jit(recurrence), arguments(), order=1, modes=["rev"])
