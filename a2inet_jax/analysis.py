@@ -7,7 +7,6 @@ measures how much there is to see in a frame, the frame score of the quality str
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Self
 
 import jax
 import jax.numpy as jnp
@@ -21,17 +20,13 @@ from a2inet_jax.backbones.convert import Params
 from a2inet_jax.backbones.frame_features import feature_maps, join_tiles
 from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.config import Experiment
-from a2inet_jax.datasets import registry
-from a2inet_jax.datasets.video import VideoFile, file_exists
-from a2inet_jax.errors import VideoError
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.passes import frames_at_once, run_passes, schedule
 from a2inet_jax.features.recipe import STREAMS
-from a2inet_jax.files import sha256
 from a2inet_jax.report.stream_maps import SHOWN, Analysis, frame_entropies
 from a2inet_jax.run import RunFolder
+from a2inet_jax.scoring import RunExtractor
 from a2inet_jax.video.raw import RawFormat
-from a2inet_jax.video.reader import Reader
 from a2inet_jax.video.sampling import resize_short_side
 
 # Of networks with four stages: stride 16, where objects are recognised and positions are still fine.
@@ -39,11 +34,11 @@ SHOWN_STAGE = 2
 PENALTIES = 10.0 ** np.arange(8)  # of the ridge regression
 
 
-class Analyst:
+class Analyst(RunExtractor):
     """The networks of a run, and a regression from its quality features to its labels. Close it.
 
     Attributes:
-        label: Kind of label, which is the unit of the frame scores.
+        label: As in `RunExtractor`; the unit of the frame scores.
         scale: Lowest and highest label of the data set that the regression was fitted to.
     """
 
@@ -57,11 +52,9 @@ class Analyst:
         config = RunFolder(run).config()
         features = config.features
         self._chunk, self._spacing = features.chunk_frames, features.clip_spacing
-        self._reader = Reader(features.timeout_s)
-        self._extractor = build.open_extractor(config, streams=STREAMS)
+        super().__init__(config, STREAMS)
         self._networks = self._extractor.networks
         self._probe, self.scale = _probe(config, self._extractor)
-        self.label = registry.label_name(config.data.name)
         dtype = jnp.dtype(features.dtype)
 
         @functools.partial(jax.jit, static_argnames="names")
@@ -79,16 +72,6 @@ class Analyst:
         params = {name: each.params for name, each in self._networks.items()}
         self._look = functools.partial(look, params)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the decoding process."""
-        self._reader.close()
-
     def analyze(
         self,
         path: Path,
@@ -101,17 +84,13 @@ class Analyst:
         quality stream sees patches.
 
         Args:
-            path: The video.
             raw: The layout of frames in a file without a header.
             on_frames: Called with the number of frames decoded so far and of all.
 
         Raises:
             VideoError: It cannot be decoded, or its frames are too small; names the file and the reason.
         """
-        if not file_exists(path):
-            raise VideoError(path, "there is no such file")
-        video = VideoFile(sha256(path), path, raw=raw)
-        features = self._extractor.extract(video, self._reader, on_frames=on_frames)
+        _, features = self._extract(path, raw, on_frames)
         indices = features["quality"].frame_index
         info = self._reader.open(path, raw)
         chunk = frames_at_once(self._chunk, info.height, info.width)

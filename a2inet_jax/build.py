@@ -76,6 +76,10 @@ def stream_sampling(features: Features, stream: str) -> Sampling:
     return Sampling(**fields)
 
 
+# Fields of the model by the fusion that uses them.
+_FUSIONS = {"cagi": ("normalization", "norm_axis", "attention"), "concat_mlp": ("dropout",)}
+
+
 def build_model(name: str, fields: Model) -> nn.Module:
     """Make a head: `a2inet`, `concat` (a2inet with fusion "concat") or `vsfa`."""
     shared = ("neck", "hidden", "pooling", "tau", "beta")
@@ -98,22 +102,9 @@ def build_model(name: str, fields: Model) -> nn.Module:
         raise ConfigError(
             f"model.reduction is {fields.reduction}: it takes at most model.width, {fields.width}"
         )
-    own = (
-        "width",
-        "dropout",
-        "normalization",
-        "norm_axis",
-        "attention",
-        "catm",
-        "reduction",
-        "kernel",
-    )
+    own = ("width", "catm", "reduction", "kernel", *_FUSIONS["cagi"], *_FUSIONS["concat_mlp"])
     switches: dict[str, Any] = {key: getattr(fields, key) for key in own}
     return A2INet(**common, **switches, fusion="concat" if name == "concat" else fields.fusion)
-
-
-# Fields of the model by the fusion that uses them.
-_FUSIONS = {"cagi": ("normalization", "norm_axis", "attention"), "concat_mlp": ("dropout",)}
 
 
 def essence(config: Experiment) -> tuple[nn.Module, dict[str, Any]]:
@@ -124,9 +115,9 @@ def essence(config: Experiment) -> tuple[nn.Module, dict[str, Any]]:
     used = replace(model, **{name: getattr(Model, name) for name in idle})
     seen: dict[str, Any] = {"dtype": features.dtype}
     for stream in model.streams:
-        weights = getattr(features, f"{stream}_weights") or getattr(features, stream)
         network = stream_backbone(features, stream)
         sampling = stream_sampling(features, stream)
+        weights = _weights(features, stream)
         seen[stream] = (network.name, weights, network.normalization, sampling)
     return build_model(model.name, used), seen
 
@@ -152,7 +143,6 @@ def draw_splits(
     """Draw the splits of a data set, or read them.
 
     Args:
-        config: The experiment.
         videos: Those whose files are here.
         listed: All of the data set. Splits are drawn from these, so that a missing video is missing from
             its subset and moves no other.
@@ -206,33 +196,28 @@ def on(config: Experiment, dataset: str) -> Experiment:
 
 def needed_weights(config: Experiment) -> list[str]:
     """Return the names of the streams' weights; a checkpoint of the user's is none of them."""
-    features = config.features
-    names = [
-        getattr(features, f"{stream}_weights") or getattr(features, stream)
-        for stream in config.model.streams
-    ]
+    names = [_weights(config.features, stream) for stream in config.model.streams]
     return [name for name in names if name in PRETRAINED]
 
 
-def data_folder(config: Experiment) -> Path:
-    """Return the folder of data sets, indices and features."""
-    return Path(config.data.folder).expanduser()
+def _weights(features: Features, stream: str) -> str:
+    return getattr(features, f"{stream}_weights") or getattr(features, stream)
 
 
 def labelled_videos(config: Experiment) -> list[Video]:
     """Return the videos of the prepared data set: all, unless some may be missing."""
-    return registry.load(config.data.name, data_folder(config), config.data.allow_missing)
+    return registry.load(config.data.name, config.data.path, config.data.allow_missing)
 
 
 def listed_videos(config: Experiment) -> list[Video]:
     """Return all videos of the prepared data set, also those whose files are missing."""
-    return registry.list_videos(config.data.name, data_folder(config))
+    return registry.list_videos(config.data.name, config.data.path)
 
 
 def features_folder(config: Experiment) -> Path:
     """Return the folder of the stores of the data set."""
     name = config.data.name
-    return data_folder(config) / "features" / f"{registry.slug(name)}-{registry.version(name)}"
+    return config.data.path / "features" / f"{registry.slug(name)}-{registry.version(name)}"
 
 
 def stored_features(

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, fields
 from dataclasses import field as dataclass_field
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from a2inet_jax.errors import ConfigError
@@ -40,6 +40,11 @@ class Data(Checked):
     folder: str = field("data", "folder of data sets, their indices and features")
     manual_dir: str = field("", 'folder of a downloaded data set; "": data/manual/NAME')
     allow_missing: bool = field(False, "continue without videos whose files are missing")
+
+    @property
+    def path(self) -> Path:
+        """`folder`, its `~` expanded."""
+        return Path(self.folder).expanduser()
 
 
 @dataclass(frozen=True)
@@ -82,13 +87,9 @@ class Features(Checked):
     )
     semantic_weights: str = field("", "as quality_weights")
     quality_normalization: InputNormalization = field(
-        "",
-        'normalization of the input; "": as the network was trained',
+        "", 'normalization of the input; "": as the network was trained'
     )
-    semantic_normalization: InputNormalization = field(
-        "",
-        "as quality_normalization",
-    )
+    semantic_normalization: InputNormalization = field("", "as quality_normalization")
     num_frames: int = field(
         0, "frames of a video, at equal intervals; 0: every one", at_least=0, was="frames"
     )
@@ -105,10 +106,7 @@ class Features(Checked):
     clip_spacing: int = field(
         1, "distance of a clip's frames, in frames, for networks that take clips", at_least=1
     )
-    dtype: Dtype = field(
-        "float32",
-        "dtype of the networks' computation",
-    )
+    dtype: Dtype = field("float32", "dtype of the networks' computation")
     chunk_frames: int = field(8, "frames on the device at a time", at_least=1, was="chunk")
     timeout_s: float = field(
         120.0, "seconds that decoding a chunk may take", above=0, was="timeout"
@@ -130,8 +128,7 @@ class Model(Checked):
         '"concat" is a2inet with that fusion; "vsfa" takes the streams straight into the temporal network',
     )
     streams: tuple[Stream, ...] = field(
-        ("quality", "semantic"),
-        "streams that enter the model; vsfa also takes one",
+        ("quality", "semantic"), "streams that enter the model; vsfa also takes one"
     )
     width: int = field(1024, "D, features of each stream after its FC layer", at_least=1)
     fusion: Fusion = field(
@@ -140,14 +137,8 @@ class Model(Checked):
         "replace CAGI",
     )
     dropout: float = field(0.5, "dropout rate of concat_mlp", at_least=0, below=1)
-    normalization: Normalization = field(
-        "cgin",
-        "of CAGI; all but cgin change one stream only",
-    )
-    norm_axis: NormAxis = field(
-        "time",
-        "axis that CAGI's statistics are taken over",
-    )
+    normalization: Normalization = field("cgin", "of CAGI; all but cgin change one stream only")
+    norm_axis: NormAxis = field("time", "axis that CAGI's statistics are taken over")
     attention: bool = field(True, "CAGI's attention over all frames")
     catm: bool = field(True, "CATM after the fusion")
     reduction: int = field(4, "r, by which the gates of CATM are narrower than D", at_least=1)
@@ -155,10 +146,7 @@ class Model(Checked):
     tail: int = field(0, "last features of a stream that vsfa takes; 0: all", at_least=0)
     neck: int = field(128, "features of a frame that enter the GRU", at_least=1)
     hidden: int = field(32, "hidden units of the GRU", at_least=1)
-    pooling: Pooling = field(
-        "subjective",
-        "of frame scores over time",
-    )
+    pooling: Pooling = field("subjective", "of frame scores over time")
     tau: int = field(12, "τ, frames of the subjective pooling's windows", at_least=1)
     beta: float = field(
         0.5, "β, weight of the present against the memory in the subjective pooling", at_least=0
@@ -259,8 +247,7 @@ class Experiment(Checked):
         "", 'row of the paper\'s tables that the experiment makes, such as "table2:FR,S+S"'
     )
     baselines: tuple[Head, ...] = field(
-        ("concat", "vsfa", "svr"),
-        "other heads, trained on the same splits",
+        ("concat", "vsfa", "svr"), "other heads, trained on the same splits"
     )
     data: Data = dataclass_field(default_factory=Data)
     splits: Splits = dataclass_field(default_factory=Splits)
@@ -287,10 +274,8 @@ class Experiment(Checked):
         """
         if problems := problems_in(values):
             raise ConfigError("\n  ".join(["these fields cannot be used:", *problems]))
-        found = {name: _tuple(value) for name, value in values.items()}
-        for name, group in _GROUPS.items():
-            found[name] = group(**{key: _tuple(value) for key, value in values[name].items()})
-        return cls(**found)
+        plain = _tuples(values)
+        return cls(**plain | {name: group(**plain[name]) for name, group in _GROUPS.items()})
 
 
 _GROUPS: dict[str, Any] = {
@@ -338,11 +323,11 @@ def suggestion(path: str) -> str:
 
 def problems_in(values: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with all fields of an experiment, given as nested plain values."""
-    problems = _problems(Experiment, {k: _tuple(v) for k, v in values.items()})
+    plain = _tuples(values)
+    problems = _problems(Experiment, plain)
     for name, group in _GROUPS.items():
-        if isinstance(fields_of := values.get(name), Mapping):
-            found = {key: _tuple(value) for key, value in fields_of.items()}
-            problems += _problems(group, found, f"{name}.")
+        if isinstance(plain.get(name), Mapping):
+            problems += _problems(group, plain[name], f"{name}.")
     return problems
 
 
@@ -362,5 +347,8 @@ def _problems(group: Any, values: Mapping[str, Any], prefix: str = "") -> list[s
     return sorted([*problems, *wrong_values(group, values, prefix)])
 
 
-def _tuple(value: Any) -> Any:
+def _tuples(value: Any) -> Any:
+    """Return nested values with tuples in place of lists."""
+    if isinstance(value, Mapping):
+        return {name: _tuples(each) for name, each in value.items()}
     return tuple(value) if isinstance(value, list) else value

@@ -26,7 +26,11 @@ def printable(text: object) -> str:
 
 def say(text: object, style: str = "") -> None:
     """Print text as it is: nothing in it is markup or the name of an emoji, and lines are not wrapped."""
-    console.print(
+    _print(console, text, style)
+
+
+def _print(to: Console, text: object, style: str = "") -> None:
+    to.print(
         printable(text), style=style, markup=False, emoji=False, highlight=False, soft_wrap=True
     )
 
@@ -77,12 +81,6 @@ def _log_lines(title: str) -> Callable[[str, int, int], None]:
         tenth = 10 * done // max(total, 1)
         if tenth > shown:
             shown = tenth
-            _progress_console.print(
-                f"{title:<9} {done}/{total} {printable(what)}",
-                markup=False,
-                emoji=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+            _print(_progress_console, f"{title:<9} {done}/{total} {what}")
 
     return advance

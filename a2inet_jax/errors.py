@@ -27,26 +27,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "A2INetError",
-    "CheckpointError",
-    "ClipError",
-    "ConfigError",
-    "ConversionError",
-    "DataError",
-    "DecoderDiedError",
-    "DivergedError",
-    "DownloadError",
-    "EngineError",
-    "PackageFileError",
-    "RunError",
-    "StoreError",
-    "TrainingError",
-    "VersionError",
-    "VideoError",
-    "WeightsError",
-]
-
 
 class A2INetError(Exception):
     """The base of all; its text names the file or field, and what to do."""

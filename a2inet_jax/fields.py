@@ -23,7 +23,6 @@ def field(
     """Return a dataclass field; a `Literal` as its type lists the values that it takes.
 
     Args:
-        default: The default value.
         doc: The meaning, with the unit.
         at_least: The smallest value.
         above: A bound that the value exceeds.

@@ -1,4 +1,4 @@
-"""The command `a2inet`: one subcommand for each module of `a2inet_jax.commands`."""
+"""The command `a2inet`, whose verbs are in `a2inet_jax.commands`."""
 
 import io
 import os
@@ -10,19 +10,13 @@ from collections.abc import Sequence
 from importlib import metadata
 
 from a2inet_jax.commands import (
-    analyze,
     config,
     data,
-    demo,
-    describe,
     doctor,
-    evaluate,
+    experiments,
     extract,
-    report,
     score,
     store,
-    table,
-    train,
     weights,
 )
 from a2inet_jax.commands.options import Parser, joined_overrides
@@ -30,20 +24,20 @@ from a2inet_jax.errors import A2INetError
 
 # In the order of the work.
 VERBS = {
-    "demo": demo,
-    "score": score,
-    "data": data,
-    "weights": weights,
-    "extract": extract,
-    "store": store,
-    "train": train,
-    "evaluate": evaluate,
-    "report": report,
-    "table": table,
-    "analyze": analyze,
-    "describe": describe,
-    "config": config,
-    "doctor": doctor,
+    "demo": experiments.add_demo,
+    "score": score.add_score,
+    "data": data.add_verb,
+    "weights": weights.add_verb,
+    "extract": extract.add_verb,
+    "store": store.add_verb,
+    "train": experiments.add_train,
+    "evaluate": experiments.add_evaluate,
+    "report": experiments.add_report,
+    "table": experiments.add_table,
+    "analyze": score.add_analyze,
+    "describe": experiments.add_describe,
+    "config": config.add_verb,
+    "doctor": doctor.add_verb,
 }
 
 
@@ -58,14 +52,9 @@ def parser() -> Parser:
         "--version", action="version", version=f"a2inet {metadata.version('a2inet-jax')}"
     )
     verbs = whole.add_subparsers(title="verbs", metavar="VERB", required=True, dest="verb")
-    for name, module in VERBS.items():
-        verb: Parser = verbs.add_parser(
-            name,
-            help=module.SUMMARY,
-            description=f"{module.SUMMARY[0].upper()}{module.SUMMARY[1:]}.",
-            epilog="\n  ".join(["examples:", *module.EXAMPLES]),
-        )
-        module.add_arguments(verb)
+    for add_verb in VERBS.values():
+        add_verb(verbs)
+    for verb in verbs.choices.values():
         for leaf in verb.verbs.choices.values() if verb.verbs else (verb,):
             leaf.add_argument(
                 "--verbose",
@@ -86,7 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     interrupted = _noted_interrupts()
     given = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(joined_overrides(given))
-    _set_verbosity(options.verbose)
+    from absl import logging
+
+    from a2inet_jax import console
+
+    logging.set_verbosity(logging.INFO if options.verbose else logging.WARNING)
+    console.verbose = options.verbose
     try:
         code: int = options.handler(options)
         if sys.stdout is not None:
@@ -126,16 +120,6 @@ def _noted_interrupts() -> threading.Event:
 def _say_interrupted() -> int:
     print("interrupted: finished work is kept, and the same command resumes", file=sys.stderr)
     return 130
-
-
-def _set_verbosity(verbose: bool) -> None:
-    """Silence TFDS and JAX, unless asked otherwise."""
-    from absl import logging
-
-    from a2inet_jax import console
-
-    logging.set_verbosity(logging.INFO if verbose else logging.WARNING)
-    console.verbose = verbose
 
 
 def run() -> None:

@@ -4,7 +4,7 @@ Each of a run's split models scores the video. The score is their mean, `spread`
 `Score.warnings` says what speaks against a score.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from a2inet_jax import build
+from a2inet_jax.config import Experiment
 from a2inet_jax.datasets import registry
 from a2inet_jax.datasets.video import VideoFile, file_exists
 from a2inet_jax.errors import VideoError
+from a2inet_jax.features.record import VideoFeatures
 from a2inet_jax.files import sha256
 from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
@@ -97,7 +99,45 @@ def outside(values: ArrayLike, scale: tuple[float, float]) -> np.ndarray:
     return (np.asarray(values) < low - margin) | (np.asarray(values) > high + margin)
 
 
-class Scorer:
+class RunExtractor:
+    """The networks of a run, for video after video. Close it, or use it in a `with` statement.
+
+    Attributes:
+        label: Kind of label of the run's data set.
+    """
+
+    def __init__(self, config: Experiment, streams: Sequence[str] | None = None) -> None:
+        """Load the networks of the model's streams, or of those given.
+
+        Raises:
+            FileNotFoundError: Their weights are not here.
+        """
+        self._extractor = build.open_extractor(config, streams=streams)
+        self._reader = Reader(config.features.timeout_s)
+        self.label = registry.label_name(config.data.name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the decoding process."""
+        self._reader.close()
+
+    def _extract(
+        self, path: Path, raw: RawFormat | None, on_frames: Callable[[int, int], None]
+    ) -> tuple[str, dict[str, VideoFeatures]]:
+        """Return the SHA-256 of a video, and the features of each stream."""
+        if not file_exists(path):
+            raise VideoError(path, "there is no such file")
+        # Positions of patches depend on the content, so that a renamed file keeps its score.
+        video = VideoFile(sha256(path), path, raw=raw)
+        return video.video_id, self._extractor.extract(video, self._reader, on_frames=on_frames)
+
+
+class Scorer(RunExtractor):
     """A trained run, ready to score video after video. Close it, or use it in a `with` statement.
 
     Attributes:
@@ -117,24 +157,12 @@ class Scorer:
         config = folder.config()
         self._models = ensemble.load(run / "model.safetensors")
         self._model = build.build_model(config.model.name, config.model)
-        self._extractor = build.open_extractor(config)
+        super().__init__(config)
         folder.check_recipe(self._extractor.recipes)
-        self._reader = Reader(config.features.timeout_s)
-        label = registry.label_name(config.data.name)
-        self.calibrated_to = f"{label} of the {config.data.name} data set"
+        self.calibrated_to = f"{self.label} of the {config.data.name} data set"
         ranges = self._models.label_ranges
         self.scale = float(ranges[:, 0].min()), float(ranges[:, 1].max())
         self._training_files = folder.training_files()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the decoding process."""
-        self._reader.close()
 
     def score(
         self,
@@ -145,7 +173,6 @@ class Scorer:
         """Score one video file. The same content gets the same score, whatever its name.
 
         Args:
-            path: The video.
             raw: The layout of frames in a file without a header.
             on_frames: Called with the number of frames decoded so far and of all.
 
@@ -153,11 +180,7 @@ class Scorer:
             VideoError: It cannot be decoded; names the file and the reason.
         """
         path = Path(path)
-        if not file_exists(path):
-            raise VideoError(path, "there is no such file")
-        # Positions of patches depend on the content, so that a renamed file keeps its score.
-        video = VideoFile(sha256(path), path, raw=raw)
-        features = self._extractor.extract(video, self._reader, on_frames=on_frames)
+        digest, features = self._extract(path, raw, on_frames)
         streams = tuple(each.features for each in features.values())
         split_scores, frames_SxT = self._models.scores(self._model, streams)
         return Score(
@@ -170,6 +193,6 @@ class Scorer:
             frame_scores=frames_SxT.mean(axis=0),
             timestamps=next(iter(features.values())).timestamps,
             trained_on_it=len(split_scores)
-            * sum(video.video_id in known for known in self._training_files)
+            * sum(digest in known for known in self._training_files)
             // max(len(self._training_files), 1),
         )

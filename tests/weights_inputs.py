@@ -14,7 +14,7 @@ import safetensors.numpy
 from a2inet_jax import fetch
 from a2inet_jax.backbones import weights
 from a2inet_jax.backbones.convert import PublishedLayout, torch_plain
-from a2inet_jax.backbones.pretrained import PRETRAINED, PretrainedConfig, Url
+from a2inet_jax.backbones.pretrained import PRETRAINED, PretrainedConfig
 from a2inet_jax.backbones.registry import BACKBONES, Backbone
 from a2inet_jax.files import sha256
 from tests.loopback import Server, serving
@@ -44,7 +44,7 @@ def published(seed: int = 0, outputs: int = 4) -> bytes:
 def install(url: str) -> None:
     """Register the tiny network and its weights."""
     weights.BACKBONES["tiny"] = TINY
-    weights.PRETRAINED["tiny"] = PretrainedConfig("tiny", Url(f"{url}/tiny.pth"), "nothing", "MIT")
+    weights.PRETRAINED["tiny"] = PretrainedConfig("tiny", f"{url}/tiny.pth", "nothing", "MIT")
 
 
 @contextmanager

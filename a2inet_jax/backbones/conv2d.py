@@ -65,8 +65,7 @@ def convolve(
     at once: pass them one at a time there.
 
     Args:
-        x_BxHxWxI: Images.
-        kernel_HxWxIxO: Kernel of the same dtype.
+        kernel_HxWxIxO: Kernel of the images' dtype.
         strides: Vertical and horizontal distance between windows.
         pads: Zeros before and after, vertically and horizontally.
 
@@ -107,13 +106,9 @@ def max_pool(
     It takes maxima of shifted images, which XLA fuses with the preceding operations into one loop.
 
     Args:
-        x_BxHxWxC: Images.
         window: Side of the window.
         stride: Distance between windows.
         pads: Positions before and after, vertically and horizontally.
-
-    Returns:
-        [B, h, w, C].
     """
     y = jnp.pad(x_BxHxWxC, ((0, 0), *pads, (0, 0)), constant_values=-jnp.inf)
     for axis in (1, 2):

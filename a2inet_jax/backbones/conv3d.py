@@ -82,7 +82,6 @@ def max_pool(
     It pools along one axis after another, which gives the same and is up to ten times faster on a CPU.
 
     Args:
-        x_NxTxHxWxC: Clips.
         window: Frames, height and width of the window.
         stride: Distance between windows in time, height and width.
         same: Pad as in `ClipConv`.

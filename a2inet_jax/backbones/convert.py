@@ -22,12 +22,7 @@ _FORMAT = "a2inet-jax folded 1"
 class Folded:
     """Names of the tensors that make our `kernel` and `bias`: a convolution without bias, then a batch norm.
 
-    Attributes:
-        weight: The convolution's kernel.
-        gamma: The batch norm's scale; None for a batch norm without one.
-        beta: Its shift.
-        mean: Its running mean.
-        variance: Its running variance.
+    `gamma` is None for a batch norm without scale; `mean` and `variance` are the running ones.
     """
 
     weight: str
@@ -173,10 +168,7 @@ def _roles(names: TensorNames) -> dict[str, str]:
 
 
 def tensor_shapes(shapes: Mapping[str, Any], layout: PublishedLayout) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the published tensors that our parameters need, by name.
-
-    `shapes` are our parameters, or anything nested like them with a `.shape`.
-    """
+    """Return the shapes of the published tensors that parameters need, by name; `shapes` as in `convert`."""
     ours = flatten_dict(dict(shapes))
     expected = {}
     for path, names, leaves in _layers(ours, layout):

@@ -84,20 +84,13 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """The four stages of EfficientNet-Lite0.
-
-    Attributes:
-        dtype: Compute dtype; parameters are float32.
-    """
+    """The four stages of EfficientNet-Lite0."""
 
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x_BxHxWx3: jax.Array) -> list[jax.Array]:
         """Return the last maps at strides 4, 8, 16 and 32 (sizes rounded up), before any activation.
-
-        Args:
-            x_BxHxWx3: Normalised frames.
 
         Returns:
             Four arrays [B, h, w, C], with C = 24, 40, 112 and 320.
@@ -109,9 +102,8 @@ class EfficientNetLite0(nn.Module):
         for group, (blocks, kernel, first_stride, expansion, channels) in enumerate(GROUPS):
             for index in range(blocks):
                 stride = first_stride if index == 0 else 1
-                x = InvertedResidual(
-                    kernel, stride, expansion, channels, self.dtype, name=f"blocks_{block}"
-                )(x)
+                name = f"blocks_{block}"
+                x = InvertedResidual(kernel, stride, expansion, channels, self.dtype, name=name)(x)
                 block += 1
             if group in STAGE_ENDS:
                 stages.append(x)
@@ -119,11 +111,7 @@ class EfficientNetLite0(nn.Module):
 
 
 def published(path: Sequence[str]) -> TensorNames:
-    """Return the names of a layer's tensors in the PyTorch port.
-
-    Args:
-        path: The layer's path among the parameters, such as `("blocks_3", "depthwise")`.
-    """
+    """Return the names of a layer's tensors, such as `("blocks_3", "depthwise")`, in the PyTorch port."""
     if tuple(path) == ("stem",):
         return torch_folded("_conv_stem", "_bn0")
     block, layer = path

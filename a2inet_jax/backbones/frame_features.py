@@ -15,10 +15,7 @@ from a2inet_jax.video.sampling import resize_short_side, short_side_size
 
 
 def extract_features(
-    backbone: Backbone,
-    params: Params,
-    frames_BxHxWx3: jax.Array,
-    dtype: DTypeLike = jnp.float32,
+    backbone: Backbone, params: Params, frames_BxHxWx3: jax.Array, dtype: DTypeLike = jnp.float32
 ) -> jax.Array:
     """Return one vector per frame, the mean and deviation of each map. Pure; jit it with a fixed backbone.
 
@@ -80,25 +77,13 @@ def pool_stages(maps: Sequence[jax.Array]) -> jax.Array:
 
 
 def feature_maps(
-    backbone: Backbone,
-    params: Params,
-    frames_BxHxWx3: jax.Array,
-    dtype: DTypeLike = jnp.float32,
+    backbone: Backbone, params: Params, frames_BxHxWx3: jax.Array, dtype: DTypeLike = jnp.float32
 ) -> list[jax.Array]:
-    """Return the network's maps of frames, or of the rows of one clip.
-
-    Args:
-        backbone: A backbone of the registry.
-        params: Its parameters, from `weights.load_params`.
-        frames_BxHxWx3: RGB, uint8; for a network of clips, B must be `backbone.clip_frames`.
-        dtype: Compute dtype.
+    """Return the network's maps of frames, or of the rows of one clip; arguments as for `extract_features`.
 
     Returns:
         Arrays [R, h, w, C] in `dtype`, R = B / backbone.frames_per_row. The maps of a frame's tiles are
         stacked along the height: h is the number of tiles times the height of a tile's map.
-
-    Raises:
-        ValueError: A side is shorter than the backbone's minimum, or the frames are not one clip.
     """
     num_frames, height, width, _ = frames_BxHxWx3.shape
     if problem := backbone.size_problem(height, width):

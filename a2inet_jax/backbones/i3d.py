@@ -17,10 +17,7 @@ from a2inet_jax.backbones.convert import Folded, PublishedLayout, torch_folded
 EPSILON = 1e-3  # of the batch norms
 # Modules of each stage, with the channels of b0, b1a, b1b, b2a, b2b and b3b.
 STAGES = (
-    {
-        "Mixed_3b": (64, 96, 128, 16, 32, 32),
-        "Mixed_3c": (128, 128, 192, 32, 96, 64),
-    },
+    {"Mixed_3b": (64, 96, 128, 16, 32, 32), "Mixed_3c": (128, 128, 192, 32, 96, 64)},
     {
         "Mixed_4b": (192, 96, 208, 16, 48, 64),
         "Mixed_4c": (160, 112, 224, 24, 64, 64),
@@ -28,10 +25,7 @@ STAGES = (
         "Mixed_4e": (112, 144, 288, 32, 64, 64),
         "Mixed_4f": (256, 160, 320, 32, 128, 128),
     },
-    {
-        "Mixed_5b": (256, 160, 320, 32, 128, 128),
-        "Mixed_5c": (384, 192, 384, 48, 128, 128),
-    },
+    {"Mixed_5b": (256, 160, 320, 32, 128, 128), "Mixed_5c": (384, 192, 384, 48, 128, 128)},
 )
 # Names of a module's convolutions.
 _SONNET_NAMES = {
@@ -68,23 +62,16 @@ class Inception(nn.Module):
 
 
 class I3D(nn.Module):
-    """I3D up to its last Inception module.
-
-    Attributes:
-        dtype: Compute dtype; parameters are float32.
-    """
+    """I3D up to its last Inception module."""
 
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x_NxTxHxWx3: jax.Array) -> list[jax.Array]:
-        """Return the map of Mixed_5c, at stride 8 in time and 32 in space (sizes rounded up).
+        """Return the map of Mixed_5c, one array [N, ⌈T/8⌉, ⌈H/32⌉, ⌈W/32⌉, 1024].
 
         Args:
             x_NxTxHxWx3: Clips in [−1, 1]; the network was trained on 64 consecutive frames.
-
-        Returns:
-            One array [N, ⌈T/8⌉, h, w, 1024].
         """
         x = _unit("Conv3d_1a_7x7", 64, 7, 2, self.dtype)(x_NxTxHxWx3)
         x = max_pool(x, (1, 3, 3), (1, 2, 2), same=True)

@@ -51,7 +51,6 @@ class Stage(nn.Module):
         width: Output channels.
         hidden: Hidden channels of the MLPs.
         scale: Factor of the residuals.
-        dtype: Compute dtype; parameters are float32.
     """
 
     width: int
@@ -84,7 +83,6 @@ class Maniqa(nn.Module):
     Attributes:
         width: Channels of the encoder's tokens; 768 in the published network.
         scale: Factor of the residuals: 0.8, but 0.13 for the weights trained on PIPAL.
-        dtype: Compute dtype; parameters are float32.
     """
 
     width: int = 768
@@ -93,14 +91,7 @@ class Maniqa(nn.Module):
 
     @nn.compact
     def __call__(self, x_Bx224x224x3: jax.Array) -> list[jax.Array]:
-        """Return the tokens of the last layer, as one map.
-
-        Args:
-            x_Bx224x224x3: Frames in [−1, 1].
-
-        Returns:
-            One array [B, 28, 28, width / 2].
-        """
+        """Return the last layer's tokens of frames in [−1, 1], one array [B, 28, 28, width / 2]."""
         encoder = Encoder(PATCH, BLOCKS, self.width, self.dtype, name="encoder")
         x = jnp.concatenate(encoder(x_Bx224x224x3)[TAPPED], axis=-1)[:, 1:]
         side = x_Bx224x224x3.shape[1] // PATCH
@@ -110,11 +101,7 @@ class Maniqa(nn.Module):
 
 
 def published(path: Sequence[str]) -> TensorNames:
-    """Return the names of a layer's tensors in github.com/IIGROUP/MANIQA, and in timm within it.
-
-    Args:
-        path: The layer's path among the parameters, such as `("stage_1", "channels_0", "q")`.
-    """
+    """Return the names of a layer's tensors in github.com/IIGROUP/MANIQA, and in timm within it."""
     module, name, *rest = path
     if module == "encoder":
         embeddings = {"class_token": "vit.cls_token", "position": "vit.pos_embed"}

@@ -34,16 +34,6 @@ class Hub:
 
 
 @dataclass(frozen=True)
-class Url:
-    """A file at a URL."""
-
-    url: str
-
-    def __str__(self) -> str:
-        return self.url
-
-
-@dataclass(frozen=True)
 class ByHand:
     """A file that a person has to download with a browser: the page, and how to find it there."""
 
@@ -60,7 +50,7 @@ class PretrainedConfig:
 
     Attributes:
         backbone: Name of the network.
-        origin: Place of the checkpoint.
+        origin: Place of the checkpoint; a URL as text.
         trained_on: Data or task that the network was trained on.
         licence: SPDX name of the licence of the package or repository, or "none stated".
         restriction: A note for users whom the licence, or the lack of one, restricts.
@@ -70,7 +60,7 @@ class PretrainedConfig:
     """
 
     backbone: str
-    origin: Package | Hub | Url | ByHand
+    origin: Package | Hub | ByHand | str
     trained_on: str
     licence: str
     restriction: str = ""
@@ -115,9 +105,7 @@ PRETRAINED = {
     "resnet50_imagenet": PretrainedConfig(
         backbone="resnet50_imagenet",
         origin=Hub(
-            "timm/resnet50.tv_in1k",
-            "78f3ecfdb38e06d9b8397f662e7ab8fee96026fa",
-            "model.safetensors",
+            "timm/resnet50.tv_in1k", "78f3ecfdb38e06d9b8397f662e7ab8fee96026fa", "model.safetensors"
         ),
         trained_on="ImageNet",
         licence="BSD-3-Clause",
@@ -127,7 +115,7 @@ PRETRAINED = {
     # torchvision's IMAGENET1K_V1 and KINETICS400_V1.
     "vit_b_16": PretrainedConfig(
         backbone="vit_b_16",
-        origin=Url("https://download.pytorch.org/models/vit_b_16-c867db91.pth"),
+        origin="https://download.pytorch.org/models/vit_b_16-c867db91.pth",
         trained_on="ImageNet",
         licence="BSD-3-Clause",
         sha256="c867db91",
@@ -135,7 +123,7 @@ PRETRAINED = {
     ),
     "swin3d_t": PretrainedConfig(
         backbone="swin3d_t",
-        origin=Url("https://download.pytorch.org/models/swin3d_t-7615ae03.pth"),
+        origin="https://download.pytorch.org/models/swin3d_t-7615ae03.pth",
         trained_on="Kinetics 400",
         licence="BSD-3-Clause",
         sha256="7615ae03",
@@ -144,17 +132,13 @@ PRETRAINED = {
     # PyTorchVideo's, and PySlowFast's older weights in Caffe2's format.
     "slowfast_r50_fast": PretrainedConfig(
         backbone="slowfast_r50_fast",
-        origin=Url(
-            "https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/SLOWFAST_8x8_R50.pyth"
-        ),
+        origin="https://dl.fbaipublicfiles.com/pytorchvideo/model_zoo/kinetics/SLOWFAST_8x8_R50.pyth",
         trained_on="Kinetics 400",
         licence="Apache-2.0",
     ),
     "slowfast_r50_fast_caffe2": PretrainedConfig(
         backbone="slowfast_r50_fast",
-        origin=Url(
-            "https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/kinetics400/SLOWFAST_8x8_R50.pkl"
-        ),
+        origin="https://dl.fbaipublicfiles.com/pyslowfast/model_zoo/kinetics400/SLOWFAST_8x8_R50.pkl",
         trained_on="Kinetics 400",
         licence="Apache-2.0",
     ),
@@ -174,7 +158,7 @@ PRETRAINED = {
     # Several projects that use the file record this SHA-256.
     "maniqa": PretrainedConfig(
         backbone="maniqa",
-        origin=Url("https://github.com/IIGROUP/MANIQA/releases/download/Koniq10k/ckpt_koniq10k.pt"),
+        origin="https://github.com/IIGROUP/MANIQA/releases/download/Koniq10k/ckpt_koniq10k.pt",
         trained_on="image quality",
         licence="Apache-2.0",
         restriction=(

@@ -30,6 +30,7 @@ class Backbone:
         name: Name in the registry, and of its default weights.
         network: Linen module that takes normalised input. A network of single frames maps [B, H, W, 3] to
             arrays [B, h, w, C], one of clips [N, T, H, W, 3] to arrays [N, T / frames_per_row, h, w, C].
+            Its `dtype` is the compute dtype; parameters are float32.
         width: Width of a frame's feature vector, twice the channels of all maps.
         normalization: Normalization of its input, a name in `NORMALIZATIONS`.
         layouts: Known layouts of its checkpoints.

@@ -62,12 +62,7 @@ def _shortcut(x: jax.Array, channels: int, stride: int, dtype: DTypeLike) -> jax
 
 
 class ResNet(nn.Module):
-    """The four stages of a ResNet.
-
-    Attributes:
-        depth: 18, 34 or 50.
-        dtype: Compute dtype; parameters are float32.
-    """
+    """The four stages of a ResNet of depth 18, 34 or 50."""
 
     depth: int
     dtype: DTypeLike = jnp.float32
@@ -75,9 +70,6 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(self, x_BxHxWx3: jax.Array) -> list[jax.Array]:
         """Return the maps of the four stages, at strides 4, 8, 16 and 32 (sizes rounded up).
-
-        Args:
-            x_BxHxWx3: Normalised frames.
 
         Returns:
             Four arrays [B, h, w, C], with C = 64, 128, 256, 512 (ResNet-50: four times as many).

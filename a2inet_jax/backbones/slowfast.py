@@ -53,23 +53,16 @@ class Bottleneck(nn.Module):
 
 
 class SlowFastR50Fast(nn.Module):
-    """The fast pathway up to its last stage.
-
-    Attributes:
-        dtype: Compute dtype; parameters are float32.
-    """
+    """The fast pathway up to its last stage."""
 
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x_NxTxHxWx3: jax.Array) -> list[jax.Array]:
-        """Return the map of the last stage, at stride 32 (sizes rounded up).
+        """Return the map of the last stage, one array [N, T, ⌈H/32⌉, ⌈W/32⌉, 256].
 
         Args:
             x_NxTxHxWx3: Normalised clips; the network was trained on every second of 64 frames.
-
-        Returns:
-            One array [N, T, h, w, 256].
         """
         stem = ClipConv(8, (5, 7, 7), (1, 2, 2), dtype=self.dtype, name="stem")
         x = max_pool(nn.relu(stem(x_NxTxHxWx3)), (1, 3, 3), (1, 2, 2))

@@ -5,6 +5,7 @@ neighbours merge into one token of twice the channels. Sides that don't fit are 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -42,26 +43,14 @@ class Merging(nn.Module):
 
 
 class Swin3DT(nn.Module):
-    """Video Swin-T.
-
-    Attributes:
-        width: Channels of the first stage; 96 in the published network.
-        dtype: Compute dtype; parameters are float32.
-    """
+    """Video Swin-T; `width` is the channels of the first stage, 96 in the published network."""
 
     width: int = 96
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x_NxTxHxWx3: jax.Array) -> list[jax.Array]:
-        """Return the tokens after the last layer norm, as one map.
-
-        Args:
-            x_NxTxHxWx3: Normalised clips, of any length and size.
-
-        Returns:
-            One array [N, ⌈T/2⌉, ⌈H/32⌉, ⌈W/32⌉, 8 × width].
-        """
+        """Return the tokens after the last layer norm, one array [N, ⌈T/2⌉, ⌈H/32⌉, ⌈W/32⌉, 8 × width]."""
         x = _pad_to(x_NxTxHxWx3, PATCH)
         x = nn.Conv(self.width, PATCH, PATCH, "VALID", dtype=self.dtype, name="patches")(x)
         x = layer_norm("patches_norm", EPSILON, self.dtype)(x)
@@ -75,46 +64,31 @@ class Swin3DT(nn.Module):
         return [layer_norm("norm", EPSILON, self.dtype)(x)]
 
 
-def published(path: Sequence[str]) -> TensorNames:
-    """Return torchvision's names of a layer's tensors; its stages and mergings alternate in one list.
+def published(path: Sequence[str], official: bool = False) -> TensorNames:
+    """Return torchvision's names of a layer's tensors, in which stages and mergings alternate in one list.
 
-    Args:
-        path: The layer's path among the parameters, such as `("block_2_0", "attn", "qkv")`.
+    Or the `official` ones, of github.com/SwinTransformer/Video-Swin-Transformer.
     """
     (kind, *numbers), rest = path[0].split("_"), path[1:]
-    if kind == "merging":
-        return _merging_names(f"features.{2 * int(numbers[0]) + 1}", rest[0])
     if kind == "block":
         stage, index = numbers
+        if official:
+            return published_block(f"layers.{stage}.blocks.{index}", rest)
         return published_block(f"features.{2 * int(stage)}.{index}", rest, ("mlp.0", "mlp.3"))
-    return _end_names(path[0])
-
-
-def published_official(path: Sequence[str]) -> TensorNames:
-    """Return the names of a layer's tensors in github.com/SwinTransformer/Video-Swin-Transformer."""
-    (kind, *numbers), rest = path[0].split("_"), path[1:]
     if kind == "merging":
-        return _merging_names(f"layers.{numbers[0]}.downsample", rest[0])
-    if kind == "block":
-        stage, index = numbers
-        return published_block(f"layers.{stage}.blocks.{index}", rest)
-    return _end_names(path[0])
-
-
-def _merging_names(prefix: str, layer: str) -> TensorNames:
-    if layer == "reduction":
-        return Plain(f"{prefix}.reduction.weight", None)
-    return torch_plain(f"{prefix}.norm")
-
-
-def _end_names(layer: str) -> TensorNames:
+        (stage,) = numbers
+        merging = f"layers.{stage}.downsample" if official else f"features.{2 * int(stage) + 1}"
+        if rest[0] == "reduction":
+            return Plain(f"{merging}.reduction.weight", None)
+        return torch_plain(f"{merging}.norm")
     names = {"patches": "patch_embed.proj", "patches_norm": "patch_embed.norm", "norm": "norm"}
-    return torch_plain(names[layer])
+    return torch_plain(names[path[0]])
 
 
+_official = partial(published, official=True)
 _INDEX = "*.relative_position_index"
 LAYOUTS = (
     PublishedLayout(published, ignored=(_INDEX, "head.*")),
-    PublishedLayout(published_official, ignored=(_INDEX,)),
-    PublishedLayout(published_official, prefix="backbone.", ignored=(_INDEX, "cls_head.*")),
+    PublishedLayout(_official, ignored=(_INDEX,)),
+    PublishedLayout(_official, prefix="backbone.", ignored=(_INDEX, "cls_head.*")),
 )

@@ -90,7 +90,6 @@ class Encoder(nn.Module):
         patch: Side of a patch, pixels.
         depth: Number of blocks.
         width: Channels of a token.
-        dtype: Compute dtype; parameters are float32.
     """
 
     patch: int
@@ -126,46 +125,21 @@ class Encoder(nn.Module):
 
 
 class ViTB16(nn.Module):
-    """ViT-B/16 with torchvision's layout.
-
-    Attributes:
-        width: Channels of a token; 768 in the published network.
-        dtype: Compute dtype; parameters are float32.
-    """
+    """ViT-B/16; `width` is the channels of a token, 768 in the published network."""
 
     width: int = 768
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x_Bx224x224x3: jax.Array) -> list[jax.Array]:
-        """Return the patches' tokens after the last layer norm, as one map.
-
-        Args:
-            x_Bx224x224x3: Normalised frames.
-
-        Returns:
-            One array [B, 14, 14, width]; the class token is left out.
-        """
+        """Return the patches' tokens after the last layer norm, one array [B, 14, 14, width]."""
         x = Encoder(16, 12, self.width, self.dtype, name="encoder")(x_Bx224x224x3)[-1]
         x = layer_norm("norm", EPSILON, self.dtype)(x)[:, 1:]
         return [x.reshape(len(x), SIDE // 16, SIDE // 16, self.width)]
 
 
-def published(path: Sequence[str]) -> TensorNames:
-    """Return torchvision's present names of a layer's tensors.
-
-    Args:
-        path: The layer's path among the parameters, such as `("encoder", "block_3", "attn", "qkv")`.
-    """
-    return _torchvision(path, {"fc1": "0", "fc2": "3"})
-
-
-def published_2021(path: Sequence[str]) -> TensorNames:
-    """Return torchvision's first names of a layer's tensors, which its published file still has."""
-    return _torchvision(path, {"fc1": "linear_1", "fc2": "linear_2"})
-
-
-def _torchvision(path: Sequence[str], mlp: dict[str, str]) -> TensorNames:
+def _torchvision(path: Sequence[str], mlp: tuple[str, str]) -> TensorNames:
+    """Return torchvision's names of a layer's tensors, given those of the MLP's two layers."""
     if path[0] == "norm":
         return torch_plain("encoder.ln")
     _, name, *rest = path
@@ -181,10 +155,12 @@ def _torchvision(path: Sequence[str], mlp: dict[str, str]) -> TensorNames:
         in_proj = f"{block}.self_attention.in_proj"
         return Plain(f"{in_proj}_weight", f"{in_proj}_bias")
     names = {"norm1": "ln_1", "norm2": "ln_2", "proj": "self_attention.out_proj"}
-    names |= {ours: f"mlp.{theirs}" for ours, theirs in mlp.items()}
+    names |= {"fc1": f"mlp.{mlp[0]}", "fc2": f"mlp.{mlp[1]}"}
     return torch_plain(f"{block}.{names[layer]}")
 
 
+# The present names, and the first ones, which the published file still has.
 LAYOUTS = tuple(
-    PublishedLayout(names, ignored=("heads.*",)) for names in (published, published_2021)
+    PublishedLayout(partial(_torchvision, mlp=mlp), ignored=("heads.*",))
+    for mlp in (("0", "3"), ("linear_1", "linear_2"))
 )

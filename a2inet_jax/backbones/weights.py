@@ -138,27 +138,27 @@ def add(file: Path, name: str) -> Path:
     return weights_path(name)
 
 
-def verify(name: str = "") -> dict[str, str]:
+def verify(*names: str) -> dict[str, str]:
     """Check converted weights on this machine.
 
     A file must hold the tensors that were written, and they must fit the network and come from a published
     file with the known or recorded checksum.
 
     Args:
-        name: A name in `PRETRAINED`; "" for all weights on this machine.
+        *names: Names in `PRETRAINED`; none for all weights on this machine.
 
     Returns:
-        The problem with each of the weights, by name; "" if there is none.
+        The problem with each, by name; "" if there is none.
 
     Raises:
-        WeightsError: The name is unknown.
-        FileNotFoundError: The weights are not on this machine.
+        WeightsError: A name is unknown.
+        FileNotFoundError: Some are not on this machine.
     """
-    if name:
+    for name in names:
         _check_name(name)
         _check_exists(name)
-    names = [name] if name else [each for each in PRETRAINED if weights_path(each).exists()]
-    return {each: _problem(each) for each in names}
+    here = (name for name in PRETRAINED if weights_path(name).exists())
+    return {name: _problem(name) for name in names or here}
 
 
 def _check_name(name: str) -> None:
@@ -219,7 +219,7 @@ def _published_file(name: str) -> Iterator[Path]:
     else:
         with progress("download") as advance:
             fetch.download(
-                origin.url,
+                origin,
                 file,
                 lambda done, total: advance(f"MB {name}", done // 10**6, max(done, total) // 10**6),
             )
@@ -234,7 +234,6 @@ def _published_file(name: str) -> Iterator[Path]:
 
 def _keep(name: str, file: Path, source: str) -> None:
     """Check and convert a published file, and write the parameters to their path."""
-    # Check and convert.
     entry = PRETRAINED[name]
     backbone = BACKBONES[entry.backbone]
     digest = sha256(file)
@@ -249,21 +248,18 @@ def _keep(name: str, file: Path, source: str) -> None:
     # Write, once there is space.
     tensors = flatten_dict(params, sep="/")
     path = weights_path(name)
+    metadata = {
+        "weights": name,
+        "backbone": entry.backbone,
+        "source": source,
+        "source_sha256": digest,
+        "licence": entry.licence,
+        "content_sha256": _sha256_of(tensors),
+    }
     with fetch.space_for(path, sum(array.nbytes for array in tensors.values())):
         if len(entry.sha256) < 64 and not _checksum_record(name).exists():
             write(_checksum_record(name), f"{digest}\n".encode())
-        convert.save(
-            path,
-            params,
-            {
-                "weights": name,
-                "backbone": entry.backbone,
-                "source": source,
-                "source_sha256": digest,
-                "licence": entry.licence,
-                "content_sha256": _sha256_of(tensors),
-            },
-        )
+        convert.save(path, params, metadata)
     if entry.restriction:
         say(f"{name}: {entry.restriction}")
 

@@ -33,7 +33,6 @@ class SwinBlock(nn.Module):
             window, without shift.
         shifted: Shift the grid by half a window.
         hidden: Hidden channels of the MLP.
-        dtype: Compute dtype; parameters are float32.
     """
 
     heads: int

@@ -1,4 +1,4 @@
-"""The verbs of `a2inet`: a module each, with SUMMARY, EXAMPLES and `add_arguments(parser)`.
+"""The verbs of `a2inet`: functions that declare them, and their handlers, whose docstrings are the help.
 
-All of them are imported to parse any command line, so imports that take time are inside the functions.
+All are imported to parse any command line, so imports that take time are inside the handlers.
 """

@@ -1,78 +1,52 @@
-"""`a2inet data`: the data sets; preparing, verifying and splitting one."""
+"""List, prepare and verify data sets; read published splits.
+
+a2inet data prepare konvid_1k --config.data.manual_dir=~/KoNViD-1k
+a2inet data verify clips/labels.csv --full
+"""
 
 import argparse
 import json
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import Parser, add_action, add_override_help
+from a2inet_jax.commands.options import Parser, add_command, add_group, add_override_help
 
 if TYPE_CHECKING:
     from a2inet_jax.config import Data
-    from a2inet_jax.datasets.scan import Progress
     from a2inet_jax.datasets.verify import VerifyResult
     from a2inet_jax.datasets.video import Video
 
-SUMMARY = "list, prepare and verify data sets; read published splits"
-EXAMPLES = (
-    "a2inet data prepare konvid_1k --config.data.manual_dir=~/KoNViD-1k",
-    "a2inet data verify clips/labels.csv --full",
-)
 
+def add_verb(verbs: Any) -> None:
+    """Declare `a2inet data`."""
+    actions = add_group(verbs, "data", __doc__)
 
-def add_arguments(parser: Parser) -> None:
-    """Declare the verb's actions and their arguments."""
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
-
-    def add(name: str, summary: str, *examples: str) -> Parser:
-        action = add_action(actions, name, summary, *examples)
+    def add(name: str, handler: Callable[[argparse.Namespace], int]) -> Parser:
+        action = add_command(actions, name, handler)
         action.takes_overrides = True
         group = action.add_argument_group("config", "the group `data` alone")
         add_override_help(group, "data.manual_dir=FOLDER")
+        if name != "list":
+            action.add_argument(
+                "name",
+                metavar="NAME",
+                help="a name of `a2inet data list`, or a CSV file or folder of yours",
+            )
         return action
 
-    action = add(
-        "list",
-        "list the data sets that have a name, and whether they are prepared",
-        "a2inet data list",
-        "a2inet data list --json",
-    )
+    action = add("list", _list)
     action.add_argument("--json", action="store_true", help="print a JSON object a data set")
-    action.set_defaults(handler=lambda options: _list(_fields(parser, options), options.json))
 
-    action = add(
-        "prepare",
-        "make what is missing of a data set and its index",
-        "a2inet data prepare sample",
-        "a2inet data prepare konvid_1k --config.data.manual_dir=~/KoNViD-1k",
-    )
-    _add_name(action)
-    action.set_defaults(handler=lambda options: _prepare(_fields(parser, options)))
+    add("prepare", _prepare)
 
-    action = add(
-        "verify",
-        "check that a data set's videos are here and can be decoded",
-        "a2inet data verify sample",
-        "a2inet data verify clips/labels.csv --full",
-    )
-    _add_name(action)
+    action = add("verify", _verify)
     action.add_argument(
         "--full", action="store_true", help="decode every frame, not only the first"
     )
     action.add_argument("--json", action="store_true", help="print a JSON object")
-    action.set_defaults(
-        handler=lambda options: _verify(_fields(parser, options), options.full, options.json)
-    )
 
-    action = add(
-        "splits",
-        "read splits that others published",
-        "a2inet data splits konvid_1k KoNViD-1kinfo.mat",
-        "a2inet data splits clips/labels.csv published.json list.csv --out=splits.json",
-    )
-    _add_name(action)
+    action = add("splits", _splits)
     action.add_argument("file", type=Path, metavar="FILE", help="the published splits")
     action.add_argument(
         "listing",
@@ -87,42 +61,40 @@ def add_arguments(parser: Parser) -> None:
         metavar="FILE",
         help="the file that is written (default: data/splits/NAME-published.json)",
     )
-    action.set_defaults(
-        handler=lambda options: _splits(
-            _fields(parser, options), options.file, options.listing, options.out
-        )
-    )
 
 
-def _add_name(action: Parser) -> None:
-    action.add_argument(
-        "name",
-        metavar="NAME",
-        help="a name of `a2inet data list`, or a CSV file or folder of yours",
-    )
-
-
-def _fields(parser: Parser, options: argparse.Namespace) -> "Data":
+def _fields(options: argparse.Namespace) -> "Data":
     """Return the `data` group of the config: defaults, overrides, and the data set that is named."""
     for override in options.overrides:
         if not override.startswith("data.") or override.startswith("data.name="):
-            parser.error(f"--config.{override}: only fields of data, and not its name, apply here")
+            options.error(f"--config.{override}: only fields of data, and not its name, apply here")
     from a2inet_jax import config_file
     from a2inet_jax.config import config_dict
 
-    name = getattr(options, "name", "")
     config = config_dict()
-    config.data.name = name
+    config.data.name = getattr(options, "name", "")
     return config_file.resolve(config, options.overrides).data
 
 
-def _prepare(data: "Data") -> int:
+def _prepare(options: argparse.Namespace) -> int:
+    """Make what is missing of a data set and its index.
+
+    a2inet data prepare sample
+    a2inet data prepare konvid_1k --config.data.manual_dir=~/KoNViD-1k
+    """
+    data = _fields(options)
     from a2inet_jax.pipeline.prepare import prepare
 
     return prepare(data)
 
 
-def _list(data: "Data", as_json: bool) -> int:
+def _list(options: argparse.Namespace) -> int:
+    """List the data sets that have a name, and whether they are prepared.
+
+    a2inet data list
+    a2inet data list --json
+    """
+    folder = _fields(options).path
     from rich.table import Table
 
     from a2inet_jax.console import console, say
@@ -135,42 +107,45 @@ def _list(data: "Data", as_json: bool) -> int:
     for name in registry.NAMES:
         info = registry.info(name)
         try:
-            videos: int | None = len(registry.list_videos(name, _folder(data)))
+            videos: int | None = len(registry.list_videos(name, folder))
         except FileNotFoundError:
             videos = None
-        if as_json:
+        if options.json:
             print(json.dumps({**vars(info), "videos": videos}))
         prepared = "no" if videos is None else f"{videos} videos"
         table.add_row(name, info.title, prepared, info.label, info.homepage)
-    if not as_json:
+    if not options.json:
         console.print(table, crop=False, markup=False, emoji=False, highlight=False, soft_wrap=True)
         say("A CSV file with columns path and mos is a data set as well: name it by its path.")
     return 0
 
 
-def _verify(data: "Data", full: bool, as_json: bool) -> int:
+def _verify(options: argparse.Namespace) -> int:
+    """Check that a data set's videos are here and can be decoded.
+
+    a2inet data verify sample
+    a2inet data verify clips/labels.csv --full
+    """
+    data = _fields(options)
     from a2inet_jax import files
     from a2inet_jax.console import progress, say
     from a2inet_jax.datasets import registry
     from a2inet_jax.datasets.verify import verify
 
-    def shown(title: str) -> "AbstractContextManager[Progress]":
-        return nullcontext(lambda *_: None) if as_json else progress(title)
-
     # The list and the files may have changed since the data set was prepared.
-    name, folder = data.name, _folder(data)
+    name, folder = data.name, data.path
     registry.list_videos(name, folder)  # fails if it was never prepared
     if name != "sample":
-        with shown("prepare") as advance:
+        with progress("prepare") as advance:
             registry.prepare(name, folder, advance)
     videos, unlabelled = registry.list_videos(name, folder), registry.list_unlabelled(name, folder)
-    with shown("verify") as advance:
-        found = verify(videos, advance, full)
+    with progress("verify") as advance:
+        found = verify(videos, advance, options.full)
     # All problems go into a file, the first ones onto the screen.
-    if as_json:
+    if options.json:
         print(json.dumps(_record(name, found, unlabelled)))
     else:
-        _say_findings(name, videos, unlabelled, found, full)
+        _say_findings(name, videos, unlabelled, found, options.full)
     listing = folder / f"{registry.unique_slug(name)}-problems.csv"
     wrong = [(video, "is missing") for video in found.missing] + found.undecodable
     if not wrong:
@@ -178,7 +153,7 @@ def _verify(data: "Data", full: bool, as_json: bool) -> int:
         return 0
     rows = ((video.video_id, video.path, reason) for video, reason in wrong)
     files.write_csv(listing, ["video", "path", "problem"], rows)
-    if not as_json:
+    if not options.json:
         say(f"All of them, by id: {listing}")
     return 1
 
@@ -204,15 +179,25 @@ def _say_findings(
     say(f"Fingerprint of ids, labels and contents: {found.fingerprint}")
 
 
-def _splits(data: "Data", file: Path, listing: Path | None, out: Path | None) -> int:
+def _splits(options: argparse.Namespace) -> int:
+    """Read splits that others published.
+
+    a2inet data splits konvid_1k KoNViD-1kinfo.mat
+    a2inet data splits clips/labels.csv published.json list.csv --out=splits.json
+    """
+    data = _fields(options)
+    folder = data.path
     from a2inet_jax.console import say
     from a2inet_jax.datasets import published_splits, registry, splits
     from a2inet_jax.pipeline.prepare import some
 
     # Read, restrict and save them.
-    videos = registry.list_videos(data.name, _folder(data))
-    found = published_splits.read(file, listing, videos, allow_missing=data.allow_missing)
-    path = out or _folder(data) / "splits" / f"{registry.unique_slug(data.name)}-published.json"
+    videos = registry.list_videos(data.name, folder)
+    found = published_splits.read(
+        options.file, options.listing, videos, allow_missing=data.allow_missing
+    )
+    name = f"{registry.unique_slug(data.name)}-published.json"
+    path = options.out or folder / "splits" / name
     splits.save(found.splits, path)
 
     # Say what they are, and what a comparison by them means.
@@ -233,10 +218,6 @@ def _splits(data: "Data", file: Path, listing: Path | None, out: Path | None) ->
         )
     say(f"Use them by --config.splits.kind=file --config.splits.file={path}")
     return 0
-
-
-def _folder(data: "Data") -> Path:
-    return Path(data.folder).expanduser()
 
 
 def _record(name: str, found: "VerifyResult", unlabelled: Sequence[str]) -> dict[str, Any]:

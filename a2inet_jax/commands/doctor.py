@@ -9,12 +9,9 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from a2inet_jax.commands.options import DEFAULT_RUN, Parser
-
-SUMMARY = "check the installation, and say what to do about what is wrong"
-EXAMPLES = ("a2inet doctor", "a2inet doctor --run=runs/demo")
+from a2inet_jax.commands.options import DEFAULT_RUN, add_command
 
 _PACKAGES = ("a2inet-jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "numpy", "decord2")
 _CLIP_S = 2
@@ -27,18 +24,23 @@ class Finding(NamedTuple):
     remedy: str = ""
 
 
-def add_arguments(parser: Parser) -> None:
-    """Declare the verb's arguments."""
-    parser.add_argument(
+def add_verb(verbs: Any) -> None:
+    """Declare `a2inet doctor`."""
+    verb = add_command(verbs, "doctor", _run)
+    verb.add_argument(
         "--run",
         type=Path,
         metavar="RUN",
         help=f"score the clip with this run (default: {DEFAULT_RUN}, if it is there)",
     )
-    parser.set_defaults(handler=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
+    """Check the installation, and say what to do about what is wrong.
+
+    a2inet doctor
+    a2inet doctor --run=runs/demo
+    """
     from a2inet_jax.console import say
 
     checks: dict[str, Callable[[], Finding]] = {
@@ -126,17 +128,19 @@ def _cache() -> Finding:
 
 def _weights() -> Finding:
     from a2inet_jax.backbones import weights
-    from a2inet_jax.backbones.pretrained import PRETRAINED
 
-    here = [name for name in PRETRAINED if weights.weights_path(name).exists()]
-    if broken := [name for name in here if weights.verify(name)[name]]:
+    problems = weights.verify()
+    if broken := [name for name, problem in problems.items() if problem]:
         remedy = f"remove {weights.weights_path(broken[0])}, and fetch or add it again"
         return Finding(f"{', '.join(broken)}: not the recorded file", remedy)
-    return Finding(", ".join(here) or "none yet; `a2inet weights get default` fetches the sample's")
+    return Finding(
+        ", ".join(problems) or "none yet; `a2inet weights get default` fetches the sample's"
+    )
 
 
 def _scoring(given: Path | None) -> Finding:
     """Decode a clip that is made here, and score it if a run and its weights are there."""
+    from a2inet_jax.backbones.weights import DEFAULT, weights_path
     from a2inet_jax.build import open_extractor
     from a2inet_jax.config_file import load
     from a2inet_jax.datasets.video import VideoFile
@@ -160,7 +164,7 @@ def _scoring(given: Path | None) -> Finding:
             )
         with Reader() as reader:
             frames = reader.open(clip).num_frames
-            if not _has_default_weights():
+            if not all(weights_path(name).exists() for name in DEFAULT):
                 return Finding(f"{frames} frames decoded; scoring needs weights and a trained run")
             extractor = open_extractor(load("sample"))
             features = extractor.extract(VideoFile("clip", clip), reader)
@@ -169,12 +173,6 @@ def _scoring(given: Path | None) -> Finding:
         return Finding(
             f"{rows} frames through both networks in {took:.1f} s; no trained run in {run}"
         )
-
-
-def _has_default_weights() -> bool:
-    from a2inet_jax.backbones import weights
-
-    return all(weights.weights_path(name).exists() for name in weights.DEFAULT)
 
 
 def _make_clip(path: Path) -> None:

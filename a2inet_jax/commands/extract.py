@@ -3,76 +3,77 @@
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
-from a2inet_jax.commands.options import Parser, add_config, at_least, experiment
-
-SUMMARY = "extract the features of every video that has none yet"
-EXAMPLES = (
-    "a2inet extract --config=sample",
-    "a2inet extract --config=sample clips/ list.csv --out=features --shard=0/8",
-)
+from a2inet_jax.commands.options import add_command, add_config, at_least, experiment
 
 
-def add_arguments(parser: Parser) -> None:
-    """Declare the verb's arguments."""
-    parser.variadic = "paths"
-    parser.add_argument(
+def add_verb(verbs: Any) -> None:
+    """Declare `a2inet extract`."""
+    verb = add_command(verbs, "extract", _run)
+    verb.variadic = "paths"
+    verb.add_argument(
         "paths",
         nargs="*",
         type=Path,
         metavar="VIDEO|FOLDER|CSV",
         help="videos in place of the experiment's data set; a CSV file has a column `path`",
     )
-    add_config(parser)
-    parser.add_argument(
+    add_config(verb)
+    verb.add_argument(
         "--out",
         type=Path,
         metavar="FOLDER",
         help="folder of the store; needed with VIDEO, FOLDER or CSV",
     )
-    parser.add_argument(
+    verb.add_argument(
         "--shard",
         type=_shard,
         default=(0, 1),
         metavar="I/N",
         help="the I-th, from 0, of N shards of the videos; N such commands do the whole work",
     )
-    parser.add_argument(
+    verb.add_argument(
         "--engine",
         choices=("local", "ray"),
         default="local",
         help="this machine's devices, or those of a Ray cluster (default: local)",
     )
-    parser.add_argument(
+    verb.add_argument(
         "--address", metavar="HOST:PORT", help="ray: the cluster's head (default: Ray here)"
     )
-    parser.add_argument(
+    verb.add_argument(
         "--actors",
         type=at_least(1),
+        default=0,
         metavar="N",
         help="ray: number of actors (default: as many as there are GPUs, or nodes)",
     )
-    parser.set_defaults(handler=lambda options: _run(parser, options))
 
 
-def _run(parser: Parser, options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> int:
+    """Extract the features of every video that has none yet.
+
+    a2inet extract --config=sample
+    a2inet extract --config=sample clips/ list.csv --out=features --shard=0/8
+    """
     if options.engine != "ray" and (options.address or options.actors):
-        parser.error("--address and --actors go with --engine=ray")
+        options.error("--address and --actors go with --engine=ray")
     if options.paths and not options.out:
-        parser.error("your own videos need a store: a2inet extract VIDEO|FOLDER|CSV --out=FOLDER")
+        options.error("your own videos need a store: a2inet extract VIDEO|FOLDER|CSV --out=FOLDER")
     if options.out and not options.paths:
-        parser.error("--out=FOLDER is the store of your own videos: name them, or leave it out")
-    config = experiment(parser, options)
+        options.error("--out=FOLDER is the store of your own videos: name them, or leave it out")
+    config = experiment(options)
     from a2inet_jax.pipeline.extract import extract
 
     return extract(
         config,
-        [Path(path) for path in options.paths],
+        options.paths,
         options.out,
         options.shard,
         options.engine,
         options.address,
-        options.actors or 0,
+        options.actors,
     )
 
 

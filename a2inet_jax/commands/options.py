@@ -2,8 +2,9 @@
 
 import argparse
 import difflib
+import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,9 +18,11 @@ DEFAULT_RUN = Path("runs/demo")
 class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` that collects `--config.x.y=v`, and suggests the nearest option or verb.
 
+    The options have its method `error`.
+
     Attributes:
         takes_overrides: Whether `--config.x.y=v` is taken; they are put into `overrides`.
-        variadic: Name of the positional argument that may also stand between options.
+        variadic: Name of the positional argument, of paths, that may also stand between options.
         verbs: The subparsers, if there are any.
     """
 
@@ -27,6 +30,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **kwargs
         )
+        self.set_defaults(error=self.error)
         self.takes_overrides = False
         self.variadic = ""
         self.verbs: Any = None
@@ -58,7 +62,7 @@ class Parser(argparse.ArgumentParser):
         if self.takes_overrides:
             found.overrides = [each.removeprefix(_OVERRIDE) for each in overrides]
         if words:
-            getattr(found, self.variadic).extend(words)
+            getattr(found, self.variadic).extend(map(Path, words))
         return found, []
 
     def error(self, message: str) -> NoReturn:
@@ -96,7 +100,36 @@ def joined_overrides(arguments: Sequence[str]) -> list[str]:
     return found
 
 
-def add_config(parser: Parser, default: str = "", what: str = "the experiment") -> None:
+def add_command(commands: Any, name: str, handler: Callable[[argparse.Namespace], int]) -> Parser:
+    """Add a verb, or an action of a verb such as `prepare` of `data`.
+
+    Args:
+        commands: Where it is added, from `add_subparsers` or `add_group`.
+        name: Its name.
+        handler: Called with the options; its docstring is the help, a sentence and a paragraph of examples.
+    """
+    parser = _add_parser(commands, name, handler.__doc__)
+    parser.set_defaults(handler=handler)
+    return parser
+
+
+def add_group(verbs: Any, name: str, doc: str | None) -> Any:
+    """Add a verb that has actions, and return what they are added to; `doc` as that of a handler."""
+    return _add_parser(verbs, name, doc).add_subparsers(metavar="ACTION", required=True)
+
+
+def _add_parser(commands: Any, name: str, doc: str | None) -> Parser:
+    sentence, _, examples = inspect.cleandoc(doc or "").partition("\n\n")
+    parser: Parser = commands.add_parser(
+        name,
+        help=f"{sentence[:1].lower()}{sentence[1:].removesuffix('.')}",
+        description=sentence,
+        epilog="\n  ".join(["examples:", *examples.splitlines()]),
+    )
+    return parser
+
+
+def add_config(parser: Parser, default: str = "") -> None:
     """Add `--config=FILE[:ARGUMENT]` and `--config.x.y=v`."""
     parser.takes_overrides = True
     group = parser.add_argument_group("config")
@@ -105,7 +138,7 @@ def add_config(parser: Parser, default: str = "", what: str = "the experiment") 
         "--config",
         metavar="FILE[:ARGUMENT]",
         default=default,
-        help=f"{what}: a file, or the name of a packaged one such as `sample`{shown}",
+        help=f"the experiment: a file, or the name of a packaged one such as `sample`{shown}",
     )
     add_override_help(group)
 
@@ -121,43 +154,13 @@ def add_override_help(group: Any, example: str = "train.epochs=20") -> None:
     )
 
 
-def experiment(parser: Parser, options: argparse.Namespace) -> "Experiment":
+def experiment(options: argparse.Namespace) -> "Experiment":
     """Load the experiment that the options name, with its overrides."""
     if not options.config:
-        parser.error("name an experiment, such as --config=sample")
+        options.error("name an experiment, such as --config=sample")
     from a2inet_jax import config_file
 
     return config_file.load(options.config, options.overrides)
-
-
-def add_videos(parser: Parser, run_help: str) -> None:
-    """Add the videos that a trained run is applied to, and `--run`."""
-    parser.variadic = "videos"
-    parser.add_argument(
-        "videos",
-        nargs="+",
-        type=Path,
-        metavar="VIDEO|FOLDER|CSV",
-        help="videos, folders of them, or CSV files with a column `path`",
-    )
-    parser.add_argument(
-        "--run",
-        type=Path,
-        default=DEFAULT_RUN,
-        metavar="RUN",
-        help=f"{run_help} (default: %(default)s)",
-    )
-
-
-def add_action(actions: Any, name: str, summary: str, *examples: str) -> Parser:
-    """Add an action of a verb, such as `prepare` of `data`, with a help page of its own."""
-    parser: Parser = actions.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog="\n  ".join(["examples:", *examples]),
-    )
-    return parser
 
 
 def names(text: str) -> list[str]:

@@ -1,25 +1,27 @@
-"""`a2inet store`: stored features; listing, verifying, repairing and exporting them."""
+"""List, verify, repair and export stored features.
+
+a2inet store verify features
+a2inet store export features --out=tfds
+"""
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import Parser, add_action
+from a2inet_jax.commands.options import Parser, add_command, add_group
 
 if TYPE_CHECKING:
     from a2inet_jax.features.record import Finding
 
-SUMMARY = "list, verify, repair and export stored features"
-EXAMPLES = ("a2inet store verify features", "a2inet store export features --out=tfds")
 
+def add_verb(verbs: Any) -> None:
+    """Declare `a2inet store`."""
+    actions = add_group(verbs, "store", __doc__)
 
-def add_arguments(parser: Parser) -> None:
-    """Declare the verb's actions and their arguments."""
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
-
-    def add(name: str, summary: str, *examples: str) -> Parser:
-        action = add_action(actions, name, summary, *examples)
+    def add(name: str, handler: Callable[[argparse.Namespace], int]) -> Parser:
+        action = add_command(actions, name, handler)
         action.add_argument(
             "folders",
             nargs="+",
@@ -29,30 +31,14 @@ def add_arguments(parser: Parser) -> None:
         )
         return action
 
-    action = add(
-        "list", "list the videos of stores and the recipes", "a2inet store list features --json"
-    )
+    action = add("list", _list)
     action.add_argument("--json", action="store_true", help="print a JSON object a video")
-    action.set_defaults(handler=_list_all)
 
-    action = add(
-        "verify", "check every array against its checksums", "a2inet store verify features"
-    )
-    action.set_defaults(handler=lambda options: max(map(_verify, _stores(options))))
+    action = add("verify", _verify)
 
-    action = add(
-        "repair",
-        "remove damaged files, so that `a2inet extract` makes them again",
-        "a2inet store repair features",
-    )
-    action.set_defaults(handler=lambda options: max(map(_repair, _stores(options))))
+    action = add("repair", _repair)
 
-    action = add(
-        "export",
-        "write stores of the same frames as one data set",
-        "a2inet store export features --out=tfds",
-        "a2inet store export features --format=parquet --out=parquet",
-    )
+    action = add("export", _export)
     action.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the data set")
     action.add_argument(
         "--format",
@@ -61,7 +47,6 @@ def add_arguments(parser: Parser) -> None:
         help="a TFDS data set of array_record files, Parquet with a row a frame, or an npz file a video "
         "(default: tfds)",
     )
-    action.set_defaults(handler=_export)
 
 
 def _stores(options: argparse.Namespace) -> list[Path]:
@@ -71,7 +56,15 @@ def _stores(options: argparse.Namespace) -> list[Path]:
     return list(dict.fromkeys(store for each in options.folders for store in find_stores(each)))
 
 
-def _verify(folder: Path) -> int:
+def _verify(options: argparse.Namespace) -> int:
+    """Check every array against its checksums.
+
+    a2inet store verify features
+    """
+    return max(map(_verify_store, _stores(options)))
+
+
+def _verify_store(folder: Path) -> int:
     from a2inet_jax import files
     from a2inet_jax.console import say
 
@@ -89,7 +82,15 @@ def _verify(folder: Path) -> int:
     return int(bool(bad))
 
 
-def _repair(folder: Path) -> int:
+def _repair(options: argparse.Namespace) -> int:
+    """Remove damaged files, so that `a2inet extract` makes them again.
+
+    a2inet store repair features
+    """
+    return max(map(_repair_store, _stores(options)))
+
+
+def _repair_store(folder: Path) -> int:
     from a2inet_jax import files
     from a2inet_jax.console import say
     from a2inet_jax.features import record
@@ -134,13 +135,17 @@ def _check(folder: Path) -> "tuple[list[Finding], int]":
     return bad, done - len(bad)
 
 
-def _list_all(options: argparse.Namespace) -> int:
+def _list(options: argparse.Namespace) -> int:
+    """List the videos of stores and the recipes.
+
+    a2inet store list features --json
+    """
     for folder in _stores(options):
-        _list(folder, options.json)
+        _list_store(folder, options.json)
     return 0
 
 
-def _list(folder: Path, as_json: bool) -> None:
+def _list_store(folder: Path, as_json: bool) -> None:
     from rich.table import Table
 
     from a2inet_jax.console import console, say
@@ -171,6 +176,11 @@ def _list(folder: Path, as_json: bool) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
+    """Write stores of the same frames as one data set.
+
+    a2inet store export features --out=tfds
+    a2inet store export features --format=parquet --out=parquet
+    """
     from a2inet_jax.console import progress, say
     from a2inet_jax.features.export import export
     from a2inet_jax.features.store import Store

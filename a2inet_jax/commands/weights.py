@@ -1,72 +1,48 @@
-"""`a2inet weights`: the pretrained networks; fetching, adding and verifying them."""
+"""List, fetch, add and verify pretrained networks.
+
+a2inet weights get default i3d_kinetics400
+a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique
+"""
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from a2inet_jax.commands.options import Parser, add_action
+from a2inet_jax.commands.options import add_command, add_group
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-SUMMARY = "list, fetch, add and verify pretrained networks"
-EXAMPLES = (
-    "a2inet weights get default i3d_kinetics400",
-    "a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique",
-)
 
+def add_verb(verbs: Any) -> None:
+    """Declare `a2inet weights`."""
+    actions = add_group(verbs, "weights", __doc__)
 
-def add_arguments(parser: Parser) -> None:
-    """Declare the verb's actions and their arguments."""
-    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    add_command(actions, "list", _list)
 
-    action = add_action(
-        actions,
-        "list",
-        "list all networks with licences, sizes and origins",
-        "a2inet weights list",
-    )
-    action.set_defaults(handler=_list)
-
-    action = add_action(
-        actions,
-        "get",
-        "fetch weights; `default` is the sample's pair",
-        "a2inet weights get default",
-        "a2inet weights get i3d_kinetics400 vit_b_16",
-    )
+    action = add_command(actions, "get", _get)
     action.add_argument("names", nargs="+", metavar="NAME", help="names of `a2inet weights list`")
-    action.set_defaults(handler=_get)
 
-    action = add_action(
-        actions,
-        "add",
-        "add a file that you have downloaded",
-        "a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique",
-    )
+    action = add_command(actions, "add", _add)
     action.add_argument("file", type=Path, metavar="FILE", help="a published checkpoint")
     action.add_argument(
         "--as", dest="name", required=True, metavar="NAME", help="name of the weights in it"
     )
-    action.set_defaults(handler=_add)
 
-    action = add_action(
-        actions,
-        "verify",
-        "check weights against their checksums",
-        "a2inet weights verify",
-        "a2inet weights verify resnet18_fdim",
-    )
+    action = add_command(actions, "verify", _verify)
     action.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
         help="names of `a2inet weights list` (default: all that are here)",
     )
-    action.set_defaults(handler=_verify)
 
 
 def _list(options: argparse.Namespace) -> int:
+    """List all networks with licences, sizes and origins.
+
+    a2inet weights list
+    """
     from a2inet_jax.console import console
 
     console.print(table(), crop=False)
@@ -74,6 +50,11 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _get(options: argparse.Namespace) -> int:
+    """Fetch weights; `default` is the sample's pair.
+
+    a2inet weights get default
+    a2inet weights get i3d_kinetics400 vit_b_16
+    """
     from a2inet_jax.backbones import weights
     from a2inet_jax.console import say
 
@@ -83,6 +64,10 @@ def _get(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
+    """Add a file that you have downloaded.
+
+    a2inet weights add ~/Downloads/UNIQUE.pt --as=resnet34_unique
+    """
     from a2inet_jax.backbones import weights
     from a2inet_jax.console import say
 
@@ -91,12 +76,15 @@ def _add(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
+    """Check weights against their checksums.
+
+    a2inet weights verify
+    a2inet weights verify resnet18_fdim
+    """
     from a2inet_jax.backbones import weights
     from a2inet_jax.console import say
 
-    problems: dict[str, str] = {}
-    for name in options.names or [""]:
-        problems |= weights.verify(name) if name else weights.verify()
+    problems = weights.verify(*options.names)
     for each, problem in problems.items():
         say(f"{each}: {problem or 'good'}")
     return int(any(problems.values()))

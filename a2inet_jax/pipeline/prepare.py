@@ -20,13 +20,12 @@ def prepare(data: Data) -> int:
     Raises:
         DataError, OSError: As `registry.prepare`.
     """
-    folder = Path(data.folder).expanduser()
     manual_dir = Path(data.manual_dir).expanduser() if data.manual_dir else None
     with progress("prepare") as advance:
-        missing = registry.prepare(data.name, folder, advance, manual_dir)
-    videos = registry.list_videos(data.name, folder)
+        missing = registry.prepare(data.name, data.path, advance, manual_dir)
+    videos = registry.list_videos(data.name, data.path)
     say(f"{data.name}: {summary(videos)}, {len(missing)} of them missing")
-    say_unlabelled(registry.list_unlabelled(data.name, folder))
+    say_unlabelled(registry.list_unlabelled(data.name, data.path))
     if missing:
         say_problems([(str(path), "is missing") for path in missing])
         say(f"`a2inet data verify {data.name}` lists everything that is wrong")

@@ -17,7 +17,7 @@ import safetensors.numpy
 
 from a2inet_jax import fetch
 from a2inet_jax.backbones import torch_files, weights
-from a2inet_jax.backbones.pretrained import PRETRAINED, ByHand, Hub, Package, Url
+from a2inet_jax.backbones.pretrained import PRETRAINED, ByHand, Hub, Package
 from a2inet_jax.backbones.registry import BACKBONES
 from a2inet_jax.errors import CheckpointError, ConversionError, DownloadError, WeightsError
 from a2inet_jax.files import sha256
@@ -37,8 +37,8 @@ def test_the_registry_of_weights_is_consistent() -> None:
         assert re.fullmatch(r"([0-9a-f]{8}([0-9a-f]{56})?)?", entry.sha256), name
         if isinstance(entry.origin, Package):
             assert len(entry.sha256) == 64, name
-        if isinstance(entry.origin, Url) and "pytorch.org" in entry.origin.url:
-            assert entry.origin.url.endswith(f"-{entry.sha256[:8]}.pth"), name
+        if isinstance(entry.origin, str) and "pytorch.org" in entry.origin:
+            assert entry.origin.endswith(f"-{entry.sha256[:8]}.pth"), name
     assert set(BACKBONES) <= set(PRETRAINED)
 
 

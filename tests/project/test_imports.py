@@ -112,7 +112,7 @@ def test_no_modules_import_each_other() -> None:
     assert "a2inet_jax.files" in graph["a2inet_jax.run"]
     assert "a2inet_jax.scoring" in graph["a2inet_jax"]
     assert "a2inet_jax.datasets.registry" in graph["a2inet_jax.commands.data"]
-    assert "a2inet_jax.datasets.scan" not in graph["a2inet_jax.commands.data"]
+    assert "a2inet_jax.datasets.video" not in graph["a2inet_jax.commands.data"]
     assert circle(graph) == []
 
 
