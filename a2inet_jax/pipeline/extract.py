@@ -17,9 +17,8 @@ from a2inet_jax.datasets import lists
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import ConfigError
 from a2inet_jax.features import ray
-from a2inet_jax.features.extract import ExtractionSummary, Failure, extract_all, missing
+from a2inet_jax.features.extract import Extraction, Failure, extract_all, missing
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.ray import RayExtractionSummary
 from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.features.store import Store, open_stores
 
@@ -66,7 +65,7 @@ def extract(
     extractor = open_cached(config, jax.local_devices())
     folder = out or features_folder(config)
     features = config.features
-    work: ExtractionSummary | RayExtractionSummary
+    work: Extraction
     with progress("extract") as advance:
         if engine == "ray":
             work = ray.extract_all(

@@ -14,6 +14,7 @@ from PIL import Image
 
 import a2inet_jax
 from a2inet_jax import analysis, config_file
+from a2inet_jax.commands.demo import demo
 from a2inet_jax.commands.score import score_all
 from a2inet_jax.config import Experiment
 from a2inet_jax.datasets import lists, splits
@@ -21,7 +22,6 @@ from a2inet_jax.datasets.sample import prepare, recipe, sources
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import ConfigError, RunError
 from a2inet_jax.main import main
-from a2inet_jax.pipeline.demo import demo
 from a2inet_jax.pipeline.evaluate import evaluate
 from a2inet_jax.pipeline.report import report
 from a2inet_jax.pipeline.train import train

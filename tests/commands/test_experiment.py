@@ -11,10 +11,10 @@ import pytest
 from a2inet_jax import build, config_file
 from a2inet_jax.backbones.registry import Backbone
 from a2inet_jax.build import features_folder
+from a2inet_jax.commands.demo import demo
 from a2inet_jax.config import Experiment
 from a2inet_jax.errors import DataError
 from a2inet_jax.features.store import Store, find_stores
-from a2inet_jax.pipeline.demo import demo
 from a2inet_jax.pipeline.evaluate import evaluate
 from a2inet_jax.pipeline.extract import extract
 from a2inet_jax.pipeline.prepare import prepare
