@@ -33,10 +33,9 @@ Results = Mapping[str, Any]  # the content of a metrics.json, as `results` retur
 
 @dataclass(frozen=True)
 class EvaluatedDataset:
-    """The data set whose labels the scores are compared with.
+    """The data set, by its title, whose labels the scores are compared with.
 
     Attributes:
-        name: Title of the data set.
         videos: Number of its videos, or of those in its own test set if it has one.
         label: Name of the labels, such as "MOS" or "VMAF".
         note: Text for readers of the results; may be empty.
@@ -86,9 +85,9 @@ def results(
         model: Name of the run's own model, which is compared with each of the others, its baselines.
         tested: Each model's predictions for the test sets of all splits and seeds.
         data: The data set.
-        epoch_rule: Rule by which the models' epoch was chosen.
+        epoch_rule: `train.epoch_rule`.
         contents: Content (reference id) of each video.
-        splits: The splits, whose sizes enter the comparisons.
+        splits: Their sizes enter the comparisons.
         num_seeds: Ensemble members of each split.
 
     Raises:
@@ -106,30 +105,30 @@ def results(
         summary = summarise(measured)
         medians = uncertainty.bootstrap(uncertainty.scored_sets(rows, contents), draws)
         models[name] = {
-            "splits": _rounded([asdict(metrics) for metrics in measured]),
-            "summary": _rounded(summary),
-            "interval": _rounded(
-                {
-                    key: uncertainty.interval(medians[key], summary[key]["median"], limits)
-                    for key, limits in uncertainty.LIMITS.items()
-                }
-            ),
+            "splits": [asdict(metrics) for metrics in measured],
+            "summary": summary,
+            "interval": {
+                key: uncertainty.interval(medians[key], summary[key]["median"], limits)
+                for key, limits in uncertainty.LIMITS.items()
+            },
         }
     return {
         "model": model,
         "seeds": num_seeds,
         "data": asdict(data),
         "epoch_rule": epoch_rule,
-        "models": models,
+        "models": _rounded(models),
         "contents_tested": min(
             len({contents[row.video] for row in rows})
             for rows in predictions.by_member(tested[model])
         ),
-        "paired": {
-            name: _rounded(uncertainty.compare(tested[model], rows, contents, splits))
-            for name, rows in tested.items()
-            if name != model
-        },
+        "paired": _rounded(
+            {
+                name: uncertainty.compare(tested[model], rows, contents, splits)
+                for name, rows in tested.items()
+                if name != model
+            }
+        ),
     }
 
 

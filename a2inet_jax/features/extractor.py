@@ -183,10 +183,7 @@ class Extractor:
         }
 
     def compute(
-        self,
-        frames_NxHxWx3: np.ndarray,
-        positions: Mapping[str, np.ndarray],
-        device_index: int = 0,
+        self, frames_NxHxWx3: np.ndarray, positions: Mapping[str, np.ndarray], device_index: int = 0
     ) -> dict[str, np.ndarray]:
         """Run one pass, and wait for its result; the reader's process decodes in the meantime.
 

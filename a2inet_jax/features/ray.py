@@ -171,9 +171,7 @@ def _rows(
 
 
 def _without_features(
-    videos: Sequence[VideoFile],
-    rows: Mapping[str, Mapping[str, Any]],
-    stores: Mapping[str, Store],
+    videos: Sequence[VideoFile], rows: Mapping[str, Mapping[str, Any]], stores: Mapping[str, Store]
 ) -> Iterator[tuple[VideoFile, str]]:
     """Yield the videos that still have no features, with the reason."""
     reported = [video_id for video_id, row in rows.items() if not row["reason"]]

@@ -63,11 +63,7 @@ def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
 
 
 def report_table(results: ResultsTable, folder: Path) -> Path:
-    """Write report.html of a table of the paper, with a section for each run in it.
-
-    Returns:
-        The page's path.
-    """
+    """Write report.html of a table of the paper, with a section for each run in it; return its path."""
     found = _read(list(dict.fromkeys(Path(cell.run) for _, _, cell in results.cells())))
     _say_missing(found)
     return page.write_table(folder, results, found)

@@ -53,7 +53,8 @@ def make(
 
     Args:
         number: The table's number.
-        datasets: Names of data sets; those of the paper's table if empty. Table 3 trains on the first.
+        datasets: Names of data sets, or CSV files; those of the paper's table if empty. Table 3 trains on the
+            first.
         networks: "paper", or "index" for those of the package index; "" leaves it to the data set.
         overrides: Changes of every row's config, `field=value` each, such as "train.epochs=20".
 

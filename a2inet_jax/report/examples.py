@@ -3,7 +3,7 @@
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +22,6 @@ class Example:
     """A video and its prediction by the model of a split that has it in the test set.
 
     Attributes:
-        video_id: Id of the video.
-        path: Its file.
-        split: Index of the split.
-        mos: Label.
         score: Predicted score, in the unit of the label.
         timestamps: Seconds from the start, [T].
         frame_scores: Score of each of these frames, in the unit of the label, [T].
@@ -56,8 +52,8 @@ class Examples:
         reason_missing: Why there are none; empty if there are.
     """
 
-    best: Sequence[Example] = field(default_factory=tuple)
-    worst: Sequence[Example] = field(default_factory=tuple)
+    best: Sequence[Example] = ()
+    worst: Sequence[Example] = ()
     reason_missing: str = ""
 
 

@@ -3,6 +3,7 @@
 import io
 import re
 import textwrap
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from a2inet_jax.metrics import Logistic
+from a2inet_jax.report.examples import Example
 
 # Placeholders that `_svg` replaces by the page's colours, so that one drawing suits light and dark pages.
 INK, MUTED, LINE, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -115,10 +117,8 @@ def scatter(
 def learning_curves(history: Sequence[Mapping[str, float]], name: str) -> Markup:
     """Draw training loss and validation SRCC over the epochs: mean ± std over the splits.
 
-    Args:
-        history: Rows with `epoch`, `train_loss` and, if there is a validation set, `val_srcc`; NaN for
-            missing values.
-        name: Name of the drawing, unique on the page.
+    Rows of the history have `epoch`, `train_loss` and, if there is a validation set, `val_srcc`; NaN for
+    missing values.
     """
     panels = {"train_loss": "training loss", "val_srcc": "validation SRCC"}
     shown = {
@@ -129,11 +129,9 @@ def learning_curves(history: Sequence[Mapping[str, float]], name: str) -> Markup
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.2), layout=ConstrainedLayoutEngine(hspace=0.08))
         grid = figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, (column, title), colour in zip(
-            grid, shown.items(), (SECOND, ACCENT), strict=False
-        ):
+        for axes, column, colour in zip(grid, shown, (SECOND, ACCENT)):
             _band(axes, history, column, colour)
-            axes.set_ylabel(title)
+            axes.set_ylabel(shown[column])
         grid[-1].set_xlabel("epoch")
         grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         epochs = {row["epoch"] for row in history}
@@ -163,21 +161,13 @@ def dots_by_row(values: Mapping[str, Sequence[float]], metric: str, name: str) -
         return _svg(figure, name, f"{metric} of each split for {len(models)} models")
 
 
-def timeline(
-    timestamps: ArrayLike,
-    frame_scores: ArrayLike,
-    mos: float,
-    score: float,
-    limits: tuple[float, float],
-    label: str,
-    name: str,
-) -> Markup:
-    """Draw frame scores [T] over time [T] in seconds, with the video's score and label as lines."""
-    t, q = np.asarray(timestamps, np.float64), np.asarray(frame_scores, np.float64)
+def timeline(example: Example, limits: tuple[float, float], label: str, name: str) -> Markup:
+    """Draw frame scores over time, on an axis of these limits, with the video's score and label as lines."""
+    t, q = (np.asarray(x, np.float64) for x in (example.timestamps, example.frame_scores))
     with mpl.rc_context(STYLE):
         figure, axes = _figure(1.75)
-        axes.axhline(score, color=MUTED, linewidth=1.0, label="predicted")
-        axes.axhline(mos, color=SECOND, linestyle=(0, (4, 2)), linewidth=1.2, label=label)
+        axes.axhline(example.score, color=MUTED, linewidth=1.0, label="predicted")
+        axes.axhline(example.mos, color=SECOND, linestyle=(0, (4, 2)), linewidth=1.2, label=label)
         marker = "o" if t.size <= 64 else None
         axes.plot(t, q, color=ACCENT, marker=marker, markersize=2.6, label="frame score")
         axes.set_ylim(*limits)
@@ -195,10 +185,10 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 def _band(axes: Axes, history: Sequence[Mapping[str, float]], column: str, colour: str) -> None:
     """Draw the mean over the splits as a line, and one standard deviation to either side as a band."""
-    by_epoch: dict[float, list[float]] = {}
+    by_epoch: dict[float, list[float]] = defaultdict(list)
     for row in history:
         if np.isfinite(row.get(column, np.nan)):
-            by_epoch.setdefault(row["epoch"], []).append(row[column])
+            by_epoch[row["epoch"]].append(row[column])
     epochs = sorted(by_epoch)
     mean = np.array([np.mean(by_epoch[epoch]) for epoch in epochs])
     std = np.array([np.std(by_epoch[epoch]) for epoch in epochs])

@@ -81,8 +81,9 @@ def read(path: Path) -> Run:
         FileNotFoundError: A file is missing from the run's folder; the message names it.
         RunError: A file cannot be read, or an earlier version wrote it.
     """
-    results, config = _json(path / "metrics.json"), _json(path / "config.json")
-    environment = _json(path / "environment.json")
+    results, config, environment = (
+        _json(path / f"{name}.json") for name in ("metrics", "config", "environment")
+    )
     if "paired" not in results:
         raise RunError(
             f"{path / 'metrics.json'} was written by an earlier version: evaluate the run again"
@@ -117,10 +118,9 @@ def _cross_results(
         results = _json(file)
         if reason := _why_outdated(results, config["data"], model_sha256):
             title = results["data"]["name"]
-            dataset = results.get("dataset", title)
             outdated.append(
                 f"Results on {title} are left out: {reason}. `a2inet evaluate {path} "
-                f"--datasets={dataset}` computes them again."
+                f"--datasets={results.get('dataset', title)}` computes them again."
             )
         else:
             current.append(results)

@@ -69,7 +69,7 @@ def write(analyses: Sequence[Analysis], label: str, scale: tuple[float, float], 
         analyses: Those of at least one video.
         label: Name of the labels, in whose unit the frame scores are.
         scale: Lowest and highest label; the frame scores' axis shades what is beyond them.
-        path: The PNG file to write.
+        path: A PNG file.
 
     Raises:
         FolderError: The file cannot be written.
@@ -127,25 +127,12 @@ def _block(
         frame_axes.imshow(analysis.frames[column])
         frame_axes.set_title(f"{analysis.timestamps[index]:.2f} s", fontsize=8)
         for axes, maps in ((quality_axes, "quality_maps"), (semantic_axes, "semantic_maps")):
-            axes.imshow(
-                getattr(analysis, maps)[column],
-                extent=extent,
-                cmap="magma",
-                vmin=scales[maps][0],
-                vmax=scales[maps][1],
-                interpolation="bilinear",
-            )
+            low, high = scales[maps]
+            style = {"cmap": "magma", "vmin": low, "vmax": high, "interpolation": "bilinear"}
+            axes.imshow(getattr(analysis, maps)[column], extent=extent, **style)
+    style = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8}
     for axes, text in zip(rows[:, 0], ("frame", "quality", "semantic")):
-        axes.text(
-            -0.03,
-            0.5,
-            text,
-            transform=axes.transAxes,
-            rotation=90,
-            ha="right",
-            va="center",
-            fontsize=8,
-        )
+        axes.text(-0.03, 0.5, text, transform=axes.transAxes, **style)
 
 
 def _curve(axes: Axes, times: np.ndarray, values: np.ndarray, index: int) -> None:
