@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2inet_jax import config_file
+from a2inet_jax import config_file, files
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import VideoFile
@@ -78,7 +78,7 @@ def save_results(
 ) -> None:
     """Write metrics.json."""
     results = protocol.results("a2inet", rows, data, epoch_rule, CONTENTS, splits)
-    protocol.write(run / "metrics.json", results)
+    files.write_json(run / "metrics.json", results)
 
 
 def _example(row: Prediction, rng: np.random.Generator) -> Example:

@@ -6,12 +6,10 @@ The texts of `remarks` and `comparison_lines` are kept in result files: they mus
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from a2inet_jax import files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions, uncertainty
@@ -137,15 +135,6 @@ def weighted_average(values: Mapping[str, float], videos: Mapping[str, int]) -> 
     if not values or values.keys() != videos.keys() or min(videos.values()) < 1:
         raise ValueError(f"a weighted average needs videos of each of {sorted(values)}: {videos}")
     return sum(values[name] * videos[name] for name in values) / sum(videos.values())
-
-
-def write(path: Path, results: Results) -> None:
-    """Write results as JSON with sorted keys, whole or not at all: equal results give equal bytes.
-
-    Raises:
-        FolderError: The file cannot be written.
-    """
-    files.write_json(path, results)
 
 
 def ordered_models(results: Results) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from a2inet_jax import files
 from a2inet_jax.build import (
     build_model,
     labelled_videos,
@@ -27,7 +28,6 @@ from a2inet_jax.errors import A2INetError
 from a2inet_jax.evaluation import baselines, cross, predictions, protocol, uncertainty
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import EvaluatedDataset, Results
-from a2inet_jax.files import sha256
 from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
 
@@ -122,7 +122,7 @@ def _measure_own(run: RunFolder, config: Experiment) -> Results:
     results = protocol.results(main, tested, data, rule, contents, drawn, config.splits.num_seeds)
     results["contents"] = len(set(contents.values()))
     results["parted"] = splits.count_shared_contents(drawn, videos)
-    protocol.write(run.path / "metrics.json", results)
+    files.write_json(run.path / "metrics.json", results)
     return results
 
 
@@ -140,7 +140,7 @@ def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
     trained_on = set().union(*run.training_files())
     known = cross.shared_videos(videos, features.file_sha256, _trained_on(config), trained_on)
     inputs: dict[str, Any] = {
-        "model": sha256(model_file),
+        "model": files.sha256(model_file),
         "features": features.digest,
         "labels": fingerprint(labelled),
         "note": data.note,
@@ -169,7 +169,7 @@ def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
     )
     results |= {"dataset": dataset, "inputs": inputs}
     predictions.write(path.with_name("predictions.csv"), rows)
-    protocol.write(path, results)
+    files.write_json(path, results)
     return results
 
 

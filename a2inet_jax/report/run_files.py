@@ -29,16 +29,12 @@ class Run:
     """A run with its results.
 
     Attributes:
-        path: Folder of the run.
         name: Name in its config.
-        results: Content of metrics.json.
+        results: Content of metrics.json, as config and environment are of their files.
         cross_results: Contents of cross/*/metrics.json, the results on other data sets.
         outdated: A sentence on each of them that is left out, because the model or the labels are others now.
-        config: Content of config.json.
-        environment: Content of environment.json.
         history: Epochs of the model's ensemble members, with `HISTORY_COLUMNS`; NaN for missing values.
         predictions: Predictions of the model for the test sets.
-        splits: The splits.
         hashes: SHA-256 of its files, by name.
         videos: Videos of the data set by id, as it is here; empty if it is not here or has other labels now.
         reason_no_videos: Why there are none; empty if there are.

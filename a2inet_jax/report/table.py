@@ -80,11 +80,9 @@ class ResultsTable:
     """Results of rows on data sets.
 
     Attributes:
-        title: Title such as "Table 4: Features".
-        metrics: Names of the metrics, in their order.
-        datasets: The data sets in their order, by the key of their cells; one that no run was tested on has 0
-            videos.
-        rows: The rows, in their order.
+        title: Such as "Table 4: Features".
+        metrics: Their names.
+        datasets: By the key of their cells; one that no run was tested on has 0 videos.
         number: Number of the paper's table, if the rows have its names.
         notes: Further texts for readers.
         comparisons: Paired comparisons of the rows, a sentence each.
