@@ -117,23 +117,14 @@ def _examples(run: Run, num_clips: int, num_thumbnails: int, has_previews: bool)
                 where = np.unique(np.linspace(0, last, num_thumbnails).round().astype(int))
                 frames = reader.read(video.path, stored.frame_index[where], raw=video.raw)
                 pictures = np.concatenate(list(frames))
+                thumbnails = list(zip(stored.timestamps[where].tolist(), pictures))
                 preview: dict[str, Any] = {}
                 if has_previews:
                     try:
                         preview = {"preview": examples.make_preview(video)}
                     except VideoError as error:
                         preview = {"reason_no_preview": str(error)}
-                return Example(
-                    video_id=row.video,
-                    path=video.path,
-                    split_index=row.split,
-                    mos=row.mos,
-                    score=row.score,
-                    timestamps=stored.timestamps,
-                    frame_scores=frames_SxT[member],
-                    thumbnails=list(zip(stored.timestamps[where].tolist(), pictures)),
-                    **preview,
-                )
+                return Example(row, stored.timestamps, frames_SxT[member], thumbnails, **preview)
 
             return Examples([example(row) for row in best], [example(row) for row in worst])
     except (A2INetError, OSError, KeyError) as error:

@@ -81,19 +81,11 @@ def scatter(
         legend_rows = -(-(len(found) + 2) // LEGEND_COLUMNS)
         figure, axes = _figure(WIDTH + 0.22 * legend_rows)
         raster = x.size > MAX_VECTOR_POINTS
+        style: dict[str, Any] = {"s": 15, "alpha": 0.6, "linewidths": 0, "rasterized": raster}
         for i, group in enumerate(found):
             here = np.array([each == group for each in groups])
-            axes.scatter(
-                x[here],
-                y[here],
-                s=15,
-                color=GROUP_COLOURS[i],
-                marker=MARKERS[i % len(MARKERS)],
-                alpha=0.6,
-                linewidths=0,
-                rasterized=raster,
-                label=group,
-            )
+            marker, colour = MARKERS[i % len(MARKERS)], GROUP_COLOURS[i]
+            axes.scatter(x[here], y[here], label=group, marker=marker, color=colour, **style)
         low, high = min(x.min(), y.min()), max(x.max(), y.max())
         margin = 0.03 * max(float(high - low), 1e-6)
         limits = low - margin, high + margin
@@ -103,13 +95,10 @@ def scatter(
         if logistic.converged:
             line = np.linspace(x.min(), x.max(), 200)
             axes.plot(line, logistic(line), color=INK, label="fitted logistic")
-        axes.set_xlim(*limits)
-        axes.set_ylim(*limits)
-        axes.set_aspect("equal")
-        axes.set_xlabel(f"predicted {label}")
-        axes.set_ylabel(label)
-        drawn, titles = axes.get_legend_handles_labels()
-        shown = [(handle, title) for handle, title in zip(drawn, titles, strict=True) if title]
+        axes.set(
+            xlim=limits, ylim=limits, aspect="equal", xlabel=f"predicted {label}", ylabel=label
+        )
+        shown = [each for each in zip(*axes.get_legend_handles_labels(), strict=True) if each[1]]
         figure.legend(*zip(*shown), loc="outside lower center", ncols=LEGEND_COLUMNS)
         return _svg(figure, name, f"{x.size} test predictions against {label}")
 
@@ -166,8 +155,10 @@ def timeline(example: Example, limits: tuple[float, float], label: str, name: st
     t, q = (np.asarray(x, np.float64) for x in (example.timestamps, example.frame_scores))
     with mpl.rc_context(STYLE):
         figure, axes = _figure(1.75)
-        axes.axhline(example.score, color=MUTED, linewidth=1.0, label="predicted")
-        axes.axhline(example.mos, color=SECOND, linestyle=(0, (4, 2)), linewidth=1.2, label=label)
+        axes.axhline(example.prediction.score, color=MUTED, linewidth=1.0, label="predicted")
+        axes.axhline(
+            example.prediction.mos, color=SECOND, linestyle=(0, (4, 2)), linewidth=1.2, label=label
+        )
         marker = "o" if t.size <= 64 else None
         axes.plot(t, q, color=ACCENT, marker=marker, markersize=2.6, label="frame score")
         axes.set_ylim(*limits)

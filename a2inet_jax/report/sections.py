@@ -168,7 +168,9 @@ def _examples(shown: Examples, label: str, key: str) -> list[Context]:
     if not both:
         return []
     # One range for all timelines, so that they can be compared.
-    values = np.concatenate([[*each.frame_scores, each.mos, each.score] for each in both])
+    values = np.concatenate(
+        [[*each.frame_scores, each.prediction.mos, each.prediction.score] for each in both]
+    )
     margin = 0.06 * max(float(np.ptp(values)), 1e-6)
     limits = float(values.min()) - margin, float(values.max()) + margin
     of_groups = f"The smallest errors, one from each group of videos with similar {label}."
@@ -184,10 +186,12 @@ def _examples(shown: Examples, label: str, key: str) -> list[Context]:
 
 
 def _card(example: Example, limits: tuple[float, float], label: str, key: str) -> Context:
+    row = example.prediction
     return {
         "key": key,
-        "example": example,
-        "error": f"{round(example.score - example.mos, 1) + 0.0:+.1f}".replace("-", "−"),
+        "example": row,
+        "reason_no_preview": example.reason_no_preview,
+        "error": f"{round(row.score - row.mos, 1) + 0.0:+.1f}".replace("-", "−"),
         "preview_s": PREVIEW_S,
         "frames": [
             (f"{seconds:.2f} s", _jpeg(frame), frame.shape) for seconds, frame in example.thumbnails

@@ -136,15 +136,10 @@ def _block(
 
 
 def _curve(axes: Axes, times: np.ndarray, values: np.ndarray, index: int) -> None:
-    axes.plot(
-        times,
-        values,
-        color=COLOURS[index % len(COLOURS)],
-        linestyle=LINES[index // len(COLOURS) % len(LINES)],
-        marker="o" if len(values) <= 64 else None,
-        markersize=3,
-        linewidth=1.5,
-    )
+    colour = COLOURS[index % len(COLOURS)]
+    line = LINES[index // len(COLOURS) % len(LINES)]
+    marker = "o" if len(values) <= 64 else None
+    axes.plot(times, values, line, color=colour, marker=marker, markersize=3, linewidth=1.5)
     axes.set_xlabel("seconds")
     axes.title.set_fontsize(9)
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)
