@@ -6,6 +6,7 @@ curve cannot be fitted, the result gives the reason and both metrics are those o
 Constant scores or MOS have no order: SRCC, KRCC and PLCC are NaN, while training as in results.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import nan
 
@@ -80,26 +81,17 @@ def srcc(scores: ArrayLike, mos: ArrayLike) -> float:
 
     NaN if either is constant, up to the rounding errors of float32; one video always is.
     """
-    x, y = _checked(scores, mos)
-    if _constant(x) or _constant(y):
-        return nan
-    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
+    return _correlation(lambda x, y: np.corrcoef(rankdata(x), rankdata(y))[0, 1], scores, mos)
 
 
 def krcc(scores: ArrayLike, mos: ArrayLike) -> float:
     """Return Kendall's tau-b of two vectors [n]; NaN if either is constant."""
-    x, y = _checked(scores, mos)
-    if _constant(x) or _constant(y):
-        return nan
-    return float(kendalltau(x, y, variant="b").statistic)
+    return _correlation(lambda x, y: kendalltau(x, y, variant="b").statistic, scores, mos)
 
 
 def plcc(scores: ArrayLike, mos: ArrayLike) -> float:
     """Return Pearson's correlation of two vectors [n], without a mapping; NaN if either is constant."""
-    x, y = _checked(scores, mos)
-    if _constant(x) or _constant(y):
-        return nan
-    return float(pearsonr(x, y).statistic)
+    return _correlation(lambda x, y: pearsonr(x, y).statistic, scores, mos)
 
 
 def rmse(scores: ArrayLike, mos: ArrayLike) -> float:
@@ -205,6 +197,13 @@ def measure(scores: ArrayLike, mos: ArrayLike) -> Metrics:
     logistic = fit_logistic(x, y)
     mapped = logistic(x) if logistic.converged else x
     return Metrics(srcc(x, y), plcc(mapped, y), krcc(x, y), rmse(mapped, y), x.size, logistic)
+
+
+def _correlation(
+    compute: Callable[[Vector, Vector], float], scores: ArrayLike, mos: ArrayLike
+) -> float:
+    x, y = _checked(scores, mos)
+    return nan if _constant(x) or _constant(y) else float(compute(x, y))
 
 
 def _failed(reason: str) -> Logistic:

@@ -47,9 +47,7 @@ class RunFolder:
     def open(self, config: Experiment, inputs: Mapping[str, Any]) -> None:
         """Begin a run, or resume the one that is there.
 
-        Args:
-            config: The experiment; becomes config.json.
-            inputs: Hashes of features, weights and labels, which the config does not hold.
+        `inputs` are hashes of features, weights and labels, which the config does not hold.
 
         Raises:
             RunError: The folder holds a run with another config or other inputs.
@@ -92,9 +90,7 @@ class RunFolder:
     def check_recipe(self, recipes: Mapping[str, Recipe]) -> None:
         """Check that features of these recipes are like those that the run was trained with.
 
-        Args:
-            recipes: Stream → recipe of the network as it is now; streams that the run does not use may be
-                among them.
+        Streams that the run does not use may be among them.
 
         Raises:
             RunError: They are not; lists the differences.
@@ -236,13 +232,10 @@ def _commit() -> str:
     # A checkout that only contains the environment with the package is another project's.
     tracked = ["ls-files", "--error-unmatch", Path(__file__).name]
     describe = ["describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    found = ""
-    for arguments in (tracked, describe):
-        try:
+    try:
+        for arguments in (tracked, describe):
             command = ["git", "-C", str(folder), *arguments]
-            found = subprocess.run(
-                command, capture_output=True, text=True, check=True
-            ).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            return ""
-    return found
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()

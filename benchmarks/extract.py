@@ -33,7 +33,7 @@ from a2inet_jax.backbones import convert
 from a2inet_jax.backbones.frame_features import extract_features
 from a2inet_jax.backbones.registry import BACKBONES, Backbone, parameter_shapes
 from a2inet_jax.datasets.video import VideoFile
-from a2inet_jax.features.extract import ExtractionSummary, extract_all
+from a2inet_jax.features.extract import LocalExtraction, extract_all
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.network import Network
 from a2inet_jax.features.passes import frames_at_once
@@ -140,7 +140,7 @@ class Job:
         # The chunk that is fastest for PyTorch: on a CPU a single frame.
         self._chunk = frames_at_once(CHUNK, *self.size) if GPU else 1
 
-    def ours(self) -> ExtractionSummary:
+    def ours(self) -> LocalExtraction:
         """Run the whole extraction into new stores; compiled programs are reused."""
         folder = self._new_folder()
         work = extract_all(
@@ -226,7 +226,7 @@ class Job:
 def measure(job: Job) -> tuple[list[str], float]:
     """Return a row of the first table, and the seconds of decoding a frame."""
     job.check()
-    works: list[ExtractionSummary] = []
+    works: list[LocalExtraction] = []
     pytorch_s: list[float] = []
     decode_s: list[float] = []
     for _ in range(_ROUNDS.value):

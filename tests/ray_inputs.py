@@ -25,7 +25,7 @@ from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import A2INetError
 from a2inet_jax.features import ray
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.ray_worker import Worker
+from a2inet_jax.features.ray_worker import InFlightMarkers, Worker
 from a2inet_jax.features.record import VideoFeatures
 from a2inet_jax.features.store import Store
 from tests.clips import Clips
@@ -84,7 +84,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def worker(folder: Path, markers_folder: Path, make: Callable[[], Extractor] = extractor) -> Worker:
-    return Worker(make, folder, extractor().recipes, markers_folder, 2, 30.0)
+    return Worker(make, folder, extractor().recipes, InFlightMarkers(markers_folder), 2, 30.0)
 
 
 def batch(videos: list[VideoFile]) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2inet_jax import config_file
+from a2inet_jax import config_file, files
 from a2inet_jax.datasets import splits as split_files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.datasets.video import VideoFile
@@ -78,7 +78,7 @@ def save_results(
 ) -> None:
     """Write metrics.json."""
     results = protocol.results("a2inet", rows, data, epoch_rule, CONTENTS, splits)
-    protocol.write(run / "metrics.json", results)
+    files.write_json(run / "metrics.json", results)
 
 
 def _example(row: Prediction, rng: np.random.Generator) -> Example:
@@ -89,9 +89,7 @@ def _example(row: Prediction, rng: np.random.Generator) -> Example:
         image = np.stack([x / 2, y, 128 + 90 * np.sin((x + y + 40 * k) / 50)], axis=-1)
         frames.append((float(t[6 * k]), np.clip(image, 0, 255).astype(np.uint8)))
     scores = row.score + 4 * np.sin(3 * t) + rng.normal(0, 1, t.size)
-    return Example(
-        row.video, Path("x.mp4"), row.split, row.mos, row.score, t, scores, frames, preview()
-    )
+    return Example(row, t, scores, frames, preview())
 
 
 @functools.cache

@@ -58,7 +58,7 @@ def score_all(
         models: The run's models.
         model: The network that their parameters belong to.
         features: Features of the tested videos.
-        members: The run's ensemble members, in the order of the models.
+        members: In the order of the models.
         settings: Batch size and placement of the features; one device is used, whatever `parallel` is.
 
     Raises:
@@ -95,17 +95,12 @@ def results(
 ) -> dict[str, Any]:
     """Return the `metrics.json` of a run on another data set.
 
-    It has the fields of `protocol.results` and describes the two label scales. The logistic of PLCC and
-    RMSE is fitted on the tested data set, to each model's scores: one that was fitted on the training
-    data would measure how alike the two label scales are.
+    It has the fields of `protocol.results`, with the same arguments, and describes the two label scales. The
+    logistic of PLCC and RMSE is fitted on the tested data set, to each model's scores: one that was fitted on
+    the training data would measure how alike the two label scales are.
 
     Args:
-        model: Name of the run's model.
         rows: Return value of `score_all`.
-        data: The tested data set.
-        epoch_rule: Rule by which the models' epoch was chosen.
-        contents: Content (reference id) of each tested video.
-        num_seeds: Ensemble members of each split.
         trained_on: Title of the data set that the run was trained on.
         label_ranges: Lowest and highest training label of each ensemble member, [S, 2].
         num_known: Number of tested videos that are also in the data set that the run was trained on.

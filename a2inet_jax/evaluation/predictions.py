@@ -2,9 +2,10 @@
 
 import csv
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ class Prediction(NamedTuple):
         split: Index of the split.
         video: Video id.
         mos: Label.
-        score: Predicted score, in the unit of the label.
+        score: In the unit of the label.
         seed: Seed of the ensemble member.
     """
 
@@ -133,10 +134,7 @@ def _rows(path: Path) -> list[Prediction]:
 
 def by_member(predictions: Iterable[Prediction]) -> list[list[Prediction]]:
     """Group the rows by ensemble member, in the order of split index and seed; sort each by video."""
-
-    def member(row: Prediction) -> tuple[int, int]:
-        return row.split, row.seed
-
+    member = attrgetter("split", "seed")
     ordered = sorted(sorted(predictions), key=member)
     return [list(rows) for _, rows in groupby(ordered, key=member)]
 
@@ -167,15 +165,10 @@ class GroupSrcc(NamedTuple):
 
 
 def srcc_by_group(predictions: Iterable[Prediction], groups: Mapping[str, str]) -> list[GroupSrcc]:
-    """Return the SRCC of each group, pooled over the test sets of all splits and seeds, by name.
-
-    Args:
-        predictions: Test predictions of a model.
-        groups: The group of each video.
-    """
-    by_group: dict[str, list[Prediction]] = {}
+    """Return the SRCC of each of the videos' groups, over the test sets of all splits and seeds, by name."""
+    by_group: dict[str, list[Prediction]] = defaultdict(list)
     for row in predictions:
-        by_group.setdefault(groups[row.video], []).append(row)
+        by_group[groups[row.video]].append(row)
     found = []
     for name, rows in sorted(by_group.items()):
         videos = len({row.video for row in rows})

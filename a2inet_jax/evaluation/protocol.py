@@ -6,12 +6,10 @@ The texts of `remarks` and `comparison_lines` are kept in result files: they mus
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from a2inet_jax import files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions, uncertainty
@@ -33,10 +31,9 @@ Results = Mapping[str, Any]  # the content of a metrics.json, as `results` retur
 
 @dataclass(frozen=True)
 class EvaluatedDataset:
-    """The data set whose labels the scores are compared with.
+    """The data set, by its title, whose labels the scores are compared with.
 
     Attributes:
-        name: Title of the data set.
         videos: Number of its videos, or of those in its own test set if it has one.
         label: Name of the labels, such as "MOS" or "VMAF".
         note: Text for readers of the results; may be empty.
@@ -86,9 +83,9 @@ def results(
         model: Name of the run's own model, which is compared with each of the others, its baselines.
         tested: Each model's predictions for the test sets of all splits and seeds.
         data: The data set.
-        epoch_rule: Rule by which the models' epoch was chosen.
+        epoch_rule: `train.epoch_rule`.
         contents: Content (reference id) of each video.
-        splits: The splits, whose sizes enter the comparisons.
+        splits: Their sizes enter the comparisons.
         num_seeds: Ensemble members of each split.
 
     Raises:
@@ -106,30 +103,30 @@ def results(
         summary = summarise(measured)
         medians = uncertainty.bootstrap(uncertainty.scored_sets(rows, contents), draws)
         models[name] = {
-            "splits": _rounded([asdict(metrics) for metrics in measured]),
-            "summary": _rounded(summary),
-            "interval": _rounded(
-                {
-                    key: uncertainty.interval(medians[key], summary[key]["median"], limits)
-                    for key, limits in uncertainty.LIMITS.items()
-                }
-            ),
+            "splits": [asdict(metrics) for metrics in measured],
+            "summary": summary,
+            "interval": {
+                key: uncertainty.interval(medians[key], summary[key]["median"], limits)
+                for key, limits in uncertainty.LIMITS.items()
+            },
         }
     return {
         "model": model,
         "seeds": num_seeds,
         "data": asdict(data),
         "epoch_rule": epoch_rule,
-        "models": models,
+        "models": _rounded(models),
         "contents_tested": min(
             len({contents[row.video] for row in rows})
             for rows in predictions.by_member(tested[model])
         ),
-        "paired": {
-            name: _rounded(uncertainty.compare(tested[model], rows, contents, splits))
-            for name, rows in tested.items()
-            if name != model
-        },
+        "paired": _rounded(
+            {
+                name: uncertainty.compare(tested[model], rows, contents, splits)
+                for name, rows in tested.items()
+                if name != model
+            }
+        ),
     }
 
 
@@ -138,15 +135,6 @@ def weighted_average(values: Mapping[str, float], videos: Mapping[str, int]) -> 
     if not values or values.keys() != videos.keys() or min(videos.values()) < 1:
         raise ValueError(f"a weighted average needs videos of each of {sorted(values)}: {videos}")
     return sum(values[name] * videos[name] for name in values) / sum(videos.values())
-
-
-def write(path: Path, results: Results) -> None:
-    """Write results as JSON with sorted keys, whole or not at all: equal results give equal bytes.
-
-    Raises:
-        FolderError: The file cannot be written.
-    """
-    files.write_json(path, results)
 
 
 def ordered_models(results: Results) -> dict[str, Any]:

@@ -13,6 +13,7 @@ so few they are too narrow.
 two models over the splits, and allows for the videos that the splits share. It takes the data set as given.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isclose, isnan, nan, sqrt
@@ -27,10 +28,11 @@ from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation.predictions import Prediction, by_member, measure_members
 from a2inet_jax.metrics import fit_logistic
 
-METRICS = ("srcc", "plcc", "krcc", "rmse")
 RESAMPLES = 1000
 LEVEL = 0.95
+# Smallest and largest value of each metric.
 LIMITS = {"srcc": (-1.0, 1.0), "plcc": (-1.0, 1.0), "krcc": (-1.0, 1.0), "rmse": (0.0, inf)}
+METRICS = tuple(LIMITS)
 _BLOCK = 1024  # columns of the pair matrix that are computed at a time
 Array = NDArray[np.float64]
 Draws = Mapping[str, Array]
@@ -38,13 +40,7 @@ Draws = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class ScoredSet:
-    """The test set of one ensemble member, with its scores.
-
-    Attributes:
-        scores: Predictions, [n].
-        mos: Labels, [n].
-        contents: Content of each video, [n].
-    """
+    """Scores, labels and contents of the videos in one ensemble member's test set, [n] each."""
 
     scores: Array
     mos: Array
@@ -69,7 +65,6 @@ def draw(contents: Iterable[str], num_resamples: int = RESAMPLES, seed: int = 0)
     Args:
         contents: Content ids, in any order; repeated ones count once.
         num_resamples: R.
-        seed: Seed of the draws.
 
     Returns:
         For each content, how often it is in each resample, [R].
@@ -93,10 +88,7 @@ def bootstrap(
     the drawn videos are all equal, or none is drawn, nothing can be measured: that test set is left out of
     the resample's median, which is NaN if none remains.
 
-    Args:
-        scored_sets: The members' test sets.
-        draws: Return value of `draw` for the contents of all of them.
-        metrics: Names of the metrics, among `METRICS`.
+    `draws` are those of the contents of all test sets.
     """
     measured = [_resampled(each, draws, metrics) for each in scored_sets]
     return {name: _median(np.stack([each[name] for each in measured])) for name in metrics}
@@ -157,9 +149,9 @@ def compare(
 
     Args:
         ours: Test predictions of the first model.
-        theirs: Test predictions of the second model.
+        theirs: Those of the second model, on the same splits.
         contents: Content (reference id) of each video.
-        splits: The splits of both models.
+        splits: Their sizes enter the test.
 
     Returns:
         "difference" of the medians over the ensemble members; its bootstrap "interval", or None; "p" of
@@ -199,11 +191,6 @@ def comparison_line(ours: str, theirs: str, found: Mapping[str, Any]) -> str:
 
     The first model is called better or worse if and only if the interval excludes 0. The p is of another
     procedure, which answers another question, and stands beside it.
-
-    Args:
-        ours: Name of the first model.
-        theirs: Name of the second model.
-        found: Return value of `compare`.
     """
     p, bounds = found["p"], found["interval"]
     interval_text = f"95 % {bounds[0]:.3f} to {bounds[1]:.3f}" if bounds else "no interval"
@@ -219,9 +206,9 @@ def comparison_line(ours: str, theirs: str, found: Mapping[str, Any]) -> str:
 
 def _srcc_by_split(rows: Sequence[Prediction]) -> dict[int, list[float]]:
     """Return the SRCC of each split's members; 0 where it is undefined, as in the summary."""
-    found: dict[int, list[float]] = {}
+    found: dict[int, list[float]] = defaultdict(list)
     for member, metrics in zip(by_member(rows), measure_members(rows), strict=True):
-        found.setdefault(member[0].split, []).append(0.0 if isnan(metrics.srcc) else metrics.srcc)
+        found[member[0].split].append(0.0 if isnan(metrics.srcc) else metrics.srcc)
     return found
 
 
@@ -240,13 +227,12 @@ def _resampled(scored_set: ScoredSet, draws: Draws, metrics: Sequence[str]) -> d
         values_R = np.where(_constant(scores_N, weights_RxN), 0.0, values_R)
         return np.where(constant_labels_R, nan, values_R)
 
+    def correlation(x: Array, y: Array, scores_N: Array) -> Array:
+        return where_defined(_correlation(x, y, weights_RxN), scores_N)
+
     compute = {
-        "srcc": lambda: where_defined(
-            _correlation(x_ranks.average_RxN, y_ranks.average_RxN, weights_RxN), x_N
-        ),
-        "plcc": lambda: where_defined(
-            _correlation(mapped_N[None], y_N[None], weights_RxN), mapped_N
-        ),
+        "srcc": lambda: correlation(x_ranks.average_RxN, y_ranks.average_RxN, x_N),
+        "plcc": lambda: correlation(mapped_N[None], y_N[None], mapped_N),
         "krcc": lambda: where_defined(_tau_b(x_ranks, y_ranks, weights_RxN), x_N),
         "rmse": lambda: _rmse(mapped_N, y_N, weights_RxN),
     }

@@ -53,9 +53,7 @@ class _FeaturesBuilder(tfds.core.GeneratorBasedBuilder):
         data_dir: Path,
     ) -> None:
         """Prepare the export; `download_and_prepare` writes it into two levels of folders in `data_dir`."""
-        self._columns = columns
-        self._splits = splits
-        self._videos = videos
+        self._columns, self._splits, self._videos = columns, splits, videos
         super().__init__(data_dir=str(data_dir), file_format="array_record")
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -64,20 +62,18 @@ class _FeaturesBuilder(tfds.core.GeneratorBasedBuilder):
             return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
 
         features = {
-            name: array((None, store.recipe.width), np.float16)
-            for name, store in self._columns.items()
+            "video_id": tfds.features.Text(),
+            **{
+                name: array((None, store.recipe.width), np.float16)
+                for name, store in self._columns.items()
+            },
+            "frame_index": array((None,), np.int32),
+            "timestamps": array((None,), np.float64),
         }
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,
-            features=tfds.features.FeaturesDict(
-                {
-                    "video_id": tfds.features.Text(),
-                    **features,
-                    "frame_index": array((None,), np.int32),
-                    "timestamps": array((None,), np.float64),
-                }
-            ),
+            features=tfds.features.FeaturesDict(features),
             metadata=tfds.core.MetadataDict(recipes=_recipes(self._columns)),
         )
 
@@ -106,7 +102,7 @@ def export(
     that `tfds.builder_from_directory` reads; "parquet" has a row for each frame, "npz" a file for each video.
 
     Args:
-        stores: The stores to export.
+        stores: One or several.
         out: Folder that must not exist; it is written whole or not at all.
         file_format: "tfds", "parquet" or "npz".
         on_progress: Called with (video id, videos done, videos in all).

@@ -34,14 +34,38 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class ExtractionSummary:
-    """A summary of an extraction: results, and time by stage.
+class Extraction:
+    """The results of an extraction.
 
     Attributes:
         failures: Videos that failed, in the order of the videos.
         videos: Number of videos whose features were extracted.
         frames: Number of their frames.
         seconds: Duration of the extraction.
+    """
+
+    failures: list[Failure]
+    videos: int
+    frames: int
+    seconds: float
+
+    def __str__(self) -> str:
+        if not self.videos + len(self.failures):
+            return "nothing was missing"
+        return (
+            f"{self.videos} video{'s' * (self.videos != 1)}, {self.frames} frames in {self.seconds:.1f} s "
+            f"({self.frames / self.seconds:.1f} frames/s){self._more()}"
+        )
+
+    def _more(self) -> str:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class LocalExtraction(Extraction):
+    """An extraction on this machine, with time by stage.
+
+    Attributes:
         device_share: Fraction of the duration in which the devices computed or were compiled for; in
             the rest they waited for frames.
         blocked_share: Fraction of the duration in which a decoding process waited for its frames to be
@@ -49,22 +73,14 @@ class ExtractionSummary:
         spent: Seconds by "decode", "transfer", "compute", "compile" and "store", added up over threads.
     """
 
-    failures: list[Failure]
-    videos: int
-    frames: int
-    seconds: float
     device_share: float
     blocked_share: float
     spent: dict[str, float]
 
-    def __str__(self) -> str:
-        if not self.videos + len(self.failures):
-            return "nothing was missing"
+    def _more(self) -> str:
         return (
-            f"{self.videos} video{'s' * (self.videos != 1)}, {self.frames} frames in {self.seconds:.1f} s "
-            f"({self.frames / self.seconds:.1f} frames/s); the devices waited for frames "
-            f"{1 - self.device_share:.0%} of the time, the decoders for the devices "
-            f"{self.blocked_share:.0%}; compiling took {self.spent['compile']:.1f} s"
+            f"; the devices waited for frames {1 - self.device_share:.0%} of the time, the decoders for "
+            f"the devices {self.blocked_share:.0%}; compiling took {self.spent['compile']:.1f} s"
         )
 
 
@@ -92,7 +108,7 @@ def extract_all(
     on_progress: Progress,
     num_decoders: int = Features.num_decoders,
     timeout_s: float = Features.timeout_s,
-) -> ExtractionSummary:
+) -> LocalExtraction:
     """Extract the features that stores lack; a video that fails is listed, and the others continue.
 
     A video is decoded once for all networks whose stores lack it; networks whose stores have it are left out.
@@ -108,7 +124,7 @@ def extract_all(
     Args:
         videos: All videos of the data set.
         extractor: The networks.
-        folder: Folder of their stores, which are completed.
+        folder: Folder of their stores.
         on_progress: Called with (video id, videos done, videos in all), at the start and after each
             video.
         num_decoders: Number of decoding processes; 0: one for each core.
@@ -159,7 +175,7 @@ def extract_all(
     spent = {stage: extractor.spent[stage] - spent_before[stage] for stage in _EXTRACTOR_STAGES}
     spent["decode"] = sum(reader.decoding_s for reader in readers)
     blocked_s = sum(reader.blocked_s for reader in readers)
-    return ExtractionSummary(
+    return LocalExtraction(
         failures=[failed[video] for video in todo if video in failed],
         videos=len(todo) - len(failed),
         frames=frames,
@@ -174,10 +190,7 @@ class _Workers:
     """Decoding processes, one for each thread that calls `process`, and the devices that they share."""
 
     def __init__(
-        self,
-        extractor: Extractor,
-        stores: Mapping[str, Store],
-        readers: Sequence[Reader],
+        self, extractor: Extractor, stores: Mapping[str, Store], readers: Sequence[Reader]
     ) -> None:
         self._extractor = extractor
         self._stores = stores
@@ -204,11 +217,7 @@ class _Workers:
             self._free.put((reader, device_index))
 
     def _extract(
-        self,
-        video: VideoFile,
-        reader: Reader,
-        device_index: int,
-        streams: Sequence[str],
+        self, video: VideoFile, reader: Reader, device_index: int, streams: Sequence[str]
     ) -> dict[str, VideoFeatures]:
         deaths: list[str] = []
         while True:

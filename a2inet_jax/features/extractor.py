@@ -132,12 +132,12 @@ class Extractor:
         Args:
             video: The video; its id decides the positions of the patches.
             reader: A reader that no other thread uses.
-            device_index: Index of the device that computes.
+            device_index: The device that computes.
             streams: Streams whose features are needed; None: all.
             on_frames: Called with the number of frames decoded so far and of all, T.
 
         Returns:
-            For each of the streams its features, which do not depend on the others.
+            Stream → its features, which do not depend on the others.
 
         Raises:
             VideoError: The video cannot be decoded, its frames are too small for a backbone, or its
@@ -163,9 +163,8 @@ class Extractor:
         chunk, work = min(chunks), schedule(len(indices_T), takes)
 
         def run(frames_NxHxWx3: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-            rows = self.compute(
-                frames_NxHxWx3, {name: positions[name] for name in names}, device_index
-            )
+            patches = {name: positions[name] for name in names}
+            rows = self.compute(frames_NxHxWx3, patches, device_index)
             return {
                 name: _as_float16(each, video.path, self.networks[name].backbone.name)
                 for name, each in rows.items()
@@ -184,20 +183,17 @@ class Extractor:
         }
 
     def compute(
-        self,
-        frames_NxHxWx3: np.ndarray,
-        positions: Mapping[str, np.ndarray],
-        device_index: int = 0,
+        self, frames_NxHxWx3: np.ndarray, positions: Mapping[str, np.ndarray], device_index: int = 0
     ) -> dict[str, np.ndarray]:
         """Run one pass, and wait for its result; the reader's process decodes in the meantime.
 
         Args:
             frames_NxHxWx3: RGB, uint8.
-            positions: For each stream to compute its patches, `[P, 2]` int32; P = 0: whole frames.
-            device_index: Index of the device that computes.
+            positions: Stream to compute → its patches, `[P, 2]` int32; P = 0: whole frames.
+            device_index: The device that computes.
 
         Returns:
-            For each stream its rows, `[N, width]` float32, on the host.
+            Stream → its rows, `[N, width]` float32, on the host.
         """
         state = self._devices[device_index]
         compiled = self._compile(state, positions, frames_NxHxWx3)

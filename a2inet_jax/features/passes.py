@@ -79,9 +79,7 @@ def schedule(total: int, takes: Mapping[str, tuple[int, int]]) -> Work:
 
 
 def run_passes(
-    chunks: Iterator[np.ndarray],
-    work: Work,
-    run: Callable[..., Mapping[str, Any]],
+    chunks: Iterator[np.ndarray], work: Work, run: Callable[..., Mapping[str, Any]]
 ) -> dict[str, list[Any]]:
     """Run pass after pass as their frames arrive.
 

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from a2inet_jax.config import Features
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import ConfigError, EngineError
 from a2inet_jax.features import extract
-from a2inet_jax.features.extract import Failure, Progress
+from a2inet_jax.features.extract import Extraction, Failure, Progress
 from a2inet_jax.features.extractor import Extractor
 from a2inet_jax.features.ray_cluster import Allocation, allocate, connect, import_ray, one_line
 from a2inet_jax.features.ray_worker import InFlightMarkers, Worker
@@ -33,29 +33,16 @@ _VISIBLE_AFTER_S = 30.0
 
 
 @dataclass(frozen=True)
-class RayExtractionSummary:
-    """A summary of an extraction on Ray.
+class RayExtraction(Extraction):
+    """An extraction by a number of actors, whose start is part of its duration.
 
-    Attributes:
-        failures: Videos that failed, in the order of the videos.
-        videos: Number of videos that have features now and had none before.
-        frames: Number of their frames, except of videos that a worker stored before it was lost.
-        seconds: Duration, including the start of the workers.
-        actors: Number of actors.
+    Frames of videos that a worker stored before it was lost are not counted.
     """
 
-    failures: list[Failure]
-    videos: int
-    frames: int
-    seconds: float
     actors: int
 
-    def __str__(self) -> str:
-        return (
-            f"{self.videos} video{'s' * (self.videos != 1)}, {self.frames} frames in {self.seconds:.1f} s "
-            f"({self.frames / max(self.seconds, 1e-9):.1f} frames/s) on "
-            f"{self.actors} actor{'s' * (self.actors != 1)}"
-        )
+    def _more(self) -> str:
+        return f" on {self.actors} actor{'s' * (self.actors != 1)}"
 
 
 def extract_all(
@@ -69,7 +56,7 @@ def extract_all(
     actors: int = 0,
     decoders: int = Features.num_decoders,
     timeout_s: float = Features.timeout_s,
-) -> RayExtractionSummary:
+) -> RayExtraction:
     """Extract the features that stores lack on a Ray cluster; videos that fail are listed.
 
     The features are those of `extract.extract_all`, byte for byte. This process computes nothing and uses no
@@ -79,16 +66,15 @@ def extract_all(
     Args:
         videos: All videos of the data set, whose paths hold on every node.
         make: Makes a worker's extractor, with one device and these recipes. It is pickled.
-        folder: Folder of the stores, which are completed, on a disk that all nodes share.
+        folder: Folder of the stores, on a disk that all nodes share.
         recipes: Stream → recipe of its store.
-        on_progress: Called with (video id, videos done, videos in all), at the start and after each
-            video, a batch at a time.
+        on_progress: As for `extract.extract_all`, but a batch at a time.
         address: HOST:PORT of a cluster's head, or "auto"; None: start a local Ray, and stop it at the
             end.
         actors: Number of actors; 0: one for each GPU of the cluster, or for each node if there are no
             GPUs.
         decoders: Decoding processes of an actor; 0: one for each of its CPUs.
-        timeout_s: Longest time to wait for a chunk of frames, seconds.
+        timeout_s: Longest time to wait for a chunk of frames.
 
     Raises:
         ConfigError: `decoders` is negative.
@@ -106,7 +92,7 @@ def extract_all(
     done_before = len(videos) - len(todo)
     on_progress("", done_before, len(videos))
     if not todo:
-        return RayExtractionSummary([], 0, 0, time.monotonic() - start_s, 0)
+        return RayExtraction([], 0, 0, time.monotonic() - start_s, 0)
 
     # Hand the videos out to the actors, and collect their reports.
     rows: dict[str, Mapping[str, Any]] = {}
@@ -119,10 +105,12 @@ def extract_all(
         decoders = decoders or allocation.cpus
         num_batches = _num_batches(len(todo), allocation.actors, decoders)
         allocation = replace(allocation, actors=min(allocation.actors, num_batches))
-        arguments = (make, folder, recipes, markers.folder, decoders, timeout_s)
+        arguments = (make, folder, recipes, markers, decoders, timeout_s)
         for row in _rows(ray, todo, num_batches, allocation, arguments):
             if row["error"]:
-                _raise_error_of(row)
+                failed = EngineError(row["error"])
+                failed.add_note(row["trace"])
+                raise failed
             rows[row["video_id"]] = row
             on_progress(row["video_id"], done_before + len(rows), len(videos))
     except ray.exceptions.RayError as error:
@@ -137,7 +125,7 @@ def extract_all(
         Failure(video.video_id, video.path, reason)
         for video, reason in _without_features(todo, rows, stores)
     ]
-    return RayExtractionSummary(
+    return RayExtraction(
         failures=failures,
         videos=len(todo) - len(failures),
         frames=sum(row["frames"] for row in rows.values()),
@@ -162,7 +150,9 @@ def _rows(
     arguments: tuple[Any, ...],
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of `Worker` as they arrive."""
-    items = [{"video": pickle.dumps(_with_absolute_path(video))} for video in videos]
+    # Without labels, and with paths that hold in the workers' folders.
+    absolute = [VideoFile(each.video_id, each.path.absolute(), raw=each.raw) for each in videos]
+    items = [{"video": pickle.dumps(each)} for each in absolute]
     # Ray makes one task of each block, and with batch_size=None one batch of each task.
     yield from (
         ray.data.from_items(items, override_num_blocks=num_batches)
@@ -180,19 +170,16 @@ def _rows(
     )
 
 
-def _with_absolute_path(video: VideoFile) -> VideoFile:
-    return VideoFile(video.video_id, video.path.absolute(), raw=video.raw)
-
-
 def _without_features(
-    videos: Sequence[VideoFile],
-    rows: Mapping[str, Mapping[str, Any]],
-    stores: Mapping[str, Store],
+    videos: Sequence[VideoFile], rows: Mapping[str, Mapping[str, Any]], stores: Mapping[str, Store]
 ) -> Iterator[tuple[VideoFile, str]]:
     """Yield the videos that still have no features, with the reason."""
     reported = [video_id for video_id, row in rows.items() if not row["reason"]]
     deadline_s = time.monotonic() + _VISIBLE_AFTER_S
-    while (unseen := _unseen(reported, stores)) and time.monotonic() < deadline_s:
+    while True:
+        unseen = {video_id for store in stores.values() for video_id in store.missing(reported)}
+        if not unseen or time.monotonic() >= deadline_s:
+            break
         time.sleep(1)
     # A worker that was lost may have stored videos that it did not report.
     unreported = [video for video in videos if video.video_id not in rows]
@@ -201,21 +188,11 @@ def _without_features(
         row = rows.get(video.video_id)
         if row and row["reason"]:
             yield video, row["reason"]
-        elif video.video_id in lacking:
+        elif row and video.video_id in lacking:
             yield (
                 video,
                 "a worker has stored its features, but this machine does not see them: do all nodes "
-                f"share {next(iter(stores.values())).folder.parent}?"
-                if row
-                else "no worker has reported a result: run the command again",
+                f"share {next(iter(stores.values())).folder.parent}?",
             )
-
-
-def _unseen(video_ids: Sequence[str], stores: Mapping[str, Store]) -> set[str]:
-    return {video_id for store in stores.values() for video_id in store.missing(video_ids)}
-
-
-def _raise_error_of(row: Mapping[str, Any]) -> NoReturn:
-    error = EngineError(row["error"])
-    error.add_note(row["trace"])
-    raise error
+        elif video.video_id in lacking:
+            yield video, "no worker has reported a result: run the command again"

@@ -127,14 +127,13 @@ def allocate(nodes: Sequence[Mapping[str, float]], actors: int = 0) -> Allocatio
     Raises:
         EngineError: There are fewer GPUs than actors; without GPUs, fewer CPUs.
     """
-    gpus = [int(node.get("GPU", 0)) for node in nodes]
+    cpus, gpus = ([int(node.get(kind, 0)) for node in nodes] for kind in ("CPU", "GPU"))
     if sum(gpus):
         if actors > sum(gpus):
             raise EngineError(f"--actors={actors}: the cluster has {sum(gpus)} GPUs, one for each")
         actors_of_node = gpus
         actors = actors or sum(gpus)
     else:
-        cpus = [int(node.get("CPU", 0)) for node in nodes]
         usable = [number > 0 for number in cpus]
         if not any(usable) or actors > sum(cpus):
             raise EngineError(f"--actors={actors}: the cluster has {sum(cpus)} CPUs, no GPU")
@@ -142,9 +141,5 @@ def allocate(nodes: Sequence[Mapping[str, float]], actors: int = 0) -> Allocatio
         actors_per_node = -(-actors // sum(usable))
         actors_of_node = [actors_per_node * has_cpus for has_cpus in usable]
     # Ray keeps one CPU of each node. All actors get the same, so that a lost one fits in anywhere.
-    cpus_of_actor = [
-        int(node.get("CPU", 0) - 1) // number
-        for node, number in zip(nodes, actors_of_node)
-        if number
-    ]
+    cpus_of_actor = [(n - 1) // number for n, number in zip(cpus, actors_of_node) if number]
     return Allocation(actors, max(1, min(cpus_of_actor)), int(sum(gpus) > 0))

@@ -6,6 +6,7 @@ whatever the result. A marker that another worker finds is therefore that of a d
 job are in a folder of their own, on the disk that the workers share.
 """
 
+import contextlib
 import hashlib
 import pickle
 import shutil
@@ -14,6 +15,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +35,11 @@ _PREFIX = ".begun-"
 _ABANDONED_S = 7 * 24 * 3600.0
 
 
+@dataclass(frozen=True)
 class InFlightMarkers:
     """The markers of a job: one file for each time that a video was started and not finished."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the markers in a folder that `create` made."""
-        self.folder = folder
+    folder: Path
 
     @classmethod
     def create(cls, parent: Path) -> "InFlightMarkers":
@@ -48,8 +49,9 @@ class InFlightMarkers:
             OSError: The folder cannot be made.
         """
         for other in parent.glob(f"{_PREFIX}*"):
-            if _idle_s(other) > _ABANDONED_S:
-                shutil.rmtree(other, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                if time.time() - other.stat().st_mtime > _ABANDONED_S:
+                    shutil.rmtree(other, ignore_errors=True)
         folder = parent / f"{_PREFIX}{uuid.uuid4().hex}"
         folder.mkdir(parents=True)
         return cls(folder)
@@ -86,29 +88,21 @@ class InFlightMarkers:
         return [self.folder / f"{name}.{number}" for number in range(MAX_DEATHS)]
 
 
+@dataclass
 class Worker:
     """An actor that extracts batches of videos, and returns one row of results for each video.
 
-    Errors are returned in a row too, because an exception would end the job with pages of Ray's output.
+    The extractor is made with the first batch. Errors, also of that, are returned in a row, because an
+    exception would end the job with pages of Ray's output.
     """
 
-    def __init__(
-        self,
-        make: Callable[[], Extractor],
-        folder: Path,
-        recipes: Mapping[str, Recipe],
-        markers_folder: Path,
-        num_decoders: int,
-        timeout_s: float,
-    ) -> None:
-        """Keep the arguments. The extractor is made with the first batch, which also reports its errors."""
-        self._make = make
-        self._folder = folder
-        self._recipes = recipes
-        self._markers = InFlightMarkers(markers_folder)
-        self._num_decoders = num_decoders
-        self._timeout_s = timeout_s
-        self._extractor: Extractor | None = None
+    make: Callable[[], Extractor]
+    folder: Path
+    recipes: Mapping[str, Recipe]
+    markers: InFlightMarkers
+    num_decoders: int
+    timeout_s: float
+    _extractor: Extractor | None = field(default=None, init=False)
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
         """Extract the pickled videos of a batch.
@@ -132,13 +126,13 @@ class Worker:
     def _extract_batch(self, videos: Sequence[VideoFile]) -> list[dict[str, Any]]:
         if self._extractor is None:
             self._extractor = self._make_extractor()
-        stores = open_stores(self._folder, self._recipes)
+        stores = open_stores(self.folder, self.recipes)
         video_ids = [video.video_id for video in videos]
         lacking = {each for store in stores.values() for each in store.missing(video_ids)}
-        deaths = {v.video_id: self._markers.deaths(v.video_id) for v in videos}
+        deaths = {v.video_id: self.markers.deaths(v.video_id) for v in videos}
         # A worker did not die of a video that it stored.
         harmless = [v for v in videos if not deaths[v.video_id] or v.video_id not in lacking]
-        rows = self._extract(harmless, self._num_decoders)
+        rows = self._extract(harmless, self.num_decoders)
         for video in videos:
             if video in harmless:
                 continue
@@ -151,13 +145,10 @@ class Worker:
         return rows
 
     def _make_extractor(self) -> Extractor:
-        extractor = self._make()
+        extractor = self.make()
         for name, recipe in extractor.recipes.items():
-            if recipe != self._recipes[name]:
-                raise ValueError(
-                    "extractor and store have different recipes: "
-                    f"{recipe.differences(self._recipes[name])}"
-                )
+            if differing := recipe.differences(self.recipes[name]):
+                raise ValueError(f"extractor and store have different recipes: {differing}")
         return extractor
 
     def _extract(self, videos: Sequence[VideoFile], num_decoders: int) -> list[dict[str, Any]]:
@@ -165,18 +156,13 @@ class Worker:
             return []
         assert self._extractor is not None
         video_ids = [video.video_id for video in videos]
-        self._markers.begin(video_ids)
+        self.markers.begin(video_ids)
         try:
             work = extract.extract_all(
-                videos,
-                self._extractor,
-                self._folder,
-                lambda *_: None,
-                num_decoders,
-                self._timeout_s,
+                videos, self._extractor, self.folder, lambda *_: None, num_decoders, self.timeout_s
             )
         finally:
-            self._markers.end(video_ids)
+            self.markers.end(video_ids)
         reasons = {failure.video_id: failure.reason for failure in work.failures}
         rows = [_row(video_id, reason=reasons.get(video_id, "")) for video_id in video_ids]
         # The frames of all these videos are counted in their first row.
@@ -184,21 +170,5 @@ class Worker:
         return rows
 
 
-def _row(
-    video_id: str, *, frames: int = 0, reason: str = "", error: str = "", trace: str = ""
-) -> dict[str, Any]:
-    return {
-        "video_id": video_id,
-        "frames": frames,
-        "reason": reason,
-        "error": error,
-        "trace": trace,
-    }
-
-
-def _idle_s(folder: Path) -> float:
-    """Return the seconds since a file in the folder was made or removed."""
-    try:
-        return time.time() - folder.stat().st_mtime
-    except OSError:
-        return 0.0
+def _row(video_id: str, **more: str) -> dict[str, Any]:
+    return {"video_id": video_id, "frames": 0, "reason": "", "error": "", "trace": "", **more}

@@ -27,7 +27,7 @@ class Recipe:
     Attributes:
         backbone: Name of the network.
         sha256: SHA-256 of its published checkpoint.
-        normalization: Normalization of its input.
+        normalization: That of its input.
         width: D, the features of a frame.
         sampling: Frames, sizes and patches. Fields that have no effect have their defaults.
         dtype: Dtype of the network's computation.

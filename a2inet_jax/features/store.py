@@ -83,7 +83,7 @@ class Store:
 
         Args:
             video_id: Id of the video.
-            features: Features of this store's recipe.
+            features: Of this store's recipe.
             source: Signature of the video file, such as its size; a different file of the same name
                 has a different one.
             source_sha256: SHA-256 of the video file; "" if it is unknown.
@@ -99,11 +99,7 @@ class Store:
         return files.sweep(self.folder)
 
     def read(self, video_id: str, verify: bool = True) -> VideoFeatures:
-        """Read the features of one video.
-
-        Args:
-            video_id: Id of the video.
-            verify: Compare the arrays with their checksum.
+        """Read the features of one video, and `verify` their checksum.
 
         Raises:
             FileNotFoundError: They have not been extracted.

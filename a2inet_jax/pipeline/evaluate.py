@@ -55,9 +55,7 @@ def evaluate(config: Experiment) -> int:
 def evaluate_runs(runs: Sequence[Path], datasets: Sequence[str]) -> int:
     """Show runs beside each other; features that a data set lacks for a run are extracted first.
 
-    Args:
-        runs: Their folders.
-        datasets: Names of the data sets that each is tested on; each on its own if there are none.
+    Each is tested on all data sets named, or on its own if there are none.
 
     Returns:
         The exit code: 1 if something cannot be extracted or measured; the reason and the rest are shown.

@@ -17,9 +17,8 @@ from a2inet_jax.datasets import lists
 from a2inet_jax.datasets.video import VideoFile
 from a2inet_jax.errors import ConfigError
 from a2inet_jax.features import ray
-from a2inet_jax.features.extract import ExtractionSummary, Failure, extract_all, missing
+from a2inet_jax.features.extract import Extraction, Failure, extract_all, missing
 from a2inet_jax.features.extractor import Extractor
-from a2inet_jax.features.ray import RayExtractionSummary
 from a2inet_jax.features.recipe import STREAMS
 from a2inet_jax.features.store import Store, open_stores
 
@@ -39,8 +38,8 @@ def extract(
     experiment it was extracted for.
 
     Args:
-        config: The experiment; its data set is taken where no paths are given.
-        paths: Videos, folders and CSV files, in place of a data set.
+        config: The experiment.
+        paths: Videos, folders and CSV files, in place of its data set.
         out: Folder of the stores of these.
         shard: (i, n): the i-th, from 0, of n shards; a video's id alone decides on its shard. n processes
             with the same stores do the whole work, whenever and wherever they run.
@@ -62,11 +61,15 @@ def extract(
     config = replace(config, features=_with_absolute_paths(config.features))
     videos = _videos(config, paths, out)
     first, step = shard
-    mine = [video for video in videos if _shard(video.video_id, step) == first]
+
+    def shard_of(video: VideoFile) -> int:
+        return zlib.crc32(video.video_id.encode(errors="surrogateescape")) % step
+
+    mine = [video for video in videos if shard_of(video) == first]
     extractor = open_cached(config, jax.local_devices())
     folder = out or features_folder(config)
     features = config.features
-    work: ExtractionSummary | RayExtractionSummary
+    work: Extraction
     with progress("extract") as advance:
         if engine == "ray":
             work = ray.extract_all(
@@ -104,19 +107,12 @@ def report_failures(
     videos: Sequence[VideoFile],
     stores: Mapping[str, Store],
     listing: str,
-    dataset: str = "",
+    dataset: str,
 ) -> int:
     """Print the videos that failed and the remedy, and list them in each store that lacks them.
 
-    Args:
-        failures: The videos.
-        videos: All videos.
-        stores: The store of each stream.
-        listing: Name of a store's CSV file: video, path, reason. It is removed if the store lacks none.
-        dataset: Name of their data set, if they are of one.
-
-    Returns:
-        The exit code: 1 if there are any.
+    The list is the CSV file `listing` in a store, which is removed if the store lacks none. The exit code is
+    1 if there are failures.
     """
     for each in failures:
         say(f"failed: {each.path}: {each.reason}", "red")
@@ -142,10 +138,6 @@ def report_failures(
             "--config.data.allow_missing=True continues without them."
         )
     return 1
-
-
-def _shard(video_id: str, shards: int) -> int:
-    return zlib.crc32(video_id.encode(errors="surrogateescape")) % shards
 
 
 def _with_absolute_paths(features: Features) -> Features:

@@ -63,11 +63,7 @@ def report_runs(runs: Sequence[Path], out: Path | None = None) -> int:
 
 
 def report_table(results: ResultsTable, folder: Path) -> Path:
-    """Write report.html of a table of the paper, with a section for each run in it.
-
-    Returns:
-        The page's path.
-    """
+    """Write report.html of a table of the paper, with a section for each run in it; return its path."""
     found = _read(list(dict.fromkeys(Path(cell.run) for _, _, cell in results.cells())))
     _say_missing(found)
     return page.write_table(folder, results, found)
@@ -121,23 +117,14 @@ def _examples(run: Run, num_clips: int, num_thumbnails: int, has_previews: bool)
                 where = np.unique(np.linspace(0, last, num_thumbnails).round().astype(int))
                 frames = reader.read(video.path, stored.frame_index[where], raw=video.raw)
                 pictures = np.concatenate(list(frames))
+                thumbnails = list(zip(stored.timestamps[where].tolist(), pictures))
                 preview: dict[str, Any] = {}
                 if has_previews:
                     try:
                         preview = {"preview": examples.make_preview(video)}
                     except VideoError as error:
                         preview = {"reason_no_preview": str(error)}
-                return Example(
-                    video_id=row.video,
-                    path=video.path,
-                    split_index=row.split,
-                    mos=row.mos,
-                    score=row.score,
-                    timestamps=stored.timestamps,
-                    frame_scores=frames_SxT[member],
-                    thumbnails=list(zip(stored.timestamps[where].tolist(), pictures)),
-                    **preview,
-                )
+                return Example(row, stored.timestamps, frames_SxT[member], thumbnails, **preview)
 
             return Examples([example(row) for row in best], [example(row) for row in worst])
     except (A2INetError, OSError, KeyError) as error:

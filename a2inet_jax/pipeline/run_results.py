@@ -1,10 +1,12 @@
 """A run's results on a data set: measured, or read from the run's folder if nothing has changed since."""
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from a2inet_jax import files
 from a2inet_jax.build import (
     build_model,
     labelled_videos,
@@ -26,21 +28,16 @@ from a2inet_jax.errors import A2INetError
 from a2inet_jax.evaluation import baselines, cross, predictions, protocol, uncertainty
 from a2inet_jax.evaluation.predictions import Prediction
 from a2inet_jax.evaluation.protocol import EvaluatedDataset, Results
-from a2inet_jax.files import sha256
 from a2inet_jax.model import ensemble
 from a2inet_jax.run import RunFolder
 
 
 def measure(run: RunFolder, dataset: str = "") -> Results:
-    """Return a run's results on a data set, in the form of metrics.json.
+    """Return a run's results on a data set, its own if none is named, in the form of metrics.json.
 
     On its own data set they are those of its test subsets. On another, every split's model scores all
     videos, or those of the data set's own test subset if it has one; `cross/<data set>` in the run's folder
     keeps that, and nothing is computed again while all that it depends on is the same.
-
-    Args:
-        run: A trained run.
-        dataset: Name of the data set; the run's own if empty.
 
     Raises:
         FileNotFoundError: The run is not trained, or the data set is not prepared or lacks features.
@@ -77,22 +74,20 @@ def described(dataset: str) -> EvaluatedDataset:
 
 
 def compare_runs(names: Mapping[RunFolder, str]) -> list[str]:
-    """Compare the first run on a data set and its splits with the others on them.
-
-    Args:
-        names: The names of runs that were just measured on their own data sets.
+    """Compare the first run on a data set and its splits with the others on them, as measured just now.
 
     Returns:
         A sentence for each comparison, and for each that cannot be made.
     """
-    groups: dict[str, dict[str, list[RunFolder]]] = {}  # by data set and splits
+    # By data set and splits.
+    groups: dict[str, dict[str, list[RunFolder]]] = defaultdict(lambda: defaultdict(list))
     titles: dict[str, str] = {}
     for run in names:
         dataset = run.config().data.name
         place = registry.unique_slug(dataset)
         titles.setdefault(place, registry.info(dataset).title)
         digest = splits.digest(splits.read(run.path / "splits.json"))
-        groups.setdefault(place, {}).setdefault(digest, []).append(run)
+        groups[place][digest].append(run)
     found = []
     for place, by_splits in groups.items():
         alike = list(by_splits.values())
@@ -127,7 +122,7 @@ def _measure_own(run: RunFolder, config: Experiment) -> Results:
     results = protocol.results(main, tested, data, rule, contents, drawn, config.splits.num_seeds)
     results["contents"] = len(set(contents.values()))
     results["parted"] = splits.count_shared_contents(drawn, videos)
-    protocol.write(run.path / "metrics.json", results)
+    files.write_json(run.path / "metrics.json", results)
     return results
 
 
@@ -145,7 +140,7 @@ def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
     trained_on = set().union(*run.training_files())
     known = cross.shared_videos(videos, features.file_sha256, _trained_on(config), trained_on)
     inputs: dict[str, Any] = {
-        "model": sha256(model_file),
+        "model": files.sha256(model_file),
         "features": features.digest,
         "labels": fingerprint(labelled),
         "note": data.note,
@@ -174,7 +169,7 @@ def _measure_other(run: RunFolder, config: Experiment, dataset: str) -> Results:
     )
     results |= {"dataset": dataset, "inputs": inputs}
     predictions.write(path.with_name("predictions.csv"), rows)
-    protocol.write(path, results)
+    files.write_json(path, results)
     return results
 
 

@@ -21,7 +21,7 @@ from a2inet_jax.config import Experiment
 from a2inet_jax.console import console, say
 from a2inet_jax.datasets import registry
 from a2inet_jax.errors import A2INetError
-from a2inet_jax.pipeline import demo, extract, report, run_results, train
+from a2inet_jax.pipeline import extract, report, run_results, train
 from a2inet_jax.pipeline.prepare import prepare
 from a2inet_jax.pipeline.table_plan import Plan, make
 from a2inet_jax.report import make_table, writers
@@ -38,8 +38,8 @@ class Attempts:
     """The outcome of each run so far.
 
     Attributes:
-        configs: All runs by name.
-        titles: Title of each run by name: its rows and data set.
+        configs: Runs by name.
+        titles: Name of a run → its rows and data set.
         skipped: Name of a run → why it could not be made.
     """
 
@@ -74,31 +74,30 @@ class Attempts:
 def table(number: int, datasets: Sequence[str], networks: str, overrides: Sequence[str]) -> int:
     """Make a table of the paper, and print it beside the paper's numbers.
 
-    Args:
-        number: The table's number, 2 to 7.
-        datasets: Names of data sets, or CSV files; those of the paper's table if empty.
-        networks: "paper", "index" (those of the package index), or "": as the data set has it.
-        overrides: Changes of every row's config, "train.epochs=20" and the like.
+    The arguments are those of `table_plan.make`.
 
     Returns:
         The exit code: 1 if a cell of the table is empty; 143 after SIGTERM.
     """
     plan = make(number, datasets, networks, overrides)
-    runs = Attempts(plan.runs(), _titles(plan))
-    elsewhere = Attempts(*_elsewhere(plan, runs.titles))
-    todo = {name: config for name, config in runs.configs.items() if not _is_trained(config)}
-    work = Attempts({**todo, **elsewhere.configs}, {**runs.titles, **elsewhere.titles})
+    todo = {name: config for name, config in plan.runs().items() if not _is_trained(config)}
+    # Runs are also tested on data sets that they are not trained on, which takes features.
+    elsewhere = {
+        _on(name, dataset): on(config, dataset)
+        for name, config in plan.runs().items()
+        for dataset in plan.tested
+        if dataset not in plan.trained
+    }
+    work = Attempts({**todo, **elsewhere}, _titles(plan))
     _prepare(work)
     _try_splits(work, list(todo))
     _fetch(work)
     _extract(work)
-    for each in (runs, elsewhere):
-        each.skipped |= {k: v for k, v in work.skipped.items() if k in each.configs}
     try:
-        _train(runs, list(todo))
+        _train(work, list(todo))
     except TerminatedError as stopped:
         return train.say_stopped(stopped)
-    results = _results(plan, runs, elsewhere)
+    results = _results(plan, work.skipped)
     folder = Path("runs") / "tables" / plan.name
     writers.write(folder, results)
     console.print(writers.terminal(results, console.width))
@@ -107,28 +106,19 @@ def table(number: int, datasets: Sequence[str], networks: str, overrides: Sequen
 
 
 def _titles(plan: Plan) -> dict[str, str]:
-    """The title of each run by its name: its rows and data set."""
+    """The title of each run by its name, its rows and data set; and of each run on a tested data set."""
     rows: dict[str, list[str]] = defaultdict(list)
-    datasets: dict[str, str] = {}
+    trained: dict[str, str] = {}
     for (row, dataset), config in plan.configs.items():
         rows[config.name].append(plan.rows[row])
-        datasets[config.name] = registry.info(dataset).title
-    return {name: f"{', '.join(rows[name])} on {datasets[name]}" for name in rows}
-
-
-def _elsewhere(
-    plan: Plan, titles: Mapping[str, str]
-) -> tuple[dict[str, Experiment], dict[str, str]]:
-    """The runs on data sets that they are not trained on, whose features are needed; and their titles."""
-    found: dict[str, Experiment] = {}
-    named: dict[str, str] = {}
-    for name, config in plan.runs().items():
-        for dataset in plan.tested:
-            if dataset not in plan.trained:
-                found[_on(name, dataset)] = on(config, dataset)
-                tested = registry.info(dataset).title
-                named[_on(name, dataset)] = f"{titles[name]}, tested on {tested}"
-    return found, named
+        trained[config.name] = registry.info(dataset).title
+    titles = {name: f"{', '.join(rows[name])} on {trained[name]}" for name in rows}
+    tested = {dataset: registry.info(dataset).title for dataset in plan.tested}
+    return titles | {
+        _on(name, dataset): f"{titles[name]}, tested on {title}"
+        for name in titles
+        for dataset, title in tested.items()
+    }
 
 
 def _on(name: str, dataset: str) -> str:
@@ -145,7 +135,7 @@ def _is_trained(config: Experiment) -> bool:
 
 
 def _prepare(work: Attempts) -> None:
-    for names, config in _grouped(work, lambda config: config.data.name):
+    for names, config in _grouped(work.remaining(), lambda config: config.data.name):
         failure = (
             f"videos are missing: `a2inet data verify {config.data.name}` lists them, "
             "--config.data.allow_missing=True continues without them"
@@ -154,11 +144,9 @@ def _prepare(work: Attempts) -> None:
 
 
 def _try_splits(work: Attempts, names: Sequence[str]) -> None:
-    alone = {name: work.configs[name] for name in names if name not in work.skipped}
-    for group, config in _grouped(
-        Attempts(alone, work.titles), lambda config: (config.data, config.splits, config.seed)
-    ):
-        work.attempt(group, functools.partial(demo.try_splits, config))
+    alone = {name: each for name, each in work.remaining().items() if name in names}
+    for group, config in _grouped(alone, lambda each: (each.data, each.splits, each.seed)):
+        work.attempt(group, functools.partial(train.try_splits, config))
 
 
 def _fetch(work: Attempts) -> None:
@@ -173,7 +161,7 @@ def _fetch(work: Attempts) -> None:
 
 def _extract(work: Attempts) -> None:
     for names, config in _grouped(
-        work, lambda config: (config.data.name, config.features, config.model.streams)
+        work.remaining(), lambda each: (each.data.name, each.features, each.model.streams)
     ):
         pair = " and ".join(getattr(config.features, stream) for stream in config.model.streams)
         say(f"{registry.info(config.data.name).title}: {pair}")
@@ -184,12 +172,12 @@ def _extract(work: Attempts) -> None:
 def _train(work: Attempts, names: Sequence[str]) -> None:
     prepared: dict[str, train.PreparedRun] = {}
 
-    def prepare_run(name: str) -> None:
-        prepared[name] = train.prepare_run(work.configs[name])
+    def prepare_run(name: str, config: Experiment) -> None:
+        prepared[name] = train.prepare_run(config)
 
-    for name in names:
-        if name not in work.skipped:
-            work.attempt([name], functools.partial(prepare_run, name))
+    for name, config in work.remaining().items():
+        if name in names:
+            work.attempt([name], functools.partial(prepare_run, name, config))
     groups = defaultdict(list)
     for name, run in prepared.items():
         groups[_shape(name, run)].append(name)
@@ -220,19 +208,19 @@ def _shape(name: str, run: train.PreparedRun) -> Any:
 
 
 def _grouped(
-    work: Attempts, key: Callable[[Experiment], Any]
+    configs: Mapping[str, Experiment], key: Callable[[Experiment], Any]
 ) -> list[tuple[list[str], Experiment]]:
-    """The remaining runs, those of one key together, with the config of the first."""
+    """The names of runs, those of one key together, with the config of the first."""
     groups = defaultdict(list)
-    for name, config in work.remaining().items():
+    for name, config in configs.items():
         groups[key(config)].append(name)
-    return [(names, work.configs[names[0]]) for names in groups.values()]
+    return [(names, configs[names[0]]) for names in groups.values()]
 
 
-def _results(plan: Plan, runs: Attempts, elsewhere: Attempts) -> ResultsTable:
+def _results(plan: Plan, skipped: Mapping[str, str]) -> ResultsTable:
     """The plan's rows with their results on its data sets."""
     rows: dict[str, dict[str, RunResults | str]] = {
-        name: {each: _cell(plan, runs, elsewhere, row, each) for each in plan.tested}
+        name: {each: _cell(plan, skipped, row, each) for each in plan.tested}
         for row, name in plan.rows.items()
     }
     datasets = {name: run_results.described(name) for name in plan.tested}
@@ -246,12 +234,10 @@ def _results(plan: Plan, runs: Attempts, elsewhere: Attempts) -> ResultsTable:
     return make_table.from_rows(plan.title, rows, datasets, plan.number, plan.notes, comparisons)
 
 
-def _cell(
-    plan: Plan, runs: Attempts, elsewhere: Attempts, row: str, dataset: str
-) -> RunResults | str:
+def _cell(plan: Plan, skipped: Mapping[str, str], row: str, dataset: str) -> RunResults | str:
     """A row's results on a data set, its own test subsets or another set; or why there are none."""
     name = plan.run(row, dataset).name
-    if problem := runs.skipped.get(name) or elsewhere.skipped.get(_on(name, dataset)):
+    if problem := skipped.get(name) or skipped.get(_on(name, dataset)):
         return problem
     run = Path("runs") / name
     try:

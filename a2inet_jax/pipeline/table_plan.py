@@ -12,6 +12,12 @@ from a2inet_jax.configs import rows
 from a2inet_jax.datasets import registry
 from a2inet_jax.errors import ConfigError
 
+# Fields that distinguish the rows, or that follow from the data set's name: no override may set them.
+_FIXED = (
+    "baselines", "data.name", "features.quality", "features.semantic", "model.name", "model.streams",
+    "model.fusion", "model.normalization", "model.catm", "model.tail", "name", "paper_row",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -53,7 +59,8 @@ def make(
 
     Args:
         number: The table's number.
-        datasets: Names of data sets; those of the paper's table if empty. Table 3 trains on the first.
+        datasets: Names of data sets, or CSV files; those of the paper's table if empty. Table 3 trains on the
+            first.
         networks: "paper", or "index" for those of the package index; "" leaves it to the data set.
         overrides: Changes of every row's config, `field=value` each, such as "train.epochs=20".
 
@@ -70,7 +77,9 @@ def make(
         raise ConfigError(
             f"{registry.TEST_ONLY} is for testing only: train on lsvq, as Table 3 does"
         )
-    _check_free(overrides)
+    for override in overrides:
+        if (path := override.partition("=")[0]) in _FIXED:
+            raise ConfigError(f"--config.{override}: rows have a {path} of their own")
     configs = {
         (row, name): _named(config_file.resolve(table.build(row, name, networks), overrides))
         for row in table.ROWS
@@ -80,16 +89,8 @@ def make(
         _check_apart({row: configs[row, name].name for row in table.ROWS}, overrides)
     notes = [note for name in trained if (note := _other_networks(name, networks))]
     notes += [f"Fields that were set: {', '.join(overrides)}."] if overrides else []
-    return Plan(
-        number,
-        _folder(number, names, networks, overrides),
-        f"Table {number}: {table.TITLE}",
-        dict(table.ROWS),
-        trained,
-        names,
-        configs,
-        notes,
-    )
+    folder, title = _folder(number, names, networks, overrides), f"Table {number}: {table.TITLE}"
+    return Plan(number, folder, title, dict(table.ROWS), trained, names, configs, notes)
 
 
 def _other_networks(dataset: str, networks: str) -> str:
@@ -114,36 +115,11 @@ def _folder(number: int, datasets: Sequence[str], networks: str, overrides: Sequ
     return "-".join([f"table{number}", *slugs, *digest])
 
 
-# Fields that distinguish the rows, or that follow from the data set's name.
-_FIXED = (
-    "baselines",
-    "data.name",
-    "features.quality",
-    "features.semantic",
-    "model.name",
-    "model.streams",
-    "model.fusion",
-    "model.normalization",
-    "model.catm",
-    "model.tail",
-    "name",
-    "paper_row",
-)
-
-
-def _check_free(overrides: Sequence[str]) -> None:
-    """Refuse overrides of fields that each row sets itself."""
-    for override in overrides:
-        if (path := override.partition("=")[0]) in _FIXED:
-            raise ConfigError(f"--config.{override}: rows have a {path} of their own")
-
-
 def _check_apart(runs: Mapping[str, str], overrides: Sequence[str]) -> None:
     """Refuse overrides that make two rows one: it would be listed under the name of both."""
     first: dict[str, str] = {}
     for row, run in runs.items():
-        other = first.setdefault(run, row)
-        if other != row:
+        if (other := first.setdefault(run, row)) != row:
             raise ConfigError(
                 f"--config.{', --config.'.join(overrides)}: the rows {other} and {row} are then one"
             )

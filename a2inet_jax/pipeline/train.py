@@ -43,8 +43,6 @@ class PreparedRun:
     """A run whose folder records what it is, ready to be trained.
 
     Attributes:
-        config: The experiment.
-        folder: The run's folder.
         models: The run's heads by name; its own model is the first.
         features: Features and labels of all videos.
         members: The ensemble members: each split with each seed.
@@ -61,6 +59,12 @@ class PreparedRun:
         """Names of the heads that are not trained yet."""
         paths = {name: self.folder.path / name / "predictions.csv" for name in self.models}
         return [name for name, path in paths.items() if not path.is_file()]
+
+
+def try_splits(config: Experiment) -> int:
+    """Draw the splits: a data set that cannot be split is refused before its features are made."""
+    draw_splits(config, labelled_videos(config), listed_videos(config))
+    return 0
 
 
 def train(config: Experiment) -> int:

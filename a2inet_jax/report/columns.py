@@ -1,5 +1,6 @@
 """The columns of a results table as printed: our numbers, their intervals and the paper's; and its notes."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -127,17 +128,16 @@ def columns(table: ResultsTable) -> list[Column]:
     # The paper's average is comparable only if it is over the same data sets.
     ours = {paper_dataset(table, data.name) for data in table.datasets.values()}
     comparable = table.number and ours == set(paper.datasets(table.number))
-    rules: dict[str, dict[str, None]] = {}
-    for row, _, cell in table.cells():
-        rules.setdefault(row, {})[_epoch_rule(cell)] = None
+    paper_name = paper.WEIGHTED_AVERAGE if comparable else None
+    rules: dict[str, dict[str, None]] = defaultdict(dict)
+    for row_name, _, cell in table.cells():
+        rules[row_name][_epoch_rule(cell)] = None
     for metric in table.metrics:
         entries = [
             Entry(
                 ours=averages.get(row.name, {}).get(metric),
                 epoch_rule=", ".join(rules[row.name]) if row.name in averages else "",
-                paper=_papers(
-                    table, paper.WEIGHTED_AVERAGE if comparable else None, row.name, metric
-                ),
+                paper=_papers(table, paper_name, row.name, metric),
             )
             for row in table.rows
         ]
@@ -153,15 +153,11 @@ def other_columns(table: ResultsTable) -> list[Column]:
     ours = [paper_dataset(table, data.name) for data in table.datasets.values()]
     if not table.number or None not in ours:
         return []
+    names = [name for name in paper.datasets(table.number) if name not in ours]
     found = [
-        Column(
-            name,
-            metric,
-            [Entry(paper=_papers(table, name, row.name, metric)) for row in table.rows],
-        )
-        for name in paper.datasets(table.number)
-        if name not in ours
-        for metric in table.metrics
+        Column(name, m, [Entry(paper=_papers(table, name, row.name, m)) for row in table.rows])
+        for name in names
+        for m in table.metrics
     ]
     return [column for column in found if column.has_paper]
 
@@ -227,9 +223,9 @@ def _by_row(table: ResultsTable, text_of: Callable[[Cell], str]) -> str:
 
     It is empty if there are no cells.
     """
-    rows_by_text: dict[str, dict[str, None]] = {}
+    rows_by_text: dict[str, dict[str, None]] = defaultdict(dict)
     for row, _, cell in table.cells():
-        rows_by_text.setdefault(text_of(cell), {})[row] = None
+        rows_by_text[text_of(cell)][row] = None
     if len(rows_by_text) < 2:
         return "".join(rows_by_text)
     return "; ".join(f"{text} ({', '.join(rows)})" for text, rows in rows_by_text.items())
@@ -255,7 +251,7 @@ def _cell_notes(table: ResultsTable) -> list[str]:
 
 def _rows_on_datasets(rows_by_dataset: dict[str, list[str]]) -> str:
     """Return text such as "a, b on KoNViD-1k, LIVE-VQC; b on CVD2014"."""
-    datasets: dict[str, list[str]] = {}
+    datasets: dict[str, list[str]] = defaultdict(list)
     for dataset, rows in rows_by_dataset.items():
-        datasets.setdefault(", ".join(rows), []).append(dataset)
+        datasets[", ".join(rows)].append(dataset)
     return "; ".join(f"{rows} on {', '.join(names)}" for rows, names in datasets.items())

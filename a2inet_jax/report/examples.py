@@ -3,8 +3,7 @@
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +21,7 @@ class Example:
     """A video and its prediction by the model of a split that has it in the test set.
 
     Attributes:
-        video_id: Id of the video.
-        path: Its file.
-        split: Index of the split.
-        mos: Label.
-        score: Predicted score, in the unit of the label.
+        prediction: Of the test set.
         timestamps: Seconds from the start, [T].
         frame_scores: Score of each of these frames, in the unit of the label, [T].
         thumbnails: A few of the frames: seconds from the start, and RGB uint8 [h, w, 3].
@@ -34,11 +29,7 @@ class Example:
         reason_no_preview: Why there is none; empty if there is, or none was asked for.
     """
 
-    video_id: str
-    path: Path
-    split_index: int
-    mos: float
-    score: float
+    prediction: Prediction
     timestamps: NDArray[np.floating]
     frame_scores: NDArray[np.floating]
     thumbnails: Sequence[tuple[float, NDArray[np.uint8]]]
@@ -56,8 +47,8 @@ class Examples:
         reason_missing: Why there are none; empty if there are.
     """
 
-    best: Sequence[Example] = field(default_factory=tuple)
-    worst: Sequence[Example] = field(default_factory=tuple)
+    best: Sequence[Example] = ()
+    worst: Sequence[Example] = ()
     reason_missing: str = ""
 
 

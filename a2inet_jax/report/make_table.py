@@ -19,18 +19,15 @@ def of_models(run_results: RunResults) -> ResultsTable:
     results = run_results.results
     data = EvaluatedDataset(**results["data"])
     # The remarks name the models and stand once, among the notes.
-    rows = [
-        Row(
-            protocol.model_title(model),
-            {data.name: replace(Cell.of(run_results, model), remarks=[])},
-        )
+    cells = {
+        model: replace(Cell.of(run_results, model), remarks=[])
         for model in protocol.ordered_models(results)
-    ]
+    }
     return ResultsTable(
         f"{protocol.model_title(results['model'])} and its baselines",
         list(METRIC_TITLES),
-        {data.name: _dataset(data, [run_results])},
-        rows,
+        {data.name: data},
+        [Row(protocol.model_title(model), {data.name: cell}) for model, cell in cells.items()],
         notes=protocol.remarks(results),
         comparisons=protocol.comparison_lines(results),
     )
@@ -45,21 +42,15 @@ def of_paper(run_results: RunResults, row: PaperRow) -> ResultsTable:
 
 
 def of_runs(runs: Sequence[Run], comparisons: Sequence[str] = ()) -> ResultsTable:
-    """Return a table of runs on all data sets that they were tested on.
-
-    Args:
-        runs: The runs.
-        comparisons: Paired comparisons of the runs, a sentence each.
-    """
+    """Return a table of runs on all data sets that they were tested on, with sentences that compare them."""
     by_name = dict(zip(run_names([(run.path, run.name) for run in runs]), runs, strict=True))
-    tested = {name: (run.results, *run.cross_results) for name, run in by_name.items()}
+    tested = {
+        name: [RunResults(run.path, each) for each in (run.results, *run.cross_results)]
+        for name, run in by_name.items()
+    }
     outdated = [f"{name}: {text}" for name, run in by_name.items() for text in run.outdated]
-    return _of_results(
-        f"{len(runs)} runs",
-        {name: [RunResults(by_name[name].path, each) for each in tested[name]] for name in tested},
-        [*_differences(by_name), *outdated],
-        comparisons,
-    )
+    notes = [*_differences(by_name), *outdated]
+    return _of_results(f"{len(runs)} runs", tested, notes, comparisons)
 
 
 def of_cross_results(run: Run) -> ResultsTable | None:
@@ -79,29 +70,25 @@ def from_rows(
     """Return a table of these rows.
 
     Args:
-        title: Title of the table.
+        title: As the arguments that follow `datasets`, an attribute of `ResultsTable`.
         rows: For each row and data set, the results of a run, or the reason why there are none; a missing
             data set leaves the cell empty.
         datasets: The columns. Numbers of videos and notes are those of the runs, if there are runs.
-        number: Number of the paper's table, if the rows have its names.
-        notes: Further texts for readers.
-        comparisons: Paired comparisons of the rows, a sentence each.
     """
     metrics = list(METRIC_TITLES) if len(datasets) == 1 else ["srcc", "plcc"]
+    tested = {
+        key: _dataset(data, [row[key] for row in rows.values() if key in row])
+        for key, data in datasets.items()
+    }
+    cells = {
+        row: {key: each if isinstance(each, str) else Cell.of(each) for key, each in found.items()}
+        for row, found in rows.items()
+    }
     return ResultsTable(
         title,
         list(_PAPER_METRICS) if number else metrics,
-        {
-            key: _dataset(data, [row[key] for row in rows.values() if key in row])
-            for key, data in datasets.items()
-        },
-        [
-            Row(
-                row,
-                {n: each if isinstance(each, str) else Cell.of(each) for n, each in found.items()},
-            )
-            for row, found in rows.items()
-        ],
+        tested,
+        [Row(row, found) for row, found in cells.items()],
         number,
         list(notes),
         list(comparisons),

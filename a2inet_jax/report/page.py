@@ -1,5 +1,6 @@
 """The page of a run, of several runs, or of a table of the paper: one self-contained file, from templates."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,7 @@ from a2inet_jax import files
 from a2inet_jax.evaluation import protocol
 from a2inet_jax.evaluation.protocol import METRIC_TITLES, Results, format_value, model_title
 from a2inet_jax.report import make_table, plots, writers
-from a2inet_jax.report.columns import (
-    COMPARISON_RULE,
-    columns,
-    notes,
-)
+from a2inet_jax.report.columns import COMPARISON_RULE, columns, notes
 from a2inet_jax.report.examples import Examples
 from a2inet_jax.report.make_table import PaperRow
 from a2inet_jax.report.run_files import Run
@@ -42,13 +39,10 @@ def write(
     The page loads nothing from the network and has no scripts. The same runs give the same bytes.
 
     Args:
-        folder: Folder for the files; it is created.
+        folder: It is created; the path of the page is returned.
         runs: The runs in the order of the page, each with the examples to show.
         comparisons: Paired comparisons of the runs, a sentence each.
         paper_rows: For each run, the rows of the paper that have its settings.
-
-    Returns:
-        The path of the page.
 
     Raises:
         FolderError: A file cannot be written.
@@ -82,16 +76,7 @@ def write(
 
 
 def write_table(folder: Path, table: ResultsTable, runs: Sequence[tuple[Run, Examples]]) -> Path:
-    """Write `report.html` of a table of the paper, beside the files of `writers.write`.
-
-    Args:
-        folder: Folder for the files; it is created.
-        table: Our results with the rows of that table.
-        runs: The runs in the table's cells, each with the examples to show.
-
-    Returns:
-        The path of the page.
-    """
+    """Write `report.html` of a table of the paper, with the runs in its cells, as `write` does."""
     writers.write(folder, table)
     names = [_row_name(table, run) for run, _ in runs]
     return _save(folder, table.title, table, runs, names, "table", {"lead": _runs_lead(table)})
@@ -114,7 +99,6 @@ def _save(
     file_name: str,
     shown: Context,
 ) -> Path:
-    """Fill the templates and write the page, whole or not at all."""
     is_single = "tiles" in shown
     # The most important notes stand at the top, the others in small print below the table.
     own = [each.note for each in table.datasets.values() if is_single or each.label != "MOS"]
@@ -166,12 +150,11 @@ def _single(run: Run, other: ResultsTable | None) -> Context:
 def _lead(run: Run) -> str:
     """Return the first paragraph: the data set, the splits, and the SRCC beside the best baseline's."""
     data, splits = run.results["data"], run.splits
-    sizes = {
-        subset: [len(getattr(split, subset)) for split in splits]
+    train, validation, test = (
+        _number_range([len(getattr(split, subset)) for split in splits])
         for subset in ("train", "validation", "test")
-    }
-    train, validation, test = map(_number_range, sizes.values())
-    validation_text = f", {validation} for validation" if any(sizes["validation"]) else ""
+    )
+    validation_text = f", {validation} for validation" if validation != "0" else ""
     medians = {
         name: model["summary"]["srcc"]["median"]
         for name, model in protocol.ordered_models(run.results).items()
@@ -241,9 +224,9 @@ def _other_data(run: Run, table: ResultsTable | None) -> Context | None:
     """Return the results on other data sets: a row for each, and one for their average."""
     if not table:
         return {"headings": [], "rows": [], "notes": run.outdated} if run.outdated else None
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, list[str]] = defaultdict(list)
     for column in columns(table):
-        rows.setdefault(column.dataset, []).extend((column.ours[0], column.interval[0] or "–"))
+        rows[column.dataset] += [column.ours[0], column.interval[0] or "–"]
     headings = [text for metric in table.metrics for text in (METRIC_TITLES[metric], "95 %")]
     return {
         "headings": ["Data set", *headings],
@@ -283,11 +266,10 @@ def _row_name(table: ResultsTable, run: Run) -> str:
 
 def _srcc_by_run(runs: Sequence[Run], names: Sequence[str]) -> Iterator[Context]:
     """Yield a figure for each data set: the test SRCC of every run that was trained on it."""
-    by_dataset: dict[str, dict[str, list[float]]] = {}
+    by_dataset: dict[str, dict[str, list[float]]] = defaultdict(dict)
     for run, name in zip(runs, names, strict=True):
         model = run.results["models"][run.results["model"]]
-        values = [metrics["srcc"] or 0.0 for metrics in model["splits"]]
-        by_dataset.setdefault(run.dataset, {})[name] = values
+        by_dataset[run.dataset][name] = [metrics["srcc"] or 0.0 for metrics in model["splits"]]
     for i, (dataset, values_by_run) in enumerate(by_dataset.items()):
         svg = plots.dots_by_row(values_by_run, "SRCC", f"spread{i}")
         yield {"svg": svg, "caption": f"{dataset}: one dot for each split's test set."}

@@ -6,11 +6,7 @@ from importlib import resources
 
 # Table → title of a data set → its name in that table, if it is another one.
 DATASET_NAMES = {
-    3: {
-        "LSVQ": "LSVQ-test",
-        "KoNViD-1k": "KoNViD-1k (cross)",
-        "LIVE-VQC": "LIVE-VQC (cross)",
-    }
+    3: {"LSVQ": "LSVQ-test", "KoNViD-1k": "KoNViD-1k (cross)", "LIVE-VQC": "LIVE-VQC (cross)"}
 }
 WEIGHTED_AVERAGE = "W.A."
 
@@ -43,8 +39,6 @@ def dataset_name(table: int, title: str) -> str | None:
 def _values() -> dict[tuple[int, str, str, str], float]:
     text = resources.files(__package__).joinpath("paper_tables.csv").read_text("utf-8")
     return {
-        (int(row["table"]), row["dataset"], row["model"], row["metric"].lower()): float(
-            row["value"]
-        )
-        for row in csv.DictReader(text.splitlines())
+        (int(table), dataset, row, metric.lower()): float(number)
+        for table, dataset, row, metric, number in list(csv.reader(text.splitlines()))[1:]
     }

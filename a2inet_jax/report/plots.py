@@ -3,6 +3,7 @@
 import io
 import re
 import textwrap
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from a2inet_jax.metrics import Logistic
+from a2inet_jax.report.examples import Example
 
 # Placeholders that `_svg` replaces by the page's colours, so that one drawing suits light and dark pages.
 INK, MUTED, LINE, ACCENT, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -79,19 +81,11 @@ def scatter(
         legend_rows = -(-(len(found) + 2) // LEGEND_COLUMNS)
         figure, axes = _figure(WIDTH + 0.22 * legend_rows)
         raster = x.size > MAX_VECTOR_POINTS
+        style: dict[str, Any] = {"s": 15, "alpha": 0.6, "linewidths": 0, "rasterized": raster}
         for i, group in enumerate(found):
             here = np.array([each == group for each in groups])
-            axes.scatter(
-                x[here],
-                y[here],
-                s=15,
-                color=GROUP_COLOURS[i],
-                marker=MARKERS[i % len(MARKERS)],
-                alpha=0.6,
-                linewidths=0,
-                rasterized=raster,
-                label=group,
-            )
+            marker, colour = MARKERS[i % len(MARKERS)], GROUP_COLOURS[i]
+            axes.scatter(x[here], y[here], label=group, marker=marker, color=colour, **style)
         low, high = min(x.min(), y.min()), max(x.max(), y.max())
         margin = 0.03 * max(float(high - low), 1e-6)
         limits = low - margin, high + margin
@@ -101,13 +95,10 @@ def scatter(
         if logistic.converged:
             line = np.linspace(x.min(), x.max(), 200)
             axes.plot(line, logistic(line), color=INK, label="fitted logistic")
-        axes.set_xlim(*limits)
-        axes.set_ylim(*limits)
-        axes.set_aspect("equal")
-        axes.set_xlabel(f"predicted {label}")
-        axes.set_ylabel(label)
-        drawn, titles = axes.get_legend_handles_labels()
-        shown = [(handle, title) for handle, title in zip(drawn, titles, strict=True) if title]
+        axes.set(
+            xlim=limits, ylim=limits, aspect="equal", xlabel=f"predicted {label}", ylabel=label
+        )
+        shown = [each for each in zip(*axes.get_legend_handles_labels(), strict=True) if each[1]]
         figure.legend(*zip(*shown), loc="outside lower center", ncols=LEGEND_COLUMNS)
         return _svg(figure, name, f"{x.size} test predictions against {label}")
 
@@ -115,10 +106,8 @@ def scatter(
 def learning_curves(history: Sequence[Mapping[str, float]], name: str) -> Markup:
     """Draw training loss and validation SRCC over the epochs: mean ± std over the splits.
 
-    Args:
-        history: Rows with `epoch`, `train_loss` and, if there is a validation set, `val_srcc`; NaN for
-            missing values.
-        name: Name of the drawing, unique on the page.
+    Rows of the history have `epoch`, `train_loss` and, if there is a validation set, `val_srcc`; NaN for
+    missing values.
     """
     panels = {"train_loss": "training loss", "val_srcc": "validation SRCC"}
     shown = {
@@ -129,11 +118,9 @@ def learning_curves(history: Sequence[Mapping[str, float]], name: str) -> Markup
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 4.2), layout=ConstrainedLayoutEngine(hspace=0.08))
         grid = figure.subplots(max(len(shown), 1), 1, sharex=True, squeeze=False)[:, 0]
-        for axes, (column, title), colour in zip(
-            grid, shown.items(), (SECOND, ACCENT), strict=False
-        ):
+        for axes, column, colour in zip(grid, shown, (SECOND, ACCENT)):
             _band(axes, history, column, colour)
-            axes.set_ylabel(title)
+            axes.set_ylabel(shown[column])
         grid[-1].set_xlabel("epoch")
         grid[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         epochs = {row["epoch"] for row in history}
@@ -163,21 +150,15 @@ def dots_by_row(values: Mapping[str, Sequence[float]], metric: str, name: str) -
         return _svg(figure, name, f"{metric} of each split for {len(models)} models")
 
 
-def timeline(
-    timestamps: ArrayLike,
-    frame_scores: ArrayLike,
-    mos: float,
-    score: float,
-    limits: tuple[float, float],
-    label: str,
-    name: str,
-) -> Markup:
-    """Draw frame scores [T] over time [T] in seconds, with the video's score and label as lines."""
-    t, q = np.asarray(timestamps, np.float64), np.asarray(frame_scores, np.float64)
+def timeline(example: Example, limits: tuple[float, float], label: str, name: str) -> Markup:
+    """Draw frame scores over time, on an axis of these limits, with the video's score and label as lines."""
+    t, q = (np.asarray(x, np.float64) for x in (example.timestamps, example.frame_scores))
     with mpl.rc_context(STYLE):
         figure, axes = _figure(1.75)
-        axes.axhline(score, color=MUTED, linewidth=1.0, label="predicted")
-        axes.axhline(mos, color=SECOND, linestyle=(0, (4, 2)), linewidth=1.2, label=label)
+        axes.axhline(example.prediction.score, color=MUTED, linewidth=1.0, label="predicted")
+        axes.axhline(
+            example.prediction.mos, color=SECOND, linestyle=(0, (4, 2)), linewidth=1.2, label=label
+        )
         marker = "o" if t.size <= 64 else None
         axes.plot(t, q, color=ACCENT, marker=marker, markersize=2.6, label="frame score")
         axes.set_ylim(*limits)
@@ -195,10 +176,10 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 def _band(axes: Axes, history: Sequence[Mapping[str, float]], column: str, colour: str) -> None:
     """Draw the mean over the splits as a line, and one standard deviation to either side as a band."""
-    by_epoch: dict[float, list[float]] = {}
+    by_epoch: dict[float, list[float]] = defaultdict(list)
     for row in history:
         if np.isfinite(row.get(column, np.nan)):
-            by_epoch.setdefault(row["epoch"], []).append(row[column])
+            by_epoch[row["epoch"]].append(row[column])
     epochs = sorted(by_epoch)
     mean = np.array([np.mean(by_epoch[epoch]) for epoch in epochs])
     std = np.array([np.std(by_epoch[epoch]) for epoch in epochs])

@@ -29,16 +29,12 @@ class Run:
     """A run with its results.
 
     Attributes:
-        path: Folder of the run.
         name: Name in its config.
-        results: Content of metrics.json.
+        results: Content of metrics.json, as config and environment are of their files.
         cross_results: Contents of cross/*/metrics.json, the results on other data sets.
         outdated: A sentence on each of them that is left out, because the model or the labels are others now.
-        config: Content of config.json.
-        environment: Content of environment.json.
         history: Epochs of the model's ensemble members, with `HISTORY_COLUMNS`; NaN for missing values.
         predictions: Predictions of the model for the test sets.
-        splits: The splits.
         hashes: SHA-256 of its files, by name.
         videos: Videos of the data set by id, as it is here; empty if it is not here or has other labels now.
         reason_no_videos: Why there are none; empty if there are.
@@ -81,8 +77,9 @@ def read(path: Path) -> Run:
         FileNotFoundError: A file is missing from the run's folder; the message names it.
         RunError: A file cannot be read, or an earlier version wrote it.
     """
-    results, config = _json(path / "metrics.json"), _json(path / "config.json")
-    environment = _json(path / "environment.json")
+    results, config, environment = (
+        _json(path / f"{name}.json") for name in ("metrics", "config", "environment")
+    )
     if "paired" not in results:
         raise RunError(
             f"{path / 'metrics.json'} was written by an earlier version: evaluate the run again"
@@ -117,10 +114,9 @@ def _cross_results(
         results = _json(file)
         if reason := _why_outdated(results, config["data"], model_sha256):
             title = results["data"]["name"]
-            dataset = results.get("dataset", title)
             outdated.append(
                 f"Results on {title} are left out: {reason}. `a2inet evaluate {path} "
-                f"--datasets={dataset}` computes them again."
+                f"--datasets={results.get('dataset', title)}` computes them again."
             )
         else:
             current.append(results)

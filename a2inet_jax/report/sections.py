@@ -120,12 +120,11 @@ def _scatter(run: Run, key: str) -> Context:
         contents = [run.videos[row.video].reference_id for row in rows]
         if 1 < len(set(contents)) <= len(plots.GROUP_COLOURS):
             groups, kind = contents, "content"
-    coloured = (
-        f", one colour for each {kind}" if len(set(groups)) <= len(plots.GROUP_COLOURS) else ""
-    )
     svg = plots.scatter(scores, mos, groups, fit_logistic(scores, mos), run.label, key)
-    caption = f"Predicted and true {run.label}: the test sets of all splits together{coloured}."
-    return {"svg": svg, "caption": caption}
+    caption = f"Predicted and true {run.label}: the test sets of all splits together"
+    if len(set(groups)) <= len(plots.GROUP_COLOURS):
+        caption += f", one colour for each {kind}"
+    return {"svg": svg, "caption": f"{caption}."}
 
 
 def _curves(run: Run, key: str) -> Context:
@@ -151,14 +150,12 @@ def _groups(run: Run) -> list[Context]:
             (g.name or "–", [str(g.videos), str(g.predictions), format_value(g.srcc, "srcc")])
             for g in large
         ]
-        headings = [kind.capitalize(), "Videos", "Predictions", METRIC_TITLES["srcc"]]
-        small = len(groups) - len(large)
         found.append(
             {
                 "kind": kind,
-                "headings": headings,
+                "headings": [kind.capitalize(), "Videos", "Predictions", METRIC_TITLES["srcc"]],
                 "rows": rows,
-                "num_small": small,
+                "num_small": len(groups) - len(large),
                 "min_videos": MIN_POINTS,
             }
         )
@@ -171,39 +168,36 @@ def _examples(shown: Examples, label: str, key: str) -> list[Context]:
     if not both:
         return []
     # One range for all timelines, so that they can be compared.
-    values = np.concatenate([[*each.frame_scores, each.mos, each.score] for each in both])
+    values = np.concatenate(
+        [[*each.frame_scores, each.prediction.mos, each.prediction.score] for each in both]
+    )
     margin = 0.06 * max(float(np.ptp(values)), 1e-6)
     limits = float(values.min()) - margin, float(values.max()) + margin
-    titles = {
-        "Best predictions": f"The smallest errors, one from each group of videos with similar {label}.",
-        "Worst predictions": "The largest errors in all test sets.",
-    }
+    of_groups = f"The smallest errors, one from each group of videos with similar {label}."
+
+    def group(title: str, note: str, examples: Sequence[Example]) -> Context:
+        cards = [_card(e, limits, label, f"{key}-{title[0]}{i}") for i, e in enumerate(examples)]
+        return {"title": title, "note": note, "cards": cards}
+
     return [
-        {
-            "title": title,
-            "note": note,
-            "cards": [
-                _card(each, limits, label, f"{key}-{title[0]}{i}") for i, each in enumerate(group)
-            ],
-        }
-        for (title, note), group in zip(titles.items(), (shown.best, shown.worst), strict=True)
+        group("Best predictions", of_groups, shown.best),
+        group("Worst predictions", "The largest errors in all test sets.", shown.worst),
     ]
 
 
 def _card(example: Example, limits: tuple[float, float], label: str, key: str) -> Context:
-    error = f"{round(example.score - example.mos, 1) + 0.0:+.1f}".replace("-", "−")
+    row = example.prediction
     return {
         "key": key,
-        "example": example,
-        "error": error,
+        "example": row,
+        "reason_no_preview": example.reason_no_preview,
+        "error": f"{round(row.score - row.mos, 1) + 0.0:+.1f}".replace("-", "−"),
         "preview_s": PREVIEW_S,
         "frames": [
             (f"{seconds:.2f} s", _jpeg(frame), frame.shape) for seconds, frame in example.thumbnails
         ],
         "preview": base64.b64encode(example.preview).decode("ascii"),
-        "svg": plots.timeline(
-            example.timestamps, example.frame_scores, example.mos, example.score, limits, label, key
-        ),
+        "svg": plots.timeline(example, limits, label, key),
     }
 
 

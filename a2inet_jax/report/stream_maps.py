@@ -69,7 +69,7 @@ def write(analyses: Sequence[Analysis], label: str, scale: tuple[float, float], 
         analyses: Those of at least one video.
         label: Name of the labels, in whose unit the frame scores are.
         scale: Lowest and highest label; the frame scores' axis shades what is beyond them.
-        path: The PNG file to write.
+        path: A PNG file.
 
     Raises:
         FolderError: The file cannot be written.
@@ -127,37 +127,19 @@ def _block(
         frame_axes.imshow(analysis.frames[column])
         frame_axes.set_title(f"{analysis.timestamps[index]:.2f} s", fontsize=8)
         for axes, maps in ((quality_axes, "quality_maps"), (semantic_axes, "semantic_maps")):
-            axes.imshow(
-                getattr(analysis, maps)[column],
-                extent=extent,
-                cmap="magma",
-                vmin=scales[maps][0],
-                vmax=scales[maps][1],
-                interpolation="bilinear",
-            )
+            low, high = scales[maps]
+            style = {"cmap": "magma", "vmin": low, "vmax": high, "interpolation": "bilinear"}
+            axes.imshow(getattr(analysis, maps)[column], extent=extent, **style)
+    style = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8}
     for axes, text in zip(rows[:, 0], ("frame", "quality", "semantic")):
-        axes.text(
-            -0.03,
-            0.5,
-            text,
-            transform=axes.transAxes,
-            rotation=90,
-            ha="right",
-            va="center",
-            fontsize=8,
-        )
+        axes.text(-0.03, 0.5, text, transform=axes.transAxes, **style)
 
 
 def _curve(axes: Axes, times: np.ndarray, values: np.ndarray, index: int) -> None:
-    axes.plot(
-        times,
-        values,
-        color=COLOURS[index % len(COLOURS)],
-        linestyle=LINES[index // len(COLOURS) % len(LINES)],
-        marker="o" if len(values) <= 64 else None,
-        markersize=3,
-        linewidth=1.5,
-    )
+    colour = COLOURS[index % len(COLOURS)]
+    line = LINES[index // len(COLOURS) % len(LINES)]
+    marker = "o" if len(values) <= 64 else None
+    axes.plot(times, values, line, color=colour, marker=marker, markersize=3, linewidth=1.5)
     axes.set_xlabel("seconds")
     axes.title.set_fontsize(9)
     axes.grid(visible=True, color="#dddddd", linewidth=0.6)

@@ -11,12 +11,7 @@ from a2inet_jax.evaluation.protocol import EvaluatedDataset, Results
 
 
 class RunResults(NamedTuple):
-    """A run's results on a data set.
-
-    Attributes:
-        run: Folder of the run.
-        results: Content of the metrics.json for that data set.
-    """
+    """A run's folder, and the content of its metrics.json for a data set."""
 
     run: Path
     results: Results
@@ -30,7 +25,7 @@ class Cell:
         run: Folder of the run.
         splits: Number of splits.
         seeds: Ensemble members of each split.
-        epoch_rule: Rule by which the epoch was chosen.
+        epoch_rule: `train.epoch_rule`.
         summary: Metric → "median", "std" and the like over the splits.
         interval: Metric → both ends of the median's 95 % interval, or None.
         remarks: Warnings for readers of the numbers.
@@ -85,11 +80,9 @@ class ResultsTable:
     """Results of rows on data sets.
 
     Attributes:
-        title: Title such as "Table 4: Features".
-        metrics: Names of the metrics, in their order.
-        datasets: The data sets in their order, by the key of their cells; one that no run was tested on has 0
-            videos.
-        rows: The rows, in their order.
+        title: Such as "Table 4: Features".
+        metrics: Their names.
+        datasets: By the key of their cells; one that no run was tested on has 0 videos.
         number: Number of the paper's table, if the rows have its names.
         notes: Further texts for readers.
         comparisons: Paired comparisons of the rows, a sentence each.
@@ -153,8 +146,7 @@ class ResultsTable:
             "title": self.title,
             "metrics": list(self.metrics),
             "datasets": [
-                {"name": key, "title": data.name}
-                | {"videos": data.videos, "label": data.label, "note": data.note}
+                asdict(data) | {"name": key, "title": data.name}
                 for key, data in self.datasets.items()
             ],
             "rows": [

@@ -49,7 +49,7 @@ def write(
     """Write `table.csv`, `table.json` and `table.tex`, each whole or not at all.
 
     Args:
-        folder: Folder for the files; it is created.
+        folder: It is created.
         table: The results.
         more: Tables that follow in the CSV and LaTeX files, and in the JSON as "more".
         name: Name of the files, without suffix.
@@ -103,11 +103,8 @@ class _TextColumn(NamedTuple):
 def terminal(table: ResultsTable, width: int) -> Group:
     """Return a terminal table for each data set, with the best numbers in bold, and the notes below.
 
-    Columns that do not fit side by side are put into further tables below: no number is cut.
-
-    Args:
-        table: The results.
-        width: Characters of a line.
+    Columns that do not fit side by side into `width` characters are put into further tables below: no number
+    is cut.
     """
     blocks: list[Table | Text] = []
     for dataset, group in groupby(columns(table), lambda column: column.dataset):

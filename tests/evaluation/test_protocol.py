@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from a2inet_jax import files
 from a2inet_jax.datasets.splits import Split
 from a2inet_jax.errors import RunError
 from a2inet_jax.evaluation import predictions, protocol
@@ -157,9 +158,9 @@ def test_format_splits() -> None:
 
 def test_results_are_json_of_the_same_bytes(tmp_path: Path) -> None:
     tested = {"a2inet": make_rows(), "svr": [row._replace(score=3.0) for row in make_rows()]}
-    protocol.write(tmp_path / "a.json", make_results(tested))
+    files.write_json(tmp_path / "a.json", make_results(tested))
     reordered = {name: rows[::-1] for name, rows in reversed(tested.items())}
-    protocol.write(tmp_path / "b.json", make_results(reordered))
+    files.write_json(tmp_path / "b.json", make_results(reordered))
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "b.json"]
     results = json.loads((tmp_path / "a.json").read_text())

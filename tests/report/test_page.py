@@ -66,8 +66,8 @@ def test_page_shows_the_run(made: tuple[Path, Examples]) -> None:
     assert "ab" * 32 in shown
     both = [*examples.best, *examples.worst]
     for example in both:
-        assert example.video_id in parsed.texts
-        assert f"{example.mos:.1f}" in parsed.texts
+        assert example.prediction.video in parsed.texts
+        assert f"{example.prediction.mos:.1f}" in parsed.texts
     assert len(parsed.images) == 3 * len(both)
     assert all(image["alt"] for image in parsed.images)
     assert text.count("<svg") == 3 + len(both)
