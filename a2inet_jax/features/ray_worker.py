@@ -88,7 +88,7 @@ class InFlightMarkers:
         return [self.folder / f"{name}.{number}" for number in range(MAX_DEATHS)]
 
 
-@dataclass
+@dataclass(eq=False)
 class Worker:
     """An actor that extracts batches of videos, and returns one row of results for each video.
 
