@@ -61,8 +61,8 @@ def load(run: Path | str) -> "Scorer":
 
     Raises:
         FileNotFoundError: The folder holds no finished run, or the backbones' weights are not here.
-        RunError: The backbones' weights are not those that the run was trained with, or its models were changed
-            or are not finite.
+        RunError: The backbones' weights are not those that the run was trained with, or its models were
+            changed or are not finite.
     """
     from a2inet_jax.scoring import Scorer
 
