@@ -121,16 +121,19 @@ def read_record(path: Path) -> Record:
     """Read the header of a feature file, and check its arrays' dtypes and shapes against the recipe.
 
     Raises:
-        VersionError: Another version of the package wrote the file.
+        VersionError: Another version of the package, or another program, wrote the file.
         StoreError: The file is damaged, or not what its recipe gives.
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            header = json.loads((file.metadata() or {})["record"])
+            metadata = file.metadata() or {}
+            if "record" not in metadata:
+                raise VersionError(f"{path} is no feature file: move it away")
+            header = json.loads(metadata["record"])
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             dtypes = {name: each.get_dtype() for name, each in slices.items()}
             shapes = {name: tuple(each.get_shape()) for name, each in slices.items()}
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, ValueError) as error:
         raise StoreError(f"{path} is damaged or not a feature file ({error}): {REMEDY}") from None
     try:
         fields = {**header, "recipe": _parse_recipe(header["recipe"])}

@@ -154,6 +154,16 @@ def test_files_of_another_version_are_never_removed(tmp_path: Path, part: str) -
         Store(tmp_path, RECIPE).read("v")
 
 
+def test_files_of_another_program_are_never_removed(tmp_path: Path) -> None:
+    path = Store(tmp_path, RECIPE).path("v")
+    path.parent.mkdir(parents=True)
+    save_file({"weights": np.ones(3, np.float32)}, path)
+    finding = record.check(path)
+    assert finding.problem == "is no feature file: move it away"
+    assert not record.remove(finding)
+    assert path.exists()
+
+
 def test_an_unreadable_file_is_not_damaged(tmp_path: Path) -> None:
     path = Store(tmp_path, RECIPE).path("v")
     path.mkdir(parents=True)
