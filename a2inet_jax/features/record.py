@@ -126,15 +126,14 @@ def read_record(path: Path) -> Record:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if "record" not in metadata:
-                raise VersionError(f"{path} is no feature file: move it away")
-            header = json.loads(metadata["record"])
+            header = json.loads((file.metadata() or {}).get("record", "null"))
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             dtypes = {name: each.get_dtype() for name, each in slices.items()}
             shapes = {name: tuple(each.get_shape()) for name, each in slices.items()}
     except (SafetensorError, ValueError) as error:
         raise StoreError(f"{path} is damaged or not a feature file ({error}): {REMEDY}") from None
+    if header is None:
+        raise VersionError(f"{path} is no feature file: move it away")
     try:
         fields = {**header, "recipe": _parse_recipe(header["recipe"])}
         record = Record(path=path, shapes=shapes, **fields)
