@@ -32,6 +32,6 @@ from importlib.metadata import version
 names = ("jax", "jaxlib", "flax", "numpy", "scipy", "orbax-checkpoint")
 print("Python", sys.version.split()[0], *(f"{name} {version(name)}" for name in names), sep=", ")'
 exec .venv-newest/bin/pytest --numprocesses=2 --dist=loadfile --durations=5 \
-  tests/model tests/backbones/test_{checkpoint,pooling}.py tests/training/test_{losses,state}.py \
-  tests/test_config.py tests/project/test_imports.py tests/commands/test_main.py tests/evaluation/test_metrics.py \
+  tests/model tests/backbones/test_{torch_files,frame_features}.py tests/training/test_{losses,state}.py \
+  tests/test_config.py tests/project/test_imports.py tests/commands/test_main.py tests/test_metrics.py \
   tests/datasets/test_splits.py tests/features/test_store.py "$@"
