@@ -287,8 +287,9 @@ def _tau_b(x: _Ranks, y: _Ranks, weights_RxN: Array) -> Array:
 
 def _rmse(x_N: Array, y_N: Array, weights_RxN: Array) -> Array:
     total = weights_RxN.sum(axis=1)
-    mean = np.divide(weights_RxN @ np.square(x_N - y_N), total, out=total * nan, where=total > 0)
-    return np.sqrt(mean)
+    # Not as a matrix product, whose rounding may differ from call to call.
+    square_sum = (weights_RxN * np.square(x_N - y_N)).sum(axis=1)
+    return np.sqrt(np.divide(square_sum, total, out=total * nan, where=total > 0))
 
 
 def _constant(values_N: Array, weights_RxN: Array) -> NDArray[np.bool_]:
