@@ -150,7 +150,9 @@ def fit_logistic(scores: ArrayLike, mos: ArrayLike) -> Logistic:
             fits.append(fit)
     if not fits:
         return _failed(f"no convergence in {MAX_EVALUATIONS} evaluations")
-    b1, b2, b3, log_b4 = min(fits, key=lambda fit: fit.cost).x
+    # Fits of a step have equal costs: those that SciPy gives are a dot product, whose rounding may differ
+    # from call to call.
+    b1, b2, b3, log_b4 = min(fits, key=lambda fit: np.square(fit.fun).sum()).x
     curve = Logistic(
         b1=float(b1 * y_std + y_mean),
         b2=float(b2 * y_std + y_mean),

@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs() -> Iterator[None]:
-    """Free a module's compiled programs: all together they would need gigabytes, and more memory maps than allowed."""
+    """Free a module's compiled programs, of which all together would need gigabytes."""
     yield
     jax.clear_caches()
 

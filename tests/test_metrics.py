@@ -1,9 +1,11 @@
 """The metrics, compared with slow and independent implementations."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.optimize import least_squares
 
 from a2inet_jax import metrics
 from a2inet_jax.metrics import Logistic
@@ -187,3 +189,24 @@ def test_weak_agreement_is_fitted_as_well_as_by_a_fine_grid(number: int, agreeme
                 residual = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
                 best = min(best, float(np.sqrt(np.mean(residual**2))))
         assert metrics.rmse(metrics.fit_logistic(x, y)(x), y) <= best * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rounding_of_a_cost_does_not_choose_the_fit(
+    monkeypatch: pytest.MonkeyPatch, sign: int
+) -> None:
+    # A step fits these best, wherever it is between two of the scores.
+    x = [-11.4630953, -1.04821574, 21.9090754, 11.1387006, 29.8842431, 37.1098544, 6.34702918]
+    x.append(46.2559568)
+    y = np.arange(10.0, 34.0, 3.0)
+    expected = metrics.fit_logistic(x, y)
+    fits = iter(range(100))
+
+    def rounded(*args: Any, **kwargs: Any) -> Any:
+        fit = least_squares(*args, **kwargs)
+        # Rising or falling in the order of the fits.
+        fit.cost *= 1 + sign * 1e-12 * next(fits)
+        return fit
+
+    monkeypatch.setattr(metrics, "least_squares", rounded)
+    assert metrics.fit_logistic(x, y) == expected
