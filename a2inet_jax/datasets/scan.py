@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from a2inet_jax.datasets.label_file import LabelRow
 from a2inet_jax.datasets.lists import SUFFIXES, walk
@@ -18,9 +18,6 @@ from a2inet_jax.video.ffmpeg import run_ffmpeg
 from a2inet_jax.video.raw import HEADERLESS_SUFFIXES, RawDecoder, RawFormat
 from a2inet_jax.video.reader import cancelling_pool
 from a2inet_jax.video.worker import num_cpus
-
-if TYPE_CHECKING:
-    from a2inet_jax.datasets.builder import LabelledBuilder
 
 # Called with (video id, videos done, videos in all).
 Progress = Callable[[str, int, int], None]
@@ -136,7 +133,21 @@ class ScanResult:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def scan(builder: "LabelledBuilder", path: Path) -> ScanResult:
+class Rules(Protocol):
+    """How a data set's videos are listed and found; `builder.LabelledBuilder` says what each gives."""
+
+    SUFFIXES: frozenset[str]
+
+    def read_labels(self, folder: Folder) -> list[ListedVideo]: ...  # noqa: D102
+
+    def video_id(self, name: str) -> str: ...  # noqa: D102
+
+    def expected_path(self, name: str, video_id: str) -> str: ...  # noqa: D102
+
+    def content_id(self, video_id: str) -> str: ...  # noqa: D102
+
+
+def scan(rules: Rules, path: Path) -> ScanResult:
     """Read a data set's label files in a folder and find its video files, without opening these.
 
     Raises:
@@ -144,14 +155,14 @@ def scan(builder: "LabelledBuilder", path: Path) -> ScanResult:
         DataError: A label file is broken or lists a video twice, or two files match one video.
     """
     folder = Folder(path)
-    listed_videos = builder.read_labels(folder)
-    files = _files_by_id(builder, folder)
+    listed_videos = rules.read_labels(folder)
+    files = _files_by_id(rules, folder)
     rows_by_id: dict[str, LabelRow] = {}
     videos, without_mos = [], []
     for listed in listed_videos:
         # Identify the video; each may be listed once.
         try:
-            video_id = builder.video_id(listed.name)
+            video_id = rules.video_id(listed.name)
         except DataError as error:
             raise listed.row.error(str(error)) from None
         # File systems may ignore case, and lists of one data set differ in it.
@@ -165,7 +176,7 @@ def scan(builder: "LabelledBuilder", path: Path) -> ScanResult:
             without_mos.append(video_id)
             continue
         # Find its file.
-        expected = builder.expected_path(listed.name, video_id)
+        expected = rules.expected_path(listed.name, video_id)
         file = folder.choose(files.get(key, []), expected)
         videos.append(
             ScannedVideo(
@@ -174,7 +185,7 @@ def scan(builder: "LabelledBuilder", path: Path) -> ScanResult:
                 present=file is not None,
                 bytes=(folder.path / file).stat().st_size if file else 0,
                 mos=listed.mos,
-                reference_id=builder.content_id(video_id),
+                reference_id=rules.content_id(video_id),
                 split=listed.split,
             )
         )
@@ -235,12 +246,12 @@ def probe_files(
     return replace(scanned, videos=tuple(videos))
 
 
-def _files_by_id(builder: "LabelledBuilder", folder: Folder) -> dict[str, list[str]]:
+def _files_by_id(rules: Rules, folder: Folder) -> dict[str, list[str]]:
     """Group the folder's video files by the lower-case id that their name stands for."""
     files = defaultdict(list)
     for file in folder.files:
-        if Path(file).suffix.lower() in builder.SUFFIXES:
+        if Path(file).suffix.lower() in rules.SUFFIXES:
             # Other videos than those of the data set may be there.
             with contextlib.suppress(DataError):
-                files[builder.video_id(file).lower()].append(file)
+                files[rules.video_id(file).lower()].append(file)
     return files
