@@ -30,13 +30,7 @@ from tests.training_inputs import (
     make_split,
     predict_tests,
     train,
-    train_uninterrupted,
 )
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
-    return train_uninterrupted(tmp_path_factory.mktemp("uninterrupted"))
 
 
 def test_member_learns_and_predicts_in_the_scale_of_the_labels(tmp_path: Path) -> None:

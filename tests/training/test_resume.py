@@ -23,13 +23,7 @@ from tests.training_inputs import (
     make_data,
     make_members,
     train,
-    train_uninterrupted,
 )
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Uninterrupted:
-    return train_uninterrupted(tmp_path_factory.mktemp("uninterrupted"))
 
 
 def kill_at(step: int) -> Callable[[int], None]:
