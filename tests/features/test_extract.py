@@ -3,6 +3,7 @@ import gc
 import os
 import signal
 import subprocess
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -15,7 +16,13 @@ import pytest
 
 from a2inet_jax import files
 from a2inet_jax.datasets.video import Video, VideoFile
-from a2inet_jax.errors import ConfigError, StoreError, VersionError, VideoError
+from a2inet_jax.errors import (
+    ConfigError,
+    DecoderDiedError,
+    StoreError,
+    VersionError,
+    VideoError,
+)
 from a2inet_jax.features import extract as extract_module
 from a2inet_jax.features.extract import Failure, extract_all
 from a2inet_jax.features.extractor import Extractor
@@ -66,14 +73,25 @@ def test_bad_videos_are_listed_and_the_others_extracted(clips: Clips, tmp_path: 
 
 def test_a_stopped_job_resumes(clips: Clips, tmp_path: Path) -> None:
     all_videos = videos(clips, "h264.mp4", "black.mp4", "two_frames.mp4")
+    stopped = threading.Event()
+    stopping = extractor()
+    extract = stopping.extract
 
     def stop(video_id: str, done: int, total: int) -> None:
         if done == 2:
+            stopped.set()
             raise KeyboardInterrupt
 
+    def extract_until_stopped(video: VideoFile, *rest: Any) -> Any:
+        if video.video_id == "two_frames.mp4":
+            stopped.wait()
+            raise DecoderDiedError(video.path, "killed")
+        return extract(video, *rest)
+
+    stopping.extract = extract_until_stopped  # type: ignore[method-assign]
     folder = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
-        extract_all(all_videos, extractor(), folder, stop)
+        extract_all(all_videos, stopping, folder, stop)
     for store in stores_in(folder):
         assert store.missing(v.video_id for v in all_videos) == ["two_frames.mp4"]
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
