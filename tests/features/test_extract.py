@@ -71,7 +71,9 @@ def test_bad_videos_are_listed_and_the_others_extracted(clips: Clips, tmp_path: 
         assert store.missing(v.video_id for v in all_videos) == ["text.mp4", "cut.mkv"]
 
 
-def test_a_stopped_job_resumes(clips: Clips, tmp_path: Path) -> None:
+def test_a_stopped_job_resumes(
+    clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     all_videos = videos(clips, "h264.mp4", "black.mp4", "two_frames.mp4")
     stopped = threading.Event()
     stopping = extractor()
@@ -88,7 +90,7 @@ def test_a_stopped_job_resumes(clips: Clips, tmp_path: Path) -> None:
             raise DecoderDiedError(video.path, "killed")
         return extract(video, *rest)
 
-    stopping.extract = extract_until_stopped  # type: ignore[method-assign]
+    monkeypatch.setattr(stopping, "extract", extract_until_stopped)
     folder = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
         extract_all(all_videos, stopping, folder, stop)
