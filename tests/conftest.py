@@ -1,4 +1,4 @@
-"""What holds in every test: rank promotion is refused, and a program is compiled once in a run of tests."""
+"""Rules of every test: rank promotion is refused, and a program is compiled once in a run of tests."""
 
 import atexit
 import os

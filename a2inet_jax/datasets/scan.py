@@ -134,7 +134,7 @@ class ScanResult:
 
 
 class Rules(Protocol):
-    """How a data set's videos are listed and found; `builder.LabelledBuilder` says what each gives."""
+    """Rules by which a data set's videos are listed and found; `builder.LabelledBuilder` documents them."""
 
     SUFFIXES: frozenset[str]
 

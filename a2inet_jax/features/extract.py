@@ -58,7 +58,8 @@ class Extraction:
         )
 
     def _more(self) -> str:
-        raise NotImplementedError
+        """Return what a kind of extraction adds to the line."""
+        return ""
 
 
 @dataclass(frozen=True)

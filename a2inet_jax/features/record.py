@@ -52,7 +52,7 @@ class VideoFeatures:
 
 @dataclass(frozen=True)
 class Record:
-    """What the header of a feature file says.
+    """The header of a feature file.
 
     Attributes:
         path: The file.

@@ -1,4 +1,4 @@
-"""What several files of these tests share."""
+"""Fixtures of several files of tests of training."""
 
 import pytest
 
